@@ -1,0 +1,37 @@
+//! `cargo xtask up`, `cargo xtask test` and `cargo xtask tidy`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to its user")]
+#![expect(clippy::disallowed_methods, reason = "a tool that reads its environment and clock")]
+
+mod run;
+mod test;
+mod tidy;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.filter(|arg| arg != "--").collect();
+    let result = match command.as_str() {
+        "up" => up::run(&rest),
+        "test" => test::run(&rest),
+        "tidy" => tidy::run(),
+        _ => {
+            eprintln!(
+                "usage: cargo xtask <command>\n\n  \
+                 up [-- ARGS]    build, and run Portcullis with the sample services\n  \
+                 test [FILTER]   the whole test suite, installing or starting what it needs\n  \
+                 tidy            the rules that no compiler knows"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
