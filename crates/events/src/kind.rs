@@ -1,0 +1,226 @@
+use std::time::Duration;
+
+use portcullis_types::Timestamp;
+
+use crate::Actor;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Somebody tried to prove who they are.
+    Login(LoginAttempt),
+    /// A session ended.
+    Logout {
+        /// The session.
+        session: String,
+    },
+    /// A token was issued, refreshed, revoked, introspected or refused.
+    Token(TokenOperation),
+    /// An account or its credentials changed.
+    Account(AccountChange),
+    /// An administrator changed something.
+    Admin(AdminChange),
+    /// A request passed through or was refused by the gate.
+    Request(RequestSeen),
+    /// A detector found something.
+    Alert(AlertRaised),
+    /// An address was blocked, or a block lifted.
+    Block(BlockChange),
+    /// The service started, stopped or reloaded, or events were lost.
+    Lifecycle(Lifecycle),
+}
+
+/// One attempt to authenticate.
+#[derive(Debug, Clone)]
+pub struct LoginAttempt {
+    /// `password`, `client_secret_basic`, `private_key_jwt`, `api_key` …
+    pub factor: &'static str,
+    /// The door: `login`, `token`, `account`.
+    pub door: &'static str,
+    /// The session that began, if one did.
+    pub session: Option<String>,
+    /// Keyed hash of the failed password, for detectors in memory. It is never logged.
+    pub password_fingerprint: Option<u128>,
+}
+
+/// What was done with a token.
+#[derive(Debug, Clone)]
+pub struct TokenOperation {
+    /// `issue`, `refresh`, `revoke`, `introspect`, `reuse`, `authorize`, `consent`.
+    pub operation: &'static str,
+    /// The client it is for.
+    pub client: String,
+    /// The grant type or token type.
+    pub grant_type: String,
+    /// The scopes, separated by spaces.
+    pub scope: String,
+    /// The `jti` of the access token.
+    pub token_id: Option<String>,
+    /// The grant (family) it belongs to.
+    pub grant: Option<String>,
+}
+
+/// What became of an account.
+#[derive(Debug, Clone)]
+pub struct AccountChange {
+    /// `registered`, `email_verified`, `password_changed`, `password_reset`, `flagged` …
+    pub change: &'static str,
+    /// The account that changed.
+    pub user: Actor,
+}
+
+/// A change made by an administrator. Secrets are not part of `before` and `after`.
+#[derive(Debug, Clone)]
+pub struct AdminChange {
+    /// `create`, `update`, `delete`, `enable`, `disable`, `rotate`, `revoke`.
+    pub action: &'static str,
+    /// `user`, `client`, `api_key`, `block`, `alert`.
+    pub object_type: &'static str,
+    /// Its id.
+    pub object: String,
+    /// The fields before, where it existed.
+    pub before: Option<serde_json::Value>,
+    /// The fields after, where it still exists.
+    pub after: Option<serde_json::Value>,
+}
+
+/// The step of the pipeline that decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Strict checks of the request head.
+    Guard,
+    /// The block list.
+    BlockList,
+    /// Routing.
+    Route,
+    /// Rate limits.
+    Limits,
+    /// Authentication.
+    Authenticate,
+    /// Authorisation.
+    Authorise,
+    /// Validation of the content.
+    Validate,
+    /// The upstream.
+    Forward,
+}
+
+impl Stage {
+    /// The name in events and problem documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::BlockList => "block_list",
+            Self::Route => "route",
+            Self::Limits => "limits",
+            Self::Authenticate => "authenticate",
+            Self::Authorise => "authorise",
+            Self::Validate => "validate",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+/// A request as the gate saw it.
+#[derive(Debug, Clone)]
+pub struct RequestSeen {
+    /// The method.
+    pub method: String,
+    /// The normalised path, without the query.
+    pub path: String,
+    /// The route that matched.
+    pub route: Option<String>,
+    /// The upstream it went to.
+    pub upstream: Option<String>,
+    /// The status of the answer.
+    pub status: u16,
+    /// Time from the request's head to the answer's head.
+    pub latency: Duration,
+    /// Where it was refused, if it was.
+    pub refused_at: Option<Stage>,
+    /// Why it was allowed: the scopes or identities the route asked for.
+    pub policy: Option<String>,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: &'static str,
+}
+
+/// A finding of a detector.
+#[derive(Debug, Clone)]
+pub struct AlertRaised {
+    /// The alert.
+    pub alert: String,
+    /// The rule that raised it, such as `password_spray`.
+    pub rule: &'static str,
+    /// A sentence a person understands.
+    pub title: String,
+    /// The evidence in words.
+    pub description: String,
+    /// MITRE ATT&CK technique, such as `T1110.003`.
+    pub attack: (&'static str, &'static str),
+    /// When the first event of it happened.
+    pub first_seen: Timestamp,
+    /// Ids of the events that led to it.
+    pub evidence: Vec<String>,
+    /// Accounts concerned.
+    pub accounts: Vec<String>,
+}
+
+/// A block that came or went.
+#[derive(Debug, Clone)]
+pub struct BlockChange {
+    /// The block.
+    pub block: String,
+    /// The address or prefix.
+    pub addr: String,
+    /// `true` when the block was set, `false` when it was lifted.
+    pub active: bool,
+    /// Why.
+    pub reason: String,
+    /// When it ends by itself.
+    pub until: Timestamp,
+}
+
+/// What became of the service.
+#[derive(Debug, Clone)]
+pub enum Lifecycle {
+    /// It answers.
+    Started {
+        /// The version of the binary.
+        version: &'static str,
+    },
+    /// It was asked to stop.
+    Stopped,
+    /// The configuration was read again.
+    Reloaded,
+    /// Events of requests could not be queued.
+    Gap {
+        /// How many.
+        lost: u64,
+    },
+}
+
+impl Kind {
+    /// The stable code of this kind, in the manner of the OWASP logging vocabulary.
+    pub fn code(&self, success: bool) -> String {
+        let text = match self {
+            Self::Login(_) if success => "authn_login_success",
+            Self::Login(_) => "authn_login_fail",
+            Self::Logout { .. } => "authn_logout",
+            Self::Token(operation) => return format!("authn_token_{}", operation.operation),
+            Self::Account(change) => return format!("user_{}", change.change),
+            Self::Admin(change) => {
+                return format!("admin_{}_{}", change.object_type, change.action);
+            }
+            Self::Request(seen) if seen.refused_at.is_some() => "gate_denied",
+            Self::Request(_) => "gate_allowed",
+            Self::Alert(alert) => return format!("alert_{}", alert.rule),
+            Self::Block(block) if block.active => "block_added",
+            Self::Block(_) => "block_lifted",
+            Self::Lifecycle(Lifecycle::Started { .. }) => "sys_startup",
+            Self::Lifecycle(Lifecycle::Stopped) => "sys_shutdown",
+            Self::Lifecycle(Lifecycle::Reloaded) => "sys_reload",
+            Self::Lifecycle(Lifecycle::Gap { .. }) => "sys_event_gap",
+        };
+        text.to_owned()
+    }
+}

@@ -1,0 +1,389 @@
+//! The canonical JSON of an event: OCSF 1.8.0.
+
+use portcullis_types::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
+    LoginAttempt, Outcome, RequestSeen, TokenOperation, clean,
+};
+
+/// The version of the Open Cybersecurity Schema Framework the leaves follow.
+pub const OCSF_VERSION: &str = "1.8.0";
+
+const PRODUCT: &str = "Portcullis";
+
+/// An event class: its uid, its category, and an activity of it.
+struct Class {
+    uid: u32,
+    category: u32,
+    activity: u32,
+}
+
+const fn class(uid: u32, category: u32, activity: u32) -> Class {
+    Class { uid, category, activity }
+}
+
+/// The bytes of the log entry for `event`.
+pub fn leaf(event: &Event) -> Vec<u8> {
+    let (class, severity, fields) = body(event);
+    let mut all = Map::new();
+    all.insert("activity_id".into(), class.activity.into());
+    all.insert("category_uid".into(), class.category.into());
+    all.insert("class_uid".into(), class.uid.into());
+    all.insert("type_uid".into(), (class.uid * 100 + class.activity).into());
+    all.insert("severity_id".into(), severity.into());
+    all.insert("time".into(), event.time.millis().into());
+    all.insert("metadata".into(), metadata(event, class.uid));
+    if class.uid != 2004 {
+        all.insert("status_id".into(), if event.outcome.is_success() { 1 } else { 2 }.into());
+    }
+    if let Outcome::Failure(reason) = event.outcome {
+        all.insert("status_detail".into(), reason.into());
+    }
+    if let Some(origin) = &event.origin {
+        let source = json!({ "ip": origin.addr });
+        match class.uid {
+            2004 => all.insert("evidences".into(), json!([{ "src_endpoint": source }])),
+            // The lifecycle of the service has no source.
+            6002 => None,
+            _ => all.insert("src_endpoint".into(), source),
+        };
+    }
+    all.extend(fields);
+    Value::Object(all).to_string().into_bytes()
+}
+
+fn metadata(event: &Event, class: u32) -> Value {
+    let mut metadata = json!({
+        "version": OCSF_VERSION,
+        "uid": event.id,
+        "event_code": event.kind.code(event.outcome.is_success()),
+        "tenant_uid": event.tenant,
+        "product": { "name": PRODUCT, "vendor_name": PRODUCT },
+    });
+    if class == 6003 {
+        metadata["profiles"] = json!(["security_control"]);
+    }
+    if let Some(origin) = &event.origin {
+        metadata["correlation_uid"] = origin.request_id.clone().into();
+    }
+    metadata
+}
+
+/// The class of the event, its severity and the fields of its own.
+fn body(event: &Event) -> (Class, u32, Map<String, Value>) {
+    let success = event.outcome.is_success();
+    let (class, severity, value) = match &event.kind {
+        Kind::Login(login) => {
+            (class(3002, 3, 1), if success { 1 } else { 2 }, authentication(event, login))
+        }
+        Kind::Logout { session } => {
+            let value = json!({ "user": user(&event.actor), "service": service("identity"), "session": { "uid": session } });
+            (class(3002, 3, 2), 1, value)
+        }
+        Kind::Token(operation) => {
+            let activity = match operation.operation {
+                "issue" => 4,
+                "refresh" => 5,
+                "authorize" | "consent" => 3,
+                _ => 99,
+            };
+            let severity = if operation.operation == "reuse" { 4 } else { 1 };
+            (class(3002, 3, activity), severity, token(event, operation))
+        }
+        Kind::Account(change) => {
+            (class(3001, 3, account_activity(change)), 1, account(event, change))
+        }
+        Kind::Admin(change) => (class(3004, 3, admin_activity(change)), 1, admin(event, change)),
+        Kind::Request(seen) => (
+            class(6003, 6, api_activity(seen)),
+            if seen.refused_at.is_some() { 2 } else { 1 },
+            request(event, seen),
+        ),
+        Kind::Alert(raised) => (class(2004, 2, 1), 4, alert(raised)),
+        Kind::Block(change) => {
+            (class(3004, 3, if change.active { 1 } else { 4 }), 3, block(event, change))
+        }
+        Kind::Lifecycle(step) => lifecycle(step),
+    };
+    let Value::Object(fields) = value else {
+        return (class, severity, Map::new());
+    };
+    (class, severity, fields)
+}
+
+fn authentication(event: &Event, login: &LoginAttempt) -> Value {
+    let mut value = json!({
+        "user": user(&event.actor),
+        "service": service(login.door),
+        "auth_protocol_id": 99,
+        "auth_protocol": login.factor,
+        "is_mfa": false,
+    });
+    with_request(&mut value, event);
+    if let Some(session) = &login.session {
+        value["session"] = json!({ "uid": session });
+    }
+    value
+}
+
+fn token(event: &Event, operation: &TokenOperation) -> Value {
+    let mut value = json!({
+        "user": user(&event.actor),
+        "service": service("oidc"),
+        "auth_protocol_id": 6,
+        "unmapped": {
+            "client_id": operation.client,
+            "grant_type": operation.grant_type,
+            "scope": operation.scope,
+            "token_id": operation.token_id,
+            "grant_id": operation.grant,
+        },
+    });
+    with_request(&mut value, event);
+    value
+}
+
+fn account_activity(change: &AccountChange) -> u32 {
+    match change.change {
+        "registered" | "created" => 1,
+        "enabled" => 2,
+        "password_changed" => 3,
+        "password_reset" => 4,
+        "disabled" => 5,
+        "deleted" => 6,
+        _ => 99,
+    }
+}
+
+fn account(event: &Event, change: &AccountChange) -> Value {
+    let mut value = json!({ "user": user(&change.user), "actor": actor(&event.actor) });
+    with_request(&mut value, event);
+    value
+}
+
+fn admin_activity(change: &AdminChange) -> u32 {
+    match change.action {
+        "create" => 1,
+        "delete" => 4,
+        "enable" => 8,
+        "disable" => 9,
+        "update" | "rotate" | "revoke" | "acknowledge" => 3,
+        _ => 99,
+    }
+}
+
+fn admin(event: &Event, change: &AdminChange) -> Value {
+    let mut value = json!({
+        "actor": actor(&event.actor),
+        "entity": { "uid": change.object, "type": change.object_type },
+        "unmapped": { "before": change.before, "after": change.after },
+    });
+    with_request(&mut value, event);
+    value
+}
+
+fn api_activity(seen: &RequestSeen) -> u32 {
+    match seen.method.as_str() {
+        "GET" | "HEAD" | "OPTIONS" => 2,
+        "POST" => 1,
+        "PUT" | "PATCH" => 3,
+        "DELETE" => 4,
+        _ => 99,
+    }
+}
+
+fn request(event: &Event, seen: &RequestSeen) -> Value {
+    let denied = seen.refused_at.is_some();
+    let mut actor = actor(&event.actor);
+    if let Some(policy) = &seen.policy {
+        actor["authorizations"] = json!([{ "decision": if denied { "deny" } else { "allow" }, "policy": { "name": policy } }]);
+    }
+    let mut value = json!({
+        "actor": actor,
+        "api": {
+            "operation": format!("{} {}", clean(&seen.method), seen.route.as_deref().unwrap_or("-")),
+            "service": { "name": seen.upstream.as_deref().unwrap_or("portcullis") },
+        },
+        "http_request": {
+            "http_method": clean(&seen.method),
+            "url": { "path": clean(&seen.path) },
+            "version": seen.version,
+        },
+        "http_response": { "code": seen.status, "latency": u64::try_from(seen.latency.as_millis()).unwrap_or(u64::MAX) },
+        "action_id": if denied { 2 } else { 1 },
+        "disposition_id": if denied { 2 } else { 1 },
+        "unmapped": {
+            "latency_us": u64::try_from(seen.latency.as_micros()).unwrap_or(u64::MAX),
+            "refused_at": seen.refused_at.map(super::Stage::as_str),
+        },
+    });
+    if let Some(agent) = event.origin.as_ref().and_then(|origin| origin.user_agent.as_ref()) {
+        value["http_request"]["user_agent"] = agent.clone().into();
+    }
+    value
+}
+
+fn alert(raised: &AlertRaised) -> Value {
+    let related: Vec<Value> = raised.evidence.iter().map(|id| json!({ "uid": id })).collect();
+    json!({
+        "is_alert": true,
+        "confidence_id": 3,
+        "status_id": 1,
+        "finding_info": {
+            "uid": raised.alert,
+            "title": raised.title,
+            "desc": raised.description,
+            "analytic": { "type_id": 1, "type": "Rule", "uid": raised.rule },
+            "attacks": [{ "technique": { "uid": raised.attack.0, "name": raised.attack.1 } }],
+            "first_seen_time": raised.first_seen.millis(),
+            "related_events": related,
+        },
+        "unmapped": { "accounts": raised.accounts },
+    })
+}
+
+fn block(event: &Event, change: &BlockChange) -> Value {
+    json!({
+        "actor": actor(&event.actor),
+        "entity": { "uid": change.block, "name": change.addr, "type": "block" },
+        "comment": clean(&change.reason),
+        "unmapped": { "until": change.until.to_rfc3339(), "addr": change.addr },
+    })
+}
+
+fn lifecycle(step: &Lifecycle) -> (Class, u32, Value) {
+    let app = json!({ "name": PRODUCT, "vendor_name": PRODUCT });
+    match step {
+        Lifecycle::Started { version } => {
+            let app = json!({ "name": PRODUCT, "vendor_name": PRODUCT, "version": version });
+            (class(6002, 6, 3), 1, json!({ "app": app }))
+        }
+        Lifecycle::Stopped => (class(6002, 6, 4), 1, json!({ "app": app })),
+        Lifecycle::Reloaded => (class(6002, 6, 8), 1, json!({ "app": app })),
+        Lifecycle::Gap { lost } => {
+            (class(6002, 6, 99), 4, json!({ "app": app, "unmapped": { "lost_events": lost } }))
+        }
+    }
+}
+
+fn service(name: &str) -> Value {
+    json!({ "name": name })
+}
+
+/// The OCSF `user` of an actor. Every variant has a name or an id, as the class demands.
+fn user(actor: &Actor) -> Value {
+    match actor {
+        Actor::User { id, username } => json!({ "uid": id, "name": clean(username), "type_id": 1 }),
+        Actor::UnknownUser { pseudonym } => {
+            json!({ "uid": format!("unknown:{pseudonym}"), "type_id": 0 })
+        }
+        Actor::Client { id } => json!({ "uid": clean(id), "type_id": 4 }),
+        Actor::ApiKey { id } => json!({ "uid": id, "type_id": 4 }),
+        Actor::Workload { spiffe_id } => json!({ "uid": clean(spiffe_id), "type_id": 4 }),
+        Actor::System => json!({ "name": "system", "type_id": 3 }),
+        Actor::Operator => json!({ "name": "operator", "type_id": 2 }),
+        Actor::Anonymous => json!({ "name": "anonymous", "type_id": 0 }),
+    }
+}
+
+fn actor(actor: &Actor) -> Value {
+    json!({ "user": user(actor) })
+}
+
+fn with_request(value: &mut Value, event: &Event) {
+    if let Some(agent) = event.origin.as_ref().and_then(|origin| origin.user_agent.as_ref()) {
+        value["http_request"] = json!({ "user_agent": agent });
+    }
+}
+
+/// What a search looks at, read back from an entry of the log.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SearchFields {
+    /// The time, at the millisecond the entry holds.
+    pub time: Timestamp,
+    /// The event's code, such as `authn_login_fail`.
+    pub code: String,
+    /// The id of the event.
+    pub uid: String,
+    /// The address of the client.
+    pub addr: Option<String>,
+    /// Whether it succeeded; `None` for alerts.
+    pub success: Option<bool>,
+    /// Ids and names of everyone it concerns.
+    pub subjects: Vec<String>,
+    /// The request it happened in.
+    pub request_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    time: i64,
+    status_id: Option<u32>,
+    class_uid: u32,
+    metadata: EntryMetadata,
+    src_endpoint: Option<EntryEndpoint>,
+    #[serde(default)]
+    evidences: Vec<EntryEvidence>,
+    user: Option<EntryUser>,
+    actor: Option<EntryActor>,
+    unmapped: Option<Value>,
+    entity: Option<EntryEntity>,
+}
+#[derive(Deserialize)]
+struct EntryEntity {
+    uid: Option<String>,
+}
+#[derive(Deserialize)]
+struct EntryMetadata {
+    uid: String,
+    event_code: String,
+    correlation_uid: Option<String>,
+}
+#[derive(Deserialize)]
+struct EntryEndpoint {
+    ip: Option<String>,
+}
+#[derive(Deserialize)]
+struct EntryEvidence {
+    src_endpoint: Option<EntryEndpoint>,
+}
+#[derive(Deserialize)]
+struct EntryActor {
+    user: Option<EntryUser>,
+}
+#[derive(Deserialize)]
+struct EntryUser {
+    uid: Option<String>,
+    name: Option<String>,
+}
+
+/// Reads what a search looks at from an entry. `None` if the bytes are not an entry of ours.
+pub fn search_fields(leaf: &[u8]) -> Option<SearchFields> {
+    let entry: Entry = serde_json::from_slice(leaf).ok()?;
+    let mut subjects = Vec::new();
+    for user in entry.user.into_iter().chain(entry.actor.and_then(|actor| actor.user)) {
+        subjects.extend(user.uid);
+        subjects.extend(user.name);
+    }
+    subjects.extend(entry.entity.and_then(|entity| entity.uid));
+    let evidence = entry.evidences.into_iter().find_map(|evidence| evidence.src_endpoint);
+    let mut addr = entry.src_endpoint.or(evidence).and_then(|endpoint| endpoint.ip);
+    if let Some(unmapped) = entry.unmapped {
+        let accounts = unmapped["accounts"].as_array().into_iter().flatten();
+        subjects.extend(accounts.filter_map(Value::as_str).map(str::to_owned));
+        subjects.extend(unmapped["client_id"].as_str().map(str::to_owned));
+        addr = addr.or_else(|| unmapped["addr"].as_str().map(str::to_owned));
+    }
+    Some(SearchFields {
+        time: Timestamp::from_micros(entry.time.saturating_mul(1_000)),
+        code: entry.metadata.event_code,
+        uid: entry.metadata.uid,
+        addr,
+        success: entry.status_id.filter(|_| entry.class_uid != 2004).map(|status| status == 1),
+        subjects,
+        request_id: entry.metadata.correlation_uid,
+    })
+}
