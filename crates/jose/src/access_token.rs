@@ -1,0 +1,51 @@
+//! The JWT profile for access tokens (RFC 9068).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Audience;
+
+/// The media type of an access token (RFC 9068, section 2.1).
+pub const TYP: &str = "at+jwt";
+
+/// The claims of an access token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// The issuer.
+    pub iss: String,
+    /// The person, or the client itself where nobody logged in.
+    pub sub: String,
+    /// The resource servers it is for.
+    pub aud: Audience,
+    /// When it ends, in seconds since the epoch.
+    pub exp: i64,
+    /// When it was issued.
+    pub iat: i64,
+    /// Its id.
+    pub jti: String,
+    /// The client it was issued to.
+    pub client_id: String,
+    /// The scopes, separated by spaces.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// When the person proved who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// The session it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// The grant it came from; revoking the grant ends the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_id: Option<String>,
+    /// The user name, for services that show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred_username: Option<String>,
+}
+
+impl AccessClaims {
+    /// The scopes as a set.
+    pub fn scopes(&self) -> BTreeSet<&str> {
+        self.scope.split(' ').filter(|scope| !scope.is_empty()).collect()
+    }
+}

@@ -1,0 +1,205 @@
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use crate::{Alg, VerifyingKey};
+
+/// A set takes at most this many keys; a provider that rotates needs a handful.
+const MAX_KEYS: usize = 64;
+
+/// A public key as JSON (RFC 7517). Private members have no field here and are dropped on reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jwk {
+    /// `OKP`, `EC` or `RSA`.
+    pub kty: String,
+    /// `Ed25519` or `P-256`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crv: Option<String>,
+    /// The x coordinate, or the Ed25519 key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    /// The y coordinate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
+    /// The RSA modulus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n: Option<String>,
+    /// The RSA exponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub e: Option<String>,
+    /// What tokens call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// The one algorithm it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alg: Option<String>,
+    /// `sig` or `enc`.
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    pub use_: Option<String>,
+}
+
+/// The key is not one we can use.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum JwkError {
+    /// A member is missing, is not base64url, or does not fit the key type.
+    #[error("the key is not a well-formed OKP (Ed25519), EC (P-256) or RSA (2048 to 8192 bit) key")]
+    Malformed,
+    /// The set holds too many keys.
+    #[error("the set holds more than {MAX_KEYS} keys")]
+    TooMany,
+}
+
+impl Jwk {
+    pub(crate) fn okp(public: &[u8]) -> Self {
+        Self { crv: Some("Ed25519".into()), x: Some(encode(public)), ..Self::new("OKP") }
+            .named(Alg::EdDsa)
+    }
+
+    /// From an uncompressed point.
+    pub(crate) fn ec(point: &[u8]) -> Option<Self> {
+        let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+        let key = Self {
+            crv: Some("P-256".into()),
+            x: Some(encode(x)),
+            y: Some(encode(y)),
+            ..Self::new("EC")
+        };
+        Some(key.named(Alg::Es256))
+    }
+
+    pub(crate) fn rsa(n: &[u8], e: &[u8]) -> Self {
+        Self { n: Some(encode(n)), e: Some(encode(e)), ..Self::new("RSA") }.named(Alg::Rs256)
+    }
+
+    fn new(kty: &str) -> Self {
+        Self {
+            kty: kty.into(),
+            crv: None,
+            x: None,
+            y: None,
+            n: None,
+            e: None,
+            kid: None,
+            alg: None,
+            use_: None,
+        }
+    }
+
+    fn named(mut self, alg: Alg) -> Self {
+        self.kid = self.thumbprint();
+        self.alg = Some(alg.as_str().into());
+        self.use_ = Some("sig".into());
+        self
+    }
+
+    /// The RFC 7638 thumbprint with SHA-256; `None` if a required member is missing.
+    pub fn thumbprint(&self) -> Option<String> {
+        let canonical = match self.kty.as_str() {
+            "OKP" => format!(
+                r#"{{"crv":"{}","kty":"OKP","x":"{}"}}"#,
+                self.crv.as_ref()?,
+                self.x.as_ref()?
+            ),
+            "EC" => format!(
+                r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
+                self.crv.as_ref()?,
+                self.x.as_ref()?,
+                self.y.as_ref()?
+            ),
+            "RSA" => {
+                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, self.e.as_ref()?, self.n.as_ref()?)
+            }
+            _ => return None,
+        };
+        Some(encode(digest(&SHA256, canonical.as_bytes()).as_ref()))
+    }
+
+    /// The key ready for use. `use` and `alg`, where present, must allow signatures of the type.
+    pub fn verifying_key(&self) -> Result<VerifyingKey, JwkError> {
+        self.build().ok_or(JwkError::Malformed)
+    }
+
+    fn build(&self) -> Option<VerifyingKey> {
+        if self.use_.as_deref().is_some_and(|use_| use_ != "sig") {
+            return None;
+        }
+        let kid = self.kid.clone();
+        let key = match (self.kty.as_str(), self.crv.as_deref()) {
+            ("OKP", Some("Ed25519")) => {
+                let public = decode(self.x.as_ref()?).filter(|x| x.len() == 32)?;
+                VerifyingKey::ed25519(kid, &public)?
+            }
+            ("EC", Some("P-256")) => {
+                let x = decode(self.x.as_ref()?).filter(|x| x.len() == 32)?;
+                let y = decode(self.y.as_ref()?).filter(|y| y.len() == 32)?;
+                VerifyingKey::p256(kid, &[&[4], x.as_slice(), y.as_slice()].concat())?
+            }
+            ("RSA", None) => {
+                let (n, e) = (decode(self.n.as_ref()?)?, decode(self.e.as_ref()?)?);
+                if n.first() == Some(&0) || n.len() > 1024 || e.len() > 8 {
+                    return None;
+                }
+                VerifyingKey::rsa(kid, &n, &e)?
+            }
+            _ => return None,
+        };
+        self.alg.as_deref().is_none_or(|alg| alg == key.alg().as_str()).then_some(key)
+    }
+}
+
+/// A set of public keys (RFC 7517, section 5).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JwkSet {
+    /// The keys.
+    pub keys: Vec<Jwk>,
+}
+
+impl JwkSet {
+    /// The keys that can check signatures. Keys of unknown types are passed over, as section 5
+    /// asks, so that a provider may add new ones.
+    pub fn verifying_keys(&self) -> Result<Vec<VerifyingKey>, JwkError> {
+        if self.keys.len() > MAX_KEYS {
+            return Err(JwkError::TooMany);
+        }
+        Ok(self.keys.iter().filter_map(Jwk::build).collect())
+    }
+}
+
+fn encode(bytes: &[u8]) -> String {
+    BASE64URL_NOPAD.encode(bytes)
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbprint_matches_rfc_8037_appendix_a_3() {
+        let key: Jwk = serde_json::from_str(
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+        )
+        .unwrap();
+        assert_eq!(key.thumbprint().unwrap(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn wrong_use_wrong_alg_and_bad_points_are_refused() {
+        let good = crate::SigningKey::generate(Alg::Es256).unwrap().0.public().clone();
+        assert!(good.verifying_key().is_ok());
+        let bad = [
+            Jwk { use_: Some("enc".into()), ..good.clone() },
+            Jwk { alg: Some("EdDSA".into()), ..good.clone() },
+            Jwk { y: good.x.clone(), ..good.clone() },
+            Jwk { x: None, ..good.clone() },
+            Jwk { crv: Some("P-384".into()), ..good.clone() },
+            Jwk { x: Some(format!("{}=", good.x.clone().unwrap())), ..good },
+        ];
+        for key in bad {
+            assert_eq!(key.verifying_key().unwrap_err(), JwkError::Malformed, "{key:?}");
+        }
+    }
+}

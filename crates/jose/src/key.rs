@@ -1,0 +1,205 @@
+use std::{fmt, sync::Arc};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa::KeySize,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+        Ed25519KeyPair, KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+        RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Jwk;
+
+/// The signature algorithms in use (RFC 7518, RFC 8037). There is no `none` and no HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Alg {
+    /// Ed25519 (RFC 8037).
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for clients that know nothing newer.
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+impl Alg {
+    /// Every algorithm, the preferred first.
+    pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::Rs256];
+
+    /// The name in the IANA registry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// Reads a registered name; `None` for every algorithm not in use.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|alg| alg.as_str() == name)
+    }
+}
+
+/// A key could not be made, read or used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// The bytes are not a PKCS#8 private key for the algorithm.
+    #[error("not a PKCS#8 private key for this algorithm")]
+    Malformed,
+    /// The cryptographic library failed.
+    #[error("the cryptographic library refused the operation")]
+    Unspecified,
+}
+
+/// A private key with its algorithm and the public half.
+pub struct SigningKey {
+    pair: Pair,
+    public: Jwk,
+}
+
+enum Pair {
+    Ed(Ed25519KeyPair),
+    Ec(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+}
+
+impl SigningKey {
+    /// Makes a new key and returns its PKCS#8 form as well. The library's own generator is used:
+    /// private keys never come from a seeded source.
+    pub fn generate(alg: Alg) -> Result<(Self, Vec<u8>), KeyError> {
+        let pkcs8 = match alg {
+            Alg::EdDsa => Ed25519KeyPair::generate()
+                .and_then(|pair| pair.to_pkcs8v1())
+                .map(|document| document.as_ref().to_vec()),
+            Alg::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+                .and_then(|pair| pair.to_pkcs8v1())
+                .map(|document| document.as_ref().to_vec()),
+            Alg::Rs256 => RsaKeyPair::generate(KeySize::Rsa2048).and_then(|pair| {
+                use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+                let der: Pkcs8V1Der<'_> = pair.as_der()?;
+                Ok(der.as_ref().to_vec())
+            }),
+        }
+        .map_err(|_| KeyError::Unspecified)?;
+        Ok((Self::from_pkcs8(alg, &pkcs8)?, pkcs8))
+    }
+
+    /// Reads a PKCS#8 private key.
+    pub fn from_pkcs8(alg: Alg, pkcs8: &[u8]) -> Result<Self, KeyError> {
+        let pair = match alg {
+            Alg::EdDsa => Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map(Pair::Ed),
+            Alg::Es256 => {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map(Pair::Ec)
+            }
+            Alg::Rs256 => RsaKeyPair::from_pkcs8(pkcs8).map(Pair::Rsa),
+        }
+        .map_err(|_| KeyError::Malformed)?;
+        let public = match &pair {
+            Pair::Ed(pair) => Jwk::okp(pair.public_key().as_ref()),
+            Pair::Ec(pair) => Jwk::ec(pair.public_key().as_ref()).ok_or(KeyError::Malformed)?,
+            Pair::Rsa(pair) => {
+                let key = pair.public_key();
+                Jwk::rsa(
+                    key.modulus().big_endian_without_leading_zero(),
+                    key.exponent().big_endian_without_leading_zero(),
+                )
+            }
+        };
+        Ok(Self { pair, public })
+    }
+
+    /// The public half, with `kid`, `alg` and `use` set.
+    pub fn public(&self) -> &Jwk {
+        &self.public
+    }
+
+    /// The RFC 7638 thumbprint, used as `kid`.
+    pub fn kid(&self) -> &str {
+        self.public.kid.as_deref().unwrap_or_default()
+    }
+
+    /// The algorithm this key signs with.
+    pub fn alg(&self) -> Alg {
+        match self.pair {
+            Pair::Ed(_) => Alg::EdDsa,
+            Pair::Ec(_) => Alg::Es256,
+            Pair::Rsa(_) => Alg::Rs256,
+        }
+    }
+
+    /// The signature over `message` in its JWS form.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match &self.pair {
+            Pair::Ed(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Pair::Ec(pair) => pair
+                .sign(&SystemRandom::new(), message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| KeyError::Unspecified),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+                    .map_err(|_| KeyError::Unspecified)?;
+                Ok(signature)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid()).finish_non_exhaustive()
+    }
+}
+
+/// A public key that was parsed once and checks signatures of exactly one algorithm.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    alg: Alg,
+    kid: Option<String>,
+    key: Arc<ParsedPublicKey>,
+}
+
+impl VerifyingKey {
+    pub(crate) fn ed25519(kid: Option<String>, public: &[u8]) -> Option<Self> {
+        let key = UnparsedPublicKey::new(&ED25519, public).parse().ok()?;
+        Some(Self { alg: Alg::EdDsa, kid, key: Arc::new(key) })
+    }
+
+    pub(crate) fn p256(kid: Option<String>, point: &[u8]) -> Option<Self> {
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).parse().ok()?;
+        Some(Self { alg: Alg::Es256, kid, key: Arc::new(key) })
+    }
+
+    pub(crate) fn rsa(kid: Option<String>, n: &[u8], e: &[u8]) -> Option<Self> {
+        let components = RsaPublicKeyComponents { n, e };
+        let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
+        Some(Self { alg: Alg::Rs256, kid, key: Arc::new(key) })
+    }
+
+    /// The one algorithm this key is for.
+    pub fn alg(&self) -> Alg {
+        self.alg
+    }
+
+    /// Its `kid`, if it has one.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.key.verify_sig(message, signature).is_ok()
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey").field("alg", &self.alg).field("kid", &self.kid).finish()
+    }
+}

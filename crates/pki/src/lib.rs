@@ -1,0 +1,12 @@
+//! The built-in certificate authority, workload certificates with SPIFFE ids, and TLS settings.
+//!
+//! Pure but for the generator of private keys: times come in, PEM goes out, and the server decides
+//! where it is kept.
+
+mod authority;
+mod spiffe;
+mod tls;
+
+pub use authority::{Authority, AuthorityMaterial, CertifiedPem, PkiError};
+pub use spiffe::{SpiffeError, SpiffeId, peer_spiffe_id};
+pub use tls::{TlsError, client_config, identity, mesh_config, provider, public_config, roots};

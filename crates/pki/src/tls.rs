@@ -1,0 +1,98 @@
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+
+/// TLS could not be set up from these files.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Not PEM, or nothing of the expected kind in it.
+    #[error("{0} is not valid PEM of that kind")]
+    Pem(&'static str),
+    /// Certificate and key do not belong together, or are not usable.
+    #[error("the certificate cannot be used: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// No root to trust.
+    #[error("client certificates cannot be verified: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// The one cryptographic provider.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Certificates that are trusted.
+pub fn roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(pem)? {
+        roots.add(certificate)?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// A certificate chain with its key.
+pub fn identity(
+    chain_pem: &str,
+    key_pem: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
+    Ok((chain(chain_pem)?, key.map_err(|_| TlsError::Pem("the private key"))?))
+}
+
+fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    chain.ok().filter(|chain| !chain.is_empty()).ok_or(TlsError::Pem("the certificate"))
+}
+
+/// The listener for everyone: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+pub fn public_config(chain_pem: &str, key_pem: &str) -> Result<ServerConfig, TlsError> {
+    let (chain, key) = identity(chain_pem, key_pem)?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(finished(config))
+}
+
+/// The listener for services: a client certificate of the authority is required.
+pub fn mesh_config(
+    chain_pem: &str,
+    key_pem: &str,
+    client_roots: Arc<RootCertStore>,
+) -> Result<ServerConfig, TlsError> {
+    let (chain, key) = identity(chain_pem, key_pem)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(client_roots, provider()).build()?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    Ok(finished(config))
+}
+
+fn finished(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // No early data: a request that can be replayed is not one we want.
+    config.max_early_data_size = 0;
+    config
+}
+
+/// The way to an upstream: `roots` are trusted, and a certificate may be shown.
+pub fn client_config(
+    roots: Arc<RootCertStore>,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
