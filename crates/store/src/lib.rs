@@ -1,0 +1,34 @@
+//! The only place that knows SQL. SQLite and PostgreSQL behind one [`Db`], one text per query.
+//!
+//! [`db`] holds connections, transactions and binding; each other module is a group of tables.
+//! Changes happen inside [`Db::write`]: events emitted there commit with the change and are durable
+//! in the audit log before the call returns.
+
+mod credential;
+mod db;
+mod migrate;
+mod query;
+mod seal;
+
+pub mod accounts;
+pub mod api_keys;
+pub mod clients;
+pub mod defence;
+pub mod grants;
+pub mod outbox;
+pub mod recovery;
+pub mod retention;
+pub mod secrets;
+pub mod sessions;
+
+pub use credential::{API_KEY_PREFIX, CLIENT_SECRET_PREFIX, Credential, is_well_formed};
+pub use db::{CommitSink, Constraint, Db, DbError, RaceCheck, SinkFuture, Tx};
+pub use query::{Arg, Query, Source, per, sql};
+pub use seal::{KEY_BYTES, SealError, Sealer};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// What is stored of a token, code or key: its SHA-256. Enough, because all of them are random.
+pub fn token_hash(token: &str) -> Vec<u8> {
+    digest(&SHA256, token.as_bytes()).as_ref().to_vec()
+}

@@ -1,0 +1,85 @@
+use data_encoding::HEXLOWER;
+
+use crate::{
+    db::{Db, DbError, Tx},
+    query::{per, sql},
+    token_hash,
+};
+
+/// Every migration, oldest first. One that has run is never edited.
+const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_begin.sql"))];
+
+/// Held by the one process that migrates a PostgreSQL database.
+const ADVISORY_LOCK: i64 = 0x706f_7274_6375_6c6c;
+
+#[derive(sqlx::FromRow)]
+struct Applied {
+    version: i64,
+    checksum: String,
+}
+
+/// How often a start that met another one tries again.
+const ATTEMPTS: u32 = 4;
+
+/// Brings the schema up to date. Nodes may start at once: whoever waited for the lock sees the
+/// database as it was before, collides with what the other made, and looks again.
+pub(crate) async fn run(db: &Db) -> Result<(), DbError> {
+    let mut attempt = 1;
+    loop {
+        match migrate(db).await {
+            Err(error) if attempt < ATTEMPTS && exists_already(&error) => attempt += 1,
+            result => return result,
+        }
+    }
+}
+
+/// PostgreSQL: duplicate table, or a duplicate key in its catalogue or in ours.
+fn exists_already(error: &DbError) -> bool {
+    let DbError::Sqlx(sqlx::Error::Database(error)) = error else { return false };
+    matches!(error.code().as_deref(), Some("42P07" | "23505"))
+}
+
+/// Every migration that has not run, in one transaction.
+async fn migrate(db: &Db) -> Result<(), DbError> {
+    db.write(|tx| async move {
+        per("SELECT $1", "SELECT pg_advisory_xact_lock($1)")
+            .bind(ADVISORY_LOCK)
+            .execute(&tx)
+            .await?;
+        sql("CREATE TABLE IF NOT EXISTS schema_migration \
+             (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL)")
+        .execute(&tx)
+        .await?;
+        let applied: Vec<Applied> =
+            sql("SELECT version, checksum FROM schema_migration ORDER BY version").all(&tx).await?;
+        if applied.len() > MIGRATIONS.len() {
+            return Err(DbError::Schema("it was written by a newer version".into()));
+        }
+        for (place, (version, text)) in MIGRATIONS.iter().enumerate() {
+            let checksum = HEXLOWER.encode(&token_hash(text));
+            match applied.get(place) {
+                Some(done) if done.version == *version && done.checksum == checksum => {}
+                Some(_) => {
+                    return Err(DbError::Schema(format!(
+                        "migration {version} is not the one that ran"
+                    )));
+                }
+                None => apply(&tx, *version, text, &checksum).await?,
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn apply(tx: &Tx, version: i64, text: &'static str, checksum: &str) -> Result<(), DbError> {
+    for statement in text.split(';').filter(|statement| !statement.trim().is_empty()) {
+        sql(statement).execute(tx).await?;
+    }
+    sql("INSERT INTO schema_migration (version, checksum) VALUES ($1, $2)")
+        .bind(version)
+        .bind(checksum)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! What must leave the database after a commit: events for the log, mails for people.
+
+use portcullis_events::Event;
+use portcullis_types::Timestamp;
+
+use crate::db::{Db, DbError, Tx};
+use crate::query::{Source, sql};
+
+/// Rows handled at once.
+const BATCH: i64 = 500;
+
+pub(crate) async fn put_event(tx: &Tx, event: &Event, leaf: &[u8]) -> Result<(), DbError> {
+    sql("INSERT INTO event_outbox (tenant, event_id, leaf, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(&event.tenant)
+        .bind(event.id)
+        .bind(leaf)
+        .bind(event.time)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A row of `event_outbox`.
+#[derive(Debug, sqlx::FromRow)]
+pub struct PendingEvent {
+    /// The event.
+    pub event_id: String,
+    /// The entry for the log.
+    pub leaf: Vec<u8>,
+    /// When it happened.
+    #[sqlx(try_from = "i64")]
+    pub created_at: Timestamp,
+}
+
+/// Events that committed but that nobody is recording: left by a crash, or by the command line.
+pub async fn stranded_events(db: &Db) -> Result<Vec<PendingEvent>, DbError> {
+    let rows: Vec<PendingEvent> =
+        sql("SELECT event_id, leaf, created_at FROM event_outbox ORDER BY event_id LIMIT $1")
+            .bind(BATCH)
+            .all(db)
+            .await?;
+    Ok(rows.into_iter().filter(|row| !db.is_in_flight(&row.event_id)).collect())
+}
+
+/// Removes the rows of events that are durable: those recorded at commit, and `also`.
+pub async fn clear_events(db: &Db, also: &[String]) -> Result<(), DbError> {
+    let mut done = db.recorded_events();
+    done.extend_from_slice(also);
+    if done.is_empty() {
+        return Ok(());
+    }
+    let ids = &done;
+    db.write(|tx| async move {
+        for id in ids {
+            sql("DELETE FROM event_outbox WHERE event_id = $1").bind(id).execute(&tx).await?;
+        }
+        Ok::<_, DbError>(())
+    })
+    .await?;
+    db.forget_ids(&done);
+    Ok(())
+}
+
+/// A row of `mail_outbox`.
+#[derive(Debug, sqlx::FromRow)]
+pub struct PendingMail {
+    /// The tenant it is sent for.
+    pub tenant: String,
+    /// The mail.
+    pub id: String,
+    /// The message, sealed.
+    pub sealed: Vec<u8>,
+    /// How often it was tried.
+    pub attempts: i64,
+}
+
+/// Queues a mail; it leaves only if the transaction commits.
+pub async fn put_mail(
+    tx: &Tx,
+    tenant: &str,
+    id: &str,
+    sealed: Vec<u8>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    sql("INSERT INTO mail_outbox (tenant, id, sealed, created_at, next_at, attempts) \
+         VALUES ($1, $2, $3, $4, $4, 0)")
+    .bind(tenant)
+    .bind(id)
+    .bind(sealed)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Mails whose time has come, oldest first.
+pub async fn due_mails(source: impl Source, now: Timestamp) -> Result<Vec<PendingMail>, DbError> {
+    sql("SELECT tenant, id, sealed, attempts FROM mail_outbox WHERE next_at <= $1 \
+         ORDER BY next_at, id LIMIT $2")
+    .bind(now)
+    .bind(BATCH)
+    .all(source)
+    .await
+}
+
+/// Forgets a mail that was sent or given up.
+pub async fn remove_mail(tx: &Tx, mail: &PendingMail) -> Result<(), DbError> {
+    sql("DELETE FROM mail_outbox WHERE tenant = $1 AND id = $2")
+        .bind(&mail.tenant)
+        .bind(&mail.id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Tries a mail again at `next_at`.
+pub async fn retry_mail(tx: &Tx, mail: &PendingMail, next_at: Timestamp) -> Result<(), DbError> {
+    sql("UPDATE mail_outbox SET attempts = attempts + 1, next_at = $3 \
+         WHERE tenant = $1 AND id = $2")
+    .bind(&mail.tenant)
+    .bind(&mail.id)
+    .bind(next_at)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

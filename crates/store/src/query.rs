@@ -1,0 +1,175 @@
+//! Queries with their parameters, and where rows come from.
+
+use std::future::Future;
+
+use portcullis_types::{Id, Tag, Timestamp};
+use sqlx::{
+    FromRow,
+    postgres::{PgArguments, PgRow},
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use crate::db::{Begun, Db, DbError, Pools, Tx};
+
+/// A value for a parameter.
+#[derive(Debug, Clone)]
+pub enum Arg {
+    /// TEXT.
+    Text(Option<String>),
+    /// BIGINT.
+    Int(Option<i64>),
+    /// BOOLEAN.
+    Bool(bool),
+    /// BYTEA.
+    Bytes(Vec<u8>),
+}
+
+macro_rules! args {
+    ($($from:ty => |$value:ident| $arg:expr;)*) => {$(
+        impl From<$from> for Arg {
+            fn from($value: $from) -> Self {
+                $arg
+            }
+        }
+    )*};
+}
+args! {
+    &str => |value| Self::Text(Some(value.to_owned()));
+    String => |value| Self::Text(Some(value));
+    &String => |value| Self::Text(Some(value.clone()));
+    Option<String> => |value| Self::Text(value);
+    Option<&str> => |value| Self::Text(value.map(str::to_owned));
+    i64 => |value| Self::Int(Some(value));
+    Option<i64> => |value| Self::Int(value);
+    Timestamp => |value| Self::Int(Some(value.micros()));
+    Option<Timestamp> => |value| Self::Int(value.map(Timestamp::micros));
+    bool => |value| Self::Bool(value);
+    Vec<u8> => |value| Self::Bytes(value);
+    &[u8] => |value| Self::Bytes(value.to_vec());
+}
+impl<T: Tag> From<Id<T>> for Arg {
+    fn from(id: Id<T>) -> Self {
+        Self::Text(Some(id.to_string()))
+    }
+}
+
+/// A query with its parameters, `$1` and so on.
+#[derive(Debug, Clone)]
+pub struct Query {
+    sqlite: &'static str,
+    postgres: &'static str,
+    args: Vec<Arg>,
+}
+
+/// A query whose text both databases understand.
+pub fn sql(text: &'static str) -> Query {
+    per(text, text)
+}
+
+/// A query whose text differs between the databases.
+pub fn per(sqlite: &'static str, postgres: &'static str) -> Query {
+    Query { sqlite, postgres, args: Vec::new() }
+}
+
+impl Query {
+    /// Adds the next parameter.
+    #[must_use]
+    pub fn bind(mut self, value: impl Into<Arg>) -> Self {
+        self.args.push(value.into());
+        self
+    }
+
+    /// Runs it and returns how many rows it changed.
+    pub async fn execute(self, tx: &Tx) -> Result<u64, DbError> {
+        let mut open = tx.0.lock().await;
+        match &mut open.as_mut().ok_or(DbError::Ended)?.begun {
+            Begun::Sqlite(tx) => {
+                let query = sqlx::query_with(self.sqlite, sqlite_arguments(self.args)?);
+                Ok(query.execute(&mut **tx).await?.rows_affected())
+            }
+            Begun::Postgres(tx) => {
+                let query = sqlx::query_with(self.postgres, postgres_arguments(self.args)?);
+                Ok(query.execute(&mut **tx).await?.rows_affected())
+            }
+        }
+    }
+
+    /// All rows.
+    pub async fn all<T: Row>(self, source: impl Source) -> Result<Vec<T>, DbError> {
+        source.fetch(self).await
+    }
+
+    /// The only row, or none.
+    pub async fn optional<T: Row>(self, source: impl Source) -> Result<Option<T>, DbError> {
+        let mut rows = source.fetch(self).await?;
+        Ok(if rows.is_empty() { None } else { Some(rows.swap_remove(0)) })
+    }
+}
+
+/// A row that either database can give.
+pub trait Row:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static
+{
+}
+impl<T> Row for T where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static
+{
+}
+
+/// Where rows are read from: the database, or a transaction that must see its own changes.
+pub trait Source {
+    /// Reads all rows of `query`.
+    fn fetch<T: Row>(self, query: Query) -> impl Future<Output = Result<Vec<T>, DbError>> + Send;
+}
+
+impl Source for &Db {
+    async fn fetch<T: Row>(self, query: Query) -> Result<Vec<T>, DbError> {
+        match &self.pools {
+            Pools::Sqlite { read, .. } => {
+                let arguments = sqlite_arguments(query.args)?;
+                Ok(sqlx::query_as_with(query.sqlite, arguments).fetch_all(read).await?)
+            }
+            Pools::Postgres(pool) => {
+                let arguments = postgres_arguments(query.args)?;
+                Ok(sqlx::query_as_with(query.postgres, arguments).fetch_all(pool).await?)
+            }
+        }
+    }
+}
+
+impl Source for &Tx {
+    async fn fetch<T: Row>(self, query: Query) -> Result<Vec<T>, DbError> {
+        let mut open = self.0.lock().await;
+        match &mut open.as_mut().ok_or(DbError::Ended)?.begun {
+            Begun::Sqlite(tx) => {
+                let arguments = sqlite_arguments(query.args)?;
+                Ok(sqlx::query_as_with(query.sqlite, arguments).fetch_all(&mut **tx).await?)
+            }
+            Begun::Postgres(tx) => {
+                let arguments = postgres_arguments(query.args)?;
+                Ok(sqlx::query_as_with(query.postgres, arguments).fetch_all(&mut **tx).await?)
+            }
+        }
+    }
+}
+
+macro_rules! bind_arguments {
+    ($name:ident, $arguments:ty) => {
+        fn $name(args: Vec<Arg>) -> Result<$arguments, DbError> {
+            use sqlx::Arguments;
+            let mut bound = <$arguments>::default();
+            for arg in args {
+                match arg {
+                    Arg::Text(value) => bound.add(value),
+                    Arg::Int(value) => bound.add(value),
+                    Arg::Bool(value) => bound.add(value),
+                    Arg::Bytes(value) => bound.add(value),
+                }
+                .map_err(sqlx::Error::Encode)?;
+            }
+            Ok(bound)
+        }
+    };
+}
+bind_arguments!(sqlite_arguments, SqliteArguments);
+bind_arguments!(postgres_arguments, PgArguments);

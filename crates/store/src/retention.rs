@@ -1,0 +1,73 @@
+//! Every table whose rows expire has a rule here; a test holds the list against the schema.
+
+use std::time::Duration;
+
+use portcullis_types::Timestamp;
+
+use crate::db::{Db, DbError};
+use crate::query::{Query, sql};
+
+/// Consumed and expired artefacts stay this long, so that their reuse can be told from a guess.
+const KEEP_USED: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Lifted and ended blocks stay this long for review.
+const KEEP_BLOCKS: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Tables and the rule for their old rows; `$1` is the moment before which a row may go.
+fn rules() -> Vec<(&'static str, Duration, Query)> {
+    vec![
+        ("signing_key", KEEP_USED, sql("DELETE FROM signing_key WHERE expires_at < $1")),
+        (
+            "pending_registration",
+            Duration::ZERO,
+            sql("DELETE FROM pending_registration WHERE expires_at < $1"),
+        ),
+        ("password_reset", Duration::ZERO, sql("DELETE FROM password_reset WHERE expires_at < $1")),
+        ("email_change", Duration::ZERO, sql("DELETE FROM email_change WHERE expires_at < $1")),
+        ("login_session", KEEP_USED, sql("DELETE FROM login_session WHERE expires_at < $1")),
+        ("client_secret", KEEP_USED, sql("DELETE FROM client_secret WHERE expires_at < $1")),
+        (
+            "client_assertion",
+            Duration::ZERO,
+            sql("DELETE FROM client_assertion WHERE expires_at < $1"),
+        ),
+        ("oauth_grant", KEEP_USED, sql("DELETE FROM oauth_grant WHERE expires_at < $1")),
+        (
+            "authorization_code",
+            KEEP_USED,
+            sql("DELETE FROM authorization_code WHERE expires_at < $1"),
+        ),
+        ("refresh_token", KEEP_USED, sql("DELETE FROM refresh_token WHERE expires_at < $1")),
+        ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
+        ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
+    ]
+}
+
+/// Tables that may only grow, and why.
+pub const KEPT: &[(&str, &str)] = &[
+    ("sealed_secret", "one row for each secret of the installation"),
+    ("account", "removed by its owner or an administrator"),
+    ("oauth_client", "removed by an administrator"),
+    ("consent", "one row for each account and client; goes with either"),
+    ("api_key", "the record of who had access; revoked keys stay"),
+    ("alert", "the record of attacks"),
+    ("event_outbox", "emptied as soon as the log has the event"),
+    ("mail_outbox", "emptied as soon as the mail is sent or given up"),
+    ("schema_migration", "one row for each migration"),
+];
+
+/// The tables with a retention rule.
+pub fn covered() -> Vec<&'static str> {
+    rules().into_iter().map(|(table, ..)| table).collect()
+}
+
+/// Removes what is past its time and returns how many rows went.
+pub async fn run(db: &Db, now: Timestamp) -> Result<u64, DbError> {
+    db.write(|tx| async move {
+        let mut removed = 0;
+        for (_, keep, query) in rules() {
+            removed += query.bind(now.minus(keep)).execute(&tx).await?;
+        }
+        Ok(removed)
+    })
+    .await
+}

@@ -1,0 +1,344 @@
+//! The database layer on SQLite and PostgreSQL alike.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::time::Duration;
+
+use portcullis_events::{AccountChange, Actor, Event, Kind, Outcome};
+use portcullis_store::{
+    Db, DbError, accounts, clients, defence, grants, outbox, recovery, retention, sql, token_hash,
+};
+use portcullis_testkit::{START, SeededEntropy, on_both};
+use portcullis_types::{Id, tags};
+
+const TENANT: &str = "main";
+
+fn account(seed: u64, username: &str) -> accounts::Account {
+    accounts::Account {
+        id: Id::new(START, &*SeededEntropy::new(seed)),
+        username: username.into(),
+        email: format!("{username}@example.org"),
+        display_name: String::new(),
+        password_hash: "x".into(),
+        roles: "admin auditor".into(),
+        disabled_at: None,
+        flagged_at: None,
+        flag_reason: None,
+        created_at: START.micros(),
+        updated_at: START.micros(),
+    }
+}
+
+async fn add(db: &Db, account: &accounts::Account) -> Result<(), DbError> {
+    db.write(|tx| async move { accounts::insert(&tx, TENANT, account).await }).await
+}
+
+fn event(seed: u64) -> Event {
+    let change = AccountChange { change: "registered", user: Actor::System };
+    let id = Id::new(START, &*SeededEntropy::new(seed));
+    Event::new(id, START, None, Actor::System, Outcome::Success, Kind::Account(change))
+}
+
+on_both!(accounts_are_found_and_unique, |db: TestDb| {
+    let alice = account(1, "alice");
+    add(&db.db, &alice).await.unwrap();
+    let found = accounts::by_username(&db.db, TENANT, "alice").await.unwrap().unwrap();
+    assert_eq!((found.id, found.has_role("admin"), found.has_role("aud")), (alice.id, true, false));
+    assert!(accounts::by_username(&db.db, "other", "alice").await.unwrap().is_none());
+
+    let same_name = accounts::Account { email: "b@x".into(), ..account(2, "alice") };
+    let constraint = add(&db.db, &same_name).await.unwrap_err().constraint().unwrap();
+    assert!(constraint.is("account_username", "account.username"), "{constraint:?}");
+    let same_mail = accounts::Account { email: alice.email, ..account(3, "bob") };
+    let constraint = add(&db.db, &same_mail).await.unwrap_err().constraint().unwrap();
+    assert!(constraint.is("account_email", "account.email"), "{constraint:?}");
+});
+
+on_both!(pages_follow_the_key, |db: TestDb| {
+    for n in 0..25 {
+        add(&db.db, &account(n, &format!("user{n}"))).await.unwrap();
+    }
+    let (mut seen, mut after) = (0, String::new());
+    loop {
+        let page = accounts::page(&db.db, TENANT, &after, 10).await.unwrap();
+        seen += page.len();
+        match page.last() {
+            Some(last) => after = last.id.to_string(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 25);
+});
+
+on_both!(a_failed_write_leaves_nothing, |db: TestDb| {
+    let alice = &account(1, "alice");
+    let failed: Result<(), DbError> = db
+        .db
+        .write(|tx| async move {
+            accounts::insert(&tx, TENANT, alice).await?;
+            tx.emit(event(1)).await?;
+            Err(DbError::Stored("test"))
+        })
+        .await;
+    assert!(failed.is_err());
+    assert!(!accounts::any(&db.db, TENANT).await.unwrap());
+    assert!(db.recorded.codes().is_empty());
+    assert!(outbox::stranded_events(&db.db).await.unwrap().is_empty());
+});
+
+on_both!(events_commit_with_the_change_and_leave_the_outbox_when_durable, |db: TestDb| {
+    let write = || db.db.write(|tx| async move { tx.emit(event(1)).await });
+    write().await.unwrap();
+    assert_eq!(db.recorded.codes(), ["user_registered"]);
+    assert!(outbox::stranded_events(&db.db).await.unwrap().is_empty(), "in flight, not stranded");
+    outbox::clear_events(&db.db, &[]).await.unwrap();
+    assert_eq!(count(&db.db, sql("SELECT COUNT(*) AS n FROM event_outbox")).await, 0);
+});
+
+on_both!(without_a_durable_event_there_is_no_success_but_nothing_is_lost, |db: TestDb| {
+    db.recorded.refuse(true);
+    let answer = db.db.write(|tx| async move { tx.emit(event(1)).await }).await;
+    assert!(matches!(answer, Err(DbError::NotRecorded)));
+    let stranded = outbox::stranded_events(&db.db).await.unwrap();
+    assert_eq!(stranded.len(), 1);
+    let again = Db::open(&db.url, db.recorded.clone()).await.unwrap();
+    assert_eq!(outbox::stranded_events(&again).await.unwrap()[0].event_id, stranded[0].event_id);
+});
+
+#[derive(sqlx::FromRow)]
+struct Count {
+    n: i64,
+}
+
+async fn count(db: &Db, query: portcullis_store::Query) -> i64 {
+    query.optional::<Count>(db).await.unwrap().unwrap().n
+}
+
+fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
+    grants::Grant {
+        id: Id::new(START, &*SeededEntropy::new(seed)),
+        client_id: "web".into(),
+        account_id: account,
+        session_id: "ses".into(),
+        scope: "openid".into(),
+        auth_time: START,
+        created_at: START,
+        expires_at: START.plus(Duration::from_secs(60)),
+        revoked_at: None,
+    }
+}
+
+fn client() -> clients::Client {
+    clients::Client {
+        id: "web".into(),
+        name: "Web".into(),
+        auth_method: "none".into(),
+        first_party: true,
+        redirect_uris: "[]".into(),
+        post_logout_redirect_uris: "[]".into(),
+        grant_types: "[]".into(),
+        scopes: String::new(),
+        audiences: "[]".into(),
+        jwks: None,
+        token_alg: "EdDSA".into(),
+        created_at: 0,
+        updated_at: 0,
+        disabled_at: None,
+    }
+}
+
+on_both!(
+    /// Rule R4: of many redemptions at once exactly one succeeds, for every single-use artefact.
+    r4_single_use_artefacts_are_consumed_once,
+    |db: TestDb| {
+        let alice = account(1, "alice");
+        add(&db.db, &alice).await.unwrap();
+        let later = START.plus(Duration::from_secs(60));
+        let (alice, grant, client) = (&alice, &grant(9, alice.id), &client());
+        db.db
+            .write(|tx| async move {
+                clients::insert(&tx, TENANT, client).await?;
+                grants::insert(&tx, TENANT, grant).await?;
+                let code = grants::Code {
+                    grant_id: grant.id,
+                    client_id: "web".into(),
+                    redirect_uri: "https://x".into(),
+                    code_challenge: "c".into(),
+                    nonce: None,
+                    expires_at: later,
+                    consumed_at: None,
+                };
+                grants::insert_code(&tx, TENANT, b"code", &code).await?;
+                let refresh = grants::Refresh {
+                    grant_id: grant.id,
+                    created_at: START,
+                    expires_at: later,
+                    consumed_at: None,
+                };
+                grants::insert_refresh(&tx, TENANT, b"refresh", &refresh).await?;
+                recovery::insert_reset(&tx, TENANT, b"reset", alice.id, START, later).await?;
+                let change =
+                    recovery::EmailChange { account_id: alice.id, email: "n@example.org".into() };
+                recovery::insert_email_change(&tx, TENANT, b"mail", &change, START, later).await?;
+                let pending = recovery::PendingRegistration {
+                    username: "bob".into(),
+                    email: "bob@example.org".into(),
+                    password_hash: "x".into(),
+                };
+                recovery::insert_registration(&tx, TENANT, b"reg", &pending, START, later).await
+            })
+            .await
+            .unwrap();
+
+        for kind in ["code", "refresh", "reset", "mail", "reg", "assertion"] {
+            let tries: Vec<_> = (0..12)
+                .map(|_| {
+                    let db = db.db.clone();
+                    tokio::spawn(async move {
+                        db.write(|tx| async move {
+                            match kind {
+                                "code" => grants::consume_code(&tx, TENANT, b"code", START).await,
+                                "refresh" => {
+                                    grants::consume_refresh(&tx, TENANT, b"refresh", START).await
+                                }
+                                "reset" => recovery::consume_reset(&tx, TENANT, b"reset", START).await,
+                                "mail" => {
+                                    recovery::consume_email_change(&tx, TENANT, b"mail", START).await
+                                }
+                                "reg" => {
+                                    recovery::consume_registration(&tx, TENANT, b"reg", START).await
+                                }
+                                _ => clients::use_assertion(&tx, TENANT, "web", "jti", START).await,
+                            }
+                        })
+                        .await
+                        .unwrap()
+                    })
+                })
+                .collect();
+            let mut won = 0;
+            for attempt in tries {
+                won += usize::from(attempt.await.unwrap());
+            }
+            assert_eq!(won, 1, "{kind}");
+        }
+    }
+);
+
+on_both!(expired_artefacts_are_not_consumed, |db: TestDb| {
+    let alice = account(1, "alice");
+    add(&db.db, &alice).await.unwrap();
+    let consumed = db
+        .db
+        .write(|tx| async move {
+            recovery::insert_reset(&tx, TENANT, b"r", alice.id, START, START).await?;
+            recovery::consume_reset(&tx, TENANT, b"r", START).await
+        })
+        .await
+        .unwrap();
+    assert!(!consumed);
+});
+
+on_both!(blocks_are_listed_and_lifted_once, |db: TestDb| {
+    let block = &defence::Block {
+        id: Id::new(START, &*SeededEntropy::new(4)),
+        addr: "192.0.2.1".into(),
+        scope: "all".into(),
+        reason: "spray".into(),
+        created_by: "password_spray".into(),
+        created_at: START,
+        until_at: START.plus(Duration::from_secs(60)),
+        lifted_at: None,
+        lifted_by: None,
+    };
+    db.db.write(|tx| async move { defence::insert_block(&tx, TENANT, block).await }).await.unwrap();
+    assert_eq!(defence::live_blocks(&db.db, TENANT, START).await.unwrap().len(), 1);
+    let lift = || {
+        db.db.write(
+            |tx| async move { defence::lift_block(&tx, TENANT, block.id, "me", START).await },
+        )
+    };
+    assert!(lift().await.unwrap());
+    assert!(!lift().await.unwrap());
+    assert!(defence::live_blocks(&db.db, TENANT, START).await.unwrap().is_empty());
+});
+
+on_both!(
+    /// Rule R28: every table has a retention rule or a reason to have none.
+    r28_every_table_has_a_retention_rule,
+    |db: TestDb| {
+        #[derive(sqlx::FromRow)]
+        struct Table {
+            name: String,
+        }
+        let tables: Vec<Table> = portcullis_store::per(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+            "SELECT table_name::text AS name FROM information_schema.tables \
+             WHERE table_schema = current_schema()",
+        )
+        .all(&db.db)
+        .await
+        .unwrap();
+        assert!(tables.len() > 15);
+        let kept: Vec<_> = retention::KEPT.iter().map(|(table, _)| *table).collect();
+        for Table { name } in tables {
+            let ruled = retention::covered().contains(&name.as_str());
+            assert!(ruled != kept.contains(&name.as_str()), "{name} needs one rule or one reason");
+        }
+        let alice = account(1, "alice");
+        add(&db.db, &alice).await.unwrap();
+        db.db
+            .write(|tx| async move {
+                recovery::insert_reset(&tx, TENANT, b"r", alice.id, START, START).await
+            })
+            .await
+            .unwrap();
+        let gone = retention::run(&db.db, START.plus(Duration::from_secs(1))).await.unwrap();
+        assert_eq!(gone, 1);
+    }
+);
+
+on_both!(every_table_names_the_tenant, |db: TestDb| {
+    let missing = portcullis_store::per(
+        "SELECT COUNT(*) AS n FROM sqlite_schema s WHERE type = 'table' \
+         AND name NOT IN ('schema_migration') AND name NOT LIKE 'sqlite_%' AND NOT EXISTS \
+         (SELECT 1 FROM pragma_table_info(s.name) WHERE name = 'tenant')",
+        "SELECT COUNT(*) AS n FROM information_schema.tables t WHERE table_schema = \
+         current_schema() AND table_name <> 'schema_migration' AND NOT EXISTS \
+         (SELECT 1 FROM information_schema.columns c WHERE c.table_schema = t.table_schema \
+         AND c.table_name = t.table_name AND c.column_name = 'tenant')",
+    );
+    assert_eq!(count(&db.db, missing).await, 0);
+});
+
+on_both!(opening_again_keeps_the_data, |db: TestDb| {
+    add(&db.db, &account(1, "alice")).await.unwrap();
+    let again = Db::open(&db.url, db.recorded.clone()).await.unwrap();
+    assert!(accounts::any(&again, TENANT).await.unwrap());
+});
+
+/// Several nodes may start at once on an empty database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simultaneous_starts_migrate_once() {
+    for kind in [portcullis_testkit::Kind::Sqlite, portcullis_testkit::Kind::Postgres] {
+        let (url, _dir) = portcullis_testkit::fresh_url(kind).await;
+        let starts: Vec<_> = (0..6)
+            .map(|_| {
+                let url = url.clone();
+                let sink = std::sync::Arc::new(portcullis_testkit::Recorded::default());
+                tokio::spawn(async move { Db::open(&url, sink).await.map(drop) })
+            })
+            .collect();
+        for start in starts {
+            start.await.unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn urls_of_unknown_databases_are_refused() {
+    for url in ["", "mysql://x", "oracle", "sqlite", "postgres:/x"] {
+        let refused = Db::open(url, std::sync::Arc::new(portcullis_testkit::Recorded::default()));
+        assert!(matches!(refused.await, Err(DbError::Url)), "{url}");
+    }
+    assert_eq!(token_hash("a").len(), 32);
+}
