@@ -1,0 +1,28 @@
+//! The durable audit log: an append-only Merkle log on local disk that nobody can rewrite
+//! unnoticed.
+//!
+//! Data flow: [`Audit::append`] or [`Audit::record`] hands typed events to one sequencer thread,
+//! which numbers them, encodes them as OCSF, writes a batch, makes it durable, and only then
+//! acknowledges. Every second it signs a checkpoint of the tree. [`LogReader`] reads what is durable
+//! for search, proofs and verification, also while the log grows.
+//!
+//! On disk, in one directory: `entries` (in the bundle encoding of `tlog-tiles`: each entry after
+//! its length as a big-endian u16), `offsets` (where each bundle of 256 entries begins), `level-N`
+//! (the hashes of tile level N), `journal` (what is durable), `checkpoint` (the newest),
+//! `checkpoints` (all of them) and `vkey` (the key that checks them). Levels and offsets can be
+//! rebuilt from the entries.
+
+mod files;
+mod journal;
+mod reader;
+mod search;
+mod sequencer;
+mod verify;
+mod writer;
+
+pub use files::LogError;
+pub use reader::LogReader;
+pub use search::{Filter, Found, MAX_RESULTS};
+pub use sequencer::{Audit, AuditError, Watcher};
+pub use verify::{Damage, Report, verify};
+pub use writer::LogWriter;

@@ -1,0 +1,263 @@
+use std::path::{Path, PathBuf};
+
+use portcullis_tlog::{
+    Checkpoint, ENTRIES_PER_BUNDLE, HASH_BYTES, Hash, HashReader, NoteVerifier, OfflineProof,
+    bundle_entries, inclusion_proof, node_hash,
+};
+
+use crate::{
+    files::{LogError, Named, io_error, level_file},
+    journal,
+};
+
+/// Reads what is durable in a log, also while another process or thread writes it.
+#[derive(Debug)]
+pub struct LogReader {
+    dir: PathBuf,
+    entries: Named,
+    offsets: Named,
+    levels: HashFiles,
+    size: u64,
+    end: u64,
+}
+
+impl LogReader {
+    /// Opens the log in `dir` at its present size.
+    pub fn open(dir: &Path) -> Result<Self, LogError> {
+        let entries = Named::open_read(dir, "entries")?;
+        let journal = Named::open_read(dir, "journal")?;
+        let mut mark = journal::newest_whole(&journal, &entries)?;
+        // A batch that a checkpoint covers was acknowledged: if it is not whole, it was damaged
+        // and not torn, and a verifier must see it.
+        if promised_size(dir).is_some_and(|promised| promised > mark.size) {
+            mark = journal::newest(&journal)?;
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            entries,
+            offsets: Named::open_read(dir, "offsets")?,
+            levels: HashFiles::open_read(dir)?,
+            size: mark.size,
+            end: mark.end,
+        })
+    }
+
+    /// Entries that were durable when it was opened.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where the last durable entry ends in the file.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn entries(&self) -> &Named {
+        &self.entries
+    }
+
+    pub(crate) fn levels(&self) -> &HashFiles {
+        &self.levels
+    }
+
+    /// The entries of bundle `number`, the last one as far as it goes.
+    pub fn bundle(&self, number: u64) -> Result<Vec<Vec<u8>>, LogError> {
+        let first = number * ENTRIES_PER_BUNDLE;
+        let start = self.offsets.read_u64(number)?;
+        let last = first + ENTRIES_PER_BUNDLE >= self.size;
+        let end = if last { self.end } else { self.offsets.read_u64(number + 1)? };
+        let length = end.checked_sub(start).and_then(|length| usize::try_from(length).ok());
+        // 256 entries of 64 KiB are the most a bundle can hold.
+        let length = length.filter(|length| *length <= 256 * 65_537);
+        let mut bytes = vec![0; length.ok_or(LogError::Entry(first))?];
+        self.entries.read_at(&mut bytes, start)?;
+        let entries = bundle_entries(&bytes).ok_or(LogError::Entry(first))?;
+        Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// Entry `index`.
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
+        if index >= self.size {
+            return Err(LogError::Entry(index));
+        }
+        let place = usize::try_from(index % ENTRIES_PER_BUNDLE).unwrap_or(usize::MAX);
+        let mut bundle = self.bundle(index / ENTRIES_PER_BUNDLE)?;
+        if place < bundle.len() {
+            Ok(bundle.swap_remove(place))
+        } else {
+            Err(LogError::Entry(index))
+        }
+    }
+
+    /// The key that checks this log, as the log itself names it. Compare it with the one that was
+    /// noted down elsewhere: whoever can write the directory can replace it.
+    pub fn verifier(&self) -> Result<NoteVerifier, LogError> {
+        let path = self.dir.join("vkey");
+        let vkey = std::fs::read_to_string(&path).map_err(io_error("read", &path))?;
+        NoteVerifier::parse(&vkey).map_err(|error| LogError::Checkpoint(error.into()))
+    }
+
+    /// Whether the log still is what it was when `checkpoint` was signed.
+    pub fn continues(&self, checkpoint: &Checkpoint) -> Result<bool, LogError> {
+        Ok(checkpoint.size <= self.size
+            && portcullis_tlog::root(&self.levels, checkpoint.size)? == checkpoint.root)
+    }
+
+    /// The newest signed checkpoint, as text.
+    pub fn checkpoint_text(&self) -> Result<String, LogError> {
+        let path = self.dir.join("checkpoint");
+        std::fs::read_to_string(&path).map_err(io_error("read", &path))
+    }
+
+    /// All checkpoints, oldest first, as far as they can be read and trusted.
+    pub fn checkpoints(&self, verifier: &NoteVerifier) -> Result<Vec<Checkpoint>, LogError> {
+        read_history(&self.dir, verifier)
+    }
+
+    /// A proof that entry `index` is in the log, for somebody who has only the entry and the key.
+    /// The entry must be covered by a checkpoint, which takes a second after it was written.
+    pub fn prove(&self, index: u64, verifier: &NoteVerifier) -> Result<OfflineProof, LogError> {
+        let checkpoint = self.checkpoint_text()?;
+        let Checkpoint { size, .. } = Checkpoint::open(&checkpoint, verifier)?;
+        if index >= size {
+            return Err(LogError::Entry(index));
+        }
+        let path = inclusion_proof(&self.levels, index, size)?;
+        Ok(OfflineProof { index, path, checkpoint })
+    }
+}
+
+/// The history of checkpoints. A note begins with the log's name; what a crash left half-written is
+/// passed over.
+pub(crate) fn read_history(
+    dir: &Path,
+    verifier: &NoteVerifier,
+) -> Result<Vec<Checkpoint>, LogError> {
+    let path = dir.join("checkpoints");
+    let history = match std::fs::read(&path) {
+        Ok(history) => String::from_utf8_lossy(&history).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("read", &path)(error)),
+    };
+    let mut notes: Vec<Vec<&str>> = Vec::new();
+    for line in history.lines() {
+        if line == verifier.name() {
+            notes.push(Vec::new());
+        }
+        notes.last_mut().into_iter().for_each(|note| note.push(line));
+    }
+    let texts = notes.iter().map(|note| format!("{}\n", note.join("\n").trim_end()));
+    Ok(texts.filter_map(|text| Checkpoint::open(&text, verifier).ok()).collect())
+}
+
+/// The size that the newest checkpoint claims, unverified.
+fn promised_size(dir: &Path) -> Option<u64> {
+    std::fs::read_to_string(dir.join("checkpoint")).ok()?.lines().nth(1)?.parse().ok()
+}
+
+/// The entry that begins at `offset`, and where the next one begins.
+pub(crate) fn entry_at(
+    entries: &Named,
+    index: u64,
+    offset: u64,
+    end: u64,
+) -> Result<(Vec<u8>, u64), LogError> {
+    let mut length = [0; 2];
+    if offset + 2 > end {
+        return Err(LogError::Entry(index));
+    }
+    entries.read_at(&mut length, offset)?;
+    let next = offset + 2 + u64::from(u16::from_be_bytes(length));
+    if next > end {
+        return Err(LogError::Entry(index));
+    }
+    let mut entry = vec![0; usize::from(u16::from_be_bytes(length))];
+    entries.read_at(&mut entry, offset + 2)?;
+    Ok((entry, next))
+}
+
+/// One file per tile level: the hashes of all complete subtrees of 256^level leaves.
+#[derive(Debug)]
+pub(crate) struct HashFiles {
+    dir: PathBuf,
+    files: Vec<Named>,
+}
+
+impl HashFiles {
+    pub fn open_rw(dir: &Path) -> Result<Self, LogError> {
+        Self::open(dir, |dir, level| Named::open_rw(dir, &level_file(level)))
+    }
+
+    pub fn open_read(dir: &Path) -> Result<Self, LogError> {
+        Self::open(dir, |dir, level| Named::open_read(dir, &level_file(level)))
+    }
+
+    fn open(
+        dir: &Path,
+        open: impl Fn(&Path, u8) -> Result<Named, LogError>,
+    ) -> Result<Self, LogError> {
+        let mut files = vec![open(dir, 0)?];
+        // 256^8 leaves do not fit in a u64.
+        for level in 1..8 {
+            if dir.join(level_file(level)).exists() {
+                files.push(open(dir, level)?);
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), files })
+    }
+
+    pub fn levels(&self) -> u8 {
+        u8::try_from(self.files.len()).unwrap_or(u8::MAX)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Named> {
+        self.files.iter()
+    }
+
+    pub fn open_level(
+        &mut self,
+        level: u8,
+        open: impl FnOnce(&Path) -> Result<Named, LogError>,
+    ) -> Result<&Named, LogError> {
+        let place = usize::from(level);
+        if place == self.files.len() {
+            self.files.push(open(&self.dir)?);
+        }
+        self.files.get(place).ok_or(LogError::Poisoned)
+    }
+
+    pub fn read(&self, level: u8, first: u64, count: u64) -> Result<Vec<Hash>, LogError> {
+        let file = self.files.get(usize::from(level)).ok_or(LogError::Entry(first))?;
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * HASH_BYTES];
+        file.read_at(&mut bytes, first * HASH_BYTES as u64)?;
+        Ok(bytes
+            .chunks_exact(HASH_BYTES)
+            .map(|chunk| {
+                let mut hash = [0; HASH_BYTES];
+                hash.copy_from_slice(chunk);
+                hash
+            })
+            .collect())
+    }
+
+    /// The stored hash of a leaf. `None` if it is not there yet: the hashes of the newest entries
+    /// are written after the entries, and made anew at the next start if a crash came between.
+    pub fn leaf(&self, index: u64) -> Option<Hash> {
+        let stored = self.files.first()?.read_hash(index).ok()?;
+        (stored != [0; HASH_BYTES]).then_some(stored)
+    }
+}
+
+impl HashReader for HashFiles {
+    type Error = LogError;
+
+    /// Between tile levels the hash is computed from the at most 128 stored below it.
+    fn hash(&self, level: u8, index: u64) -> Result<Hash, LogError> {
+        let below = level % 8;
+        let mut hashes = self.read(level / 8, index << below, 1 << below)?;
+        while hashes.len() > 1 {
+            hashes = hashes.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        }
+        hashes.first().copied().ok_or(LogError::Entry(index))
+    }
+}

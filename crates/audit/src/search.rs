@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use portcullis_events::{SearchFields, search_fields};
+use portcullis_tlog::ENTRIES_PER_BUNDLE;
+use portcullis_types::{AddrKey, Timestamp};
+
+use crate::{LogReader, files::LogError};
+
+/// A search returns at most this many entries; ask again from the last index.
+pub const MAX_RESULTS: usize = 10_000;
+
+/// Entries are in order of arrival; their times may step back by this much when a clock is set.
+const DISORDER: Duration = Duration::from_secs(60);
+
+/// What to look for. Every condition that is given must hold.
+#[derive(Debug, Default, Clone)]
+pub struct Filter {
+    /// At this time or later.
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// An id or name of anyone the event concerns.
+    pub subject: Option<String>,
+    /// The address, or for IPv6 the /64, it came from.
+    pub addr: Option<AddrKey>,
+    /// The event's code, or the beginning of it: `authn_` finds all authentication.
+    pub kind: Option<String>,
+    /// Whether it succeeded.
+    pub success: Option<bool>,
+    /// The request it happened in.
+    pub request_id: Option<String>,
+    /// At this index or later.
+    pub from_index: u64,
+    /// At most this many; never more than [`MAX_RESULTS`].
+    pub limit: usize,
+}
+
+impl Filter {
+    fn accepts(&self, fields: &SearchFields) -> bool {
+        let addr = |key: AddrKey| {
+            fields.addr.as_deref().and_then(AddrKey::parse).is_some_and(|seen| seen == key)
+        };
+        self.from.is_none_or(|from| fields.time >= from)
+            && self.until.is_none_or(|until| fields.time < until)
+            && self.subject.as_ref().is_none_or(|subject| fields.subjects.contains(subject))
+            && self.addr.is_none_or(addr)
+            && self.kind.as_ref().is_none_or(|kind| fields.code.starts_with(kind.as_str()))
+            && self.success.is_none_or(|success| fields.success == Some(success))
+            && self.request_id.as_ref().is_none_or(|id| fields.request_id.as_ref() == Some(id))
+    }
+}
+
+/// An entry that matched.
+#[derive(Debug)]
+pub struct Found {
+    /// Its index in the log.
+    pub index: u64,
+    /// The entry, OCSF as JSON.
+    pub entry: Vec<u8>,
+}
+
+impl LogReader {
+    /// Finds entries, oldest first.
+    pub fn search(&self, filter: &Filter) -> Result<Vec<Found>, LogError> {
+        let limit = filter.limit.min(MAX_RESULTS);
+        let mut found = Vec::new();
+        let bundles = self.size().div_ceil(ENTRIES_PER_BUNDLE);
+        let by_time = filter.from.map_or(Ok(0), |from| self.first_bundle_since(from, bundles))?;
+        for number in by_time.max(filter.from_index / ENTRIES_PER_BUNDLE)..bundles {
+            let first = number * ENTRIES_PER_BUNDLE;
+            for (entry, index) in self.bundle(number)?.into_iter().zip(first..self.size()) {
+                let wanted = index >= filter.from_index
+                    && search_fields(&entry).is_some_and(|fields| filter.accepts(&fields));
+                if wanted {
+                    found.push(Found { index, entry });
+                }
+                if found.len() >= limit {
+                    return Ok(found);
+                }
+            }
+            if filter.until.is_some_and(|until| self.starts_after(number + 1, bundles, until)) {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The last bundle that may begin before `from`, by bisection.
+    fn first_bundle_since(&self, from: Timestamp, bundles: u64) -> Result<u64, LogError> {
+        let from = from.minus(DISORDER);
+        let (mut low, mut high) = (0, bundles);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.bundle_time(middle)?.is_some_and(|time| time < from) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low.saturating_sub(1))
+    }
+
+    fn starts_after(&self, number: u64, bundles: u64, until: Timestamp) -> bool {
+        let begin = if number < bundles { self.bundle_time(number).ok().flatten() } else { None };
+        begin.is_some_and(|begin| begin > until.plus(DISORDER))
+    }
+
+    fn bundle_time(&self, number: u64) -> Result<Option<Timestamp>, LogError> {
+        let entry = self.entry(number * ENTRIES_PER_BUNDLE)?;
+        Ok(search_fields(&entry).map(|fields| fields.time))
+    }
+}

@@ -1,0 +1,267 @@
+use std::{
+    fs::{DirBuilder, TryLockError},
+    io::Write,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use portcullis_tlog::{
+    Checkpoint, ENTRIES_PER_BUNDLE, HASH_BYTES, Hash, MAX_ENTRY_BYTES, NoteSigner, leaf_hash,
+    node_hash, root,
+};
+
+use crate::{
+    files::{LogError, Named, io_error, level_file, replace, sync_dir},
+    journal::{self, Mark, checksum},
+    reader::{HashFiles, entry_at, read_history},
+};
+
+/// The only writer of a log. Dropping it releases the lock.
+#[derive(Debug)]
+pub struct LogWriter {
+    dir: PathBuf,
+    signer: NoteSigner,
+    _lock: Named,
+    entries: Named,
+    offsets: Named,
+    journal: Named,
+    levels: HashFiles,
+    durable: Mark,
+    checkpoint_size: Option<u64>,
+    poisoned: bool,
+}
+
+impl LogWriter {
+    /// Opens the log in `dir`, making it if need be, and repairs what a crash left.
+    ///
+    /// Nothing that was acknowledged is dropped: a log that ends before its newest checkpoint, or
+    /// whose tree is not the signed one, is an error.
+    pub fn open(dir: &Path, signer: NoteSigner) -> Result<Self, LogError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(io_error("create", dir))?;
+        let lock = Named::open_rw(dir, "lock")?;
+        match lock.file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LogError::InUse(dir.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", dir)(source)),
+        }
+        let entries = Named::open_rw(dir, "entries")?;
+        let journal = Named::open_rw(dir, "journal")?;
+        let durable = journal::newest_whole(&journal, &entries)?;
+        let mut writer = Self {
+            dir: dir.to_owned(),
+            signer,
+            _lock: lock,
+            entries,
+            offsets: Named::open_rw(dir, "offsets")?,
+            journal,
+            levels: HashFiles::open_rw(dir)?,
+            durable,
+            checkpoint_size: None,
+            poisoned: false,
+        };
+        writer.recover()?;
+        Ok(writer)
+    }
+
+    /// Entries that are durable.
+    pub fn size(&self) -> u64 {
+        self.durable.size
+    }
+
+    /// Cuts the torn tail and rebuilds hashes and offsets since the last checkpoint, when they were
+    /// last flushed.
+    fn recover(&mut self) -> Result<(), LogError> {
+        let verifier = self.signer.verifier();
+        let signed = match std::fs::read_to_string(self.dir.join("checkpoint")) {
+            Ok(note) => Some(Checkpoint::open(&note, &verifier)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_error("read", &self.dir.join("checkpoint"))(error)),
+        };
+        // Every log has a checkpoint from its first moment. One without is not repaired, because
+        // repairing it would put our signature under whatever is there.
+        if signed.is_none() && (self.durable.size > 0 || self.entries.len()? > 0) {
+            return Err(LogError::Unsigned);
+        }
+        let history = read_history(&self.dir, &verifier)?;
+        let newest = signed.into_iter().chain(history).max_by_key(|checkpoint| checkpoint.size);
+        let promised = newest.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        if promised > self.durable.size {
+            return Err(LogError::Short { durable: self.durable.size, promised });
+        }
+        self.entries.cut(self.durable.end)?;
+        self.levels.cut(promised)?;
+        self.offsets.cut(promised.div_ceil(ENTRIES_PER_BUNDLE) * 8)?;
+        self.rebuild(promised)?;
+        if let Some(Checkpoint { size, root: signed, .. }) = newest {
+            if root(&self.levels, size)? != signed {
+                return Err(LogError::Rewritten { size });
+            }
+            self.checkpoint_size = Some(size);
+        }
+        replace(&self.dir, "vkey", &(verifier.vkey() + "\n"))?;
+        if self.checkpoint_size.is_none() {
+            self.checkpoint()?;
+        }
+        sync_dir(&self.dir)
+    }
+
+    fn rebuild(&mut self, from: u64) -> Result<(), LogError> {
+        let mut offset = if from == 0 { 0 } else { self.start_of(from)? };
+        for index in from..self.durable.size {
+            let (entry, next) = entry_at(&self.entries, index, offset, self.durable.end)?;
+            self.index_entry(index, offset, leaf_hash(&entry))?;
+            offset = next;
+        }
+        Ok(())
+    }
+
+    /// Where entry `index` begins, from the offset of the nearest bundle before it.
+    fn start_of(&self, index: u64) -> Result<u64, LogError> {
+        let bundle = index.saturating_sub(1) / ENTRIES_PER_BUNDLE;
+        let mut offset = self.offsets.read_u64(bundle)?;
+        for before in bundle * ENTRIES_PER_BUNDLE..index {
+            offset = entry_at(&self.entries, before, offset, self.durable.end)?.1;
+        }
+        Ok(offset)
+    }
+
+    fn index_entry(&mut self, index: u64, offset: u64, leaf: Hash) -> Result<(), LogError> {
+        if index.is_multiple_of(ENTRIES_PER_BUNDLE) {
+            self.offsets.write_at(&offset.to_be_bytes(), index / ENTRIES_PER_BUNDLE * 8)?;
+        }
+        self.levels.push(index, leaf)
+    }
+
+    /// Appends a batch and makes it durable. On error nothing of it counts.
+    ///
+    /// A failed write can be tried again (a full disk may be emptied); a failed flush cannot, since
+    /// nobody knows what is on disk, so the writer refuses everything after it.
+    pub fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), LogError> {
+        if self.poisoned {
+            return Err(LogError::Poisoned);
+        }
+        let mut bytes = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 2).sum());
+        for (entry, number) in entries.iter().zip(self.durable.size..) {
+            let length = u16::try_from(entry.len()).map_err(|_| LogError::Entry(number))?;
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(entry);
+        }
+        let start = self.durable.end;
+        let mark = Mark {
+            sequence: self.durable.sequence + 1,
+            size: self.durable.size + entries.len() as u64,
+            start,
+            end: start + bytes.len() as u64,
+            sum: checksum(&bytes),
+        };
+        self.entries.write_at(&bytes, start)?;
+        self.flush(mark).inspect_err(|_| self.poisoned = true)?;
+        let (first, mut offset) = (self.durable.size, start);
+        self.durable = mark;
+        for (entry, index) in entries.iter().zip(first..) {
+            // The entries are durable; hashes that cannot be written now are rebuilt at the next
+            // start, but this process must not go on with a tree it cannot extend.
+            self.index_entry(index, offset, leaf_hash(entry))
+                .inspect_err(|_| self.poisoned = true)?;
+            offset += 2 + entry.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn flush(&self, mark: Mark) -> Result<(), LogError> {
+        // The mark follows what it stands for: a reader never sees more than is durable.
+        self.entries.sync()?;
+        journal::write(&self.journal, mark)?;
+        self.journal.sync()
+    }
+
+    /// Signs the tree as it is, if it grew since the last time, and returns the checkpoint.
+    pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
+        if self.poisoned {
+            return Err(LogError::Poisoned);
+        }
+        if self.checkpoint_size == Some(self.durable.size) {
+            return Ok(None);
+        }
+        self.levels.sync()?;
+        self.offsets.sync()?;
+        let checkpoint = Checkpoint {
+            origin: self.signer.verifier().name().to_owned(),
+            size: self.durable.size,
+            root: root(&self.levels, self.durable.size)?,
+        };
+        let note = checkpoint.sign(&self.signer)?;
+        self.remember(&note)?;
+        replace(&self.dir, "checkpoint", &note)?;
+        sync_dir(&self.dir)?;
+        self.checkpoint_size = Some(checkpoint.size);
+        Ok(Some(checkpoint))
+    }
+
+    /// Appends to the history, which lets a verifier narrow down where a rewritten log differs.
+    fn remember(&self, note: &str) -> Result<(), LogError> {
+        let path = self.dir.join("checkpoints");
+        let append = || -> std::io::Result<()> {
+            let mut history = std::fs::OpenOptions::new().append(true).create(true).open(&path)?;
+            // The empty line before it ends whatever a crash left half-written.
+            history.write_all(format!("\n{note}").as_bytes())?;
+            history.sync_data()
+        };
+        append().map_err(io_error("append to", &path))
+    }
+}
+
+/// An entry of at most [`MAX_ENTRY_BYTES`]; a longer one is replaced by a note that says so, since
+/// an event must never be dropped for its size.
+pub(crate) fn fit(entry: Vec<u8>) -> Vec<u8> {
+    if entry.len() <= MAX_ENTRY_BYTES {
+        return entry;
+    }
+    let hash = data_encoding::HEXLOWER.encode(&leaf_hash(&entry));
+    format!(r#"{{"truncated":true,"original_bytes":{},"leaf_sha256":"{hash}"}}"#, entry.len())
+        .into_bytes()
+}
+
+impl HashFiles {
+    fn push(&mut self, index: u64, leaf: Hash) -> Result<(), LogError> {
+        let (mut hash, mut position, mut level) = (leaf, index, 0);
+        loop {
+            self.file(level)?.write_at(&hash, position * HASH_BYTES as u64)?;
+            if position % ENTRIES_PER_BUNDLE != ENTRIES_PER_BUNDLE - 1 {
+                return Ok(());
+            }
+            hash = self.tile_root(level, position / ENTRIES_PER_BUNDLE)?;
+            position /= ENTRIES_PER_BUNDLE;
+            level += 1;
+        }
+    }
+
+    fn tile_root(&self, level: u8, tile: u64) -> Result<Hash, LogError> {
+        let mut hashes = self.read(level, tile * ENTRIES_PER_BUNDLE, ENTRIES_PER_BUNDLE)?;
+        while hashes.len() > 1 {
+            hashes = hashes.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        }
+        hashes.first().copied().ok_or(LogError::Entry(tile))
+    }
+
+    fn cut(&mut self, size: u64) -> Result<(), LogError> {
+        let mut length = size;
+        for level in 0..self.levels() {
+            self.file(level)?.cut(length * HASH_BYTES as u64)?;
+            length /= ENTRIES_PER_BUNDLE;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), LogError> {
+        self.all().try_for_each(Named::sync)
+    }
+
+    fn file(&mut self, level: u8) -> Result<&Named, LogError> {
+        self.open_level(level, |dir| Named::open_rw(dir, &level_file(level)))
+    }
+}

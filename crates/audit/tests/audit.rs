@@ -1,0 +1,313 @@
+//! The log through its public interface: what is acknowledged stays, what is changed is found.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::{fs, path::Path};
+
+use portcullis_audit::{Audit, Damage, Filter, LogError, LogReader, LogWriter, verify};
+use portcullis_events::{Actor, Event, Kind, Lifecycle, LoginAttempt, Origin, Outcome};
+use portcullis_tlog::NoteSigner;
+use portcullis_types::{AddrKey, ClientAddr, Entropy, Id, Timestamp};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+fn signer() -> NoteSigner {
+    NoteSigner::new("log.example/2026", &[7; 32]).unwrap()
+}
+
+fn open(dir: &Path) -> LogWriter {
+    LogWriter::open(dir, signer()).unwrap()
+}
+
+fn entries(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|n| format!("entry number {n}").into_bytes()).collect()
+}
+
+fn log_of(count: usize) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    for batch in entries(count).chunks(100) {
+        log.append(batch).unwrap();
+        log.checkpoint().unwrap();
+    }
+    dir
+}
+
+fn damage(dir: &Path) -> Option<Damage> {
+    verify(dir, &signer().verifier()).unwrap().damage
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_log_survives_reopening_and_verifies() {
+    let dir = log_of(700);
+    let mut log = open(dir.path());
+    assert_eq!(log.size(), 700);
+    log.append(&entries(3)).unwrap();
+    log.checkpoint().unwrap();
+    let report = verify(dir.path(), &signer().verifier()).unwrap();
+    assert_eq!((report.entries, report.signed, report.checkpoints), (703, 703, 8));
+    assert_eq!(report.damage, None);
+    let reader = LogReader::open(dir.path()).unwrap();
+    for index in [0, 255, 256, 699] {
+        assert_eq!(reader.entry(index).unwrap(), format!("entry number {index}").into_bytes());
+        let proof = reader.prove(index, &signer().verifier()).unwrap();
+        proof.verify(&reader.entry(index).unwrap(), &signer().verifier()).unwrap();
+    }
+    assert!(reader.entry(703).is_err());
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let dir = log_of(1);
+    let _first = open(dir.path());
+    assert!(matches!(LogWriter::open(dir.path(), signer()), Err(LogError::InUse(_))));
+}
+
+/// Whatever byte of the entries is changed, the entry it belongs to is named.
+#[test]
+fn every_changed_byte_names_its_entry() {
+    let dir = log_of(40);
+    let path = dir.path().join("entries");
+    let whole = fs::read(&path).unwrap();
+    let mut owner = Vec::new();
+    for (index, entry) in entries(40).iter().enumerate() {
+        owner.extend(vec![index as u64; entry.len() + 2]);
+    }
+    assert_eq!(owner.len(), whole.len());
+    for (at, index) in owner.into_iter().enumerate() {
+        flip(&path, at);
+        assert_eq!(damage(dir.path()), Some(Damage::Entry(index)), "byte {at}");
+        fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(damage(dir.path()), None);
+}
+
+/// An attacker who recomputes the stored hashes still cannot reach the signed root.
+#[test]
+fn entries_rewritten_with_their_hashes_are_found() {
+    let dir = log_of(250);
+    let path = dir.path().join("entries");
+    flip(&path, 20 * 150);
+    let reader = portcullis_tlog::bundle_entries;
+    let bytes = fs::read(&path).unwrap();
+    let hashes: Vec<u8> = reader(&bytes)
+        .unwrap()
+        .iter()
+        .flat_map(|entry| portcullis_tlog::leaf_hash(entry))
+        .collect();
+    fs::write(dir.path().join("level-0"), hashes).unwrap();
+    assert_eq!(damage(dir.path()), Some(Damage::Between { sound: 100, broken: 200 }));
+    assert!(matches!(
+        LogWriter::open(dir.path(), signer()),
+        Err(LogError::Rewritten { size: 250 })
+    ));
+}
+
+#[test]
+fn a_damaged_stored_hash_is_told_from_a_damaged_entry() {
+    let dir = log_of(30);
+    flip(&dir.path().join("level-0"), 32 * 9);
+    assert_eq!(damage(dir.path()), Some(Damage::StoredHash(9)));
+}
+
+#[test]
+fn a_cut_log_is_refused_at_start_and_named_by_verify() {
+    let dir = log_of(30);
+    let path = dir.path().join("entries");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 4]).unwrap();
+    assert_eq!(damage(dir.path()), Some(Damage::Entry(29)));
+    assert!(matches!(
+        LogWriter::open(dir.path(), signer()),
+        Err(LogError::Short { promised: 30, .. })
+    ));
+}
+
+/// Whoever removes or replaces checkpoints cannot have the log signed anew.
+#[test]
+fn checkpoints_that_were_removed_or_put_back_are_noticed() {
+    let dir = log_of(250);
+    let history = fs::read_to_string(dir.path().join("checkpoints")).unwrap();
+    let old = history.trim().split("\n\nlog.example").nth(1).unwrap();
+    fs::write(dir.path().join("checkpoint"), format!("log.example{old}\n")).unwrap();
+    assert_eq!(damage(dir.path()), None);
+    assert_eq!(verify(dir.path(), &signer().verifier()).unwrap().signed, 250, "the history knows");
+    let entries = fs::read(dir.path().join("entries")).unwrap();
+    fs::write(dir.path().join("entries"), &entries[..2_000]).unwrap();
+    assert!(damage(dir.path()).is_some());
+    assert!(LogWriter::open(dir.path(), signer()).is_err());
+
+    fs::write(dir.path().join("entries"), &entries).unwrap();
+    for name in ["checkpoint", "checkpoints"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    assert!(matches!(damage(dir.path()), Some(Damage::Checkpoint(_))));
+    assert!(matches!(LogWriter::open(dir.path(), signer()), Err(LogError::Unsigned)));
+}
+
+#[test]
+fn half_a_note_in_the_history_hides_no_other() {
+    let dir = log_of(200);
+    let path = dir.path().join("checkpoints");
+    let history = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &history[..history.len() - 30]).unwrap();
+    let mut log = open(dir.path());
+    log.append(&entries(1)).unwrap();
+    log.checkpoint().unwrap();
+    let report = verify(dir.path(), &signer().verifier()).unwrap();
+    assert_eq!((report.signed, report.damage), (201, None));
+}
+
+#[test]
+fn a_checkpoint_by_another_key_is_not_trusted() {
+    let dir = log_of(3);
+    let stranger = NoteSigner::new("log.example/2026", &[8; 32]).unwrap();
+    let report = verify(dir.path(), &stranger.verifier()).unwrap();
+    assert!(matches!(report.damage, Some(Damage::Checkpoint(_))));
+    assert!(LogWriter::open(dir.path(), stranger).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// A power cut: any part of the last, unacknowledged batch and of its journal slot may be on
+    /// disk. What was acknowledged before is always there and verifies.
+    #[test]
+    fn nothing_acknowledged_is_lost_in_a_power_cut(
+        acknowledged in 1usize..400,
+        unacknowledged in 1usize..40,
+        survived in proptest::collection::vec(any::<bool>(), 4096),
+        with_checkpoint in any::<bool>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(dir.path());
+        for batch in entries(acknowledged).chunks(7) {
+            log.append(batch).unwrap();
+        }
+        if with_checkpoint {
+            log.checkpoint().unwrap();
+        }
+        let before: Vec<_> =
+            ["entries", "journal"].map(|name| fs::read(dir.path().join(name)).unwrap()).into();
+        log.append(&entries(unacknowledged)).unwrap();
+        drop(log);
+        for (name, old) in ["entries", "journal"].iter().zip(&before) {
+            let mut new = fs::read(dir.path().join(name)).unwrap();
+            for (at, byte) in new.iter_mut().enumerate() {
+                if !survived[at % survived.len()] {
+                    *byte = old.get(at).copied().unwrap_or(0);
+                }
+            }
+            fs::write(dir.path().join(name), new).unwrap();
+        }
+        let mut log = open(dir.path());
+        let all = acknowledged + unacknowledged;
+        prop_assert!([acknowledged as u64, all as u64].contains(&log.size()));
+        log.append(&entries(1)).unwrap();
+        log.checkpoint().unwrap();
+        prop_assert_eq!(damage(dir.path()), None);
+        let reader = LogReader::open(dir.path()).unwrap();
+        for index in 0..acknowledged {
+            prop_assert_eq!(reader.entry(index as u64).unwrap(), entries(acknowledged)[index].clone());
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Counting(std::sync::atomic::AtomicU64);
+impl Entropy for Counting {
+    fn fill(&self, out: &mut [u8]) {
+        let next = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes();
+        out.iter_mut().rev().zip(next.iter().rev()).for_each(|(slot, byte)| *slot = *byte);
+    }
+}
+
+fn login(secs: i64, addr: &str, user: &str, outcome: Outcome) -> Event {
+    let entropy = Counting(std::sync::atomic::AtomicU64::new(secs as u64));
+    let time = Timestamp::from_secs(secs);
+    let origin = Origin {
+        addr: ClientAddr::new(addr.parse().unwrap()),
+        request_id: format!("req_{secs}"),
+        user_agent: Some("test".into()),
+    };
+    let kind = Kind::Login(LoginAttempt {
+        factor: "password",
+        door: "login",
+        session: None,
+        password_fingerprint: Some(42),
+    });
+    let actor = Actor::User { id: format!("usr_{user}"), username: user.into() };
+    Event::new(Id::new(time, &entropy), time, Some(origin), actor, outcome, kind)
+}
+
+#[tokio::test]
+async fn events_are_found_by_time_subject_address_kind_and_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Audit::start(open(dir.path()), None).unwrap();
+    let mut events = Vec::new();
+    for second in 0..1_000 {
+        let user = if second % 10 == 0 { "alice" } else { "bob" };
+        let outcome =
+            if second % 4 == 0 { Outcome::Failure("bad_password") } else { Outcome::Success };
+        events.push(login(second, "2001:db8::1", user, outcome));
+    }
+    events.push(login(1_000, "192.0.2.9", "carol", Outcome::Success));
+    audit.append(events).await.unwrap();
+    audit.close().await;
+
+    let log = LogReader::open(dir.path()).unwrap();
+    let find = |filter: Filter| log.search(&Filter { limit: 5_000, ..filter }).unwrap().len();
+    let at = |secs| Some(Timestamp::from_secs(secs));
+    assert_eq!(find(Filter::default()), 1_001);
+    assert_eq!(find(Filter { from: at(900), ..Filter::default() }), 101);
+    assert_eq!(find(Filter { from: at(100), until: at(200), ..Filter::default() }), 100);
+    assert_eq!(find(Filter { subject: Some("alice".into()), ..Filter::default() }), 100);
+    assert_eq!(find(Filter { subject: Some("usr_carol".into()), ..Filter::default() }), 1);
+    let whole_64 = AddrKey::parse("2001:db8::/64");
+    assert_eq!(find(Filter { addr: whole_64, ..Filter::default() }), 1_000);
+    assert_eq!(find(Filter { kind: Some("authn_login_fail".into()), ..Filter::default() }), 250);
+    assert_eq!(
+        find(Filter { kind: Some("authn_".into()), success: Some(true), ..Filter::default() }),
+        751
+    );
+    assert_eq!(find(Filter { request_id: Some("req_77".into()), ..Filter::default() }), 1);
+    assert_eq!(find(Filter { from_index: 999, ..Filter::default() }), 2);
+    assert_eq!(log.search(&Filter { limit: 3, ..Filter::default() }).unwrap().len(), 3);
+    let text = fs::read(dir.path().join("entries")).unwrap();
+    assert!(!String::from_utf8_lossy(&text).contains("fingerprint"));
+}
+
+#[tokio::test]
+async fn concurrent_callers_are_all_acknowledged_and_ordered() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Audit::start(open(dir.path()), None).unwrap();
+    let calls: Vec<_> = (0..200)
+        .map(|n| {
+            let audit = audit.clone();
+            tokio::spawn(async move {
+                audit.append(vec![login(n, "192.0.2.1", "x", Outcome::Success)]).await
+            })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    audit.checkpoint().await.unwrap();
+    let report = verify(dir.path(), &signer().verifier()).unwrap();
+    assert_eq!((report.entries, report.signed, report.damage), (200, 200, None));
+    audit.close().await;
+    let start = Event::new(
+        Id::new(Timestamp::from_secs(1), &Counting(Default::default())),
+        Timestamp::from_secs(1),
+        None,
+        Actor::System,
+        Outcome::Success,
+        Kind::Lifecycle(Lifecycle::Stopped),
+    );
+    assert!(audit.append(vec![start]).await.is_err());
+}
