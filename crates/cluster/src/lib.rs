@@ -1,0 +1,14 @@
+//! What the nodes of an installation share: rate counters, blocks and revocations.
+//!
+//! One node keeps them in its own memory; tables are of fixed size and keyed, so that whoever
+//! chooses addresses, names or tokens can neither grow nor aim at them.
+
+mod api_keys;
+mod blocks;
+mod limiter;
+mod revocations;
+
+pub use api_keys::{ApiKeyInfo, ApiKeys};
+pub use blocks::{Block, Blocks, LimitBlocks, addr_limit_key};
+pub use limiter::{Decision, Limiter, Rate, RateError};
+pub use revocations::{Revocations, Revoked, TokenFacts};
