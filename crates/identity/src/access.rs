@@ -1,0 +1,85 @@
+//! Taking access away: sessions, grants, and the tokens that descend from them.
+
+use std::time::Duration;
+
+use portcullis_cluster::Revoked;
+use portcullis_store::{
+    Tx,
+    grants::{self, Grant, Revocation},
+    sessions,
+};
+use portcullis_types::{Id, Timestamp, tags};
+
+use crate::{Identity, IdentityError};
+
+/// No access token lives longer; revocations are remembered for this long.
+pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+
+impl Identity {
+    /// Revokes `grants` with their refresh tokens, and voids the access tokens that came from
+    /// them. Call [`Identity::apply`] with the result after the commit.
+    pub async fn revoke_grants(
+        &self,
+        tx: &Tx,
+        grants: Vec<Grant>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, IdentityError> {
+        let mut revoked = Vec::new();
+        for grant in grants {
+            let id = grant.id.to_string();
+            if grants::revoke(tx, &self.tenant, &id, reason, now).await? {
+                revoked.push(self.revocation(tx, Revoked::Grant(&id), now).await?);
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// Ends every session of an account but `keep`, and revokes every grant made in another.
+    pub(crate) async fn end_everything(
+        &self,
+        tx: &Tx,
+        account: Id<tags::User>,
+        keep: Option<Id<tags::Session>>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, IdentityError> {
+        sessions::end_all(tx, &self.tenant, account, keep, now).await?;
+        let kept = keep.map(|id| id.to_string());
+        let mut grants = grants::live_of_account(tx, &self.tenant, account).await?;
+        grants.retain(|grant| Some(&grant.session_id) != kept.as_ref());
+        self.revoke_grants(tx, grants, reason, now).await
+    }
+
+    /// Voids tokens of `what` issued until now.
+    pub async fn revocation(
+        &self,
+        tx: &Tx,
+        what: Revoked<'_>,
+        now: Timestamp,
+    ) -> Result<Revocation, IdentityError> {
+        let expires_at = now.plus(MAX_TOKEN_LIFETIME);
+        let row = Revocation {
+            kind: what.kind().to_owned(),
+            value: what.value().to_owned(),
+            // A grant or token never comes back, so whatever is issued from it while this commits
+            // is void as well. A client may be enabled again: its next second is its own.
+            issued_until: match what {
+                Revoked::Grant(_) | Revoked::Token(_) => expires_at,
+                Revoked::Client(_) | Revoked::Subject(_) => now.plus(Duration::from_secs(1)),
+            },
+            expires_at,
+        };
+        grants::insert_revocation(tx, &self.tenant, &row).await?;
+        Ok(row)
+    }
+
+    /// Tells the gate of this process about revocations that committed.
+    pub fn apply(&self, rows: &[Revocation], now: Timestamp) {
+        for row in rows {
+            if let Some(what) = Revoked::from_row(&row.kind, &row.value) {
+                self.revocations.add(what, row.issued_until, row.expires_at, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Accounts, credentials, sessions and recovery.
+//!
+//! Every operation is one method of [`Identity`] in a file of its own. What was proven by mail is a
+//! type that only the proof can make; answers to strangers are the same whether an account exists.
+
+mod access;
+mod api_keys;
+mod defence;
+mod email;
+mod error;
+mod hasher;
+mod link;
+mod login;
+mod mail;
+mod password;
+mod profile;
+mod recovery;
+mod registration;
+mod service;
+mod username;
+
+pub use access::MAX_TOKEN_LIFETIME;
+pub use defence::{Attack, EVERYWHERE};
+pub use email::{Email, EmailError};
+pub use error::{FieldError, IdentityError};
+pub use hasher::{HashError, HashParameters, Hasher};
+pub use login::{LoggedIn, LoginError, SESSION_LIFETIME};
+pub use mail::Mail;
+pub use password::{MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, PasswordError, PasswordRules};
+pub use profile::NewAccount;
+pub use recovery::EMAIL_LINK_LIFETIME;
+pub use registration::{Confirmed, Registration};
+pub use service::{Identity, Parts};
+pub use username::{Username, UsernameError};

@@ -1,0 +1,55 @@
+use portcullis_store::{Sealer, Tx, outbox};
+use portcullis_types::{Id, SharedEntropy, Timestamp, tags};
+use serde::{Deserialize, Serialize};
+
+use crate::IdentityError;
+
+/// The purpose under which queued mails are sealed: they carry links that open accounts.
+const PURPOSE: &str = "mail";
+
+/// A plain-text mail to one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// The address, normalised.
+    pub to: String,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Mail {
+    /// Queues the mail with the change it tells of.
+    pub(crate) async fn queue(
+        &self,
+        tx: &Tx,
+        tenant: &str,
+        sealer: &Sealer,
+        entropy: &SharedEntropy,
+        now: Timestamp,
+    ) -> Result<(), IdentityError> {
+        let id = Id::<tags::Event>::new(now, &**entropy).to_string();
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
+        Ok(outbox::put_mail(tx, tenant, &id, sealed, now).await?)
+    }
+
+    /// Does the work of queueing a mail without queueing it.
+    pub(crate) async fn discard(
+        &self,
+        tx: &Tx,
+        sealer: &Sealer,
+        entropy: &SharedEntropy,
+    ) -> Result<(), IdentityError> {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
+        let (tenant, id) = (String::new(), String::new());
+        let nothing = outbox::PendingMail { tenant, id, sealed, attempts: 0 };
+        Ok(outbox::remove_mail(tx, &nothing).await?)
+    }
+
+    /// Opens a queued mail.
+    pub fn open(sealer: &Sealer, sealed: &[u8]) -> Option<Self> {
+        serde_json::from_slice(&sealer.open(PURPOSE, sealed).ok()?).ok()
+    }
+}
