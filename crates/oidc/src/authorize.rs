@@ -1,0 +1,319 @@
+use std::time::Duration;
+
+use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
+use portcullis_store::{
+    DbError,
+    accounts::Account,
+    grants::{self, Code, Grant},
+    sessions::{self, Session},
+    token_hash,
+};
+use portcullis_types::{Id, random_token};
+use url::Url;
+
+use crate::{Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError};
+
+/// A code must be redeemed within this time.
+pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
+/// `state` and `nonce` are at most this long.
+const MAX_OPAQUE_CHARS: usize = 1_024;
+/// A challenge is a SHA-256 in base64url (RFC 7636, section 4.2).
+const CHALLENGE_CHARS: usize = 43;
+
+/// What a client wants to be asked or not asked (OpenID Connect Core, section 3.1.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// Do not show anything.
+    None,
+    /// Ask for the password even if somebody is logged in.
+    Login,
+    /// Ask for consent even if it was given.
+    Consent,
+}
+
+/// An authorization request that may be answered at its redirect URI.
+#[derive(Debug, Clone)]
+pub struct AuthorizationRequest {
+    /// The client that asks.
+    pub client: Client,
+    /// Where the answer goes.
+    pub redirect_uri: String,
+    /// The scopes it asks for.
+    pub scopes: Vec<String>,
+    /// Returned unchanged.
+    pub state: Option<String>,
+    /// Put into the ID token.
+    pub nonce: Option<String>,
+    /// The PKCE challenge.
+    pub code_challenge: String,
+    /// What to ask.
+    pub prompt: Vec<Prompt>,
+    /// The login may be at most this old.
+    pub max_age: Option<Duration>,
+    /// The parameters as they came, to come back after the login.
+    pub params: Params,
+}
+
+/// The request cannot be granted.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorizeError {
+    /// The redirect URI cannot be trusted, so the person is told and nobody is redirected.
+    #[error(transparent)]
+    Page(OAuthError),
+    /// The client is told at this URL.
+    #[error("the client is told by redirect")]
+    Redirect(String),
+    /// We failed.
+    #[error(transparent)]
+    Failed(#[from] ProviderError),
+}
+
+impl From<DbError> for AuthorizeError {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Provider {
+    /// Reads and checks an authorization request. Until client and redirect URI are known to
+    /// belong together, errors stay on our own page.
+    pub async fn authorization_request(
+        &self,
+        params: &Params,
+    ) -> Result<AuthorizationRequest, AuthorizeError> {
+        let page = |text| AuthorizeError::Page(OAuthError::request(text));
+        let id = params.get("client_id").ok_or(page("client_id is missing"))?;
+        let client = self.client(id).await?.ok_or(page("the client is not registered"))?;
+        let uri = params.get("redirect_uri").ok_or(page("redirect_uri is missing"))?;
+        if !client.may_redirect_to(uri) {
+            return Err(page("the redirect URI is not registered for this client"));
+        }
+        let redirect_uri = uri.to_owned();
+        self.read_rest(client, redirect_uri.clone(), params).map_err(|error| {
+            let state = params.get("state").filter(|state| state.len() <= MAX_OPAQUE_CHARS);
+            AuthorizeError::Redirect(self.error_redirect(&redirect_uri, state, &error))
+        })
+    }
+
+    fn read_rest(
+        &self,
+        client: Client,
+        redirect_uri: String,
+        params: &Params,
+    ) -> Result<AuthorizationRequest, OAuthError> {
+        let invalid = OAuthError::request;
+        for unsupported in ["request", "request_uri", "registration"] {
+            if params.get(unsupported).is_some() {
+                return Err(invalid("request objects are not supported"));
+            }
+        }
+        match params.get("response_type") {
+            Some("code") => {}
+            None => return Err(invalid("response_type is missing")),
+            Some(_) => {
+                let text = "only the response type code is supported";
+                return Err(OAuthError::new(ErrorCode::UnsupportedResponseType, text));
+            }
+        }
+        if params.get("response_mode").is_some_and(|mode| mode != "query") {
+            return Err(invalid("only the response mode query is supported"));
+        }
+        if !client.grant_types.contains(&GrantType::AuthorizationCode) {
+            let text = "the client may not use authorization codes";
+            return Err(OAuthError::new(ErrorCode::UnauthorizedClient, text));
+        }
+        let scopes = client.scopes_of(params.get("scope").unwrap_or_default()).ok_or(
+            OAuthError::new(ErrorCode::InvalidScope, "a scope is not registered for this client"),
+        )?;
+        let scopes = scopes.into_iter().map(str::to_owned).collect();
+        let challenge = params.get("code_challenge").ok_or(invalid("code_challenge is missing"))?;
+        let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if params.get("code_challenge_method") != Some("S256") {
+            return Err(invalid("code_challenge_method must be S256"));
+        }
+        if challenge.len() != CHALLENGE_CHARS || !challenge.bytes().all(base64url) {
+            return Err(invalid("code_challenge must be a SHA-256 in base64url"));
+        }
+        let opaque = |name: &str| match params.get(name) {
+            Some(text) if text.len() > MAX_OPAQUE_CHARS => {
+                Err(invalid("state and nonce must be at most 1024 bytes"))
+            }
+            text => Ok(text.map(str::to_owned)),
+        };
+        Ok(AuthorizationRequest {
+            state: opaque("state")?,
+            nonce: opaque("nonce")?,
+            prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
+            max_age: read_max_age(params.get("max_age"))?,
+            code_challenge: challenge.to_owned(),
+            client,
+            redirect_uri,
+            scopes,
+            params: params.clone(),
+        })
+    }
+
+    /// Whether this session will do, or the person must log in.
+    pub fn needs_login(&self, request: &AuthorizationRequest, session: Option<&Session>) -> bool {
+        let Some(session) = session else { return true };
+        let age = self.now().since(session.created_at).as_secs();
+        request.prompt.contains(&Prompt::Login)
+            || request.max_age.is_some_and(|most| most.is_zero() || age > most.as_secs())
+    }
+
+    /// Whether the person must be asked. Clients of our own are trusted unless they ask to ask.
+    pub async fn needs_consent(
+        &self,
+        request: &AuthorizationRequest,
+        account: &Account,
+    ) -> Result<bool, AuthorizeError> {
+        if request.prompt.contains(&Prompt::Consent) {
+            return Ok(true);
+        }
+        // Any program of the machine can listen on another port, so the person is asked again.
+        let exact = request.client.redirect_uris.contains(&request.redirect_uri);
+        if exact && request.client.first_party {
+            return Ok(false);
+        }
+        if !exact {
+            return Ok(true);
+        }
+        let (db, client) = (&self.identity.db, &request.client.id);
+        let given = grants::consented(db, self.tenant(), account.id, client).await?;
+        let given = given.unwrap_or_default();
+        let granted: Vec<&str> = given.split(' ').collect();
+        let allowed = allowed_scopes(&request.scopes, account);
+        Ok(given.is_empty() || allowed.iter().any(|scope| !granted.contains(scope)))
+    }
+
+    /// Grants the request and returns where to send the browser, with the code.
+    pub async fn grant(
+        &self,
+        request: &AuthorizationRequest,
+        account: &Account,
+        session: &Session,
+        consented: bool,
+        origin: &Origin,
+    ) -> Result<String, AuthorizeError> {
+        let now = self.now();
+        let code = random_token(&*self.identity.entropy);
+        let scope = &allowed_scopes(&request.scopes, account).join(" ");
+        let grant = &Grant {
+            id: Id::new(now, &*self.identity.entropy),
+            client_id: request.client.id.clone(),
+            account_id: account.id,
+            session_id: session.id.to_string(),
+            scope: scope.clone(),
+            auth_time: session.created_at,
+            created_at: now,
+            expires_at: now.plus(self.settings.grant_lifetime),
+            revoked_at: None,
+        };
+        let stored = &Code {
+            grant_id: grant.id,
+            client_id: request.client.id.clone(),
+            redirect_uri: request.redirect_uri.clone(),
+            code_challenge: request.code_challenge.clone(),
+            nonce: request.nonce.clone(),
+            expires_at: now.plus(CODE_LIFETIME),
+            consumed_at: None,
+        };
+        let hash = &token_hash(&code);
+        let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
+        let operation = TokenOperation {
+            operation: if consented { "consent" } else { "authorize" },
+            client: request.client.id.clone(),
+            grant_type: "authorization_code".into(),
+            scope: scope.clone(),
+            token_id: None,
+            grant: Some(grant.id.to_string()),
+        };
+        let event = &self.token_event(origin, who, Outcome::Success, operation);
+        self.identity
+            .db
+            .write(|tx| async move {
+                // Whoever logged out in another window must not leave a code behind.
+                let live = sessions::live_by_id(&tx, self.tenant(), &grant.session_id, now).await?;
+                if live.is_none() {
+                    let text = "the session has ended";
+                    return Err(OAuthError::new(ErrorCode::LoginRequired, text).into());
+                }
+                grants::insert(&tx, self.tenant(), grant).await?;
+                grants::insert_code(&tx, self.tenant(), hash, stored).await?;
+                if consented {
+                    let client = &request.client.id;
+                    grants::consent(&tx, self.tenant(), account.id, client, scope, now).await?;
+                }
+                tx.emit(event.clone()).await?;
+                Ok::<_, ProviderError>(())
+            })
+            .await?;
+        let state = request.state.as_deref();
+        Ok(self.redirect(&request.redirect_uri, &[("code", Some(&code)), ("state", state)]))
+    }
+
+    /// Where to send the browser to tell the client that it gets nothing.
+    pub fn deny(&self, request: &AuthorizationRequest, error: ErrorCode) -> String {
+        let text = match error {
+            ErrorCode::LoginRequired => "nobody is logged in",
+            ErrorCode::ConsentRequired => "the person must be asked first",
+            _ => "the person did not allow it",
+        };
+        let error = OAuthError::new(error, text);
+        self.error_redirect(&request.redirect_uri, request.state.as_deref(), &error)
+    }
+
+    fn error_redirect(&self, uri: &str, state: Option<&str>, error: &OAuthError) -> String {
+        let code = error.error.as_str();
+        let text = Some(error.error_description);
+        self.redirect(uri, &[("error", Some(code)), ("error_description", text), ("state", state)])
+    }
+
+    /// Adds parameters and our issuer (RFC 9207) to a redirect URI that was checked.
+    fn redirect(&self, uri: &str, params: &[(&str, Option<&str>)]) -> String {
+        let Ok(mut url) = Url::parse(uri) else {
+            return self.url("/");
+        };
+        for (name, value) in params {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        url.query_pairs_mut().append_pair("iss", &self.settings.issuer);
+        url.into()
+    }
+}
+
+/// The scope `admin` is for administrators, whatever a client asks for.
+fn allowed_scopes<'a>(asked: &'a [String], account: &Account) -> Vec<&'a str> {
+    let admin = account.has_role("admin");
+    asked.iter().map(String::as_str).filter(|scope| *scope != "admin" || admin).collect()
+}
+
+fn read_prompt(text: &str) -> Result<Vec<Prompt>, OAuthError> {
+    let mut prompts = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        prompts.push(match word {
+            "none" => Prompt::None,
+            "login" => Prompt::Login,
+            "consent" => Prompt::Consent,
+            // There is one account a session, so choosing it is logging in.
+            "select_account" => Prompt::Login,
+            _ => return Err(OAuthError::request("prompt is not known")),
+        });
+    }
+    if prompts.len() > 1 && prompts.contains(&Prompt::None) {
+        return Err(OAuthError::request("prompt=none excludes every other prompt"));
+    }
+    Ok(prompts)
+}
+
+fn read_max_age(text: Option<&str>) -> Result<Option<Duration>, OAuthError> {
+    let malformed = OAuthError::request("max_age must be a number of seconds");
+    text.map(|text| {
+        let digits = text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+        let seconds = text.parse().ok().filter(|_| digits);
+        seconds.map(Duration::from_secs).ok_or(malformed)
+    })
+    .transpose()
+}

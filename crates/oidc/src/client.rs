@@ -1,0 +1,239 @@
+use std::{collections::BTreeSet, str::FromStr};
+
+use portcullis_jose::{Alg, JwkSet};
+use portcullis_store::{DbError, clients};
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+/// How a client proves who it is (RFC 7591, section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// A public client.
+    None,
+    /// HTTP Basic.
+    ClientSecretBasic,
+    /// In the form.
+    ClientSecretPost,
+    /// A signed assertion (RFC 7523).
+    PrivateKeyJwt,
+}
+
+impl AuthMethod {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt];
+
+    /// The registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+        }
+    }
+}
+
+impl FromStr for AuthMethod {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|method| method.as_str() == text).ok_or(())
+    }
+}
+
+/// The grants of the token endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// RFC 6749, section 4.1.
+    AuthorizationCode,
+    /// RFC 6749, section 6.
+    RefreshToken,
+    /// RFC 6749, section 4.4.
+    ClientCredentials,
+}
+
+impl GrantType {
+    /// All of them.
+    pub const ALL: [Self; 3] =
+        [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials];
+
+    /// The registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+        }
+    }
+}
+
+impl FromStr for GrantType {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|grant| grant.as_str() == text).ok_or(())
+    }
+}
+
+/// A registered client, read and understood.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The `client_id`.
+    pub id: String,
+    /// What people see.
+    pub name: String,
+    /// How it proves who it is.
+    pub auth_method: AuthMethod,
+    /// Ours: people are not asked for consent.
+    pub first_party: bool,
+    /// Where codes may go.
+    pub redirect_uris: Vec<String>,
+    /// Where a logout may return to.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Which grants it may use.
+    pub grant_types: BTreeSet<GrantType>,
+    /// Which scopes it may ask for.
+    pub scopes: BTreeSet<String>,
+    /// The resource servers its tokens are for.
+    pub audiences: Vec<String>,
+    /// Its public keys.
+    pub jwks: Option<JwkSet>,
+    /// The algorithm of its tokens.
+    pub token_alg: Alg,
+    /// Whether it may be used.
+    pub enabled: bool,
+}
+
+impl Client {
+    /// Reads a stored client.
+    pub fn from_row(row: &clients::Client) -> Result<Self, DbError> {
+        Self::read(row).ok_or(DbError::Stored("client"))
+    }
+
+    fn read(row: &clients::Client) -> Option<Self> {
+        let list = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
+        let grants: Option<BTreeSet<_>> =
+            list(&row.grant_types)?.iter().map(|grant| grant.parse().ok()).collect();
+        Some(Self {
+            id: row.id.clone(),
+            name: row.name.clone(),
+            auth_method: row.auth_method.parse().ok()?,
+            first_party: row.first_party,
+            redirect_uris: list(&row.redirect_uris)?,
+            post_logout_redirect_uris: list(&row.post_logout_redirect_uris)?,
+            grant_types: grants?,
+            scopes: row.scopes.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+            audiences: list(&row.audiences)?,
+            jwks: row.jwks.as_deref().map(serde_json::from_str).transpose().ok()?,
+            token_alg: Alg::parse(&row.token_alg)?,
+            enabled: row.disabled_at.is_none(),
+        })
+    }
+
+    /// Whether a code may go to `uri`: an exact match, except that a loopback address may use any
+    /// port (RFC 8252, section 7.3; RFC 9700, section 4.1.3).
+    pub fn may_redirect_to(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|known| known == uri || is_loopback_variant(known, uri))
+    }
+
+    /// The scopes of `asked` that the client may have, in order; `None` if one is beyond it.
+    pub fn scopes_of<'a>(&self, asked: &'a str) -> Option<Vec<&'a str>> {
+        let mut scopes: Vec<&str> = asked.split(' ').filter(|scope| !scope.is_empty()).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes.iter().all(|scope| self.scopes.contains(*scope)).then_some(scopes)
+    }
+}
+
+fn is_loopback_variant(known: &str, asked: &str) -> bool {
+    let (Ok(mut known), Ok(mut asked_url)) = (Url::parse(known), Url::parse(asked)) else {
+        return false;
+    };
+    let loopback = |url: &Url| match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        _ => false,
+    };
+    if known.scheme() != "http" || !loopback(&known) || asked_url.as_str() != asked {
+        return false;
+    }
+    let cleared = known.set_port(None).is_ok() && asked_url.set_port(None).is_ok();
+    cleared && known == asked_url
+}
+
+/// Whether `uri` may be registered as a redirect URI: absolute, without fragment, user or
+/// wildcard; https, http on loopback only, or a private scheme with a dot (RFC 8252, section 7.1).
+pub fn is_redirect_uri(uri: &str) -> bool {
+    let Ok(url) = Url::parse(uri) else {
+        return false;
+    };
+    let bare = url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && !uri.contains('*')
+        && uri.len() <= 512
+        && uri.bytes().all(|b| b.is_ascii_graphic());
+    let local = matches!(url.host(), Some(Host::Ipv4(ip)) if ip.is_loopback())
+        || matches!(url.host(), Some(Host::Ipv6(ip)) if ip.is_loopback())
+        || url.host_str() == Some("localhost");
+    bare && match url.scheme() {
+        "https" => url.host().is_some(),
+        "http" => local,
+        scheme => scheme.contains('.'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_safe_redirect_uris_can_be_registered() {
+        for good in [
+            "https://app.example/cb",
+            "https://app.example/cb?x=1",
+            "http://127.0.0.1/cb",
+            "http://localhost:3000/cb",
+            "com.example.app:/cb",
+        ] {
+            assert!(is_redirect_uri(good), "{good}");
+        }
+        for bad in [
+            "",
+            "/cb",
+            "http://app.example/cb",
+            "https://app.example/cb#x",
+            "https://u:p@a.example/",
+            "https://*.example/cb",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "https://a.example/\n",
+            "file:///etc/passwd",
+            "//app.example/cb",
+        ] {
+            assert!(!is_redirect_uri(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn redirects_match_exactly_but_for_the_port_of_a_loopback() {
+        let known = ["https://app.example/cb", "http://127.0.0.1/cb"];
+        let may = |uri: &str| known.iter().any(|k| *k == uri || is_loopback_variant(k, uri));
+        assert!(may("https://app.example/cb"));
+        assert!(may("http://127.0.0.1:49152/cb"));
+        for bad in [
+            "https://app.example/cb/",
+            "https://app.example/cb?x",
+            "https://APP.example/cb",
+            "https://app.example:443/cb",
+            "https://app.example/cb/../evil",
+            "http://127.0.0.1:1/other",
+            "http://127.0.0.2:1/cb",
+            "http://127.0.0.1:1/cb#x",
+            "http://x@127.0.0.1/cb",
+        ] {
+            assert!(!may(bad), "{bad}");
+        }
+    }
+}

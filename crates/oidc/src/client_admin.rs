@@ -1,0 +1,346 @@
+use std::time::Duration;
+
+use portcullis_cluster::Revoked;
+use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, clean};
+use portcullis_identity::{FieldError, IdentityError};
+use portcullis_jose::{Alg, JwkSet};
+use portcullis_store::{
+    CLIENT_SECRET_PREFIX, Credential, DbError,
+    clients::{self, ClientSecret},
+    grants,
+};
+use portcullis_types::{Id, Secret, is_scope_token};
+use serde_json::{Value, json};
+
+use crate::{AuthMethod, GrantType, Provider, client::is_redirect_uri};
+
+/// After a rotation the old secret works this long.
+const ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 3600);
+/// A client has at most this many of anything.
+const MAX_LIST: usize = 32;
+const MAX_NAME_CHARS: usize = 100;
+
+/// A client as an administrator describes it.
+#[derive(Debug, Clone)]
+pub struct ClientSpec {
+    /// The `client_id`; made up if there is none.
+    pub id: Option<String>,
+    /// What people see.
+    pub name: String,
+    /// How it proves who it is.
+    pub auth_method: AuthMethod,
+    /// Ours: people are not asked for consent.
+    pub first_party: bool,
+    /// Where codes may go.
+    pub redirect_uris: Vec<String>,
+    /// Where a logout may return to.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Which grants it may use.
+    pub grant_types: Vec<GrantType>,
+    /// Which scopes it may ask for.
+    pub scopes: Vec<String>,
+    /// The resource servers its tokens are for; the issuer if there are none.
+    pub audiences: Vec<String>,
+    /// Its public keys.
+    pub jwks: Option<Value>,
+    /// The algorithm of its tokens.
+    pub token_alg: Alg,
+}
+
+/// A client could not be registered or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Some values cannot be accepted.
+    #[error("some values cannot be accepted")]
+    Invalid(Vec<FieldError>),
+    /// There is no such client.
+    #[error("not found")]
+    NotFound,
+    /// Something else.
+    #[error(transparent)]
+    Failed(#[from] IdentityError),
+}
+
+impl From<DbError> for ClientError {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl portcullis_store::RaceCheck for ClientError {
+    fn is_race(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_race())
+    }
+}
+
+impl Provider {
+    /// Registers a client. A confidential client's secret is returned here and never again.
+    pub async fn create_client(
+        &self,
+        spec: &ClientSpec,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<(clients::Client, Option<Secret<String>>), ClientError> {
+        check(spec)?;
+        let now = self.now();
+        let entropy = &*self.identity.entropy;
+        let id = spec
+            .id
+            .clone()
+            .unwrap_or_else(|| Id::<portcullis_types::tags::Client>::new(now, entropy).to_string());
+        let audiences = if spec.audiences.is_empty() {
+            vec![self.settings.issuer.clone()]
+        } else {
+            spec.audiences.clone()
+        };
+        let row = &clients::Client {
+            id,
+            name: spec.name.clone(),
+            auth_method: spec.auth_method.as_str().into(),
+            first_party: spec.first_party,
+            redirect_uris: json!(spec.redirect_uris).to_string(),
+            post_logout_redirect_uris: json!(spec.post_logout_redirect_uris).to_string(),
+            grant_types: json!(spec.grant_types).to_string(),
+            scopes: spec.scopes.join(" "),
+            audiences: json!(audiences).to_string(),
+            jwks: spec.jwks.as_ref().map(Value::to_string),
+            token_alg: spec.token_alg.as_str().into(),
+            created_at: now.micros(),
+            updated_at: now.micros(),
+            disabled_at: None,
+        };
+        let with_secret = matches!(
+            spec.auth_method,
+            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost
+        );
+        let secret = with_secret.then(|| self.fresh_secret());
+        let (stored, text) = secret.unzip();
+        let stored = &stored;
+        let inserted = self
+            .identity
+            .db
+            .write(|tx| async move {
+                clients::insert(&tx, self.tenant(), row).await?;
+                if let Some(secret) = stored {
+                    clients::insert_secret(&tx, self.tenant(), &row.id, secret).await?;
+                }
+                tx.emit(self.client_event("create", None, Some(row), by, origin)).await?;
+                Ok::<_, ClientError>(())
+            })
+            .await;
+        inserted.map_err(taken)?;
+        Ok((row.clone(), text))
+    }
+
+    fn fresh_secret(&self) -> (ClientSecret, Secret<String>) {
+        let now = self.now();
+        let credential = Credential::new(CLIENT_SECRET_PREFIX, &*self.identity.entropy);
+        let secret = ClientSecret {
+            id: Id::new(now, &*self.identity.entropy),
+            hash: credential.hash,
+            hint: credential.hint,
+            created_at: now.micros(),
+            expires_at: None,
+        };
+        (secret, credential.text)
+    }
+
+    /// Gives a client a new secret; the old ones end after a day.
+    pub async fn rotate_client_secret(
+        &self,
+        id: &str,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<Secret<String>, ClientError> {
+        let (secret, text) = self.fresh_secret();
+        let secret = &secret;
+        let end = self.now().plus(ROTATION_OVERLAP);
+        self.identity
+            .db
+            .write(|tx| async move {
+                let client = clients::by_id(&tx, self.tenant(), id).await?;
+                let client = client
+                    .filter(|client| client.auth_method.starts_with("client_secret_"))
+                    .ok_or(ClientError::NotFound)?;
+                clients::expire_secrets(&tx, self.tenant(), id, end).await?;
+                clients::insert_secret(&tx, self.tenant(), id, secret).await?;
+                tx.emit(self.client_event("rotate", Some(&client), Some(&client), by, origin))
+                    .await?;
+                Ok::<_, ClientError>(())
+            })
+            .await?;
+        Ok(text)
+    }
+
+    /// Disables a client at once, or enables it again. Its tokens are void.
+    pub async fn set_client_disabled(
+        &self,
+        id: &str,
+        disabled: bool,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<clients::Client, ClientError> {
+        let now = self.now();
+        let (client, revoked) = self
+            .identity
+            .db
+            .write(|tx| async move {
+                let before = clients::by_id(&tx, self.tenant(), id).await?;
+                let before = before.ok_or(ClientError::NotFound)?;
+                let after = clients::Client {
+                    disabled_at: disabled.then_some(now.micros()),
+                    updated_at: now.micros(),
+                    ..before.clone()
+                };
+                clients::update(&tx, self.tenant(), &after).await?;
+                let revoked = if disabled { self.void_client(&tx, id).await? } else { Vec::new() };
+                let action = if disabled { "disable" } else { "enable" };
+                let event = self.client_event(action, Some(&before), Some(&after), by, origin);
+                tx.emit(event).await?;
+                Ok::<_, ClientError>((after, revoked))
+            })
+            .await?;
+        self.identity.apply(&revoked, now);
+        Ok(client)
+    }
+
+    /// Removes a client with everything that was granted to it.
+    pub async fn delete_client(
+        &self,
+        id: &str,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<(), ClientError> {
+        let now = self.now();
+        let revoked = self
+            .identity
+            .db
+            .write(|tx| async move {
+                let before = clients::by_id(&tx, self.tenant(), id).await?;
+                let before = before.ok_or(ClientError::NotFound)?;
+                let revoked = self.void_client(&tx, id).await?;
+                clients::delete(&tx, self.tenant(), id).await?;
+                tx.emit(self.client_event("delete", Some(&before), None, by, origin)).await?;
+                Ok::<_, ClientError>(revoked)
+            })
+            .await?;
+        self.identity.apply(&revoked, now);
+        Ok(())
+    }
+
+    async fn void_client(
+        &self,
+        tx: &portcullis_store::Tx,
+        id: &str,
+    ) -> Result<Vec<grants::Revocation>, ClientError> {
+        let now = self.now();
+        let live = grants::live_of_client(tx, self.tenant(), id).await?;
+        let mut revoked = self.identity.revoke_grants(tx, live, "client_disabled", now).await?;
+        revoked.push(self.identity.revocation(tx, Revoked::Client(id), now).await?);
+        Ok(revoked)
+    }
+
+    fn client_event(
+        &self,
+        action: &'static str,
+        before: Option<&clients::Client>,
+        after: Option<&clients::Client>,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Event {
+        let object = before.or(after).map(|client| client.id.clone()).unwrap_or_default();
+        let change = AdminChange {
+            action,
+            object_type: "client",
+            object,
+            before: before.map(visible),
+            after: after.map(visible),
+        };
+        self.identity.event(origin, by.clone(), Outcome::Success, Kind::Admin(change))
+    }
+}
+
+fn visible(client: &clients::Client) -> Value {
+    json!({
+        "name": client.name,
+        "auth_method": client.auth_method,
+        "redirect_uris": client.redirect_uris,
+        "grant_types": client.grant_types,
+        "scopes": client.scopes,
+        "audiences": client.audiences,
+        "disabled": client.disabled_at.is_some(),
+    })
+}
+
+fn check(spec: &ClientSpec) -> Result<(), ClientError> {
+    let mut problems = Vec::new();
+    let mut refuse = |field, message: &str| {
+        problems.push(FieldError { field, message: message.to_owned() });
+    };
+    let id = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    if spec.id.as_ref().is_some_and(|text| !(1..=64).contains(&text.len()) || !text.bytes().all(id))
+    {
+        refuse("id", "must be 1 to 64 letters, digits or - . _ ~");
+    }
+    // A client must not be taken for a person or a key (RFC 9068, section 5).
+    let id = spec.id.as_deref().unwrap_or_default();
+    if ["usr_", "key_"].iter().any(|prefix| id.starts_with(prefix)) {
+        refuse("id", "must not look like the id of an account or a key");
+    }
+    let name = spec.name.as_str();
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || clean(name) != name {
+        refuse("name", "must be 1 to 100 printable characters");
+    }
+    let uses_codes = spec.grant_types.contains(&GrantType::AuthorizationCode);
+    let uris = &spec.redirect_uris;
+    if uris.len() > MAX_LIST || !uris.iter().all(|uri| is_redirect_uri(uri)) {
+        refuse(
+            "redirect_uris",
+            "must be at most 32 absolute URIs without fragment: https, http on loopback, or a \
+             private scheme with a dot",
+        );
+    } else if uses_codes && uris.is_empty() {
+        refuse("redirect_uris", "must not be empty for the authorization code grant");
+    }
+    let back = &spec.post_logout_redirect_uris;
+    if back.len() > MAX_LIST || !back.iter().all(|uri| is_redirect_uri(uri)) {
+        refuse("post_logout_redirect_uris", "must be at most 32 URIs as for redirect_uris");
+    }
+    if spec.grant_types.is_empty() {
+        refuse("grant_types", "must not be empty");
+    }
+    let public = spec.auth_method == AuthMethod::None;
+    if public && spec.grant_types.contains(&GrantType::ClientCredentials) {
+        refuse("grant_types", "must not contain client_credentials for a public client");
+    }
+    if spec.scopes.len() > MAX_LIST || !spec.scopes.iter().all(|scope| is_scope_token(scope)) {
+        refuse("scopes", "must be at most 32 scope names");
+    }
+    if spec.audiences.len() > MAX_LIST
+        || spec.audiences.iter().any(|aud| clean(aud) != *aud || aud.is_empty())
+    {
+        refuse("audiences", "must be at most 32 identifiers of resource servers");
+    }
+    let keys = spec.jwks.as_ref().map(|jwks| {
+        let set: Option<JwkSet> = serde_json::from_value(jwks.clone()).ok();
+        set.and_then(|set| set.verifying_keys().ok()).map_or(0, |keys| keys.len())
+    });
+    match (spec.auth_method, keys) {
+        (AuthMethod::PrivateKeyJwt, None | Some(0)) => {
+            refuse("jwks", "must hold at least one usable public key for private_key_jwt");
+        }
+        (_, Some(0)) => refuse("jwks", "must hold usable public keys"),
+        _ => {}
+    }
+    if problems.is_empty() { Ok(()) } else { Err(ClientError::Invalid(problems)) }
+}
+
+fn taken(error: ClientError) -> ClientError {
+    match &error {
+        ClientError::Failed(IdentityError::Db(db)) if db.constraint().is_some() => {
+            let message = "is taken".to_owned();
+            ClientError::Invalid(vec![FieldError { field: "id", message }])
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,196 @@
+use data_encoding::BASE64;
+use percent_encoding::percent_decode_str;
+use portcullis_events::{Actor, Kind, LoginAttempt, Origin, Outcome};
+use portcullis_jose::{Alg, Audience, Verifier};
+use portcullis_store::{CLIENT_SECRET_PREFIX, clients, is_well_formed, token_hash};
+use portcullis_types::{Timestamp, same_secret};
+use serde::Deserialize;
+
+use crate::{AuthMethod, Client, OAuthError, Params, Provider, ProviderError};
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// An assertion may not be valid for longer than this.
+const MAX_ASSERTION_SECS: i64 = 300;
+/// Client ids are at most this long.
+const MAX_CLIENT_ID_CHARS: usize = 128;
+const MAX_JTI_CHARS: usize = 256;
+
+/// What a request offers as proof. Exactly one way may be used (RFC 6749, section 2.3).
+enum Proof<'a> {
+    Nothing(&'a str),
+    Secret { client: String, secret: String, method: AuthMethod },
+    Assertion { client: Option<&'a str>, assertion: &'a str },
+}
+
+#[derive(Deserialize)]
+struct AssertionClaims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: i64,
+    jti: String,
+}
+
+impl Provider {
+    /// Finds out which client is calling, and makes sure of it. A refusal is an event, durable
+    /// before the answer.
+    pub(crate) async fn authenticate_client(
+        &self,
+        authorization: Option<&str>,
+        params: &Params,
+        origin: &Origin,
+    ) -> Result<Client, ProviderError> {
+        let proof = read_proof(authorization, params)?;
+        let (id, factor) = match &proof {
+            Proof::Nothing(client) => ((*client).to_owned(), "none"),
+            Proof::Secret { client, method, .. } => (client.clone(), method.as_str()),
+            Proof::Assertion { client, assertion } => {
+                let claimed = client.map(str::to_owned).or_else(|| unverified_subject(assertion));
+                (claimed.unwrap_or_default(), AuthMethod::PrivateKeyJwt.as_str())
+            }
+        };
+        let plausible = id.len() <= MAX_CLIENT_ID_CHARS && !id.contains(char::is_control);
+        let client = if plausible { self.client(&id).await? } else { None };
+        let proven = match &client {
+            Some(client) => self.check_proof(client, &proof).await?,
+            None => false,
+        };
+        match client.filter(|_| proven) {
+            Some(client) => Ok(client),
+            None => {
+                self.refused(&id, factor, origin).await?;
+                Err(OAuthError::client().into())
+            }
+        }
+    }
+
+    /// The method is the registered one, whatever the request would like.
+    async fn check_proof(&self, client: &Client, proof: &Proof<'_>) -> Result<bool, ProviderError> {
+        match proof {
+            Proof::Nothing(_) => Ok(client.auth_method == AuthMethod::None),
+            Proof::Secret { secret, method, .. } => {
+                Ok(client.auth_method == *method && self.check_secret(client, secret).await?)
+            }
+            Proof::Assertion { assertion, .. } => {
+                let registered = client.auth_method == AuthMethod::PrivateKeyJwt;
+                Ok(registered && self.check_assertion(client, assertion).await?)
+            }
+        }
+    }
+
+    async fn check_secret(&self, client: &Client, secret: &str) -> Result<bool, ProviderError> {
+        if !is_well_formed(CLIENT_SECRET_PREFIX, secret) {
+            return Ok(false);
+        }
+        let hash = token_hash(secret);
+        let secrets =
+            clients::live_secrets(&self.identity.db, self.tenant(), &client.id, self.now()).await?;
+        Ok(secrets.iter().any(|known| same_secret(&known.hash, &hash)))
+    }
+
+    /// RFC 7523, section 3, with the audience of rule R10: exactly our issuer, as one string.
+    async fn check_assertion(
+        &self,
+        client: &Client,
+        assertion: &str,
+    ) -> Result<bool, ProviderError> {
+        let Some(jwks) = &client.jwks else {
+            return Ok(false);
+        };
+        let keys = jwks.verifying_keys().unwrap_or_default();
+        let verifier = Verifier::new(&client.id, &self.settings.issuer, "JWT", &Alg::ALL)
+            .or_type("client-authentication+jwt")
+            .or_untyped();
+        let now = self.now();
+        let Ok(claims) = verifier.verify::<AssertionClaims>(assertion, keys.as_slice(), now) else {
+            return Ok(false);
+        };
+        let ours = claims.aud == Audience::One(self.settings.issuer.clone());
+        let short = claims.exp <= now.secs() + MAX_ASSERTION_SECS;
+        let named = (1..=MAX_JTI_CHARS).contains(&claims.jti.len())
+            && !claims.jti.contains(char::is_control);
+        if !(claims.iss == client.id && claims.sub == client.id && ours && short && named) {
+            return Ok(false);
+        }
+        let (id, jti, end) = (&client.id, &claims.jti, Timestamp::from_secs(claims.exp));
+        let fresh = self
+            .identity
+            .db
+            .write(|tx| async move {
+                Ok::<_, ProviderError>(
+                    clients::use_assertion(&tx, self.tenant(), id, jti, end).await?,
+                )
+            })
+            .await?;
+        Ok(fresh)
+    }
+
+    async fn refused(
+        &self,
+        client: &str,
+        factor: &'static str,
+        origin: &Origin,
+    ) -> Result<(), ProviderError> {
+        let attempt =
+            LoginAttempt { factor, door: "token", session: None, password_fingerprint: None };
+        let actor = Actor::Client { id: portcullis_events::clean(client) };
+        let outcome = Outcome::Failure("invalid_client");
+        let event = self.identity.event(origin, actor, outcome, Kind::Login(attempt));
+        self.identity.audit.append(vec![event]).await.map_err(|e| ProviderError::Identity(e.into()))
+    }
+}
+
+fn read_proof<'a>(
+    authorization: Option<&str>,
+    params: &'a Params,
+) -> Result<Proof<'a>, OAuthError> {
+    let (id, secret) = (params.get("client_id"), params.get("client_secret"));
+    let assertion = (params.get("client_assertion_type"), params.get("client_assertion"));
+    let several = OAuthError::request("the client must authenticate in exactly one way");
+    match (authorization, secret, assertion) {
+        (Some(header), None, (None, None)) => {
+            let (client, secret) = read_basic(header).ok_or_else(OAuthError::client)?;
+            if id.is_some_and(|id| id != client) {
+                return Err(several);
+            }
+            Ok(Proof::Secret { client, secret, method: AuthMethod::ClientSecretBasic })
+        }
+        (None, Some(secret), (None, None)) => {
+            let client = id.ok_or(OAuthError::request("client_id is missing"))?.to_owned();
+            let secret = secret.to_owned();
+            Ok(Proof::Secret { client, secret, method: AuthMethod::ClientSecretPost })
+        }
+        (None, None, (Some(ASSERTION_TYPE), Some(assertion))) => {
+            Ok(Proof::Assertion { client: id, assertion })
+        }
+        (None, None, (None, None)) => id.map(Proof::Nothing).ok_or_else(OAuthError::client),
+        (None, None, _) => {
+            Err(OAuthError::request("client_assertion and its type must be given together"))
+        }
+        _ => Err(several),
+    }
+}
+
+/// RFC 6749, section 2.3.1: both halves are form-encoded before they are put together.
+fn read_basic(header: &str) -> Option<(String, String)> {
+    let (scheme, blob) = header.split_once(' ')?;
+    let decoded = BASE64.decode(blob.trim().as_bytes()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (id, secret) = text.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let decode = |part: &str| {
+        let spaced = part.replace('+', " ");
+        percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
+    };
+    Some((decode(id)?, decode(secret)?))
+}
+
+/// The `sub` that an assertion claims, only to find the keys that will prove or disprove it.
+fn unverified_subject(assertion: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Subject {
+        sub: String,
+    }
+    let compact = portcullis_jose::Compact::parse(assertion).ok()?;
+    let claims: Subject = portcullis_jose::from_slice_strict(&compact.payload).ok()?;
+    Some(claims.sub)
+}

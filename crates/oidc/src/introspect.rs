@@ -1,0 +1,147 @@
+use portcullis_cluster::Revoked;
+use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
+use portcullis_jose::{Audience, access_token::AccessClaims};
+use portcullis_store::{grants, token_hash};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{AuthMethod, Client, ErrorCode, OAuthError, Params, Provider, ProviderError, token};
+
+/// Clients with this scope may ask about every token; others only about their own.
+const INTROSPECTION_SCOPE: &str = "introspection";
+
+/// A token of ours that is good at this moment.
+enum Active {
+    Access(Box<AccessClaims>),
+    Refresh(grants::Grant, grants::Refresh),
+}
+
+impl Provider {
+    /// RFC 7662. What may not be known and what is not active look the same.
+    pub(crate) async fn introspect(
+        &self,
+        client: &Client,
+        params: &Params,
+    ) -> Result<Value, ProviderError> {
+        let text = params.get("token").ok_or(OAuthError::request("token is missing"))?;
+        if client.auth_method == AuthMethod::None {
+            return Err(OAuthError::client().into());
+        }
+        let inactive = json!({ "active": false });
+        let everything = client.scopes.contains(INTROSPECTION_SCOPE);
+        Ok(match self.find(text).await? {
+            Some(Active::Access(claims)) => {
+                let own = claims.client_id == client.id || claims.aud.contains(&client.id);
+                if own || everything { describe(&claims) } else { inactive }
+            }
+            Some(Active::Refresh(grant, refresh)) if grant.client_id == client.id => json!({
+                "active": true,
+                "client_id": grant.client_id,
+                "sub": grant.account_id,
+                "scope": grant.scope,
+                "exp": refresh.expires_at.secs(),
+                "iat": refresh.created_at.secs(),
+                "iss": self.settings.issuer,
+            }),
+            _ => inactive,
+        })
+    }
+
+    /// RFC 7009: an unknown token is as good as revoked.
+    pub(crate) async fn revoke(
+        &self,
+        client: &Client,
+        params: &Params,
+        origin: &Origin,
+    ) -> Result<(), ProviderError> {
+        let text = params.get("token").ok_or(OAuthError::request("token is missing"))?;
+        let (grant, token_id, subject) = match self.find(text).await? {
+            Some(Active::Access(claims)) if claims.client_id == client.id => {
+                (None, Some(claims.jti.clone()), claims.sub.clone())
+            }
+            Some(Active::Refresh(grant, _)) if grant.client_id == client.id => {
+                let subject = grant.account_id.to_string();
+                (Some(grant), None, subject)
+            }
+            Some(_) => {
+                let text = "the token was issued to another client";
+                return Err(OAuthError::new(ErrorCode::InvalidGrant, text).into());
+            }
+            None => return Ok(()),
+        };
+        let now = self.now();
+        let (grant, token_id, subject) = (&grant, &token_id, &subject);
+        let revoked = self
+            .identity
+            .db
+            .write(|tx| async move {
+                let mut revoked = match grant {
+                    Some(grant) => {
+                        let family = vec![grant.clone()];
+                        self.identity.revoke_grants(&tx, family, "revoked", now).await?
+                    }
+                    None => Vec::new(),
+                };
+                if let Some(id) = token_id {
+                    revoked.push(self.identity.revocation(&tx, Revoked::Token(id), now).await?);
+                }
+                let operation = TokenOperation {
+                    operation: "revoke",
+                    client: client.id.clone(),
+                    grant_type: String::new(),
+                    scope: String::new(),
+                    token_id: token_id.clone(),
+                    grant: grant.as_ref().map(|grant| grant.id.to_string()),
+                };
+                let who = Actor::User { id: subject.clone(), username: subject.clone() };
+                tx.emit(self.token_event(origin, who, Outcome::Success, operation)).await?;
+                Ok::<_, ProviderError>(revoked)
+            })
+            .await?;
+        self.identity.apply(&revoked, now);
+        Ok(())
+    }
+
+    async fn find(&self, text: &str) -> Result<Option<Active>, ProviderError> {
+        if text.contains('.') {
+            let claims = audience_of(text).and_then(|audience| self.active_for(text, &audience));
+            return Ok(claims.map(Box::new).map(Active::Access));
+        }
+        let (db, tenant) = (&self.identity.db, self.tenant());
+        let refresh = grants::refresh(db, tenant, &token_hash(text)).await?;
+        let live = |row: &grants::Refresh| {
+            row.consumed_at.is_none() && !token::is_over(row.expires_at.secs(), self.now())
+        };
+        let Some(refresh) = refresh.filter(live) else {
+            return Ok(None);
+        };
+        let grant = grants::by_id(db, tenant, &refresh.grant_id.to_string()).await?;
+        let grant = grant.filter(|grant| grant.revoked_at.is_none());
+        Ok(grant.map(|grant| Active::Refresh(grant, refresh)))
+    }
+}
+
+/// The audience a token claims. Introspection is asked about tokens for anybody, so the check that
+/// follows is told to expect just that.
+fn audience_of(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Claimed {
+        aud: Audience,
+    }
+    let compact = portcullis_jose::Compact::parse(token).ok()?;
+    let claimed: Claimed = portcullis_jose::from_slice_strict(&compact.payload).ok()?;
+    match claimed.aud {
+        Audience::One(one) => Some(one),
+        Audience::Many(many) => many.into_iter().next(),
+    }
+}
+
+fn describe(claims: &AccessClaims) -> Value {
+    let mut answer = serde_json::to_value(claims).unwrap_or_default();
+    answer["active"] = true.into();
+    answer["token_type"] = "Bearer".into();
+    if let Some(name) = &claims.preferred_username {
+        answer["username"] = name.clone().into();
+    }
+    answer
+}

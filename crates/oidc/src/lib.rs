@@ -1,0 +1,30 @@
+//! The OpenID provider: OAuth 2.1 core with PKCE, OpenID Connect Core, discovery (OIDC and
+//! RFC 8414), RFC 7009, RFC 7662, RFC 9068, RFC 9207 and RP-initiated logout.
+//!
+//! Protocol first, HTTP last: [`Provider`] holds the operations, [`router`] puts those of machines
+//! on HTTP. What people see (login, consent) is in `pages`, which calls [`Provider`] as well.
+
+mod authorize;
+mod client;
+mod client_admin;
+mod client_auth;
+mod discovery;
+mod error;
+mod http_api;
+mod introspect;
+mod keys;
+mod logout;
+mod params;
+mod provider;
+mod token;
+mod userinfo;
+
+pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME, Prompt};
+pub use client::{AuthMethod, Client, GrantType, is_redirect_uri};
+pub use client_admin::{ClientError, ClientSpec};
+pub use error::{ErrorCode, OAuthError};
+pub use http_api::router;
+pub use keys::{KeyRing, KeyRingError, Keys};
+pub use logout::{LogoutError, LogoutRequest};
+pub use params::{Params, ParamsError};
+pub use provider::{Provider, ProviderError, Settings};

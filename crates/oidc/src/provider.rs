@@ -1,0 +1,171 @@
+use std::{sync::Arc, time::Duration};
+
+use portcullis_cluster::TokenFacts;
+use portcullis_events::{Actor, Event, Kind, Origin, Outcome, TokenOperation};
+use portcullis_identity::{Identity, IdentityError};
+use portcullis_jose::{Alg, Verifier, access_token};
+use portcullis_store::{DbError, clients};
+use portcullis_types::{DEFAULT_TENANT, Timestamp};
+
+use crate::{Client, ErrorCode, KeyRing, KeyRingError, OAuthError};
+
+/// What operators set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The issuer, without a slash at the end; the only source of our own URLs.
+    pub issuer: String,
+    /// How long access tokens live.
+    pub access_token_lifetime: Duration,
+    /// How long a refresh token waits to be used.
+    pub refresh_token_lifetime: Duration,
+    /// How long a grant lives however often it is refreshed.
+    pub grant_lifetime: Duration,
+}
+
+impl Settings {
+    /// The defaults for an issuer: five minutes, a day, thirty days.
+    pub fn new(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.trim_end_matches('/').to_owned(),
+            access_token_lifetime: Duration::from_secs(300),
+            refresh_token_lifetime: Duration::from_secs(24 * 3600),
+            grant_lifetime: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// Something failed that is not the client's fault, or an error for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The client is told.
+    #[error(transparent)]
+    OAuth(#[from] OAuthError),
+    /// The database.
+    #[error("the database failed")]
+    Db(#[from] DbError),
+    /// The identity services.
+    #[error("the identity services failed")]
+    Identity(#[from] IdentityError),
+    /// The keys.
+    #[error("the signing keys failed")]
+    Keys(#[from] KeyRingError),
+    /// A token could not be signed.
+    #[error("signing failed")]
+    Sign(#[from] portcullis_jose::JwsError),
+}
+
+impl ProviderError {
+    /// What the client is told: its own error, or that we failed.
+    pub fn public(&self) -> OAuthError {
+        match self {
+            Self::OAuth(error) => error.clone(),
+            Self::Db(_) | Self::Identity(_) => OAuthError::new(
+                ErrorCode::TemporarilyUnavailable,
+                "the request could not be completed now",
+            ),
+            _ => OAuthError::new(ErrorCode::ServerError, "the request could not be completed"),
+        }
+    }
+}
+
+impl portcullis_store::RaceCheck for ProviderError {
+    fn is_race(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_race(),
+            Self::Identity(error) => error.is_race(),
+            _ => false,
+        }
+    }
+}
+
+/// The provider. Cheap to clone.
+#[derive(Clone)]
+pub struct Provider(Arc<Inner>);
+
+/// Its parts.
+pub struct Inner {
+    /// What operators set.
+    pub settings: Settings,
+    /// Accounts, sessions, the database, the log, time and randomness.
+    pub identity: Identity,
+    /// The signing keys.
+    pub keys: KeyRing,
+}
+
+impl std::ops::Deref for Provider {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Provider {
+    /// A provider over its parts.
+    pub fn new(settings: Settings, identity: Identity, keys: KeyRing) -> Self {
+        Self(Arc::new(Inner { settings, identity, keys }))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.identity.now()
+    }
+
+    pub(crate) fn tenant(&self) -> &str {
+        &self.identity.tenant
+    }
+
+    /// The URL of an endpoint.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.issuer)
+    }
+
+    /// The client with this id, if it is registered and enabled.
+    pub async fn client(&self, id: &str) -> Result<Option<Client>, DbError> {
+        let row = clients::by_id(&self.identity.db, self.tenant(), id).await?;
+        let client = row.as_ref().map(Client::from_row).transpose()?;
+        Ok(client.filter(|client| client.enabled))
+    }
+
+    /// Checks one of our access tokens for use at our own endpoints: signature, times, audience
+    /// and revocation. There is no other way to decide whether a token is active.
+    pub fn active(&self, token: &str) -> Option<access_token::AccessClaims> {
+        self.active_for(token, &self.settings.issuer)
+    }
+
+    /// The same for a token whose audience is `audience`.
+    pub(crate) fn active_for(
+        &self,
+        token: &str,
+        audience: &str,
+    ) -> Option<access_token::AccessClaims> {
+        let issuer = self.settings.issuer.as_str();
+        let verifier = Verifier::new(issuer, audience, access_token::TYP, &Alg::ALL);
+        let keys = self.keys.current();
+        let claims: access_token::AccessClaims =
+            verifier.verify(token, keys.verifying.as_slice(), self.now()).ok()?;
+        let void = self.identity.revocations.is_void(&TokenFacts {
+            token: &claims.jti,
+            grant: claims.grant_id.as_deref(),
+            subject: &claims.sub,
+            client: &claims.client_id,
+            issued_at: claims.iat,
+        });
+        (!void).then_some(claims)
+    }
+
+    pub(crate) fn token_event(
+        &self,
+        origin: &Origin,
+        actor: Actor,
+        outcome: Outcome,
+        operation: TokenOperation,
+    ) -> Event {
+        self.identity.event(origin, actor, outcome, Kind::Token(operation))
+    }
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Provider({} for {DEFAULT_TENANT})", self.settings.issuer)
+    }
+}
