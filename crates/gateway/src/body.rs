@@ -1,0 +1,120 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Whatever went wrong with a body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of every request and answer inside the gate.
+pub type GateBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body that ends at once.
+pub fn empty() -> GateBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that is there already.
+pub fn full(bytes: impl Into<Bytes>) -> GateBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// The body is longer than the route allows.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is longer than {limit} bytes")]
+pub(crate) struct TooLong {
+    limit: u64,
+}
+
+/// Nothing came for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the body made no progress in time")]
+pub(crate) struct Stalled;
+
+/// The client's body broke off or was malformed.
+#[derive(Debug, thiserror::Error)]
+#[error("the body of the request broke off or is malformed")]
+pub(crate) struct Broken(#[source] pub hyper::Error);
+
+/// Passes a body through, but not for ever: at most `limit` bytes, and something at least every
+/// `patience`.
+pub(crate) struct Bounded<B> {
+    inner: B,
+    limit: u64,
+    left: u64,
+    patience: Duration,
+    deadline: Pin<Box<Sleep>>,
+    /// However steadily it drips, it ends by then.
+    last: Instant,
+}
+
+impl<B> Bounded<B> {
+    pub fn new(inner: B, limit: u64, patience: Duration, total: Duration) -> Self {
+        let now = Instant::now();
+        let deadline = Box::pin(sleep_until(now + patience));
+        Self { inner, limit, left: limit, patience, deadline, last: now + total }
+    }
+}
+
+impl<B> Body for Bounded<B>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let next = (Instant::now() + this.patience).min(this.last);
+                this.deadline.as_mut().reset(next);
+                let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                match this.left.checked_sub(length) {
+                    Some(left) => {
+                        this.left = left;
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    None => Poll::Ready(Some(Err(TooLong { limit: this.limit }.into()))),
+                }
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => match this.deadline.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(Stalled.into()))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Whether `error`, or what caused it, is of type `T`.
+pub(crate) fn caused_by<T: std::error::Error + 'static>(
+    error: &(dyn std::error::Error + 'static),
+) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<T>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

@@ -1,0 +1,285 @@
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
+    uri::PathAndQuery,
+};
+use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use portcullis_events::Stage;
+use tokio::time::timeout;
+
+use crate::{
+    answer::Refusal,
+    body::{Bounded, Broken, GateBody, Stalled, TooLong, caused_by, empty},
+    guard::Head,
+    pool::Pooled,
+    upstream::{Upstream, UpstreamError},
+};
+
+/// A body that makes no progress for this long is given up.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+/// A request's body, however steadily it comes, is over after this time.
+const BODY_TOTAL: Duration = Duration::from_secs(600);
+/// An answer may pause longer than a request: server-sent events are quiet at times.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
+/// A WebSocket on which nothing moves is closed.
+const TUNNEL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// Fields that belong to one connection (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields by which services are told who is calling. Only the gate may write them.
+const IDENTITY_PREFIXES: [&str; 7] =
+    ["x-forwarded-", "x-portcullis-", "x-auth-", "x-user", "x-remote-", "x-real-ip", "x-client-"];
+/// Single fields that name who is calling, or what is called, in the place of the request itself.
+const IDENTITY_NAMES: [&str; 12] = [
+    "forwarded",
+    "remote-user",
+    "true-client-ip",
+    "x-api-key",
+    "x-request-id",
+    "ssl-client-cert",
+    "proxy",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// Cookies of the gate's own services begin with this; no other service sees them.
+const OWN_COOKIE_PREFIX: &str = "__Host-portcullis";
+
+/// What the gate knows about a request when it goes on.
+pub(crate) struct Passage<'a> {
+    pub head: &'a Head,
+    pub client: String,
+    pub request_id: &'a str,
+    pub token: Option<String>,
+    pub max_body: u64,
+}
+
+/// Sends a request to an upstream and brings the answer back.
+pub(crate) async fn forward(
+    upstream: &Arc<Upstream>,
+    mut request: Request<GateBody>,
+    passage: &Passage<'_>,
+) -> Result<Response<GateBody>, Refusal> {
+    let tunnel = passage.head.upgrade.then(|| hyper::upgrade::on(&mut request));
+    let request = prepare(request, passage)?;
+    let sent = upstream.send(request).await.map_err(|error| failed(&error))?;
+    let (mut response, sender, server) = sent;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(client) = tunnel else {
+            let detail = "the upstream switched protocols unasked";
+            return Err(refuse(StatusCode::BAD_GATEWAY, "bad_gateway", detail));
+        };
+        let server = hyper::upgrade::on(&mut response);
+        tokio::spawn(join(client, server));
+        return Ok(switching(&response));
+    }
+    let (mut parts, body) = response.into_parts();
+    strip_hop_by_hop(&mut parts.headers);
+    keep_own_cookies(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    let body = Pooled::new(body, sender, server.pool.clone());
+    let body = Bounded::new(body, u64::MAX, ANSWER_PATIENCE, TUNNEL_LIFETIME).boxed_unsync();
+    Ok(Response::from_parts(parts, body))
+}
+
+/// Builds the request anew from its parts: nothing is forwarded that was not understood.
+fn prepare(
+    request: Request<GateBody>,
+    passage: &Passage<'_>,
+) -> Result<Request<GateBody>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let target: Result<PathAndQuery, _> = format!("{}{query}", passage.head.path).parse();
+    let detail = "the target is malformed";
+    parts.uri = target.map_err(|_| refuse(StatusCode::BAD_REQUEST, "target", detail))?.into();
+    parts.version = Version::HTTP_11;
+    strip_hop_by_hop(&mut parts.headers);
+    strip_identity(&mut parts.headers);
+    join_cookies(&mut parts.headers);
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            parts.headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-forwarded-for", &passage.client);
+    set("x-forwarded-proto", "https");
+    set("x-forwarded-host", &passage.head.host);
+    set("x-request-id", passage.request_id);
+    if let Some(token) = &passage.token {
+        set("authorization", &format!("Bearer {token}"));
+    }
+    if passage.head.upgrade {
+        set("connection", "upgrade");
+        set("upgrade", "websocket");
+    }
+    let body = Bounded::new(body, passage.max_body, BODY_PATIENCE, BODY_TOTAL).boxed_unsync();
+    Ok(Request::from_parts(parts, body))
+}
+
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes what only the gate may say, and fields with an underscore, which some servers read as
+/// a dash.
+pub(crate) fn strip_identity(headers: &mut HeaderMap) {
+    let foreign: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            name.contains('_')
+                || IDENTITY_NAMES.contains(&name)
+                || IDENTITY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        })
+        .cloned()
+        .collect();
+    for name in foreign {
+        headers.remove(name);
+    }
+    headers.remove(header::AUTHORIZATION);
+}
+
+/// HTTP/2 splits cookies into several fields (RFC 9113, section 8.2.3); HTTP/1.1 wants one. Our own
+/// cookies stay here.
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<String> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .map(str::trim)
+        .filter(|cookie| !cookie.is_empty() && !cookie.starts_with(OWN_COOKIE_PREFIX))
+        .map(str::to_owned)
+        .collect();
+    headers.remove(header::COOKIE);
+    if let (false, Ok(value)) = (cookies.is_empty(), HeaderValue::from_str(&cookies.join("; "))) {
+        headers.insert(header::COOKIE, value);
+    }
+}
+
+/// No service may set a cookie in the name of the gate.
+fn keep_own_cookies(headers: &mut HeaderMap) {
+    let foreign = |value: &HeaderValue| {
+        let text = value.as_bytes().trim_ascii_start();
+        let prefix = OWN_COOKIE_PREFIX.as_bytes();
+        text.len() >= prefix.len() && text[..prefix.len()].eq_ignore_ascii_case(prefix)
+    };
+    let kept: Vec<HeaderValue> = headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter(|value| !foreign(value))
+        .cloned()
+        .collect();
+    headers.remove(header::SET_COOKIE);
+    for value in kept {
+        headers.append(header::SET_COOKIE, value);
+    }
+}
+
+fn switching(response: &Response<hyper::body::Incoming>) -> Response<GateBody> {
+    let mut answer = Response::new(empty());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in response.headers() {
+        if name == "sec-websocket-accept"
+            || name == "sec-websocket-protocol"
+            || name == "sec-websocket-extensions"
+        {
+            answer.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    let headers = answer.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    answer
+}
+
+async fn join(client: OnUpgrade, server: OnUpgrade) {
+    let (Ok(client), Ok(server)) = tokio::join!(client, server) else {
+        return;
+    };
+    let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+    let both = tokio::io::copy_bidirectional(&mut client, &mut server);
+    if let Ok(Err(error)) = timeout(TUNNEL_LIFETIME, both).await {
+        tracing::debug!(%error, "a WebSocket ended");
+    }
+}
+
+/// What went wrong decides who is told what: a body that is too long is the client's doing.
+fn failed(error: &UpstreamError) -> Refusal {
+    tracing::debug!(error = error as &dyn std::error::Error, "forwarding failed");
+    if let Some(refusal) = clients_fault(error) {
+        return refusal;
+    }
+    match error {
+        UpstreamError::Timeout => {
+            let detail = "the service did not answer in time";
+            refuse(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)
+        }
+        UpstreamError::Connect(_) => {
+            let detail = "the service cannot be reached";
+            refuse(StatusCode::BAD_GATEWAY, "upstream_unreachable", detail)
+        }
+        UpstreamError::Protocol(_) => {
+            refuse(StatusCode::BAD_GATEWAY, "upstream_broken", "the service broke off")
+        }
+    }
+}
+
+/// The refusal for a body that could not be read.
+pub(crate) fn broken_body(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    clients_fault(error).unwrap_or_else(|| {
+        refuse(StatusCode::BAD_REQUEST, "body_broken", "the body could not be read")
+    })
+}
+
+fn clients_fault(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
+    if caused_by::<TooLong>(error) {
+        return Some(too_long());
+    }
+    if caused_by::<Broken>(error) {
+        let detail = "the body broke off or is malformed";
+        return Some(refuse(StatusCode::BAD_REQUEST, "body_broken", detail));
+    }
+    caused_by::<Stalled>(error).then(|| {
+        let detail = "the body made no progress in time";
+        refuse(StatusCode::REQUEST_TIMEOUT, "body_stalled", detail)
+    })
+}
+
+pub(crate) fn too_long() -> Refusal {
+    let detail = "the body is longer than this route allows";
+    refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+}
+
+fn refuse(status: StatusCode, reason: &'static str, detail: &str) -> Refusal {
+    Refusal::new(Stage::Forward, status, reason, detail)
+}

@@ -1,0 +1,34 @@
+//! The data plane: listeners, routes, the pipeline that every request passes, and upstreams.
+//!
+//! A request loads one immutable [`Snapshot`] and walks the stages in [`pipeline`]: guard → block
+//! list → route → limits → authenticate → authorise → validate → forward → filter. Built-in services
+//! are upstreams in the same process. There is no database here: what changes at runtime comes in
+//! through [`Shared`], which is made of tables of fixed size.
+
+mod answer;
+mod authn;
+mod body;
+mod contract;
+mod forward;
+mod guard;
+mod limits;
+mod listener;
+mod path;
+mod pipeline;
+mod pool;
+mod snapshot;
+mod upstream;
+
+pub use answer::{Problem, problem};
+pub use authn::{AuthKind, Principal};
+pub use body::{BoxError, GateBody, empty, full};
+pub use contract::{Contract, ContractError, ContractViolation};
+pub use guard::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES};
+pub use limits::{LimitBlock, LimitKey, LimitRule};
+pub use listener::{Listener, ListenerKind, serve};
+pub use path::{PathError, normalise};
+pub use pipeline::Gateway;
+pub use snapshot::{
+    DEFAULT_BODY_LIMIT, LocalService, Minter, Route, Shared, Snapshot, SnapshotError, Target,
+};
+pub use upstream::{Server, Upstream, UpstreamError, watch_health};

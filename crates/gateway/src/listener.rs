@@ -1,0 +1,294 @@
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use portcullis_pki::peer_spiffe_id;
+use portcullis_types::{AddrKey, ClientAddr};
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    guard::{MAX_HEADER_BYTES, MAX_HEADERS},
+    pipeline::{Gateway, Peer},
+};
+
+/// Connections open at once on one listener.
+const MAX_CONNECTIONS: usize = 16_384;
+/// Connections open at once from one address, or IPv6 /64.
+const MAX_PER_ADDRESS: usize = 1_024;
+/// A handshake is done in this time or given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's head arrives in this time, the wait for the next request included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// When the gate closes, requests on their way have this long to finish.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes a connection may keep in memory before its head is complete.
+const HEAD_BUFFER: usize = 64 * 1024;
+const MAX_STREAMS: u32 = 128;
+/// Streams a peer may open and reset before its connection is closed (CVE-2023-44487).
+const MAX_RESETS: usize = 20;
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
+/// A peer that does not answer a ping in this time is gone.
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
+
+/// The two doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// TLS for everyone.
+    Public,
+    /// Mutual TLS for services.
+    Mesh,
+}
+
+/// A door that is open.
+pub struct Listener {
+    /// Which one.
+    pub kind: ListenerKind,
+    /// The socket.
+    pub socket: TcpListener,
+    /// The certificate and what is asked of clients.
+    pub tls: Arc<ServerConfig>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Listener({:?})", self.kind)
+    }
+}
+
+/// Accepts connections until `closing` turns true, then lets those on their way finish.
+pub async fn serve(listener: Listener, gateway: Gateway, mut closing: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let acceptor = TlsAcceptor::from(listener.tls);
+    let guests = Guests::default();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else {
+            break;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.socket.accept() => accepted,
+            () = closed(&mut closing) => break,
+        };
+        match accepted {
+            Ok((stream, addr)) => {
+                let Some(guest) = guests.admit(addr) else { continue };
+                let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
+                let (kind, closing) = (listener.kind, closing.clone());
+                tokio::spawn(async move {
+                    connection(kind, stream, addr, acceptor, gateway, closing).await;
+                    drop((place, guest));
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: give others time to close theirs.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+    let _ = timeout(DRAIN_TIMEOUT, places.acquire_many(all)).await;
+}
+
+/// How many connections each address has open. Never larger than the number of connections.
+#[derive(Clone, Default)]
+struct Guests(Arc<Mutex<HashMap<AddrKey, usize>>>);
+
+/// One connection of an address; it counts until it is dropped.
+struct Guest {
+    guests: Guests,
+    addr: AddrKey,
+}
+
+impl Guests {
+    fn admit(&self, addr: SocketAddr) -> Option<Guest> {
+        let addr = ClientAddr::new(addr.ip()).key();
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(addr).or_default();
+        if *count >= MAX_PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        drop(open);
+        Some(Guest { guests: self.clone(), addr })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut open = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.addr) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.addr);
+            }
+        }
+    }
+}
+
+/// Returns when the gate closes.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+async fn connection(
+    kind: ListenerKind,
+    stream: TcpStream,
+    addr: SocketAddr,
+    acceptor: TlsAcceptor,
+    gateway: Gateway,
+    closing: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %addr, "TLS handshake failed");
+            return;
+        }
+        Err(_) => return,
+    };
+    let session = stream.get_ref().1;
+    let certificate = session.peer_certificates().and_then(|chain| chain.first());
+    let workload = certificate.and_then(|certificate| peer_spiffe_id(certificate));
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    let peer = Arc::new(Peer { listener: kind, addr, workload });
+    if http2 {
+        serve_http2(stream, peer, gateway, closing).await;
+    } else {
+        serve_http1(stream, peer, gateway, closing).await;
+    }
+}
+
+async fn serve_http1(
+    stream: TlsStream<TcpStream>,
+    peer: Arc<Peer>,
+    gateway: Gateway,
+    mut closing: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let (gateway, peer) = (gateway.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HEAD_BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closed(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn serve_http2(
+    stream: TlsStream<TcpStream>,
+    peer: Arc<Peer>,
+    gateway: Gateway,
+    mut closing: watch::Receiver<bool>,
+) {
+    let pulse = Arc::new(Pulse::default());
+    let beating = pulse.clone();
+    let service = service_fn(move |request| {
+        let (gateway, peer, pulse) = (gateway.clone(), peer.clone(), beating.clone());
+        async move {
+            let _beat = Beat::new(pulse);
+            Ok::<_, Infallible>(gateway.answer(request, peer).await)
+        }
+    });
+    let list = u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(list)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS)
+        .keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        served = pulse.stops() => {
+            if !served {
+                // Not one request: not even the end of a handshake is worth waiting for.
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        () = closed(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Whether anything happens on an HTTP/2 connection. Its pings are answered by any library, so they
+/// do not tell.
+#[derive(Default)]
+struct Pulse {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+/// One request. It ends when it is answered, and also when its stream is reset.
+struct Beat(Arc<Pulse>);
+
+impl Beat {
+    fn new(pulse: Arc<Pulse>) -> Self {
+        pulse.begun.fetch_add(1, Ordering::Relaxed);
+        Self(pulse)
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Pulse {
+    /// Returns when nothing was asked for [`HEAD_TIMEOUT`] and nothing is being answered; `false` if
+    /// nothing ever was.
+    async fn stops(&self) -> bool {
+        let mut seen = 0;
+        loop {
+            tokio::time::sleep(HEAD_TIMEOUT).await;
+            let begun = self.begun.load(Ordering::Relaxed);
+            if begun == seen && self.ended.load(Ordering::Relaxed) == begun {
+                return begun > 0;
+            }
+            seen = begun;
+        }
+    }
+}

@@ -1,0 +1,355 @@
+use std::{net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use portcullis_events::{Actor, Event, Kind, Origin, Outcome, RequestSeen, Stage, clean};
+use portcullis_pki::SpiffeId;
+use portcullis_types::{ClientAddr, Id, Timestamp, tags};
+use tokio::time::Instant;
+
+use crate::{
+    answer::{Refusal, harden, prefers_html, problem},
+    authn::{AuthKind, Principal, authenticate, authorise},
+    body::{Bounded, Broken, GateBody, full},
+    contract::ContractViolation,
+    forward::{Passage, broken_body, forward, strip_hop_by_hop, too_long},
+    guard::{self, Head},
+    limits::{self, Passed, client_address, count},
+    listener::ListenerKind,
+    snapshot::{Found, Route, Shared, Snapshot, Target},
+};
+
+/// A local service reads its request's body within this time between two pieces.
+const LOCAL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// And the whole of it within this time.
+const LOCAL_TOTAL: std::time::Duration = std::time::Duration::from_secs(60);
+const REQUEST_ID: &str = "x-request-id";
+/// A request id from a trusted proxy is taken over up to this length.
+const MAX_REQUEST_ID: usize = 64;
+
+/// Where a connection came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub listener: ListenerKind,
+    pub addr: SocketAddr,
+    pub workload: Option<SpiffeId>,
+}
+
+/// The gate: a configuration that can be swapped, and what changes while requests pass.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    shared: Shared,
+}
+
+/// What is found out on the way, for the event at the end.
+#[derive(Default)]
+struct Trail {
+    path: Option<String>,
+    route: Option<Arc<Route>>,
+    principal: Option<Principal>,
+    policy: Option<String>,
+    passed: Passed,
+}
+
+impl Gateway {
+    /// A gate with its first configuration.
+    pub fn new(snapshot: Snapshot, shared: Shared) -> Self {
+        Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), shared }
+    }
+
+    /// Swaps the configuration. Requests on their way finish with the old one.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Answers one request. It runs as a task of its own: a client that hangs up must not stop a
+    /// change half-way between its commit and its effect, nor keep a request out of the log.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Arc<Peer>,
+    ) -> Response<GateBody> {
+        let gateway = self.clone();
+        let task = tokio::spawn(async move { gateway.handle(request, &peer).await });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request failed");
+            let detail = "the request could not be completed";
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail, "-")
+        })
+    }
+
+    async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Response<GateBody> {
+        let begun = Instant::now();
+        let now = self.shared.clock.now();
+        let snapshot = self.snapshot.load_full();
+        let origin = self.origin(&snapshot, &request, peer, now);
+        let (method, version) = (request.method().to_string(), request.version());
+        let for_people = prefers_html(request.headers());
+        let mut trail = Trail::default();
+        let result = self.walk(&snapshot, request, peer, &origin, now, &mut trail).await;
+        let refused = result.as_ref().err().map(|refusal| (refusal.stage, refusal.reason));
+        let mut response =
+            result.unwrap_or_else(|refusal| refusal.respond(&origin.request_id, for_people));
+        self.finish(&mut response, &trail, &origin);
+        let seen = RequestSeen {
+            method: clean(&method),
+            path: clean(trail.path.as_deref().unwrap_or("-")),
+            route: trail.route.as_ref().map(|route| route.name.clone()),
+            upstream: trail.route.as_ref().and_then(|route| match &route.target {
+                Target::Upstream(upstream) => Some(upstream.name.clone()),
+                Target::Local(_) => None,
+            }),
+            status: response.status().as_u16(),
+            latency: begun.elapsed(),
+            refused_at: refused.map(|(stage, _)| stage),
+            policy: trail.policy,
+            version: if version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
+        };
+        let outcome = refused.map_or(Outcome::Success, |(_, reason)| Outcome::Failure(reason));
+        let actor = trail.principal.as_ref().map_or(Actor::Anonymous, Principal::actor);
+        let done = self.shared.clock.now();
+        let id = Id::new(done, &*self.shared.entropy);
+        let event = Event::new(id, done, Some(origin), actor, outcome, Kind::Request(seen));
+        (self.shared.record)(event);
+        response
+    }
+
+    /// The stages, in order.
+    async fn walk(
+        &self,
+        snapshot: &Snapshot,
+        request: Request<Incoming>,
+        peer: &Peer,
+        origin: &Origin,
+        now: Timestamp,
+        trail: &mut Trail,
+    ) -> Result<Response<GateBody>, Refusal> {
+        let head = guard::check(&request)?;
+        trail.path = Some(head.path.clone());
+        let closed = self.block_list(&request, origin.addr, now)?;
+        let route = find_route(snapshot, &request, peer, &head)?;
+        trail.route = Some(route.clone());
+        self.limit(&route, origin.addr, None, now, trail)?;
+        let who = authenticate(
+            snapshot,
+            &self.shared,
+            &route,
+            request.headers(),
+            peer.workload.as_ref(),
+            now,
+        )
+        .map_err(|refusal| closed.map_or(refusal, |until| limits::blocked(until, now)))?;
+        if let (Some(until), Principal::Anonymous) = (closed, &who) {
+            return Err(limits::blocked(until, now));
+        }
+        trail.principal = Some(who.clone());
+        trail.policy = authorise(&route, &who)?;
+        self.limit(&route, origin.addr, Some(&who), now, trail)?;
+        check_length(&request, &route)?;
+        let request = validate(&route, request, &head).await?;
+        self.pass_on(snapshot, &route, request, &head, &who, origin, now).await
+    }
+
+    /// A blocked address may go on only where it can show a credential: whoever shares it with an
+    /// attacker and holds a good token is not locked out.
+    fn block_list<B>(
+        &self,
+        request: &Request<B>,
+        addr: ClientAddr,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let Some(block) = self.shared.blocks.find(addr, now) else {
+            return Ok(None);
+        };
+        let credential = request.headers().contains_key(header::AUTHORIZATION)
+            || request.headers().contains_key("x-api-key");
+        if credential { Ok(Some(block.until)) } else { Err(limits::blocked(block.until, now)) }
+    }
+
+    fn limit(
+        &self,
+        route: &Route,
+        addr: ClientAddr,
+        who: Option<&Principal>,
+        now: Timestamp,
+        trail: &mut Trail,
+    ) -> Result<(), Refusal> {
+        let Shared { limiter, limit_blocked, .. } = &self.shared;
+        count(limiter, &route.limits, addr, who, now, &mut trail.passed, &**limit_blocked)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the stages before it found all of these out")]
+    async fn pass_on(
+        &self,
+        snapshot: &Snapshot,
+        route: &Route,
+        request: Request<GateBody>,
+        head: &Head,
+        who: &Principal,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Response<GateBody>, Refusal> {
+        match &route.target {
+            Target::Upstream(upstream) => {
+                let minted =
+                    snapshot.minter.mint(who, &upstream.audience, now, &self.shared.entropy);
+                let token = minted.map_err(|_| {
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    let detail = "the request could not be completed";
+                    Refusal::new(Stage::Forward, status, "mint", detail)
+                })?;
+                let passage = Passage {
+                    head,
+                    client: origin.addr.to_string(),
+                    request_id: &origin.request_id,
+                    token,
+                    max_body: route.max_body,
+                };
+                forward(upstream, request, &passage).await
+            }
+            Target::Local(service) => {
+                let mut request = local(request, head, route.max_body)?;
+                request.extensions_mut().insert(origin.clone());
+                request.extensions_mut().insert(who.clone());
+                Ok(service(request).await)
+            }
+        }
+    }
+
+    fn origin<B>(
+        &self,
+        snapshot: &Snapshot,
+        request: &Request<B>,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Origin {
+        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let trusted = &snapshot.trusted_proxies;
+        // Proxies may append a field of their own instead of extending the first one.
+        let lines = request.headers().get_all("x-forwarded-for").iter();
+        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or("-")).collect();
+        let public = peer.listener == ListenerKind::Public;
+        let forwarded = Some(lines.join(",")).filter(|_| public);
+        let addr = client_address(peer.addr.ip(), forwarded.as_deref(), trusted);
+        let from_proxy = addr != ClientAddr::new(peer.addr.ip());
+        let plain = |id: &&str| {
+            (1..=MAX_REQUEST_ID).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        let given = text(REQUEST_ID).filter(plain).filter(|_| from_proxy);
+        let fresh = || Id::<tags::Request>::new(now, &*self.shared.entropy).to_string();
+        Origin {
+            addr,
+            request_id: given.map_or_else(fresh, str::to_owned),
+            user_agent: text("user-agent").map(clean),
+        }
+    }
+
+    fn finish(&self, response: &mut Response<GateBody>, trail: &Trail, origin: &Origin) {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let known = trail.principal.as_ref().is_some_and(|who| who.id().is_some());
+            strip_hop_by_hop(response.headers_mut());
+            harden(response.headers_mut(), known);
+        }
+        trail.passed.announce(response);
+        if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+    }
+}
+
+fn find_route<B>(
+    snapshot: &Snapshot,
+    request: &Request<B>,
+    peer: &Peer,
+    head: &Head,
+) -> Result<Arc<Route>, Refusal> {
+    let refuse = |status, reason, detail: &str| Refusal::new(Stage::Route, status, reason, detail);
+    match snapshot.find(peer.listener, request.method(), &head.path) {
+        Found::Route(route) => Ok(route),
+        Found::Methods(methods) => {
+            let allow: Vec<&str> = methods.iter().map(http::Method::as_str).collect();
+            let detail = "the method is not allowed here";
+            Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
+                .with(header::ALLOW, &allow.join(", ")))
+        }
+        Found::Nothing => Err(refuse(StatusCode::NOT_FOUND, "no_route", "there is nothing here")),
+    }
+}
+
+/// Holds a request against the contract of its route. Where there is one, the body is read before
+/// it goes on; on every other route it streams.
+async fn validate(
+    route: &Route,
+    request: Request<Incoming>,
+    head: &Head,
+) -> Result<Request<GateBody>, Refusal> {
+    let request = request.map(|body| body.map_err(|error| Broken(error).into()).boxed_unsync());
+    let Some(contract) = &route.contract else { return Ok(request) };
+    let query = request.uri().query().unwrap_or_default();
+    let checked = contract.check_head(request.method(), &head.path, query, request.headers());
+    let checked = checked.map_err(|(status, violations)| unfit(status, violations))?;
+    let (parts, body) = request.into_parts();
+    let read = read_whole(body, route.max_body).await?;
+    let violations = checked.check_body(&parts.headers, &read);
+    if violations.is_empty() {
+        Ok(Request::from_parts(parts, full(read)))
+    } else {
+        Err(unfit(StatusCode::BAD_REQUEST, violations))
+    }
+}
+
+async fn read_whole(body: GateBody, limit: u64) -> Result<Bytes, Refusal> {
+    let mut body = Bounded::new(body, limit, LOCAL_PATIENCE, LOCAL_TOTAL);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => whole.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
+            Err(error) => return Err(broken_body(error.as_ref())),
+        }
+    }
+    Ok(whole.freeze())
+}
+
+fn unfit(status: StatusCode, violations: Vec<ContractViolation>) -> Refusal {
+    let detail = "the request does not fit what the service accepts";
+    let refusal = Refusal::new(Stage::Validate, status, "contract", detail);
+    Refusal { violations, ..refusal }
+}
+
+/// A body that says it is too long need not be read to find out.
+fn check_length<B>(request: &Request<B>, route: &Route) -> Result<(), Refusal> {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()).map(str::parse::<u64>);
+    match length {
+        Some(Ok(length)) if length <= route.max_body => Ok(()),
+        Some(_) => Err(too_long()),
+        None => Ok(()),
+    }
+}
+
+/// A request for a service in this process: the canonical path, and a body with an end.
+fn local(
+    mut request: Request<GateBody>,
+    head: &Head,
+    max_body: u64,
+) -> Result<Request<GateBody>, Refusal> {
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let target = format!("{}{query}", head.path).parse();
+    *request.uri_mut() = target.map_err(|_| {
+        Refusal::new(Stage::Guard, StatusCode::BAD_REQUEST, "target", "the target is malformed")
+    })?;
+    strip_hop_by_hop(request.headers_mut());
+    Ok(request.map(|body| Bounded::new(body, max_body, LOCAL_PATIENCE, LOCAL_TOTAL).boxed_unsync()))
+}
+
+impl Route {
+    /// Whether nobody needs to prove anything to use the route.
+    pub fn is_open(&self) -> bool {
+        self.authenticate.contains(&AuthKind::Anyone)
+    }
+}

@@ -1,0 +1,108 @@
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use tokio::time::Instant;
+
+use crate::body::{BoxError, GateBody};
+
+/// Idle connections kept for each server.
+const MAX_IDLE: usize = 64;
+/// An idle connection is not used again after this time: the other side may be closing it.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
+
+/// Connections to one server that wait for their next request.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Mutex<Vec<Idle>>);
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<GateBody>,
+    since: Instant,
+}
+
+impl Pool {
+    /// A connection that is ready, the one used last first: it is the least likely to be closed.
+    pub fn take(&self) -> Option<SendRequest<GateBody>> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Idle { sender, since }) = idle.pop() {
+            if since.elapsed() < MAX_IDLE_TIME && sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: SendRequest<GateBody>) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE && !sender.is_closed() {
+            idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+}
+
+/// An answer's body that gives its connection back when it has been read to the end. If it is
+/// dropped before, the connection is closed: nobody knows what is still on the way.
+pub(crate) struct Pooled {
+    body: Incoming,
+    give_back: Option<(SendRequest<GateBody>, Arc<Pool>)>,
+}
+
+impl Pooled {
+    pub fn new(body: Incoming, sender: SendRequest<GateBody>, pool: Arc<Pool>) -> Self {
+        let mut pooled = Self { body, give_back: Some((sender, pool)) };
+        if pooled.body.is_end_stream() {
+            pooled.finish();
+        }
+        pooled
+    }
+
+    /// The connection task needs a moment to notice the end itself.
+    fn finish(&mut self) {
+        let Some((mut sender, pool)) = self.give_back.take() else {
+            return;
+        };
+        if sender.is_ready() {
+            pool.put(sender);
+        } else {
+            tokio::spawn(async move {
+                if sender.ready().await.is_ok() {
+                    pool.put(sender);
+                }
+            });
+        }
+    }
+}
+
+impl Body for Pooled {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        match &frame {
+            Poll::Ready(None) => self.finish(),
+            Poll::Ready(Some(Err(_))) => self.give_back = None,
+            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.finish(),
+            _ => {}
+        }
+        frame.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
