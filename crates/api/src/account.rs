@@ -1,0 +1,174 @@
+use http::{Method, StatusCode};
+use portcullis_events::Actor;
+use portcullis_store::{
+    accounts::{self, Account},
+    sessions::Session,
+};
+use portcullis_types::Secret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    ApiError,
+    call::{Call, Page},
+    endpoint::{Api, Endpoint, Permission::Account as Own, Reply, nothing, ok},
+};
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    const ME: &str = "/api/account/v1/me";
+    vec![
+        Endpoint::new(Method::GET, ME, Own, "Your own account", me)
+            .returns::<Profile>(StatusCode::OK),
+        Endpoint::new(Method::PATCH, ME, Own, "Change what you are called", rename)
+            .takes::<ProfileChange>()
+            .returns::<Profile>(StatusCode::OK),
+        Endpoint::new(
+            Method::POST,
+            "/api/account/v1/me/password",
+            Own,
+            "Change your password",
+            password,
+        )
+        .takes::<PasswordChange>()
+        .returns_nothing(),
+        Endpoint::new(
+            Method::POST,
+            "/api/account/v1/me/email",
+            Own,
+            "Ask for another e-mail address",
+            email,
+        )
+        .takes::<EmailChange>()
+        .returns_nothing(),
+        Endpoint::new(Method::GET, "/api/account/v1/me/sessions", Own, "Your sessions", sessions)
+            .returns::<Page<SessionView>>(StatusCode::OK),
+        Endpoint::new(
+            Method::DELETE,
+            "/api/account/v1/me/sessions/{id}",
+            Own,
+            "End one of your sessions",
+            end,
+        )
+        .returns_nothing(),
+    ]
+}
+
+/// A person's own account.
+#[derive(Debug, Serialize, ToSchema)]
+struct Profile {
+    /// The account.
+    id: String,
+    /// The user name.
+    username: String,
+    /// The e-mail address, which was confirmed.
+    email: String,
+    /// What to call the person.
+    display_name: String,
+}
+
+impl From<Account> for Profile {
+    fn from(account: Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            username: account.username,
+            email: account.email,
+            display_name: account.display_name,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProfileChange {
+    /// 1 to 100 characters.
+    display_name: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PasswordChange {
+    current_password: String,
+    /// At least 15 characters.
+    password: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct EmailChange {
+    current_password: String,
+    email: String,
+}
+
+/// A session of the caller.
+#[derive(Debug, Serialize, ToSchema)]
+struct SessionView {
+    id: String,
+    /// Where it began.
+    addr: String,
+    user_agent: String,
+    /// RFC 3339.
+    created_at: String,
+    last_seen_at: String,
+    expires_at: String,
+}
+
+impl From<Session> for SessionView {
+    fn from(session: Session) -> Self {
+        Self {
+            id: session.id.to_string(),
+            addr: session.addr,
+            user_agent: session.user_agent,
+            created_at: session.created_at.to_rfc3339(),
+            last_seen_at: session.last_seen_at.to_rfc3339(),
+            expires_at: session.expires_at.to_rfc3339(),
+        }
+    }
+}
+
+async fn me(api: Api, call: Call) -> Reply {
+    ok(Profile::from(own(&api, &call).await?))
+}
+
+async fn rename(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let change: ProfileChange = call.json()?;
+    let name = &change.display_name;
+    ok(Profile::from(api.identity.set_display_name(&account, name, &call.origin).await?))
+}
+
+async fn password(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let change: PasswordChange = call.json()?;
+    let (current, new) = (Secret::new(change.current_password), Secret::new(change.password));
+    api.identity.change_password(&account, None, &current, &new, &call.origin).await?;
+    nothing()
+}
+
+async fn email(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let change: EmailChange = call.json()?;
+    let current = Secret::new(change.current_password);
+    let asked = api.identity.request_email_change(&account, &current, &change.email, &call.origin);
+    asked.await?;
+    nothing()
+}
+
+async fn sessions(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let items = api.identity.sessions(&account).await?;
+    ok(Page { items: items.into_iter().map(SessionView::from).collect(), next: None })
+}
+
+async fn end(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    api.identity.end_session(&account, call.id()?, &call.origin).await?;
+    nothing()
+}
+
+/// The account of whoever calls. A client acting for itself has none.
+async fn own(api: &Api, call: &Call) -> Result<Account, ApiError> {
+    let Actor::User { id, .. } = &call.caller.actor else { return Err(ApiError::Forbidden) };
+    let id = id.parse().map_err(|_| ApiError::Forbidden)?;
+    let account = accounts::by_id(&api.identity.db, &api.identity.tenant, id).await?;
+    account.filter(|account| account.disabled_at.is_none()).ok_or(ApiError::Forbidden)
+}

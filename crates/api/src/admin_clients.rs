@@ -1,0 +1,232 @@
+use http::{Method, StatusCode};
+use portcullis_jose::Alg;
+use portcullis_oidc::{AuthMethod, ClientSpec, GrantType};
+use portcullis_store::clients::{self, Client};
+use portcullis_types::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    ApiError,
+    call::{Call, Page},
+    endpoint::{Api, Endpoint, Permission::Admin, Reply, created, nothing, ok},
+};
+
+const CLIENTS: &str = "/api/admin/v1/clients";
+const CLIENT: &str = "/api/admin/v1/clients/{id}";
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let ok = StatusCode::OK;
+    vec![
+        Endpoint::new(Method::GET, CLIENTS, Admin, "List OAuth clients", list)
+            .paged()
+            .returns::<Page<ClientView>>(ok),
+        Endpoint::new(
+            Method::POST,
+            CLIENTS,
+            Admin,
+            "Register a client; its secret is shown once",
+            create,
+        )
+        .takes::<NewClient>()
+        .returns::<CreatedClient>(StatusCode::CREATED),
+        Endpoint::new(Method::GET, CLIENT, Admin, "One client", show).returns::<ClientView>(ok),
+        Endpoint::new(
+            Method::DELETE,
+            CLIENT,
+            Admin,
+            "Remove a client and everything granted to it",
+            delete,
+        )
+        .returns_nothing(),
+        Endpoint::new(
+            Method::POST,
+            "/api/admin/v1/clients/{id}/rotate-secret",
+            Admin,
+            "A new secret; the old one works for a day",
+            rotate,
+        )
+        .returns::<ShownSecret>(ok),
+        Endpoint::new(
+            Method::POST,
+            "/api/admin/v1/clients/{id}/disable",
+            Admin,
+            "Disable a client at once",
+            disable,
+        )
+        .returns::<ClientView>(ok),
+        Endpoint::new(
+            Method::POST,
+            "/api/admin/v1/clients/{id}/enable",
+            Admin,
+            "Enable a client again",
+            enable,
+        )
+        .returns::<ClientView>(ok),
+    ]
+}
+
+/// A client as administrators see it.
+#[derive(Debug, Serialize, ToSchema)]
+struct ClientView {
+    client_id: String,
+    name: String,
+    token_endpoint_auth_method: String,
+    first_party: bool,
+    redirect_uris: Vec<String>,
+    post_logout_redirect_uris: Vec<String>,
+    grant_types: Vec<String>,
+    scopes: Vec<String>,
+    audiences: Vec<String>,
+    token_alg: String,
+    disabled: bool,
+    /// RFC 3339.
+    created_at: String,
+}
+
+impl From<Client> for ClientView {
+    fn from(client: Client) -> Self {
+        let list = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        Self {
+            name: client.name,
+            token_endpoint_auth_method: client.auth_method,
+            first_party: client.first_party,
+            redirect_uris: list(&client.redirect_uris),
+            post_logout_redirect_uris: list(&client.post_logout_redirect_uris),
+            grant_types: list(&client.grant_types),
+            scopes: client.scopes.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+            audiences: list(&client.audiences),
+            token_alg: client.token_alg,
+            disabled: client.disabled_at.is_some(),
+            created_at: Timestamp::from_micros(client.created_at).to_rfc3339(),
+            client_id: client.id,
+        }
+    }
+}
+
+/// A client that was just registered.
+#[derive(Debug, Serialize, ToSchema)]
+struct CreatedClient {
+    client: ClientView,
+    /// Shown once; only its hash is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+}
+
+/// A secret, shown once.
+#[derive(Debug, Serialize, ToSchema)]
+struct ShownSecret {
+    client_secret: String,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewClient {
+    /// Made up if it is left out.
+    client_id: Option<String>,
+    name: String,
+    /// `none`, `client_secret_basic`, `client_secret_post` or `private_key_jwt`.
+    token_endpoint_auth_method: String,
+    /// Ours: people are not asked for consent.
+    #[serde(default)]
+    first_party: bool,
+    #[serde(default)]
+    redirect_uris: Vec<String>,
+    #[serde(default)]
+    post_logout_redirect_uris: Vec<String>,
+    /// `authorization_code`, `refresh_token` and `client_credentials`.
+    grant_types: Vec<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// The resource servers its tokens are for; the issuer if there are none.
+    #[serde(default)]
+    audiences: Vec<String>,
+    /// Public keys for `private_key_jwt`, as a JWK set.
+    #[schema(value_type = Option<Object>)]
+    jwks: Option<Value>,
+    /// `EdDSA` (the default), `ES256` or `RS256`.
+    token_alg: Option<String>,
+}
+
+impl NewClient {
+    fn into_spec(self) -> Result<ClientSpec, ApiError> {
+        let wrong = |field, message: &str| {
+            let message = message.to_owned();
+            ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }])
+        };
+        let method: AuthMethod = self.token_endpoint_auth_method.parse().map_err(|()| {
+            wrong(
+                "token_endpoint_auth_method",
+                "must be none, client_secret_basic, client_secret_post or private_key_jwt",
+            )
+        })?;
+        let grants: Result<Vec<GrantType>, ()> =
+            self.grant_types.iter().map(|grant| grant.parse()).collect();
+        let alg = Alg::parse(self.token_alg.as_deref().unwrap_or("EdDSA"));
+        Ok(ClientSpec {
+            id: self.client_id,
+            name: self.name,
+            auth_method: method,
+            first_party: self.first_party,
+            redirect_uris: self.redirect_uris,
+            post_logout_redirect_uris: self.post_logout_redirect_uris,
+            grant_types: grants.map_err(|()| {
+                wrong(
+                    "grant_types",
+                    "may contain authorization_code, refresh_token and client_credentials",
+                )
+            })?,
+            scopes: self.scopes,
+            audiences: self.audiences,
+            jwks: self.jwks,
+            token_alg: alg.ok_or_else(|| wrong("token_alg", "must be EdDSA, ES256 or RS256"))?,
+        })
+    }
+}
+
+async fn list(api: Api, call: Call) -> Reply {
+    let (after, limit) = call.page::<String>()?;
+    let rows = clients::page(&api.identity.db, &api.identity.tenant, &after, limit).await?;
+    ok(Page::of(rows, limit, |row| row.id.clone(), ClientView::from))
+}
+
+async fn create(api: Api, call: Call) -> Reply {
+    let spec = call.json::<NewClient>()?.into_spec()?;
+    let (client, secret) =
+        api.provider.create_client(&spec, &call.caller.actor, &call.origin).await?;
+    let client_secret = secret.map(|secret| secret.expose().clone());
+    created(CreatedClient { client: client.into(), client_secret })
+}
+
+async fn show(api: Api, call: Call) -> Reply {
+    let id: String = call.id()?;
+    let client = clients::by_id(&api.identity.db, &api.identity.tenant, &id).await?;
+    ok(ClientView::from(client.ok_or(ApiError::NotFound)?))
+}
+
+async fn delete(api: Api, call: Call) -> Reply {
+    let id: String = call.id()?;
+    api.provider.delete_client(&id, &call.caller.actor, &call.origin).await?;
+    nothing()
+}
+
+async fn rotate(api: Api, call: Call) -> Reply {
+    let id: String = call.id()?;
+    let secret = api.provider.rotate_client_secret(&id, &call.caller.actor, &call.origin).await?;
+    ok(ShownSecret { client_secret: secret.expose().clone() })
+}
+
+async fn disable(api: Api, call: Call) -> Reply {
+    set_disabled(api, call, true).await
+}
+
+async fn enable(api: Api, call: Call) -> Reply {
+    set_disabled(api, call, false).await
+}
+
+async fn set_disabled(api: Api, call: Call, disabled: bool) -> Reply {
+    let id: String = call.id()?;
+    let (by, origin) = (&call.caller.actor, &call.origin);
+    ok(ClientView::from(api.provider.set_client_disabled(&id, disabled, by, origin).await?))
+}

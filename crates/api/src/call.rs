@@ -1,0 +1,90 @@
+use std::{collections::HashMap, str::FromStr};
+
+use portcullis_events::{Actor, Origin};
+use portcullis_jose::from_slice_strict;
+use portcullis_oidc::Params;
+use serde::{Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+
+use crate::ApiError;
+
+/// A page has this many objects unless the caller asks for fewer.
+const DEFAULT_PAGE: i64 = 50;
+/// A page has at most this many objects.
+const MAX_PAGE: i64 = 200;
+
+/// Who is calling, as the gate found out. Put into the request by the server.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The same for the log.
+    pub actor: Actor,
+    /// The `sub` of the token, or the id of the key.
+    pub id: String,
+    /// The scopes.
+    pub scopes: Vec<String>,
+}
+
+/// One call, read but not understood.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub caller: Caller,
+    pub origin: Origin,
+    pub path: HashMap<String, String>,
+    pub query: Params,
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    /// The body as `T`. Unknown and repeated members are refused.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        from_slice_strict(&self.body).map_err(|_| ApiError::Body)
+    }
+
+    /// The `{id}` of the path.
+    pub fn id<T: FromStr>(&self) -> Result<T, ApiError> {
+        let text = self.path.get("id").ok_or(ApiError::NotFound)?;
+        text.parse().map_err(|_| ApiError::NotFound)
+    }
+
+    /// Where the page begins and how long it is. A cursor is the id of the last object seen.
+    pub fn page<T: FromStr>(&self) -> Result<(String, i64), ApiError> {
+        let after = self.query.get("after").unwrap_or_default();
+        if !after.is_empty() && after.parse::<T>().is_err() {
+            return Err(ApiError::Parameter("after"));
+        }
+        let limit = match self.query.get("limit") {
+            None => DEFAULT_PAGE,
+            Some(text) => {
+                let limit = text.parse::<i64>().map_err(|_| ApiError::Parameter("limit"))?;
+                Some(limit)
+                    .filter(|l| (1..=MAX_PAGE).contains(l))
+                    .ok_or(ApiError::Parameter("limit"))?
+            }
+        };
+        Ok((after.to_owned(), limit))
+    }
+}
+
+/// A page of objects.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// The objects.
+    pub items: Vec<T>,
+    /// The cursor of the next page, if there may be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A page made of rows; `id` names the last one.
+    pub fn of<R>(
+        rows: Vec<R>,
+        limit: i64,
+        id: impl Fn(&R) -> String,
+        show: impl Fn(R) -> T,
+    ) -> Self {
+        let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= limit;
+        let next = rows.last().filter(|_| full).map(id);
+        Self { items: rows.into_iter().map(show).collect(), next }
+    }
+}

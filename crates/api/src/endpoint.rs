@@ -1,0 +1,212 @@
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, get, on},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use portcullis_events::Origin;
+use portcullis_identity::Identity;
+use portcullis_oidc::{Params, Provider};
+use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, schema::Schema},
+};
+
+use crate::{
+    ApiError, Caller, account, admin_access, admin_clients, admin_users, call::Call, openapi,
+};
+
+/// A JSON body is at most this long.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub(crate) identity: Identity,
+    pub(crate) provider: Provider,
+}
+
+/// Who may call an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// A person, for the own account only.
+    Account,
+    /// An administrator, or a key or client that was given the scope.
+    Admin,
+}
+
+impl Permission {
+    /// The scope that a token must carry.
+    pub fn scope(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+pub(crate) type Reply = Result<Response, ApiError>;
+type Handler = Arc<dyn Fn(Api, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+type NamedSchema = (String, RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
+
+/// One endpoint.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{id}` for an object.
+    pub path: &'static str,
+    /// Who may call it.
+    pub permission: Permission,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// The status of success.
+    pub success: StatusCode,
+    pub(crate) takes: Option<NamedSchema>,
+    pub(crate) returns: Option<NamedSchema>,
+    pub(crate) paged: bool,
+    handler: Handler,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({:?})", self.method, self.path, self.permission)
+    }
+}
+
+impl Endpoint {
+    pub(crate) fn new<F>(
+        method: Method,
+        path: &'static str,
+        permission: Permission,
+        summary: &'static str,
+        handler: fn(Api, Call) -> F,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        Self {
+            method,
+            path,
+            permission,
+            summary,
+            success: StatusCode::OK,
+            takes: None,
+            returns: None,
+            paged: false,
+            handler: Arc::new(move |api, call| Box::pin(handler(api, call))),
+        }
+    }
+
+    pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
+        self.takes = Some(named::<T>());
+        self
+    }
+
+    pub(crate) fn returns<T: ToSchema>(mut self, status: StatusCode) -> Self {
+        self.returns = Some(named::<T>());
+        self.success = status;
+        self
+    }
+
+    pub(crate) fn returns_nothing(mut self) -> Self {
+        self.success = StatusCode::NO_CONTENT;
+        self
+    }
+
+    pub(crate) fn paged(mut self) -> Self {
+        self.paged = true;
+        self
+    }
+}
+
+fn named<T: ToSchema>() -> NamedSchema {
+    let mut inner = Vec::new();
+    T::schemas(&mut inner);
+    (T::name().into_owned(), T::schema(), inner)
+}
+
+/// Every endpoint there is.
+pub fn endpoints() -> Vec<Endpoint> {
+    [
+        account::endpoints(),
+        admin_users::endpoints(),
+        admin_clients::endpoints(),
+        admin_access::endpoints(),
+    ]
+    .concat()
+}
+
+/// The endpoints on HTTP, and the document that describes them.
+pub fn router(identity: Identity, provider: Provider) -> Router {
+    let issuer = provider.settings.issuer.clone();
+    let api = Api { identity, provider };
+    let document = get(move || async move { Json(openapi::document(&issuer)) });
+    endpoints()
+        .into_iter()
+        .fold(Router::new(), |router, endpoint| {
+            let Ok(filter) = MethodFilter::try_from(endpoint.method.clone()) else {
+                return router;
+            };
+            let path = endpoint.path;
+            let handler = move |State(api): State<Api>,
+                                Path(path): Path<HashMap<String, String>>,
+                                request: Request| {
+                let endpoint = endpoint.clone();
+                async move {
+                    let reply = answer(endpoint, api, path, request).await;
+                    no_store(reply.unwrap_or_else(IntoResponse::into_response))
+                }
+            };
+            router.route(path, on(filter, handler))
+        })
+        .with_state(api)
+        .route("/api/openapi.json", document)
+}
+
+async fn answer(
+    endpoint: Endpoint,
+    api: Api,
+    path: HashMap<String, String>,
+    request: Request,
+) -> Reply {
+    let (parts, body) = request.into_parts();
+    // The gate has checked the scope of the route; an endpoint checks again that it was the gate.
+    let caller = parts.extensions.get::<Caller>().cloned().ok_or(ApiError::Forbidden)?;
+    if !caller.scopes.iter().any(|scope| scope == endpoint.permission.scope()) {
+        return Err(ApiError::Forbidden);
+    }
+    let query = parts.uri.query().unwrap_or_default();
+    let query = Params::parse(query.as_bytes()).map_err(|_| ApiError::Parameter("query"))?;
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| ApiError::Body)?;
+    let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
+    let body = body.to_bytes().to_vec();
+    let json = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let json = json.and_then(|kind| kind.split(';').next()).map(str::trim);
+    if endpoint.takes.is_some() && json != Some("application/json") {
+        return Err(ApiError::Body);
+    }
+    (endpoint.handler)(api, Call { caller, origin, path, query, body }).await
+}
+
+fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(crate) fn ok(value: impl Serialize) -> Reply {
+    Ok(Json(value).into_response())
+}
+
+pub(crate) fn created(value: impl Serialize) -> Reply {
+    Ok((StatusCode::CREATED, Json(value)).into_response())
+}
+
+pub(crate) fn nothing() -> Reply {
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,147 @@
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use portcullis_identity::{FieldError, IdentityError};
+use portcullis_oidc::ClientError;
+use portcullis_store::DbError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One value that cannot be accepted.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Violation {
+    /// Where it is, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What it must be.
+    pub message: String,
+}
+
+/// An API call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The body is not JSON of the expected shape.
+    #[error("the body is not JSON of the expected shape")]
+    Body,
+    /// A parameter in path or query is malformed.
+    #[error("the parameter {0} is malformed")]
+    Parameter(&'static str),
+    /// Some values cannot be accepted.
+    #[error("some values cannot be accepted")]
+    Invalid(Vec<FieldError>),
+    /// The current password is wrong.
+    #[error("the current password is not right")]
+    CurrentPassword,
+    /// There is no such object, or it is not the caller's.
+    #[error("there is no such object")]
+    NotFound,
+    /// The last administrator must stay.
+    #[error("the last administrator cannot be removed, disabled or demoted")]
+    LastAdmin,
+    /// The caller may not do this.
+    #[error("the caller may not do this")]
+    Forbidden,
+    /// Too many password checks are waiting.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// A part of ours failed.
+    #[error("the request could not be completed")]
+    Failed(#[source] IdentityError),
+}
+
+impl From<IdentityError> for ApiError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Invalid(fields) => Self::Invalid(fields),
+            IdentityError::CurrentPassword => Self::CurrentPassword,
+            IdentityError::NotFound | IdentityError::Link => Self::NotFound,
+            IdentityError::LastAdmin => Self::LastAdmin,
+            IdentityError::Busy => Self::Busy,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ClientError> for ApiError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Invalid(fields) => Self::Invalid(fields),
+            ClientError::NotFound => Self::NotFound,
+            ClientError::Failed(error) => error.into(),
+        }
+    }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// A name for the kind of problem.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What it is, in a few words.
+    title: String,
+    /// The status.
+    status: u16,
+    /// What to change.
+    detail: String,
+    /// The values that cannot be accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<Violation>,
+}
+
+impl ApiError {
+    fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Body => (StatusCode::BAD_REQUEST, "body"),
+            Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::CurrentPassword => (StatusCode::UNPROCESSABLE_ENTITY, "current_password"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Failed(error) = &self {
+            tracing::error!(error = error as &dyn std::error::Error, "an API call failed");
+        }
+        let (status, kind) = self.status();
+        let violations = match &self {
+            Self::Invalid(fields) => fields
+                .iter()
+                .map(|field| Violation {
+                    pointer: format!("/{}", field.field),
+                    message: field.message.clone(),
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let problem = Problem {
+            kind: format!("urn:portcullis:problem:{kind}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            violations,
+        };
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

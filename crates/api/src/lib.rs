@@ -1,0 +1,19 @@
+//! The JSON APIs: a person's own account, and administration.
+//!
+//! [`endpoints`] is the one table of everything there is: path, method, who may call, what goes in
+//! and out. The router, the gate's routes, the OpenAPI document and the denial tests all come from
+//! it, so an endpoint without an entry does not exist.
+
+mod account;
+mod admin_access;
+mod admin_clients;
+mod admin_users;
+mod call;
+mod endpoint;
+mod error;
+mod openapi;
+
+pub use call::Caller;
+pub use endpoint::{Api, Endpoint, Permission, endpoints, router};
+pub use error::{ApiError, Violation};
+pub use openapi::document;

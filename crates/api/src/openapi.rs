@@ -1,0 +1,105 @@
+use serde_json::{Map, Value, json};
+use utoipa::{
+    PartialSchema,
+    openapi::{RefOr, schema::Schema},
+};
+
+use crate::{Endpoint, endpoints, error::Problem};
+
+/// The OpenAPI 3.1 document of every endpoint.
+pub fn document(issuer: &str) -> Value {
+    let (mut paths, mut schemas) = (Map::new(), Map::new());
+    schemas.insert("Problem".into(), schema(&Problem::schema()));
+    schemas.insert("Violation".into(), schema(&crate::Violation::schema()));
+    for endpoint in endpoints() {
+        for (name, own, inner) in endpoint.takes.iter().chain(&endpoint.returns) {
+            schemas.insert(name.clone(), schema(own));
+            schemas.extend(inner.iter().map(|(name, inner)| (name.clone(), schema(inner))));
+        }
+        let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        path[endpoint.method.as_str().to_lowercase()] = operation(&endpoint);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Portcullis",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": issuer }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "oidc": {
+                    "type": "openIdConnect",
+                    "openIdConnectUrl": format!("{issuer}/.well-known/openid-configuration"),
+                },
+                "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+            },
+        },
+    })
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let scope = endpoint.permission.scope();
+    let problem = |text: &str| {
+        let content = json!({ "application/problem+json": { "schema": reference("Problem") } });
+        json!({ "description": text, "content": content })
+    };
+    let mut success = json!({ "description": "Done" });
+    if let Some((name, ..)) = &endpoint.returns {
+        success["content"] = json!({ "application/json": { "schema": reference(name) } });
+    }
+    let mut responses = json!({
+        "400": problem("A parameter or the body is malformed"),
+        "401": problem("A credential is missing or not valid"),
+        "403": problem("The credential does not carry the scope"),
+        "404": problem("There is no such object"),
+        "422": problem("Some values cannot be accepted"),
+        "429": problem("Too many requests"),
+    });
+    responses[endpoint.success.as_str()] = success;
+    let mut operation = json!({
+        "operationId": operation_id(endpoint),
+        "summary": endpoint.summary,
+        "security": [{ "oidc": [scope] }, { "apiKey": [] }],
+        "parameters": parameters(endpoint),
+        "responses": responses,
+    });
+    if let Some((name, ..)) = &endpoint.takes {
+        let content = json!({ "application/json": { "schema": reference(name) } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    operation
+}
+
+fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+    let mut parameters = Vec::new();
+    if endpoint.path.contains("{id}") {
+        let text = json!({ "type": "string", "maxLength": 128 });
+        parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": text }));
+    }
+    if endpoint.paged {
+        let text = "The cursor of the page before";
+        let after = json!({ "type": "string", "maxLength": 128 });
+        let limit = json!({ "type": "integer", "minimum": 1, "maximum": 200, "default": 50 });
+        parameters
+            .push(json!({ "name": "after", "in": "query", "description": text, "schema": after }));
+        parameters.push(json!({ "name": "limit", "in": "query", "schema": limit }));
+    }
+    parameters
+}
+
+fn operation_id(endpoint: &Endpoint) -> String {
+    let words = endpoint.path.trim_start_matches("/api/").replace(['/', '-', '{', '}'], "_");
+    format!("{}_{}", endpoint.method.as_str().to_lowercase(), words.trim_matches('_'))
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn schema(schema: &RefOr<Schema>) -> Value {
+    serde_json::to_value(schema).unwrap_or_default()
+}

@@ -1,0 +1,210 @@
+use askama::Template;
+use axum::{
+    extract::{Request, State},
+    response::IntoResponse,
+};
+use http::{Method, StatusCode};
+use portcullis_oidc::{
+    AuthorizationRequest, AuthorizeError, ErrorCode, LogoutError, OAuthError, Params, Prompt,
+};
+use portcullis_store::{accounts::Account, sessions::Session};
+
+use crate::{
+    Pages,
+    form::{SESSION_COOKIE, Visit, clear_cookie, read_form, read_params},
+    login::end_current,
+    view::{self, FormPage, Message, Page},
+};
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'a> {
+    csrf: String,
+    client: &'a str,
+    username: &'a str,
+    scopes: Vec<&'a str>,
+    hidden: Vec<(&'a str, &'a str)>,
+}
+
+/// `GET` and `POST /oauth2/authorize` (OpenID Connect Core, section 3.1.2.1).
+pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
+    let answer = async move {
+        let visit = Visit::read(&request)?;
+        let params = if request.method() == Method::POST {
+            read_params(request).await?
+        } else {
+            visit.query.clone()
+        };
+        let asked = read(&pages, &params).await?;
+        let visitor = pages.visitor(&visit).await?;
+        let silent = asked.prompt.contains(&Prompt::None);
+        let session = visitor.as_ref().map(|(session, _)| session);
+        if pages.provider.needs_login(&asked, session) {
+            return Ok(match silent {
+                true => away(&pages.provider.deny(&asked, ErrorCode::LoginRequired)),
+                false => to_login(&asked),
+            });
+        }
+        let Some((session, account)) = visitor else {
+            return Ok(to_login(&asked));
+        };
+        let needs = pages.provider.needs_consent(&asked, &account).await;
+        match needs.map_err(|error| failed(&error))? {
+            false => finish(&pages, &visit, &asked, &account, &session, false).await,
+            true if silent => Ok(away(&pages.provider.deny(&asked, ErrorCode::ConsentRequired))),
+            true => Ok(ask(&pages, &visit, &asked, &account)),
+        }
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// `POST /oauth2/consent`: the stored answer is not trusted, the request is checked again.
+pub(crate) async fn consent(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
+    let answer = async move {
+        let form = read_form(&pages, request).await?;
+        let params = form.params.clone().without("csrf").without("decision");
+        let asked = read(&pages, &params).await?;
+        let Some((session, account)) = pages.visitor(&form.visit).await? else {
+            return Ok(to_login(&asked));
+        };
+        if pages.provider.needs_login(&asked, Some(&session)) {
+            return Ok(to_login(&asked));
+        }
+        if form.params.get("decision") != Some("allow") {
+            return Ok(away(&pages.provider.deny(&asked, ErrorCode::AccessDenied)));
+        }
+        finish(&pages, &form.visit, &asked, &account, &session, true).await
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// `GET` and `POST /oauth2/logout` (OpenID Connect RP-Initiated Logout 1.0).
+pub(crate) async fn logout(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
+    let answer = async move {
+        let visit = Visit::read(&request)?;
+        let confirmed = request.method() == Method::POST;
+        let params = if confirmed { read_params(request).await? } else { visit.query.clone() };
+        let asked = pages.provider.logout_request(&params).await.map_err(|error| match error {
+            LogoutError::Page(error) => refused(&error),
+            LogoutError::Failed(error) => refused(&error.public()),
+        })?;
+        let visitor = pages.visitor(&visit).await?;
+        let own = match (&visitor, &asked.session) {
+            (None, _) => true,
+            (Some((session, _)), Some(named)) => session.id.to_string() == *named,
+            (Some(_), None) => false,
+        };
+        let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
+        let agreed = cookie.is_none() && params.get("csrf") == Some(csrf.as_str());
+        if !own && !agreed {
+            return Ok(ask_to_leave(&params, csrf, cookie, asked.client.as_deref()));
+        }
+        end_current(&pages, &visit).await?;
+        let to = asked.return_to.as_deref().unwrap_or("/login");
+        Ok(view::see_other(to, Some(clear_cookie(SESSION_COOKIE))))
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+fn ask_to_leave(
+    params: &Params,
+    csrf: String,
+    cookie: Option<String>,
+    client: Option<&str>,
+) -> Page {
+    let intro = client.map(|client| format!("{client} asks you to log out here as well."));
+    let form = FormPage {
+        title: "Log out?",
+        intro: intro.as_deref(),
+        alert: None,
+        action: "/oauth2/logout",
+        csrf,
+        hidden: params.iter().filter(|(name, _)| *name != "csrf").collect(),
+        fields: Vec::new(),
+        button: "Log out",
+    };
+    view::redirecting_page(StatusCode::OK, &form, cookie)
+}
+
+async fn read(pages: &Pages, params: &Params) -> Result<AuthorizationRequest, Page> {
+    pages.provider.authorization_request(params).await.map_err(|error| failed(&error))
+}
+
+async fn finish(
+    pages: &Pages,
+    visit: &Visit,
+    asked: &AuthorizationRequest,
+    account: &Account,
+    session: &Session,
+    consented: bool,
+) -> Result<Page, Page> {
+    let to = pages.provider.grant(asked, account, session, consented, &visit.origin).await;
+    to.map(|to| away(&to)).map_err(|error| failed(&error))
+}
+
+/// After the login the request comes back, without the wish to log in again.
+fn to_login(asked: &AuthorizationRequest) -> Page {
+    let mut params = asked.params.clone();
+    if asked.prompt.contains(&Prompt::Login) {
+        params = params.without("prompt");
+        if asked.prompt.contains(&Prompt::Consent) {
+            params = params.with("prompt", "consent");
+        }
+    }
+    // "Not older than now" is another way to ask for a login.
+    if asked.max_age.is_some_and(|age| age.is_zero()) {
+        params = params.without("max_age");
+    }
+    let back = format!("/oauth2/authorize?{}", params.to_query());
+    let query = Params::default().with("return_to", &back).to_query();
+    view::see_other(&format!("/login?{query}"), None)
+}
+
+fn away(to: &str) -> Page {
+    view::see_other(to, None)
+}
+
+fn ask(pages: &Pages, visit: &Visit, asked: &AuthorizationRequest, account: &Account) -> Page {
+    let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
+    let page = ConsentPage {
+        csrf,
+        client: &asked.client.name,
+        username: &account.username,
+        scopes: asked.scopes.iter().map(|scope| in_words(scope)).collect(),
+        // The consent that is given must not ask for itself again.
+        hidden: asked.params.iter().filter(|(name, _)| *name != "prompt").collect(),
+    };
+    view::redirecting_page(StatusCode::OK, &page, cookie)
+}
+
+fn in_words(scope: &str) -> &str {
+    match scope {
+        "openid" => "know who you are",
+        "profile" => "see and use your profile",
+        "email" => "see your e-mail address",
+        "admin" => "administer this installation",
+        other => other,
+    }
+}
+
+fn failed(error: &AuthorizeError) -> Page {
+    match error {
+        AuthorizeError::Page(error) => refused(error),
+        AuthorizeError::Redirect(to) => away(to),
+        AuthorizeError::Failed(error) => {
+            tracing::error!(error = error as &dyn std::error::Error, "authorization failed");
+            refused(&error.public())
+        }
+    }
+}
+
+fn refused(error: &OAuthError) -> Page {
+    let text = format!("{} ({}).", capital(error.error_description), error.error.as_str());
+    let title = "The request cannot be followed";
+    view::message(error.error.status(), &Message { title, tone: "bad", text: &text, link: None })
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

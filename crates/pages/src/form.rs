@@ -1,0 +1,135 @@
+//! Reading requests: cookies, forms and the token that ties a form to a browser.
+
+use axum::extract::Request;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, Limited};
+use portcullis_events::Origin;
+use portcullis_oidc::Params;
+use portcullis_store::{accounts::Account, sessions::Session};
+use portcullis_types::{Entropy, Secret, random_token, same_secret};
+use url::Url;
+
+use crate::{
+    Pages,
+    view::{self, Page},
+};
+
+/// `__Host-` binds a cookie to this host, https and the whole site.
+pub(crate) const SESSION_COOKIE: &str = "__Host-portcullis_session";
+const CSRF_COOKIE: &str = "__Host-portcullis_csrf";
+const MAX_FORM_BYTES: usize = 64 * 1024;
+
+/// A request taken apart.
+pub(crate) struct Visit {
+    pub origin: Origin,
+    pub query: Params,
+    headers: HeaderMap,
+}
+
+/// A form whose token matched.
+pub(crate) struct Form {
+    pub visit: Visit,
+    pub params: Params,
+}
+
+impl Form {
+    /// The text of an input, empty if it is missing.
+    pub fn text(&self, name: &str) -> &str {
+        self.params.get(name).unwrap_or_default()
+    }
+
+    /// The text of a secret input.
+    pub fn secret(&self, name: &str) -> Secret<String> {
+        Secret::new(self.text(name).to_owned())
+    }
+}
+
+impl Visit {
+    /// Reads a request without its body.
+    pub fn read(request: &Request) -> Result<Self, Page> {
+        let query = request.uri().query().unwrap_or_default();
+        Ok(Self {
+            origin: request.extensions().get::<Origin>().cloned().unwrap_or_default(),
+            query: Params::parse(query.as_bytes()).map_err(|_| view::bad_request())?,
+            headers: request.headers().clone(),
+        })
+    }
+
+    fn cookie(&self, name: &str) -> Option<&str> {
+        let fields = self.headers.get_all(header::COOKIE).iter();
+        let pairs = fields.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+        pairs
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|p| p.1)
+    }
+
+    /// The secret of the browser's session, if it has one.
+    pub fn session_token(&self) -> Option<&str> {
+        self.cookie(SESSION_COOKIE)
+    }
+
+    /// The token for the forms of this browser: the one it has, or a fresh one to set.
+    pub fn csrf(&self, entropy: &dyn Entropy) -> (String, Option<String>) {
+        match self.cookie(CSRF_COOKIE).filter(|token| token.len() == 43) {
+            Some(token) => (token.to_owned(), None),
+            None => {
+                let token = random_token(entropy);
+                let cookie = set_cookie(CSRF_COOKIE, &token);
+                (token, Some(cookie))
+            }
+        }
+    }
+}
+
+/// Reads a form. A form from another site, or without the token, goes nowhere.
+pub(crate) async fn read_form(pages: &Pages, request: Request) -> Result<Form, Page> {
+    let visit = Visit::read(&request)?;
+    let params = read_params(request).await?;
+    let foreign = visit
+        .headers
+        .get(header::ORIGIN)
+        .is_some_and(|origin| origin.as_bytes() != issuer_origin(pages).as_bytes());
+    let token = params.get("csrf").unwrap_or_default();
+    let cookie = visit.cookie(CSRF_COOKIE).unwrap_or_default();
+    if foreign || token.is_empty() || !same_secret(token.as_bytes(), cookie.as_bytes()) {
+        return Err(view::foreign_form());
+    }
+    Ok(Form { visit, params })
+}
+
+/// Reads the parameters of a form that may come from another site, as an authorization request may.
+pub(crate) async fn read_params(request: Request) -> Result<Params, Page> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    if kind != Some("application/x-www-form-urlencoded") {
+        return Err(view::bad_request());
+    }
+    let body = Limited::new(request.into_body(), MAX_FORM_BYTES).collect().await;
+    let body = body.map_err(|_| view::bad_request())?.to_bytes();
+    Params::parse(&body).map_err(|_| view::bad_request())
+}
+
+/// Scheme, host and port of the issuer, as browsers write them into `Origin`.
+fn issuer_origin(pages: &Pages) -> String {
+    let issuer = Url::parse(&pages.provider.settings.issuer);
+    issuer.map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+}
+
+pub(crate) fn set_cookie(name: &str, value: &str) -> String {
+    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax")
+}
+
+pub(crate) fn clear_cookie(name: &str) -> String {
+    format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")
+}
+
+impl Pages {
+    /// Who is logged in with this browser.
+    pub(crate) async fn visitor(&self, visit: &Visit) -> Result<Option<(Session, Account)>, Page> {
+        match visit.session_token() {
+            Some(token) => self.identity.session(token).await.map_err(|e| view::failed(&e)),
+            None => Ok(None),
+        }
+    }
+}

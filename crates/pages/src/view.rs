@@ -1,0 +1,180 @@
+//! Turning templates into answers.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use portcullis_identity::{FieldError, IdentityError};
+
+/// An answer for a person.
+pub(crate) struct Page(Box<Response>);
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+/// Forms go to ourselves only. Browsers apply `form-action` to the redirects after a form as well,
+/// so login and consent, which end at the client, leave it out.
+const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
+                   base-uri 'none'; frame-ancestors 'none'";
+const CSP_REDIRECTING: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
+                               base-uri 'none'; frame-ancestors 'none'";
+
+pub(crate) fn page(status: StatusCode, template: &impl Template, cookie: Option<String>) -> Page {
+    render(status, template, cookie, CSP)
+}
+
+pub(crate) fn redirecting_page(
+    status: StatusCode,
+    template: &impl Template,
+    cookie: Option<String>,
+) -> Page {
+    render(status, template, cookie, CSP_REDIRECTING)
+}
+
+fn render(
+    status: StatusCode,
+    template: &impl Template,
+    cookie: Option<String>,
+    csp: &'static str,
+) -> Page {
+    let Ok(html) = template.render() else {
+        return Page(Box::new(StatusCode::INTERNAL_SERVER_ERROR.into_response()));
+    };
+    let mut response = (status, html).into_response();
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, csp),
+        // With "no-referrer" browsers send forms with `Origin: null`, which says nothing.
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Some(Ok(cookie)) = cookie.map(|cookie| cookie.parse()) {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    Page(Box::new(response))
+}
+
+/// Sends the browser on after a form.
+pub(crate) fn see_other(to: &str, cookie: Option<String>) -> Page {
+    let Ok(location) = HeaderValue::from_str(to) else {
+        return bad_request();
+    };
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(Ok(cookie)) = cookie.map(|cookie| cookie.parse()) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Page(Box::new(response))
+}
+
+pub(crate) async fn style() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=3600"),
+    ];
+    (headers, include_str!("../assets/style.css")).into_response()
+}
+
+/// One message and perhaps a way on.
+#[derive(Template)]
+#[template(path = "message.html")]
+pub(crate) struct Message<'a> {
+    pub title: &'a str,
+    pub tone: &'a str,
+    pub text: &'a str,
+    pub link: Option<(&'a str, &'a str)>,
+}
+
+pub(crate) fn message(status: StatusCode, message: &Message<'_>) -> Page {
+    page(status, message, None)
+}
+
+pub(crate) fn bad_request() -> Page {
+    let text = "The request could not be read. Go back and try again.";
+    let bad = Message { title: "Something is wrong", tone: "bad", text, link: None };
+    message(StatusCode::BAD_REQUEST, &bad)
+}
+
+pub(crate) fn foreign_form() -> Page {
+    let text = "The form did not come from this site, or your browser refuses cookies. Reload the \
+                page and try again.";
+    let bad = Message { title: "The form was not accepted", tone: "bad", text, link: None };
+    message(StatusCode::FORBIDDEN, &bad)
+}
+
+pub(crate) fn dead_link() -> Page {
+    let text = "The link was used already or has expired. Ask for a new one.";
+    let link = Some(("/login", "Log in"));
+    let bad = Message { title: "This link does not work any more", tone: "bad", text, link };
+    message(StatusCode::GONE, &bad)
+}
+
+/// The one place that decides what of a failure people see.
+pub(crate) fn failed(error: &IdentityError) -> Page {
+    let (status, text) = match error {
+        IdentityError::Link => return dead_link(),
+        IdentityError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too many people are logging in."),
+        _ => {
+            tracing::error!(error = error as &dyn std::error::Error, "a page failed");
+            (StatusCode::SERVICE_UNAVAILABLE, "The request could not be completed.")
+        }
+    };
+    let text = format!("{text} Nothing was changed. Try again in a moment.");
+    let mut page =
+        message(status, &Message { title: "Not now", tone: "bad", text: &text, link: None });
+    page.0.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    page
+}
+
+/// An input of a form, with what to say about it.
+pub(crate) struct Field<'a> {
+    pub name: &'a str,
+    pub label: &'a str,
+    pub kind: &'a str,
+    pub value: &'a str,
+    pub autocomplete: &'a str,
+    pub hint: Option<&'a str>,
+    pub error: Option<String>,
+}
+
+impl<'a> Field<'a> {
+    pub fn new(name: &'a str, label: &'a str, kind: &'a str, autocomplete: &'a str) -> Self {
+        Self { name, label, kind, value: "", autocomplete, hint: None, error: None }
+    }
+
+    pub fn hint(mut self, hint: &'a str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    pub fn value(mut self, value: &'a str) -> Self {
+        self.value = value;
+        self
+    }
+
+    pub fn errors(mut self, errors: &[FieldError]) -> Self {
+        let own = errors.iter().find(|error| error.field == self.name);
+        self.error = own.map(|error| error.message.clone());
+        self
+    }
+}
+
+/// A form with labelled inputs.
+#[derive(Template)]
+#[template(path = "form.html")]
+pub(crate) struct FormPage<'a> {
+    pub title: &'a str,
+    pub intro: Option<&'a str>,
+    pub alert: Option<&'a str>,
+    pub action: &'a str,
+    pub csrf: String,
+    pub hidden: Vec<(&'a str, &'a str)>,
+    pub fields: Vec<Field<'a>>,
+    pub button: &'a str,
+}
