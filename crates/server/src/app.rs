@@ -1,0 +1,314 @@
+//! Putting the parts together, in the order in which they need each other.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use data_encoding::HEXLOWER;
+use portcullis_audit::{Audit, LogReader, LogWriter};
+use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Revocations};
+use portcullis_events::Event;
+use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot, Upstream};
+use portcullis_identity::{
+    HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
+};
+use portcullis_jose::{Alg, Verifier, access_token};
+use portcullis_oidc::{KeyRing, Provider, Settings};
+use portcullis_pki::Authority;
+use portcullis_store::{CommitSink, Db, SinkFuture, grants, secrets};
+use portcullis_tlog::{Checkpoint, NoteSigner};
+use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, random_array};
+use tokio::sync::mpsc;
+
+use crate::{
+    config::Config,
+    routes::{self, BuiltIn},
+    system,
+    vault::Vault,
+};
+
+/// Events that wait for the detector. When it is behind, the oldest matter least.
+const DETECTOR_QUEUE: usize = 16_384;
+/// Revocations made within this time are looked at again.
+const REVOCATION_OVERLAP: Duration = Duration::from_secs(30);
+/// Blocks by limits that wait to be stored.
+const BLOCK_QUEUE: usize = 1_024;
+
+/// Everything that runs.
+pub struct App {
+    pub config: Config,
+    pub data: PathBuf,
+    pub clock: SharedClock,
+    pub entropy: SharedEntropy,
+    pub identity: Identity,
+    pub provider: Provider,
+    pub gateway: Gateway,
+    pub authority: Authority,
+    pub audit: Audit,
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// The name under which the database remembers the newest checkpoint.
+    anchor: String,
+    /// The checkpoint that the database remembers.
+    anchored: Mutex<String>,
+}
+
+/// What the tasks of [`crate::jobs`] receive.
+pub struct Queues {
+    pub events: mpsc::Receiver<Event>,
+    pub limit_blocks: mpsc::Receiver<LimitBlock>,
+}
+
+/// Hands committed events to the log, once there is one.
+#[derive(Default)]
+pub struct AuditSink(OnceLock<Audit>);
+
+impl CommitSink for AuditSink {
+    fn committed<'a>(&'a self, events: &'a [Event]) -> SinkFuture<'a> {
+        Box::pin(async move {
+            let audit = self.0.get().ok_or(())?;
+            audit.append(events.to_vec()).await.map_err(drop)
+        })
+    }
+}
+
+/// The address of the database, SQLite files being in the data directory.
+pub fn database_url(config: &Config, data: &Path) -> String {
+    match config.database.url.strip_prefix("sqlite:") {
+        Some(file) if !file.starts_with(['/', ':']) => {
+            format!("sqlite:{}", data.join(file.trim_start_matches("//")).display())
+        }
+        _ => config.database.url.clone(),
+    }
+}
+
+/// Where the audit log is.
+pub fn audit_dir(data: &Path) -> PathBuf {
+    data.join("audit")
+}
+
+/// The name of this node's log, made up at its first start and kept beside the log, not in it. Each
+/// node has its own: one key must never sign two logs under one name.
+pub fn log_origin(data: &Path, issuer: &str, entropy: &SharedEntropy) -> Result<String> {
+    let path = data.join("audit-origin");
+    if let Ok(origin) = std::fs::read_to_string(&path) {
+        return Ok(origin);
+    }
+    let node = HEXLOWER.encode(&random_array::<8>(&**entropy));
+    let origin = format!("{}/audit/{node}", issuer.trim_start_matches("https://"));
+    let temporary = data.join("audit-origin.new");
+    std::fs::write(&temporary, &origin)?;
+    File::open(&temporary)?.sync_all()?;
+    std::fs::rename(&temporary, &path)?;
+    File::open(data)?.sync_all()?;
+    Ok(origin)
+}
+
+/// Under which name the database remembers the newest checkpoint of a log.
+fn anchor_name(origin: &str) -> String {
+    format!("audit_anchor {origin}")
+}
+
+impl App {
+    /// Builds everything and brings it to the state it was in when it stopped.
+    pub async fn build(config: Config, data: &Path) -> Result<(Self, Queues)> {
+        let (clock, entropy) = (system::clock(), system::entropy());
+        let sink = Arc::new(AuditSink::default());
+        let url = database_url(&config, data);
+        let db = Db::open(&url, sink.clone()).await.context("open the database")?;
+        let vault = Vault::open(data, db.clone(), entropy.clone())?;
+
+        let seed = vault.random("audit_log_seed").await?;
+        let origin = log_origin(data, &config.issuer, &entropy)?;
+        let signer = NoteSigner::new(&origin, seed.expose())?;
+        let dir = audit_dir(data);
+        let log = tokio::task::spawn_blocking(move || LogWriter::open(&dir, signer)).await?;
+        let log = log.context("open the audit log")?;
+        check_anchor(&vault, data, &origin).await?;
+        let (seen, events) = mpsc::channel(DETECTOR_QUEUE);
+        let watcher = Arc::new(move |event: &Event| {
+            if matches!(event.kind, portcullis_events::Kind::Login(_)) {
+                let _ = seen.try_send(event.clone());
+            }
+        });
+        let audit = Audit::start(log, Some(watcher))?;
+        let _ = sink.0.set(audit.clone());
+
+        let identity = identity(&config, &vault, db, &audit, &clock, &entropy).await?;
+        let keys = KeyRing::open(
+            DEFAULT_TENANT,
+            identity.db.clone(),
+            vault.sealer.clone(),
+            entropy.clone(),
+            clock.now(),
+        );
+        let keys = keys.await.context("load the signing keys")?;
+        let settings = Settings {
+            access_token_lifetime: config.tokens.access_token_lifetime,
+            refresh_token_lifetime: config.tokens.refresh_token_lifetime,
+            ..Settings::new(&config.issuer)
+        };
+        let provider = Provider::new(settings, identity.clone(), keys);
+        let authority = vault.authority(&clock).await?;
+        std::fs::write(data.join("ca.pem"), authority.certificate_pem())?;
+        let upstreams = routes::upstreams(&config, &authority, &clock)?;
+
+        let (blocked, limit_blocks) = mpsc::channel(BLOCK_QUEUE);
+        let recorder = audit.clone();
+        let shared = Shared {
+            limiter: identity.limiter.clone(),
+            blocks: identity.blocks.clone(),
+            revocations: identity.revocations.clone(),
+            api_keys: identity.api_keys.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            record: Arc::new(move |event| recorder.record(event)),
+            limit_blocked: Arc::new(move |block| drop(blocked.try_send(block))),
+        };
+        let gateway = Gateway::new(snapshot(&config, &provider, &upstreams)?, shared);
+        let data = data.to_owned();
+        let app = Self {
+            config,
+            data,
+            clock,
+            entropy,
+            identity,
+            provider,
+            gateway,
+            authority,
+            audit,
+            upstreams,
+            anchor: anchor_name(&origin),
+            anchored: Mutex::default(),
+        };
+        app.restore().await?;
+        Ok((app, Queues { events, limit_blocks }))
+    }
+
+    /// Remembers the newest checkpoint in the database, so that the log cannot be put back to an
+    /// earlier state by whoever can write its directory only.
+    pub async fn anchor(&self) -> Result<()> {
+        let note = std::fs::read_to_string(audit_dir(&self.data).join("checkpoint"))?;
+        if *self.anchored.lock().unwrap_or_else(PoisonError::into_inner) == note {
+            return Ok(());
+        }
+        let identity = &self.identity;
+        let name = &self.anchor;
+        let sealed = &identity.sealer.seal(name, note.as_bytes(), &*self.entropy)?;
+        let put = identity
+            .db
+            .write(|tx| async move { secrets::put(&tx, DEFAULT_TENANT, name, sealed).await });
+        put.await?;
+        *self.anchored.lock().unwrap_or_else(PoisonError::into_inner) = note;
+        Ok(())
+    }
+
+    /// Blocks, keys and revocations as they were before the stop.
+    async fn restore(&self) -> Result<()> {
+        let now = self.clock.now();
+        self.identity.reload_blocks().await?;
+        self.identity.reload_api_keys().await?;
+        let rows = grants::live_revocations(&self.identity.db, DEFAULT_TENANT, now).await?;
+        self.identity.apply(&rows, now);
+        Ok(())
+    }
+
+    /// Takes in revocations of the last seconds that another process made, or whose request ended
+    /// in an error after its commit.
+    pub async fn reload_revocations(&self) -> Result<()> {
+        let now = self.clock.now();
+        let since = now.plus(MAX_TOKEN_LIFETIME).minus(REVOCATION_OVERLAP);
+        let rows = grants::live_revocations(&self.identity.db, DEFAULT_TENANT, since).await?;
+        self.identity.apply(&rows, now);
+        Ok(())
+    }
+
+    /// Swaps in new signing keys.
+    pub async fn refresh_keys(&self) -> Result<()> {
+        self.provider.keys.refresh(self.clock.now()).await?;
+        self.gateway.swap(snapshot(&self.config, &self.provider, &self.upstreams)?);
+        Ok(())
+    }
+}
+
+/// Holds the log against the checkpoint that the database remembers.
+async fn check_anchor(vault: &Vault, data: &Path, origin: &str) -> Result<()> {
+    let Some(note) = vault.look(&anchor_name(origin)).await? else { return Ok(()) };
+    let log = LogReader::open(&audit_dir(data))?;
+    let known = Checkpoint::open(&String::from_utf8(note)?, &log.verifier()?)?;
+    ensure!(
+        log.continues(&known)?,
+        "the audit log is not the one that the database remembers: at {} entries it was another",
+        known.size
+    );
+    Ok(())
+}
+
+async fn identity(
+    config: &Config,
+    vault: &Vault,
+    db: Db,
+    audit: &Audit,
+    clock: &SharedClock,
+    entropy: &SharedEntropy,
+) -> Result<Identity> {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let passwords = &config.passwords;
+    let parameters = HashParameters {
+        memory_kib: passwords.memory_kib,
+        passes: passwords.passes,
+        concurrency: if passwords.concurrency == 0 { cores } else { passwords.concurrency },
+    };
+    let blocklist = match &passwords.blocklist {
+        Some(path) => {
+            let path = config.path(path);
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?
+        }
+        None => String::new(),
+    };
+    Ok(Identity::new(Parts {
+        tenant: DEFAULT_TENANT.to_owned(),
+        issuer: config.issuer.clone(),
+        db,
+        audit: audit.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        hasher: Hasher::new(parameters, entropy.clone())?,
+        rules: PasswordRules::with_blocklist(&blocklist),
+        sealer: vault.sealer.clone(),
+        pseudonym_key: vault.random("pseudonym_key").await?.expose().clone(),
+        revocations: Arc::new(Revocations::new(&**entropy)),
+        blocks: Arc::new(Blocks::default()),
+        limit_blocks: Arc::new(LimitBlocks::default()),
+        limiter: Arc::new(Limiter::new(&**entropy)),
+        api_keys: Arc::new(ApiKeys::default()),
+    }))
+}
+
+/// The routes and keys of the gate as the configuration and the key ring have them now.
+pub fn snapshot(
+    config: &Config,
+    provider: &Provider,
+    upstreams: &[Arc<Upstream>],
+) -> Result<Snapshot> {
+    let identity = &provider.identity;
+    let built_in = BuiltIn {
+        oidc: portcullis_oidc::router(provider.clone()),
+        pages: portcullis_pages::router(identity.clone(), provider.clone()),
+        api: portcullis_api::router(identity.clone(), provider.clone()),
+    };
+    let routes = routes::all(config, built_in, upstreams)?;
+    let keys = provider.keys.current();
+    let key = keys.signing(Alg::EdDsa).context("there is no key for tokens")?.clone();
+    let issuer = config.issuer.clone();
+    let verifier = Verifier::new(&issuer, &issuer, access_token::TYP, &Alg::ALL);
+    let minter = Minter { issuer, key };
+    let trusted = config.client_address.trusted_proxies.clone();
+    Ok(Snapshot::new(routes, verifier, keys.verifying.clone(), minter, trusted)?)
+}
+
+/// A certificate of the local authority lives this long; every start makes a new one.
+pub const SERVER_CERTIFICATE: Duration = Duration::from_secs(397 * 24 * 3600);

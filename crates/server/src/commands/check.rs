@@ -1,0 +1,29 @@
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use portcullis_pki::Authority;
+use portcullis_types::Secret;
+
+use crate::{Place, commands::say, config::Config, routes, system};
+
+/// Reads the configuration as a start would, as far as that changes nothing.
+pub async fn run(place: &Place) -> Result<ExitCode> {
+    let config = Config::load(&place.config)?;
+    let clock = system::clock();
+    let made = Authority::create("check", clock.now())?;
+    let material = portcullis_pki::AuthorityMaterial {
+        certificate_pem: made.certificate_pem,
+        key_pem: Secret::new(made.key_pem.expose().clone()),
+    };
+    let upstreams = routes::upstreams(&config, &Authority::load(&material)?, &clock)?;
+    let none = || routes::BuiltIn {
+        oidc: axum::Router::new(),
+        pages: axum::Router::new(),
+        api: axum::Router::new(),
+    };
+    let all = routes::all(&config, none(), &upstreams)?;
+    let count = all.len();
+    routes::check_table(all).context("the routes contradict each other")?;
+    say(&format!("{} is sound: {count} routes", place.config.display()));
+    Ok(ExitCode::SUCCESS)
+}

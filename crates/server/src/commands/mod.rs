@@ -1,0 +1,53 @@
+//! The commands beside `up`.
+
+pub mod audit;
+pub mod blocks;
+pub mod ca;
+pub mod check;
+pub mod users;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use portcullis_events::{Actor, Event, Kind, Outcome};
+use portcullis_store::{CommitSink, Db, SinkFuture};
+use portcullis_types::{Id, SharedClock, SharedEntropy};
+
+use crate::{Place, app::database_url, config::Config, system};
+
+/// Events of a command stay in the outbox; the running service, or its next start, records them.
+struct LeaveInOutbox;
+
+impl CommitSink for LeaveInOutbox {
+    fn committed<'a>(&'a self, _: &'a [Event]) -> SinkFuture<'a> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The database of an installation, from the command line.
+struct Offline {
+    config: Config,
+    db: Db,
+    clock: SharedClock,
+    entropy: SharedEntropy,
+}
+
+impl Offline {
+    async fn open(place: &Place) -> Result<Self> {
+        let config = place.load()?;
+        let url = database_url(&config, &place.data);
+        let db = Db::open(&url, Arc::new(LeaveInOutbox)).await.context("open the database")?;
+        Ok(Self { config, db, clock: system::clock(), entropy: system::entropy() })
+    }
+
+    fn event(&self, kind: Kind) -> Event {
+        let now = self.clock.now();
+        let id = Id::new(now, &*self.entropy);
+        Event::new(id, now, None, Actor::Operator, Outcome::Success, kind)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command was asked for")]
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,505 @@
+//! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use ipnet::IpNet;
+use portcullis_cluster::Rate;
+use portcullis_pki::SpiffeId;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::system;
+
+/// The file is at most this long.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The only source of our own URLs; never the Host header.
+    pub issuer: String,
+    pub listen: Listen,
+    #[serde(default)]
+    pub tls: Tls,
+    pub database: Database,
+    pub cluster: Option<Cluster>,
+    #[serde(default)]
+    pub client_address: ClientAddress,
+    #[serde(default)]
+    pub tokens: Tokens,
+    #[serde(default)]
+    pub passwords: Passwords,
+    #[serde(default)]
+    pub mail: Mail,
+    #[serde(default)]
+    pub detect: Detect,
+    #[serde(default, rename = "upstream")]
+    pub upstreams: Vec<UpstreamConfig>,
+    #[serde(default, rename = "route")]
+    pub routes: Vec<RouteConfig>,
+    #[serde(default)]
+    pub protect: BTreeMap<String, Protect>,
+    /// Where relative paths begin: the directory of the file.
+    #[serde(skip)]
+    pub base: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    pub public: SocketAddr,
+    pub mesh: Option<SocketAddr>,
+    pub operations: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    #[serde(default)]
+    pub mode: TlsMode,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    #[default]
+    LocalCa,
+    Files,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAddress {
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpNet>,
+    #[serde(default)]
+    pub proxy_protocol: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    #[serde(deserialize_with = "span")]
+    pub access_token_lifetime: Duration,
+    #[serde(deserialize_with = "span")]
+    pub refresh_token_lifetime: Duration,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: Duration::from_secs(300),
+            refresh_token_lifetime: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Passwords {
+    /// More known passwords, one a line.
+    pub blocklist: Option<PathBuf>,
+    pub memory_kib: u32,
+    pub passes: u32,
+    /// Hashes computed at once; 0 means one for each core.
+    pub concurrency: usize,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { blocklist: None, memory_kib: 19 * 1024, passes: 2, concurrency: 0 }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mail {
+    pub from: Option<String>,
+    /// `smtps://user:password@host:465`, or `smtp://…?tls=required` for STARTTLS.
+    pub smtp: Option<String>,
+    /// Mails are written here as `.eml` files when there is no server.
+    pub directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detect {
+    /// How long an address that attacks stays out.
+    #[serde(deserialize_with = "span")]
+    pub block: Duration,
+}
+
+impl Default for Detect {
+    fn default() -> Self {
+        Self { block: Duration::from_secs(900) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    pub name: String,
+    pub servers: Vec<String>,
+    /// The audience of the tokens it gets; its name if left out.
+    pub audience: Option<String>,
+    #[serde(default = "thirty_seconds", deserialize_with = "span")]
+    pub timeout: Duration,
+    pub health: Option<Health>,
+    #[serde(default)]
+    pub tls: UpstreamTls,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTls {
+    /// Whom to trust, PEM; the built-in authority if left out.
+    pub ca: Option<PathBuf>,
+    /// Show a certificate of the built-in authority with this id.
+    pub spiffe_id: Option<String>,
+    /// Or show this certificate.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    pub path: String,
+    #[serde(deserialize_with = "span")]
+    pub every: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    pub name: String,
+    #[serde(default)]
+    pub listen: Door,
+    pub path: String,
+    #[serde(default)]
+    pub methods: Vec<String>,
+    pub upstream: String,
+    pub authenticate: Vec<Authenticate>,
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    #[serde(default)]
+    pub spiffe_ids: Vec<String>,
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+    pub openapi: Option<PathBuf>,
+    pub max_body: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    #[default]
+    Public,
+    Mesh,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authenticate {
+    Bearer,
+    ApiKey,
+    Mtls,
+    Session,
+    None,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    pub key: Key,
+    #[serde(deserialize_with = "rate")]
+    pub rate: Rate,
+    #[serde(default, deserialize_with = "optional_span")]
+    pub block: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Key {
+    Ip,
+    Subject,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protect {
+    pub limits: Vec<Limit>,
+}
+
+/// The doors of the product itself whose limits can be set.
+pub const PROTECTED: [&str; 4] = ["login", "register", "recovery", "token"];
+
+fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// `5s`, `15min`, `500ms`, `2h`, `1d`.
+fn read_span(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, unit) = text.split_at(digits);
+    let count: u64 = count.parse().ok().filter(|count| *count > 0)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    count.checked_mul(millis).map(Duration::from_millis)
+}
+
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    read_span(&text)
+        .ok_or_else(|| de::Error::custom("expected a time such as 500ms, 5s, 15min, 2h or 1d"))
+}
+
+fn optional_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    span(deserializer).map(Some)
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let name = path.display();
+        let length = std::fs::metadata(path).with_context(|| format!("read {name}"))?.len();
+        ensure!(length <= MAX_FILE_BYTES, "{name} is longer than {MAX_FILE_BYTES} bytes");
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
+        let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+        Self::parse(&text, base).with_context(|| format!("{name} cannot be used"))
+    }
+
+    /// Reads and checks a text.
+    pub fn parse(text: &str, base: PathBuf) -> Result<Self> {
+        let mut config: Self = toml::from_str(text)?;
+        config.base = base;
+        config.override_listeners()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// `PORTCULLIS_LISTEN_PUBLIC=127.0.0.1:9443` or `PORTCULLIS_PUBLIC_PORT=9443`, and the same for
+    /// MESH and OPERATIONS. The issuer follows the public port if it named the old one.
+    fn override_listeners(&mut self) -> Result<()> {
+        if let Some(addr) = listener("PUBLIC", Some(self.listen.public))? {
+            let (old, new) = (self.listen.public.port(), addr.port());
+            self.listen.public = addr;
+            if let Some(host) = self.issuer.strip_suffix(&format!(":{old}")) {
+                self.issuer = format!("{host}:{new}");
+            }
+        }
+        if let Some(addr) = listener("MESH", self.listen.mesh)? {
+            self.listen.mesh = Some(addr);
+        }
+        if let Some(addr) = listener("OPERATIONS", self.listen.operations)? {
+            self.listen.operations = Some(addr);
+        }
+        if let Some(issuer) = system::variable("PORTCULLIS_ISSUER") {
+            self.issuer = issuer;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.check_issuer()?;
+        if let Some(cluster) = &self.cluster {
+            let _ = &cluster.url;
+            bail!("cluster.url: shared counters are not available in this version");
+        }
+        ensure!(
+            !self.client_address.proxy_protocol,
+            "client_address.proxy_protocol is not available in this version"
+        );
+        match (self.tls.mode, &self.tls.certificate, &self.tls.key) {
+            (TlsMode::Files, Some(_), Some(_)) | (TlsMode::LocalCa, None, None) => {}
+            (TlsMode::Files, ..) => bail!("tls: mode \"files\" needs certificate and key"),
+            (TlsMode::LocalCa, ..) => {
+                bail!("tls: certificate and key belong to mode \"files\"")
+            }
+        }
+        let longest = portcullis_identity::MAX_TOKEN_LIFETIME;
+        ensure!(
+            self.tokens.access_token_lifetime <= longest,
+            "tokens.access_token_lifetime must be at most {} s",
+            longest.as_secs()
+        );
+        for name in self.protect.keys() {
+            ensure!(PROTECTED.contains(&name.as_str()), "protect.{name}: there is no such door");
+        }
+        self.check_upstreams()?;
+        self.routes.iter().try_for_each(|route| {
+            self.check_route(route).with_context(|| format!("route {}", route.name))
+        })?;
+        unique("route", self.routes.iter().map(|route| &route.name))
+    }
+
+    fn check_issuer(&mut self) -> Result<()> {
+        let url = url::Url::parse(&self.issuer).context("issuer")?;
+        let plain = url.scheme() == "https"
+            && url.host().is_some()
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty();
+        ensure!(plain, "issuer must be an https URL without path, query or fragment");
+        self.issuer = self.issuer.trim_end_matches('/').to_owned();
+        Ok(())
+    }
+
+    fn check_upstreams(&self) -> Result<()> {
+        for upstream in &self.upstreams {
+            let name = &upstream.name;
+            ensure!(!upstream.servers.is_empty(), "upstream {name}: servers must not be empty");
+            let health = upstream.health.as_ref().map_or("/", |health| &health.path);
+            ensure!(health.starts_with('/'), "upstream {name}: health.path must begin with /");
+            if let Some(id) = &upstream.tls.spiffe_id {
+                id.parse::<SpiffeId>().with_context(|| format!("upstream {name}"))?;
+            }
+        }
+        unique("upstream", self.upstreams.iter().map(|upstream| &upstream.name))
+    }
+
+    fn check_route(&self, route: &RouteConfig) -> Result<()> {
+        let known = self.upstreams.iter().any(|upstream| upstream.name == route.upstream);
+        ensure!(known, "there is no upstream called {}", route.upstream);
+        ensure!(route.path.starts_with('/'), "path must begin with /");
+        ensure!(
+            !route.authenticate.is_empty(),
+            "authenticate must name at least one way; \"none\" opens the route to everyone"
+        );
+        let has = |kind| route.authenticate.contains(&kind);
+        ensure!(!has(Authenticate::Session), "\"session\" is not available in this version");
+        ensure!(
+            !has(Authenticate::None) || route.scopes.is_empty(),
+            "\"none\" and scopes contradict each other"
+        );
+        ensure!(has(Authenticate::Mtls) || route.spiffe_ids.is_empty(), "spiffe_ids need \"mtls\"");
+        if has(Authenticate::Mtls) {
+            ensure!(route.listen == Door::Mesh, "\"mtls\" needs listen = \"mesh\"");
+            ensure!(self.listen.mesh.is_some(), "listen.mesh is not set");
+            ensure!(!route.spiffe_ids.is_empty(), "\"mtls\" needs spiffe_ids");
+        }
+        for id in &route.spiffe_ids {
+            id.parse::<SpiffeId>().with_context(|| id.clone())?;
+        }
+        for method in &route.methods {
+            let token = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
+            ensure!(token, "{method} is not a method");
+        }
+        for scope in &route.scopes {
+            ensure!(portcullis_types::is_scope_token(scope), "{scope} is not a scope");
+        }
+        Ok(())
+    }
+
+    /// A path of the file, from the directory of the file.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+}
+
+fn listener(name: &str, configured: Option<SocketAddr>) -> Result<Option<SocketAddr>> {
+    let address = format!("PORTCULLIS_LISTEN_{name}");
+    let port = format!("PORTCULLIS_{name}_PORT");
+    if let Some(text) = system::variable(&address) {
+        return Ok(Some(text.parse().with_context(|| address)?));
+    }
+    let Some(text) = system::variable(&port) else {
+        return Ok(None);
+    };
+    let number: u16 = text.parse().with_context(|| port)?;
+    let mut addr = configured.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+    addr.set_port(number);
+    Ok(Some(addr))
+}
+
+fn unique<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        let fits = (1..=64).contains(&name.len()) && name.bytes().all(plain);
+        ensure!(fits, "{what} {name:?}: a name is 1 to 64 letters, digits, - or _");
+        ensure!(seen.insert(name), "{what} {name} is defined twice");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "issuer = \"https://localhost:8443\"\n[listen]\npublic = \"127.0.0.1:8443\"\n[database]\nurl = \"sqlite:x.db\"\n";
+
+    fn refused(more: &str) -> String {
+        let text = format!("{MINIMAL}{more}");
+        format!("{:#}", Config::parse(&text, PathBuf::new()).unwrap_err())
+    }
+
+    #[test]
+    fn a_minimal_file_is_enough() {
+        assert!(Config::parse(MINIMAL, PathBuf::new()).is_ok());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (more, word) in [
+            ("[cluster]\nurl = \"valkey://x\"\n", "cluster.url"),
+            ("[protect.logon]\nlimits = []\n", "protect.logon"),
+            ("[protect.login]\nlimits = [{ key = \"ip\", rate = \"5/minute\" }]\n", "rate"),
+            (
+                "[protect.login]\nlimits = [{ key = \"ip\", rate = \"5/min\", block = \"15\" }]\n",
+                "time",
+            ),
+            ("[tls]\nmode = \"files\"\n", "certificate"),
+            ("[tls]\nmod = \"files\"\n", "unknown field"),
+            ("[[upstream]]\nname = \"a\"\nservers = []\n", "upstream a"),
+            (
+                "[[route]]\nname = \"r\"\npath = \"/x\"\nupstream = \"a\"\nauthenticate = [\"bearer\"]\n",
+                "no upstream",
+            ),
+            ("[tokens]\naccess_token_lifetime = \"2h\"\n", "at most"),
+            ("[client_address]\ntrusted_proxies = [\"10.0.0.0/33\"]\n", "trusted_proxies"),
+        ] {
+            let text = refused(more);
+            assert!(text.contains(word), "{more}: {text}");
+        }
+        let open = "[[upstream]]\nname = \"a\"\nservers = [\"http://x\"]\n[[route]]\nname = \"r\"\npath = \"/x\"\nupstream = \"a\"\n";
+        assert!(refused(open).contains("authenticate"));
+        assert!(refused(&format!("{open}authenticate = []\n")).contains("authenticate"));
+        assert!(
+            refused(&format!("{open}authenticate = [\"none\"]\nscopes = [\"x\"]\n"))
+                .contains("contradict")
+        );
+        assert!(refused(&format!("{open}authenticate = [\"mtls\"]\n")).contains("mesh"));
+    }
+}

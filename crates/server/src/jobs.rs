@@ -1,0 +1,226 @@
+//! What happens beside requests: checkpoints, outboxes, detection, mails, retention.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use portcullis_audit::{Filter, LogReader, MAX_RESULTS};
+use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
+use portcullis_gateway::{LimitBlock, watch_health};
+use portcullis_identity::{Attack, Mail};
+use portcullis_store::{outbox, retention};
+use portcullis_threat::{Finding, Spray, Thresholds};
+use portcullis_types::{Id, Timestamp};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    app::{App, Queues, audit_dir},
+    mailer::Mailer,
+};
+
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+const OUTBOX_EVERY: Duration = Duration::from_secs(1);
+const MAIL_EVERY: Duration = Duration::from_millis(250);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3600);
+/// A mail is given up after this many attempts: some two days.
+const MAIL_ATTEMPTS: i64 = 12;
+/// Clocks may have been set back between the event and the search for it.
+const REPLAY_SLACK: Duration = Duration::from_secs(120);
+
+/// Starts every job. They end when `closing` turns true.
+pub fn start(
+    app: &Arc<App>,
+    queues: Queues,
+    mailer: Mailer,
+    closing: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    for upstream in &app.upstreams {
+        tokio::spawn(watch_health(Arc::downgrade(upstream)));
+    }
+    let mailer = Arc::new(mailer);
+    vec![
+        every(
+            app,
+            CHECKPOINT_EVERY,
+            closing,
+            "checkpoint",
+            |app| async move { checkpoint(&app).await },
+        ),
+        every(app, OUTBOX_EVERY, closing, "outbox", |app| async move { sync(&app).await }),
+        every(app, HOUSEKEEPING_EVERY, closing, "housekeeping", |app| async move {
+            retention::run(&app.identity.db, app.clock.now()).await?;
+            app.identity.reload_api_keys().await?;
+            app.refresh_keys().await
+        }),
+        every(app, MAIL_EVERY, closing, "mail", move |app| {
+            let mailer = mailer.clone();
+            async move { send_mails(&app, &mailer).await }
+        }),
+        tokio::spawn(detect(app.clone(), queues.events)),
+        tokio::spawn(store_blocks(app.clone(), queues.limit_blocks)),
+    ]
+}
+
+/// Runs `job` again and again. A job that fails is tried at the next tick.
+fn every<F, Fut>(
+    app: &Arc<App>,
+    period: Duration,
+    closing: &watch::Receiver<bool>,
+    name: &'static str,
+    job: F,
+) -> JoinHandle<()>
+where
+    F: Fn(Arc<App>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<()>> + Send,
+{
+    let (app, mut closing) = (app.clone(), closing.clone());
+    tokio::spawn(async move {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = closed(&mut closing) => return,
+            }
+            if let Err(error) = job(app.clone()).await {
+                tracing::error!(job = name, error = format!("{error:#}"), "a job failed");
+            }
+        }
+    })
+}
+
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+async fn checkpoint(app: &App) -> Result<()> {
+    let lost = app.audit.take_lost();
+    // Also when nothing was lost: only an entry that is written shows that the log works again.
+    if lost > 0 || !app.audit.is_healthy() {
+        let recorded = app.audit.append(vec![lifecycle(app, Lifecycle::Gap { lost })]).await;
+        if recorded.is_err() {
+            app.audit.give_back_lost(lost);
+        }
+        recorded?;
+    }
+    app.audit.checkpoint().await?;
+    app.anchor().await
+}
+
+/// An event of Portcullis itself.
+pub fn lifecycle(app: &App, step: Lifecycle) -> Event {
+    let now = app.clock.now();
+    let id = Id::new(now, &*app.entropy);
+    Event::new(id, now, None, Actor::System, Outcome::Success, Kind::Lifecycle(step))
+}
+
+/// Brings in what others wrote to the database: events of the command line, lifted blocks.
+async fn sync(app: &App) -> Result<()> {
+    let stranded = outbox::stranded_events(&app.identity.db).await?;
+    let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
+    if !stranded.is_empty() {
+        app.audit.append_leaves(stranded.into_iter().map(|row| row.leaf).collect()).await?;
+        // Should the rows outlive the next statement, they must not be recorded again.
+        app.identity.db.mark_ids_recorded(&ids);
+    }
+    outbox::clear_events(&app.identity.db, &ids).await?;
+    app.reload_revocations().await?;
+    Ok(app.identity.reload_blocks().await?)
+}
+
+/// Before the first request: events that committed but did not reach the log before a crash. What
+/// did reach it is told apart by its id.
+pub async fn replay_outbox(app: &App) -> Result<()> {
+    loop {
+        let stranded = outbox::stranded_events(&app.identity.db).await?;
+        let Some(oldest) = stranded.iter().map(|row| row.created_at).min() else {
+            return Ok(());
+        };
+        let known = logged_since(app, oldest.minus(REPLAY_SLACK))?;
+        let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
+        let missing = stranded.into_iter().filter(|row| !known.contains(&row.event_id));
+        let leaves: Vec<Vec<u8>> = missing.map(|row| row.leaf).collect();
+        if !leaves.is_empty() {
+            tracing::info!(events = leaves.len(), "recording events from before the stop");
+            app.audit.append_leaves(leaves).await?;
+        }
+        outbox::clear_events(&app.identity.db, &ids).await?;
+    }
+}
+
+fn logged_since(app: &App, from: Timestamp) -> Result<HashSet<String>> {
+    let log = LogReader::open(&audit_dir(&app.data))?;
+    let mut known = HashSet::new();
+    let mut filter = Filter { from: Some(from), limit: MAX_RESULTS, ..Filter::default() };
+    loop {
+        let found = log.search(&filter)?;
+        known.extend(found.iter().filter_map(|hit| search_fields(&hit.entry)).map(|f| f.uid));
+        match found.last() {
+            Some(last) if found.len() == MAX_RESULTS => filter.from_index = last.index + 1,
+            _ => return Ok(known),
+        }
+    }
+}
+
+async fn send_mails(app: &App, mailer: &Mailer) -> Result<()> {
+    let now = app.clock.now();
+    let db = &app.identity.db;
+    for pending in outbox::due_mails(db, now).await? {
+        let mail = Mail::open(&app.identity.sealer, &pending.sealed);
+        let sent = match &mail {
+            Some(mail) => mailer.send(&pending.id, mail).await,
+            None => {
+                tracing::error!(mail = pending.id, "a queued mail cannot be opened");
+                Ok(())
+            }
+        };
+        let row = &pending;
+        match sent {
+            Err(error) if row.attempts < MAIL_ATTEMPTS => {
+                tracing::warn!(mail = row.id, error = format!("{error:#}"), "a mail was not sent");
+                let wait = Duration::from_secs(60 << row.attempts.clamp(0, 11));
+                let next = now.plus(wait);
+                db.write(|tx| async move { outbox::retry_mail(&tx, row, next).await }).await?;
+            }
+            _ => db.write(|tx| async move { outbox::remove_mail(&tx, row).await }).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn detect(app: Arc<App>, mut events: mpsc::Receiver<Event>) {
+    let mut spray = Spray::new(Thresholds::default(), &*app.entropy);
+    while let Some(event) = events.recv().await {
+        if let Some(finding) = spray.observe(&event, app.clock.now()) {
+            let app = app.clone();
+            tokio::spawn(async move { respond(&app, finding).await });
+        }
+    }
+}
+
+async fn respond(app: &App, finding: Finding) {
+    let Finding { rule, attack, addr, accounts, evidence, first_seen, description } = finding;
+    let attack = Attack { rule, attack, addr, accounts, evidence, first_seen, description };
+    match app.identity.respond(&attack, app.config.detect.block).await {
+        Ok(alert) => tracing::warn!(%alert, %addr, "an attack was answered"),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "an attack could not be answered in full"
+        ),
+    }
+}
+
+async fn store_blocks(app: Arc<App>, mut blocks: mpsc::Receiver<LimitBlock>) {
+    while let Some(block) = blocks.recv().await {
+        let LimitBlock { limit, addr, until } = block;
+        if let Err(error) = app.identity.record_limit_block(&limit, addr, until).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a block could not be stored; it holds in memory"
+            );
+        }
+    }
+}

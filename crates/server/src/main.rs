@@ -1,0 +1,133 @@
+//! Portcullis: the gate in front of your services, as one binary.
+#![allow(missing_docs, clippy::allow_attributes, reason = "a binary has no public interface")]
+
+mod app;
+mod commands;
+mod config;
+mod demo;
+mod jobs;
+mod mailer;
+mod ops;
+mod routes;
+mod system;
+mod up;
+mod vault;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Gives the 19 MiB of a password hash back to the system instead of keeping them in its arenas.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(name = "portcullis", version, about = "The gate in front of your services")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything and run until interrupted
+    Up {
+        #[command(flatten)]
+        place: Place,
+        /// Make accounts, clients and routes to try everything with
+        #[arg(long)]
+        demo: bool,
+    },
+    /// Check a configuration without starting anything
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Verify, search and export the audit log, or prove an entry of it
+    #[command(subcommand)]
+    Audit(commands::audit::AuditCommand),
+    /// List and lift blocks
+    #[command(subcommand)]
+    Blocks(commands::blocks::BlocksCommand),
+    /// Use the built-in certificate authority
+    #[command(subcommand)]
+    Ca(commands::ca::CaCommand),
+    /// Manage accounts from the command line
+    #[command(subcommand)]
+    Users(commands::users::UsersCommand),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the configuration and the data are.
+#[derive(clap::Args, Clone)]
+pub struct Place {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "portcullis.toml")]
+    config: PathBuf,
+    /// The data directory
+    #[arg(long, value_name = "DIR", default_value = "portcullis-data")]
+    data: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let filter = system::variable("PORTCULLIS_LOG").unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match cli.command {
+        Command::Up { place, demo } => {
+            let named = place.config.exists();
+            let config =
+                if demo && !named { demo::config()? } else { config::Config::load(&place.config)? };
+            runtime.block_on(up::run(config, &place.data, demo))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { place } => runtime.block_on(commands::check::run(&place)),
+        Command::Audit(command) => commands::audit::run(command),
+        Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),
+        Command::Ca(command) => runtime.block_on(commands::ca::run(command)),
+        Command::Users(command) => runtime.block_on(commands::users::run(command)),
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "portcullis", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is how a command says that it failed")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("portcullis: {error:#}");
+}
+
+impl Place {
+    /// The configuration, or that of the demo if there is no file but a demo's data.
+    fn load(&self) -> Result<config::Config> {
+        let is_demo = self.data.join("demo-credentials.json").exists();
+        if is_demo && !self.config.exists() {
+            demo::config()
+        } else {
+            config::Config::load(&self.config).context("read the configuration")
+        }
+    }
+}

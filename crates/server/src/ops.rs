@@ -1,0 +1,84 @@
+//! Health and metrics, in plain HTTP on an address that is kept private.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use portcullis_store::{accounts, outbox};
+use portcullis_types::DEFAULT_TENANT;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::app::App;
+
+/// Out of file descriptors, most likely: give others time to close theirs.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Answers until `closing` turns true. Readiness ends first, so that others stop sending.
+pub async fn serve(listener: TcpListener, app: Arc<App>, closing: watch::Receiver<bool>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (app, closing) = (app.clone(), closing.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (app, closing) = (app.clone(), *closing.borrow());
+                async move { Ok::<_, Infallible>(answer(&app, closing, &request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = connection.await;
+        });
+    }
+}
+
+async fn answer(app: &App, closing: bool, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let (status, text) = match request.uri().path() {
+        "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" => ready(app, closing).await,
+        "/metrics" => (StatusCode::OK, metrics(app).await),
+        _ => (StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+async fn ready(app: &App, closing: bool) -> (StatusCode, String) {
+    let unavailable = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
+    if closing {
+        return unavailable("closing");
+    }
+    if !app.audit.is_healthy() {
+        return unavailable("the audit log cannot be written");
+    }
+    match accounts::any(&app.identity.db, DEFAULT_TENANT).await {
+        Ok(_) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(_) => unavailable("the database does not answer"),
+    }
+}
+
+async fn metrics(app: &App) -> String {
+    let stranded = outbox::stranded_events(&app.identity.db).await;
+    let stranded = stranded.map_or_else(|_| "NaN".to_owned(), |rows| rows.len().to_string());
+    let healthy = u8::from(app.audit.is_healthy());
+    format!(
+        "# HELP portcullis_audit_healthy Whether the audit log accepts entries.\n\
+         # TYPE portcullis_audit_healthy gauge\nportcullis_audit_healthy {healthy}\n\
+         # HELP portcullis_blocks Addresses on the block list.\n\
+         # TYPE portcullis_blocks gauge\nportcullis_blocks {}\n\
+         # HELP portcullis_outbox_events Events that wait for the audit log.\n\
+         # TYPE portcullis_outbox_events gauge\nportcullis_outbox_events {stranded}\n",
+        app.identity.blocks.len()
+    )
+}

@@ -1,0 +1,295 @@
+//! From the configuration, and from what is built in, to the routes of the gate.
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use portcullis_api::Caller;
+use portcullis_cluster::Rate;
+use portcullis_gateway::{
+    AuthKind, Contract, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitRule, ListenerKind,
+    LocalService, Principal, Route, Server, Target, Upstream,
+};
+use portcullis_pki::{Authority, SpiffeId, client_config, identity, roots};
+use portcullis_types::{SharedClock, Timestamp};
+use tower::ServiceExt;
+
+use crate::config::{Authenticate, Config, Door, Key, Limit, RouteConfig, UpstreamConfig};
+
+/// A form or JSON body of a built-in service is at most this long.
+const BUILT_IN_BODY: u64 = 256 * 1024;
+/// Certificates for upstreams live as long as the process is likely to.
+const CLIENT_CERTIFICATE: Duration = Duration::from_secs(397 * 24 * 3600);
+
+/// The services in this process.
+pub struct BuiltIn {
+    pub oidc: axum::Router,
+    pub pages: axum::Router,
+    pub api: axum::Router,
+}
+
+/// Makes a router callable by the gate, and tells it who is calling.
+fn local(router: axum::Router) -> LocalService {
+    Arc::new(move |mut request: Request<GateBody>| {
+        let router = router.clone();
+        if let Some(caller) = request.extensions().get::<Principal>().and_then(caller) {
+            request.extensions_mut().insert(caller);
+        }
+        Box::pin(async move {
+            let answered = router.oneshot(request.map(axum::body::Body::new)).await;
+            let response = match answered {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            response.map(|body| body.map_err(Into::into).boxed_unsync())
+        })
+    })
+}
+
+fn caller(who: &Principal) -> Option<Caller> {
+    let id = who.id()?.to_owned();
+    let scopes = who.scopes().into_iter().map(str::to_owned).collect();
+    Some(Caller { actor: who.actor(), id, scopes })
+}
+
+/// Every route: built in first, then those of the file.
+pub fn all(config: &Config, built_in: BuiltIn, upstreams: &[Arc<Upstream>]) -> Result<Vec<Route>> {
+    let mut routes = built_in_routes(config, built_in);
+    for route in &config.routes {
+        routes.push(
+            configured(config, route, upstreams)
+                .with_context(|| format!("route {}", route.name))?,
+        );
+    }
+    Ok(routes)
+}
+
+fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
+    let (oidc, pages, api) = (local(built_in.oidc), local(built_in.pages), local(built_in.api));
+    let limits = |door| protect(config, door);
+    let login = || limits("login");
+    // Doors that take a password close with the login, though they do not count as attempts.
+    let with_login = |door| [limits(door), watching(login())].concat();
+    let open = |service: &LocalService, method, path: &str, limits| {
+        built_in_route(service, method, path, limits)
+    };
+    let mut routes = vec![
+        open(&oidc, Method::GET, "/.well-known/openid-configuration", vec![]),
+        open(&oidc, Method::GET, "/.well-known/oauth-authorization-server", vec![]),
+        open(&oidc, Method::GET, "/oauth2/jwks", vec![]),
+        open(&oidc, Method::POST, "/oauth2/token", limits("token")),
+        open(&oidc, Method::POST, "/oauth2/introspect", limits("token")),
+        open(&oidc, Method::POST, "/oauth2/revoke", limits("token")),
+        open(&oidc, Method::GET, "/oauth2/userinfo", vec![]),
+        open(&oidc, Method::POST, "/oauth2/userinfo", vec![]),
+        open(&api, Method::GET, "/api/openapi.json", vec![]),
+        open(&pages, Method::POST, "/login", login()),
+        open(&pages, Method::POST, "/account/password", login()),
+        open(&pages, Method::POST, "/account/email", login()),
+        open(&pages, Method::POST, "/register", with_login("register")),
+        open(&pages, Method::POST, "/reset-password", with_login("recovery")),
+        open(&pages, Method::POST, "/forgot-password", limits("recovery")),
+    ];
+    for path in ["/verify-email", "/confirm-email"] {
+        routes.push(open(&pages, Method::POST, path, limits("recovery")));
+    }
+    for path in ["/account/profile", "/account/sessions/end", "/logout", "/oauth2/consent"] {
+        routes.push(open(&pages, Method::POST, path, vec![]));
+    }
+    for path in ["/oauth2/authorize", "/oauth2/logout"] {
+        routes.push(open(&pages, Method::GET, path, vec![]));
+        routes.push(open(&pages, Method::POST, path, vec![]));
+    }
+    for path in [
+        "/",
+        "/assets/style.css",
+        "/login",
+        "/register",
+        "/verify-email",
+        "/forgot-password",
+        "/reset-password",
+        "/confirm-email",
+        "/account",
+    ] {
+        routes.push(open(&pages, Method::GET, path, vec![]));
+    }
+    for endpoint in portcullis_api::endpoints() {
+        let takes_password =
+            ["/me/password", "/me/email"].iter().any(|end| endpoint.path.ends_with(end));
+        let limits = if takes_password { login() } else { vec![] };
+        routes.push(Route {
+            authenticate: vec![AuthKind::Bearer, AuthKind::ApiKey],
+            scopes: vec![endpoint.permission.scope().to_owned()],
+            ..built_in_route(&api, endpoint.method, endpoint.path, limits)
+        });
+    }
+    routes
+}
+
+fn built_in_route(
+    service: &LocalService,
+    method: Method,
+    path: &str,
+    limits: Vec<LimitRule>,
+) -> Route {
+    Route {
+        name: format!("portcullis{path}"),
+        listener: ListenerKind::Public,
+        path: path.to_owned(),
+        methods: vec![method],
+        target: Target::Local(service.clone()),
+        authenticate: vec![AuthKind::Anyone],
+        scopes: vec![],
+        spiffe_ids: vec![],
+        limits,
+        max_body: BUILT_IN_BODY,
+        contract: None,
+    }
+}
+
+/// The limits of a door of our own: those of the file, or the default.
+fn protect(config: &Config, door: &'static str) -> Vec<LimitRule> {
+    if let Some(protect) = config.protect.get(door) {
+        return rules(door, &protect.limits);
+    }
+    let minute = Duration::from_secs(60);
+    let (count, block) = match door {
+        "login" => (5, Some(Duration::from_secs(900))),
+        "register" => (30, None),
+        "recovery" => (10, None),
+        _ => (600, None),
+    };
+    let rate = Rate { count, per: minute };
+    vec![LimitRule { name: door.into(), key: LimitKey::Ip, rate, block, counts: true }]
+}
+
+fn watching(rules: Vec<LimitRule>) -> Vec<LimitRule> {
+    rules.into_iter().map(|rule| LimitRule { counts: false, ..rule }).collect()
+}
+
+fn rules(name: &str, limits: &[Limit]) -> Vec<LimitRule> {
+    let name_of = |place: usize| {
+        if place == 0 { name.into() } else { format!("{name}-{place}") }
+    };
+    let rule = |(place, limit): (usize, &Limit)| LimitRule {
+        name: name_of(place),
+        key: match limit.key {
+            Key::Ip => LimitKey::Ip,
+            Key::Subject => LimitKey::Subject,
+        },
+        rate: limit.rate,
+        block: limit.block,
+        counts: true,
+    };
+    limits.iter().enumerate().map(rule).collect()
+}
+
+fn configured(config: &Config, route: &RouteConfig, upstreams: &[Arc<Upstream>]) -> Result<Route> {
+    let upstream = upstreams.iter().find(|upstream| upstream.name == route.upstream);
+    let methods: Result<Vec<Method>, _> =
+        route.methods.iter().map(|method| method.parse()).collect();
+    let ids: Result<Vec<SpiffeId>, _> = route.spiffe_ids.iter().map(|id| id.parse()).collect();
+    let ways = route.authenticate.iter().map(|way| match way {
+        Authenticate::Bearer => Ok(AuthKind::Bearer),
+        Authenticate::ApiKey => Ok(AuthKind::ApiKey),
+        Authenticate::Mtls => Ok(AuthKind::Mtls),
+        Authenticate::None => Ok(AuthKind::Anyone),
+        Authenticate::Session => Err(anyhow!("\"session\" is not available in this version")),
+    });
+    let contract = route.openapi.as_ref().map(|path| {
+        let path = config.path(path);
+        let read = std::fs::read_to_string(&path).map_err(anyhow::Error::from);
+        let parsed = read.and_then(|text| Ok(Contract::parse(&text)?));
+        parsed.map(Arc::new).with_context(|| format!("openapi {}", path.display()))
+    });
+    let contract = contract.transpose()?;
+    Ok(Route {
+        name: route.name.clone(),
+        listener: match route.listen {
+            Door::Public => ListenerKind::Public,
+            Door::Mesh => ListenerKind::Mesh,
+        },
+        path: route.path.clone(),
+        methods: methods?,
+        target: Target::Upstream(upstream.context("there is no such upstream")?.clone()),
+        authenticate: ways.collect::<Result<_>>()?,
+        scopes: route.scopes.clone(),
+        spiffe_ids: ids?,
+        limits: rules(&route.name, &route.limits),
+        max_body: route.max_body.unwrap_or(DEFAULT_BODY_LIMIT),
+        contract,
+    })
+}
+
+/// The upstreams of the file.
+pub fn upstreams(
+    config: &Config,
+    authority: &Authority,
+    clock: &SharedClock,
+) -> Result<Vec<Arc<Upstream>>> {
+    let one = |upstream: &UpstreamConfig| {
+        let name = &upstream.name;
+        build(config, upstream, authority, clock.now()).with_context(|| format!("upstream {name}"))
+    };
+    config.upstreams.iter().map(one).collect()
+}
+
+fn build(
+    config: &Config,
+    upstream: &UpstreamConfig,
+    authority: &Authority,
+    now: Timestamp,
+) -> Result<Arc<Upstream>> {
+    let read = |path: &Path| {
+        let path = config.path(path);
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let secure = upstream.servers.iter().any(|server| server.starts_with("https://"));
+    let tls = if secure {
+        let trusted = match &upstream.tls.ca {
+            Some(path) => roots(&read(path)?)?,
+            None => roots(authority.certificate_pem())?,
+        };
+        let own = match (&upstream.tls.certificate, &upstream.tls.key, &upstream.tls.spiffe_id) {
+            (Some(chain), Some(key), None) => Some(identity(&read(chain)?, &read(key)?)?),
+            (None, None, Some(id)) => {
+                let made = authority.issue_workload(&id.parse()?, &[], now, CLIENT_CERTIFICATE)?;
+                Some(identity(&made.chain_pem, made.key_pem.expose())?)
+            }
+            (None, None, None) => None,
+            _ => {
+                return Err(anyhow!("tls: give certificate and key, or spiffe_id, or none"));
+            }
+        };
+        Some(Arc::new(client_config(trusted, own)?))
+    } else {
+        None
+    };
+    let servers: Option<Vec<Server>> =
+        upstream.servers.iter().map(|url| Server::new(url, tls.clone())).collect();
+    let health = upstream.health.as_ref();
+    Ok(Arc::new(Upstream {
+        name: upstream.name.clone(),
+        audience: upstream.audience.clone().unwrap_or_else(|| upstream.name.clone()),
+        servers: servers.context("a server must be http://host:port or https://host:port")?,
+        timeout: upstream.timeout,
+        health: health.map(|health| (health.path.clone(), health.every)),
+        next: AtomicUsize::new(0),
+    }))
+}
+
+/// Whether the routes can stand beside each other.
+pub fn check_table(routes: Vec<Route>) -> Result<()> {
+    use portcullis_gateway::{Minter, Snapshot};
+    use portcullis_jose::{Alg, SigningKey, Verifier};
+    let (key, _) = SigningKey::generate(Alg::EdDsa)?;
+    let minter = Minter { issuer: String::new(), key: Arc::new(key) };
+    let verifier = Verifier::new("", "", "at+jwt", &[]);
+    Snapshot::new(routes, verifier, Vec::new(), minter, Vec::new())?;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! `portcullis up`: from a configuration to a service that answers, and down again.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use portcullis_events::Lifecycle;
+use portcullis_gateway::{Listener, ListenerKind, serve};
+use portcullis_pki::{mesh_config, public_config, roots};
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    app::{App, SERVER_CERTIFICATE},
+    config::{Config, TlsMode},
+    demo, jobs,
+    mailer::Mailer,
+    ops,
+};
+
+/// The demo waits this long for the sample services before it says that they are missing.
+const DEMO_PATIENCE: Duration = Duration::from_secs(20);
+const SIGXFSZ: i32 = 25;
+/// Jobs have this long to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs until SIGINT or SIGTERM.
+pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
+    prepare_data(data)?;
+    // A file that may not grow is an error to report, not a reason to die (setrlimit(2)).
+    let _file_limit = signal(SignalKind::from_raw(SIGXFSZ))?;
+    if is_demo {
+        demo::announce_nothing(data);
+    }
+    let mail_dir = config.mail.directory.as_ref().map(|path| config.path(path));
+    let mail_dir = mail_dir.unwrap_or_else(|| data.join("mail"));
+    let mailer = Mailer::new(&config.mail, &mail_dir)?;
+    let (app, queues) = App::build(config, data).await?;
+    let app = Arc::new(app);
+    jobs::replay_outbox(&app).await?;
+    let (close, closing) = watch::channel(false);
+    let tasks = jobs::start(&app, queues, mailer, &closing);
+    let doors = open_doors(&app, &closing).await?;
+    app.audit
+        .append(vec![jobs::lifecycle(
+            &app,
+            Lifecycle::Started { version: env!("CARGO_PKG_VERSION") },
+        )])
+        .await?;
+    let mut stop = std::pin::pin!(stop_signal()?);
+    let announced = tokio::select! {
+        announced = announce(&app, data, is_demo, &mail_dir) => Some(announced?),
+        () = stop.as_mut() => None,
+    };
+    if announced.is_some() {
+        stop.await;
+    }
+    tracing::info!("closing");
+    let _ = close.send(true);
+    for door in doors {
+        let _ = door.await;
+    }
+    for task in tasks {
+        task.abort();
+        let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
+    }
+    app.audit.append(vec![jobs::lifecycle(&app, Lifecycle::Stopped)]).await?;
+    app.audit.close().await;
+    Ok(())
+}
+
+fn prepare_data(data: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| format!("create {}", data.display()))
+}
+
+async fn open_doors(
+    app: &Arc<App>,
+    closing: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    let listen = &app.config.listen;
+    let (public, mesh) = tls(app)?;
+    let mut doors = vec![(ListenerKind::Public, bind(listen.public).await?, public)];
+    if let Some(addr) = listen.mesh {
+        doors.push((ListenerKind::Mesh, bind(addr).await?, mesh));
+    }
+    if let Some(addr) = listen.operations {
+        tokio::spawn(ops::serve(bind(addr).await?, app.clone(), closing.clone()));
+    }
+    let open = |(kind, socket, tls)| {
+        let listener = Listener { kind, socket, tls: Arc::new(tls) };
+        tokio::spawn(serve(listener, app.gateway.clone(), closing.clone()))
+    };
+    Ok(doors.into_iter().map(open).collect())
+}
+
+async fn bind(addr: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| format!("listen on {addr}"))
+}
+
+fn tls(app: &App) -> Result<(ServerConfig, ServerConfig)> {
+    let config = &app.config;
+    let issuer = url::Url::parse(&config.issuer)?;
+    let host = issuer.host_str().unwrap_or("localhost").trim_matches(['[', ']']).to_owned();
+    let mut names = vec![host];
+    for name in ["localhost", "127.0.0.1", "::1"] {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    let own = app.authority.issue_server(&names, app.clock.now(), SERVER_CERTIFICATE)?;
+    let clients = roots(app.authority.certificate_pem())?;
+    let mesh = mesh_config(&own.chain_pem, own.key_pem.expose(), clients)?;
+    let public = match (config.tls.mode, &config.tls.certificate, &config.tls.key) {
+        (TlsMode::Files, Some(certificate), Some(key)) => {
+            let read = |path: &PathBuf| {
+                let path = config.path(path);
+                std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+            };
+            public_config(&read(certificate)?, &read(key)?).context("tls")?
+        }
+        _ => public_config(&own.chain_pem, own.key_pem.expose())?,
+    };
+    Ok((public, mesh))
+}
+
+/// Says what runs where, and for the demo what to try.
+async fn announce(app: &App, data: &Path, is_demo: bool, mail_dir: &Path) -> Result<()> {
+    let listen = &app.config.listen;
+    say(&format!("Portcullis {} answers at {}", env!("CARGO_PKG_VERSION"), app.config.issuer));
+    say(&format!("  public      https on {}", listen.public));
+    if let Some(addr) = listen.mesh {
+        say(&format!("  mesh        mutual TLS on {addr}"));
+    }
+    if let Some(addr) = listen.operations {
+        say(&format!("  operations  http on {addr} (/healthz, /readyz, /metrics)"));
+    }
+    for upstream in &app.upstreams {
+        say(&format!("  upstream    {} at {:?}", upstream.name, upstream.servers));
+    }
+    say(&format!("  data        {}\n", data.display()));
+    if is_demo {
+        let demo = demo::prepare(app, mail_dir).await?;
+        wait_for_services(app).await;
+        demo::announce(data, &demo)?;
+        say(&demo::commands(&demo, data));
+    }
+    Ok(())
+}
+
+/// The sample services are other processes and may be a moment later.
+async fn wait_for_services(app: &App) {
+    let mut waiting: Vec<String> =
+        app.config.upstreams.iter().flat_map(|u| u.servers.clone()).collect();
+    let patience = async {
+        loop {
+            let mut left = Vec::new();
+            for server in waiting.drain(..) {
+                let host = server.trim_start_matches("http://").to_owned();
+                if TcpStream::connect(&host).await.is_err() {
+                    left.push(server);
+                }
+            }
+            waiting = left;
+            if waiting.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(DEMO_PATIENCE, patience).await.is_err() {
+        say("A sample service does not answer yet; `cargo xtask up` starts them.\n");
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is asked to tell")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
