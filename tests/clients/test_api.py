@@ -1,0 +1,129 @@
+"""The JSON APIs: every endpoint denies whoever may not call it, secrets are shown once, and rotation
+overlaps."""
+
+from portcullis import bearer, tokens
+
+
+def walk(demo):
+    document = demo.client().get("/api/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def test_every_endpoint_denies(demo, source):
+    """Rule R22, and invariant 10: without a token, with the wrong one, for a foreign object."""
+    ordinary = tokens(demo, demo.facts()["users"][0], source=source)["access_token"]
+    admin = demo.operator(source).headers["authorization"].split()[1]
+    client = demo.client(source)
+    count = 0
+    for method, path, operation in walk(demo):
+        count += 1
+        url = path.replace("{id}", "usr_00000000000000000000000000")
+        scope = operation["security"][0]["oidc"][0]
+        body = {"json": {}} if "requestBody" in operation else {}
+        assert client.request(method, url, **body).status_code == 401, (method, path)
+        wrong = ordinary if scope == "admin" else admin
+        answer = client.request(method, url, headers=bearer(wrong), **body)
+        assert answer.status_code == 403, (method, path)
+        if "{id}" in path:
+            right = admin if scope == "admin" else ordinary
+            answer = client.request(method, url, headers=bearer(right), **body)
+            assert answer.status_code in (400, 404, 429), (method, path, answer.text)
+    assert count >= 30
+
+
+def test_the_session_of_somebody_else_is_not_found(demo, source):
+    alice, bob = demo.facts()["users"][:2]
+    first = tokens(demo, alice, source=source)["access_token"]
+    second = tokens(demo, bob, source=source)["access_token"]
+    client = demo.client(source)
+    mine = client.get("/api/account/v1/me/sessions", headers=bearer(second)).json()["items"]
+    path = f"/api/account/v1/me/sessions/{mine[0]['id']}"
+    assert client.delete(path, headers=bearer(first)).status_code == 404
+    assert client.delete(path, headers=bearer(second)).status_code == 204
+    assert client.get("/api/account/v1/me", headers=bearer(second)).status_code == 401, "ended with its session"
+
+
+def test_bodies_that_do_not_fit_are_refused(demo, source):
+    operator = demo.operator(source)
+    users = "/api/admin/v1/users"
+    good = {"username": "judy", "email": "judy@example.org", "password": "plum rivet otter canvas"}
+    json_type = {"content-type": "application/json"}
+    for body in (b"", b"{", b"[]", b"null", b'{"username":1}', b'{"username":"a","username":"b"}',
+                 b"[" * 200, b'{"a":' * 100 + b"1" + b"}" * 100, b"\xff\xfe"):
+        answer = operator.post(users, content=body, headers=json_type)
+        assert answer.status_code == 400, body
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert operator.post(users, json={**good, "email_verified": True}).status_code == 400, "rule R7"
+    assert operator.post(users, content=b"{}", headers={"content-type": "text/plain"}).status_code == 400
+    assert operator.post(users, content=b"x" * 300_000, headers=json_type).status_code == 413
+    bad = operator.post(users, json={**good, "username": "<b>", "password": "x"})
+    pointers = {violation["pointer"] for violation in bad.json()["violations"]}
+    assert bad.status_code == 422 and pointers == {"/username", "/password"} and "<b>" not in bad.text
+    for query in ("after=x", "limit=0", "limit=9999", "limit=x", "after=a&after=b"):
+        assert operator.get(f"{users}?{query}").status_code == 400, query
+
+
+def test_api_keys_are_shown_once_and_rotate_with_an_overlap(demo, source):
+    operator = demo.operator(source)
+    keys = "/api/admin/v1/api-keys"
+    made = operator.post(keys, json={"name": "ci", "scopes": ["admin"]}).json()
+    assert made["key"].startswith("pck_")
+    assert made["key"] not in operator.get(keys).text
+    client = demo.client(source)
+
+    def works(key):
+        return client.get("/api/admin/v1/alerts", headers={"x-api-key": key}).status_code
+
+    assert works(made["key"]) == 200
+    assert works(made["key"][:-1] + ("a" if made["key"][-1] != "a" else "b")) == 401
+    successor = operator.post(f"{keys}/{made['api_key']['id']}/rotate").json()
+    assert (works(made["key"]), works(successor["key"])) == (200, 200), "both work for a day"
+    assert operator.delete(f"{keys}/{successor['api_key']['id']}").status_code == 204
+    assert works(successor["key"]) == 401, "revoked at once"
+    assert not any(made["key"] in str(event) for event in demo.audit())
+
+
+def test_client_secrets_rotate_and_a_disabled_client_stops(demo, source):
+    operator = demo.operator(source)
+    clients = "/api/admin/v1/clients"
+    made = operator.post(clients, json={
+        "client_id": "batch", "name": "Batch", "token_endpoint_auth_method": "client_secret_post",
+        "grant_types": ["client_credentials"], "scopes": ["profile"],
+    })
+    assert made.status_code == 201, made.text
+    old = made.json()["client_secret"]
+    assert old.startswith("pcs_") and old not in operator.get(clients).text
+    client = demo.client(source)
+
+    def token(secret):
+        return client.post("/oauth2/token", data={
+            "grant_type": "client_credentials", "client_id": "batch", "client_secret": secret})
+
+    new = operator.post(f"{clients}/batch/rotate-secret").json()["client_secret"]
+    assert (token(old).status_code, token(new).status_code) == (200, 200)
+    access = token(new).json()["access_token"]
+    assert operator.post(f"{clients}/batch/disable").json()["disabled"] is True
+    assert token(new).json()["error"] == "invalid_client"
+    assert client.get("/profile/me", headers=bearer(access)).status_code == 401, "its tokens are void"
+    assert operator.delete(f"{clients}/batch").status_code == 204
+    assert operator.get(f"{clients}/batch").status_code == 404
+
+
+def test_a_disabled_account_is_out_at_once_and_the_last_admin_stays(demo, source):
+    operator = demo.operator(source)
+    made = demo.new_user("kate")
+    person = {"username": "kate", "password": "plum rivet otter canvas"}
+    access = tokens(demo, person, source=source)["access_token"]
+    client = demo.client(source)
+    assert client.get("/profile/me", headers=bearer(access)).status_code == 200
+    operator.post(f"/api/admin/v1/users/{made['id']}/disable")
+    assert client.get("/profile/me", headers=bearer(access)).status_code == 401
+    users = operator.get("/api/admin/v1/users?limit=200").json()["items"]
+    admin = next(user for user in users if "admin" in user["roles"])
+    assert operator.post(f"/api/admin/v1/users/{admin['id']}/disable").status_code == 409
+    assert operator.delete(f"/api/admin/v1/users/{admin['id']}").status_code == 409
+    changes = demo.audit("--kind", "admin_user_", "--subject", made["id"])
+    assert [event["metadata"]["event_code"] for event in changes] == ["admin_user_create", "admin_user_disable"]
+    assert changes[1]["unmapped"]["before"]["disabled"] is False
