@@ -1,0 +1,123 @@
+"""Start, memory, login and proxying of the release build, each against what it is compared with, in
+one run. Prints medians; needs nothing but Python and a release build."""
+
+import http.client
+import os
+import platform
+import ssl
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests/clients"))
+BIN = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+os.environ["PORTCULLIS_BIN"] = str(BIN)
+ROUNDS = 400
+
+
+def median_us(call, rounds=ROUNDS):
+    times = []
+    for _ in range(rounds):
+        begun = time.perf_counter_ns()
+        call()
+        times.append((time.perf_counter_ns() - begun) / 1000)
+    return statistics.median(times)
+
+
+def rss_mib(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def get(connection, path, headers):
+    def call():
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, (answer.status, body)
+
+    return call
+
+
+def main():
+    names = ["portcullis-server", "profile-service", "admin-service"]
+    build = ["cargo", "build", "--release", "-q"] + [a for n in names for a in ("-p", n)]
+    subprocess.run(build, cwd=ROOT, check=True)
+    from portcullis import Demo, bearer, fields, tokens
+
+    with open("/proc/cpuinfo") as info:
+        model = next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
+    print(f"{model}, {os.cpu_count()} cores, {platform.release()}; medians of {ROUNDS}, SQLite, argon2id 19 MiB × 2")
+
+    config = (ROOT / "crates/server/src/demo.toml").read_text()
+    config = config.replace('rate = "120/min"', 'rate = "1000000/s"')
+    # The same request both ways: the service answers it without looking at the token.
+    config += '\n[[route]]\nname = "bench"\npath = "/healthz"\nupstream = "profile"\nauthenticate = ["bearer"]\nscopes = ["profile"]\nlimits = [{ key = "subject", rate = "1000000/s" }]\n'
+    config += '\n[protect.login]\nlimits = [{ key = "ip", rate = "1000000/s" }]\n'
+    with Demo(config) as demo:
+        context = ssl.create_default_context(cafile=demo.data / "ca.pem")
+        alice = demo.facts()["users"][0]
+        token = tokens(demo, alice)["access_token"]
+        time.sleep(3)
+        print(f"idle memory: {rss_mib(demo.server.pid):.1f} MiB")
+
+        gate = http.client.HTTPSConnection("localhost", demo.ports["PUBLIC"], context=context)
+        through = get(gate, "/healthz", bearer(token))
+        whole_way = get(gate, "/profile/me", bearer(token))
+        direct = http.client.HTTPConnection("127.0.0.1", demo.ports["PROFILE"])
+        health = get(direct, "/healthz", {})
+        samples = [(median_us(health), median_us(through), median_us(whole_way)) for _ in range(7)]
+        base, gated, whole = (statistics.median(column) for column in zip(*samples))
+        print(f"a request to the service directly, plain HTTP: {base:.0f} µs; through the gate with TLS, token,")
+        print(f"  limit, fresh token and event: {gated:.0f} µs, so the gate adds {gated - base:.0f} µs (client's TLS included);")
+        print(f"  with the service checking its token as well: {whole:.0f} µs")
+
+        page = demo.client().get("/login")
+        cookie = page.headers["set-cookie"].split(";")[0]
+        form = {**fields(page.text), "username": alice["username"], "password": alice["password"]}
+        from urllib.parse import urlencode
+
+        body = urlencode(form)
+        headers = {"cookie": cookie, "content-type": "application/x-www-form-urlencoded"}
+
+        def login():
+            gate.request("POST", "/login", body=body, headers=headers)
+            answer = gate.getresponse()
+            answer.read()
+            assert answer.status == 303, answer.status
+
+        def refused(password):
+            def call():
+                bad = body.replace(urlencode({"password": alice["password"]}), f"password={password}")
+                gate.request("POST", "/login", body=bad, headers=headers)
+                answer = gate.getresponse()
+                answer.read()
+                assert answer.status == 401, answer.status
+
+            return call
+
+        # A password that is too long is refused without hashing: the difference is the hash.
+        rounds = [(median_us(login, 30), median_us(refused("x"), 30), median_us(refused("x" * 2000), 30))
+                  for _ in range(5)]
+        good, bad, unhashed = (statistics.median(column) for column in zip(*rounds))
+        hashing = bad - unhashed
+        print(f"login over TLS: {good / 1000:.2f} ms, of which argon2id {hashing / 1000:.2f} ms; beyond the hash "
+              f"{(good - hashing) / 1000:.2f} ms")
+        print(f"  (one transaction, one durable event; a refusal beyond the hash: {unhashed / 1000:.2f} ms)")
+
+        demo.stop()
+        starts = []
+        for _ in range(7):
+            demo.services = False
+            begun = time.perf_counter()
+            demo.start()
+            starts.append(time.perf_counter() - begun)
+            demo.stop()
+        print(f"start to ready with an existing data directory: {statistics.median(starts) * 1000:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
