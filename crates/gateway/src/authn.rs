@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode, header};
 use portcullis_cluster::{ApiKeyInfo, TokenFacts};
 use portcullis_events::{Actor, Stage};
@@ -32,7 +34,7 @@ pub enum Principal {
     /// Nobody who showed a credential.
     Anonymous,
     /// Whoever the token was issued to.
-    Token(Box<AccessClaims>),
+    Token(Arc<AccessClaims>),
     /// The holder of an API key.
     ApiKey(ApiKeyInfo),
     /// A service with a certificate.
@@ -128,18 +130,19 @@ fn bearer(
         let challenge = format!(r#"{REALM}, error="invalid_token", error_description="{why}""#);
         unauthorized("invalid_token", &why).with(header::WWW_AUTHENTICATE, &challenge)
     })?;
-    Ok(Principal::Token(Box::new(claims)))
+    Ok(Principal::Token(claims))
 }
 
-/// Signature, issuer, audience, times and revocation: everything, every time.
+/// Signature, issuer, audience, times and revocation. What a signature proves is remembered; the
+/// rest is looked at every time.
 fn verify(
     snapshot: &Snapshot,
     shared: &Shared,
     token: &str,
     now: Timestamp,
-) -> Result<AccessClaims, String> {
-    let verified: Result<AccessClaims, VerifyError> =
-        snapshot.verifier.verify(token, snapshot.keys.as_slice(), now);
+) -> Result<Arc<AccessClaims>, String> {
+    let check = || snapshot.verifier.verify(token, snapshot.keys.as_slice(), now);
+    let verified: Result<_, VerifyError> = snapshot.tokens.verified(token, now, check);
     let claims = verified.map_err(|error| error.to_string())?;
     let void = shared.revocations.is_void(&TokenFacts {
         token: &claims.jti,

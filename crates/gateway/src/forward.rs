@@ -67,7 +67,7 @@ pub(crate) struct Passage<'a> {
     pub head: &'a Head,
     pub client: String,
     pub request_id: &'a str,
-    pub token: Option<String>,
+    pub token: Option<Arc<str>>,
     pub max_body: u64,
 }
 

@@ -17,6 +17,8 @@ mod path;
 mod pipeline;
 mod pool;
 mod snapshot;
+mod steady;
+mod token_cache;
 mod upstream;
 
 pub use answer::{Problem, problem};

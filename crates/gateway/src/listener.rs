@@ -27,6 +27,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{
     guard::{MAX_HEADER_BYTES, MAX_HEADERS},
     pipeline::{Gateway, Peer},
+    steady::Steady,
 };
 
 /// Connections open at once on one listener.
@@ -37,6 +38,8 @@ const MAX_PER_ADDRESS: usize = 1_024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's head arrives in this time, the wait for the next request included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that takes nothing of its answer for so long is gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// When the gate closes, requests on their way have this long to finish.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes a connection may keep in memory before its head is complete.
@@ -157,6 +160,7 @@ async fn connection(
     closing: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    let stream = Steady::new(stream, WRITE_PATIENCE);
     let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -178,7 +182,7 @@ async fn connection(
 }
 
 async fn serve_http1(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Steady<TcpStream>>,
     peer: Arc<Peer>,
     gateway: Gateway,
     mut closing: watch::Receiver<bool>,
@@ -208,7 +212,7 @@ async fn serve_http1(
 }
 
 async fn serve_http2(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Steady<TcpStream>>,
     peer: Arc<Peer>,
     gateway: Gateway,
     mut closing: watch::Receiver<bool>,

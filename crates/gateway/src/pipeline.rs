@@ -195,8 +195,9 @@ impl Gateway {
     ) -> Result<Response<GateBody>, Refusal> {
         match &route.target {
             Target::Upstream(upstream) => {
+                let Shared { entropy, .. } = &self.shared;
                 let minted =
-                    snapshot.minter.mint(who, &upstream.audience, now, &self.shared.entropy);
+                    snapshot.minter.mint(who, &upstream.audience, now, entropy, &snapshot.tokens);
                 let token = minted.map_err(|_| {
                     let status = StatusCode::INTERNAL_SERVER_ERROR;
                     let detail = "the request could not be completed";

@@ -18,6 +18,7 @@ use crate::{
     contract::Contract,
     limits::{LimitBlock, LimitRule},
     listener::ListenerKind,
+    token_cache::TokenCache,
     upstream::Upstream,
 };
 
@@ -114,6 +115,8 @@ pub struct Snapshot {
     pub minter: Minter,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// What was checked and signed under it.
+    pub(crate) tokens: TokenCache,
 }
 
 /// What a path led to.
@@ -140,7 +143,8 @@ impl Snapshot {
                 ListenerKind::Mesh => mesh.add(route)?,
             }
         }
-        Ok(Self { public, mesh, verifier, keys, minter, trusted_proxies })
+        let tokens = TokenCache::default();
+        Ok(Self { public, mesh, verifier, keys, minter, trusted_proxies, tokens })
     }
 
     pub(crate) fn find(&self, listener: ListenerKind, method: &Method, path: &str) -> Found {
@@ -208,8 +212,8 @@ fn sample(pattern: &str) -> String {
     pattern.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-/// Signs a fresh token for the audience of an upstream, so that a service never holds one that
-/// opens another door.
+/// Signs tokens for the audience of an upstream, so that a service never holds one that opens
+/// another door. A caller's requests share one for half of its life.
 #[derive(Debug, Clone)]
 pub struct Minter {
     /// The issuer.
@@ -218,7 +222,7 @@ pub struct Minter {
     pub key: Arc<SigningKey>,
 }
 
-/// A token for an upstream lives this long: for one request.
+/// A token for an upstream lives this long: every request has half of it before it.
 const MINTED_LIFETIME: Duration = Duration::from_secs(60);
 
 impl Minter {
@@ -228,7 +232,8 @@ impl Minter {
         audience: &str,
         now: Timestamp,
         entropy: &SharedEntropy,
-    ) -> Result<Option<String>, JwsError> {
+        tokens: &TokenCache,
+    ) -> Result<Option<Arc<str>>, JwsError> {
         let claims = |subject: &str, client: &str, scope: String| AccessClaims {
             iss: self.issuer.clone(),
             sub: subject.to_owned(),
@@ -243,17 +248,22 @@ impl Minter {
             grant_id: None,
             preferred_username: None,
         };
-        let claims = match who {
-            Principal::Anonymous => return Ok(None),
-            Principal::Token(own) => AccessClaims {
+        let claims = || match who {
+            Principal::Anonymous => None,
+            Principal::Token(own) => Some(AccessClaims {
                 auth_time: own.auth_time,
                 preferred_username: own.preferred_username.clone(),
                 ..claims(&own.sub, &own.client_id, own.scope.clone())
-            },
-            Principal::ApiKey(key) => claims(&key.id, &key.id, key.scopes.join(" ")),
-            Principal::Workload(id) => claims(id.as_str(), id.as_str(), String::new()),
+            }),
+            Principal::ApiKey(key) => Some(claims(&key.id, &key.id, key.scopes.join(" "))),
+            Principal::Workload(id) => Some(claims(id.as_str(), id.as_str(), String::new())),
         };
-        sign(&self.key, access_token::TYP, &claims).map(Some)
+        let sign = || {
+            let signed = claims().map(|claims| sign(&self.key, access_token::TYP, &claims));
+            let token = signed.transpose()?;
+            Ok(token.map(|token| (token, now.plus(MINTED_LIFETIME / 2))))
+        };
+        tokens.minted(who, audience, now, sign)
     }
 }
 

@@ -1,0 +1,211 @@
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use portcullis_jose::access_token::AccessClaims;
+use portcullis_types::Timestamp;
+use quick_cache::sync::Cache;
+
+use crate::authn::Principal;
+
+/// Verified tokens that are remembered.
+const VERIFIED: usize = 8_192;
+/// Tokens for upstreams that are remembered.
+const MINTED: usize = 8_192;
+
+type Digest = [u8; 32];
+
+/// Signatures that were checked or made a moment ago. It belongs to a snapshot, so that a change of
+/// keys or configuration drops it whole. It remembers only what a signature proves: expiry and
+/// revocation are looked at for every request, remembered or not.
+///
+/// Keys are SHA-256 digests: two tokens cannot be made to meet, and the cache holds no token.
+pub(crate) struct TokenCache {
+    verified: Cache<Digest, Arc<AccessClaims>>,
+    minted: Cache<Digest, Minted>,
+}
+
+/// A token that was signed for an upstream.
+#[derive(Clone)]
+struct Minted {
+    token: Arc<str>,
+    /// Until when it is handed out again: well before it expires.
+    until: Timestamp,
+}
+
+impl Default for TokenCache {
+    fn default() -> Self {
+        Self { verified: Cache::new(VERIFIED), minted: Cache::new(MINTED) }
+    }
+}
+
+impl TokenCache {
+    /// The claims of `token`, checked now or before. `check` checks everything about it; of what it
+    /// found, only the expiry can stop being true, so that is looked at again.
+    pub(crate) fn verified<E>(
+        &self,
+        token: &str,
+        now: Timestamp,
+        check: impl FnOnce() -> Result<AccessClaims, E>,
+    ) -> Result<Arc<AccessClaims>, E> {
+        let key = sha256(token);
+        if let Some(claims) = self.verified.get(&key)
+            && now.secs() < claims.exp
+            && now.secs() >= claims.iat
+        {
+            return Ok(claims);
+        }
+        let claims = Arc::new(check()?);
+        self.verified.insert(key, claims.clone());
+        Ok(claims)
+    }
+
+    /// A token for `who` at `audience`: the last one while it is fresh, otherwise a new one, which
+    /// `sign` returns with the time until which it is fresh, if there is one for such a caller.
+    pub(crate) fn minted<E>(
+        &self,
+        who: &Principal,
+        audience: &str,
+        now: Timestamp,
+        sign: impl FnOnce() -> Result<Option<(String, Timestamp)>, E>,
+    ) -> Result<Option<Arc<str>>, E> {
+        let key = identity(who, audience);
+        if let Some(minted) = self.minted.get(&key)
+            && now < minted.until
+        {
+            return Ok(Some(minted.token));
+        }
+        let Some((token, until)) = sign()? else { return Ok(None) };
+        let token: Arc<str> = token.into();
+        self.minted.insert(key, Minted { token: token.clone(), until });
+        Ok(Some(token))
+    }
+}
+
+/// Everything that decides what is signed for `who`, each part with its length before it, so that
+/// no two callers share a token.
+fn identity(who: &Principal, audience: &str) -> Digest {
+    let mut context = Context::new(&SHA256);
+    let mut part = |text: &str| {
+        context.update(&text.len().to_le_bytes());
+        context.update(text.as_bytes());
+    };
+    part(audience);
+    match who {
+        Principal::Anonymous => part("anonymous"),
+        Principal::Token(claims) => {
+            part("token");
+            for text in [&claims.sub, &claims.client_id, &claims.scope] {
+                part(text);
+            }
+            part(claims.preferred_username.as_deref().unwrap_or_default());
+            part(&claims.auth_time.unwrap_or_default().to_string());
+        }
+        Principal::ApiKey(key) => {
+            part("api key");
+            part(&key.id);
+            part(&key.scopes.join(" "));
+        }
+        Principal::Workload(id) => {
+            part("workload");
+            part(id.as_str());
+        }
+    }
+    array(context.finish().as_ref())
+}
+
+fn sha256(text: &str) -> Digest {
+    array(digest(&SHA256, text.as_bytes()).as_ref())
+}
+
+fn array(bytes: &[u8]) -> Digest {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(bytes);
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use portcullis_jose::Audience;
+
+    use super::*;
+
+    fn claims(sub: &str) -> AccessClaims {
+        AccessClaims {
+            iss: "https://id.example".into(),
+            sub: sub.into(),
+            aud: Audience::One("https://id.example".into()),
+            exp: 100,
+            iat: 10,
+            jti: "t".into(),
+            client_id: "c".into(),
+            scope: "profile".into(),
+            auth_time: None,
+            sid: None,
+            grant_id: None,
+            preferred_username: None,
+        }
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_token_is_checked_once_while_it_lives_and_again_when_it_is_over() {
+        let (cache, checks) = (TokenCache::default(), Cell::new(0));
+        let ask = |token: &str, now| {
+            cache.verified(token, at(now), || {
+                checks.set(checks.get() + 1);
+                if now < 100 { Ok(claims("alice")) } else { Err("expired") }
+            })
+        };
+        assert!(ask("a", 20).is_ok() && ask("a", 99).is_ok());
+        assert_eq!(checks.get(), 1);
+        assert_eq!(ask("a", 100).unwrap_err(), "expired");
+        assert!(ask("b", 20).is_ok());
+        assert_eq!(checks.get(), 3);
+        // A clock that was put back does not make a token valid before its time.
+        assert!(ask("a", 5).is_ok());
+        assert_eq!(checks.get(), 4);
+    }
+
+    #[test]
+    fn a_refusal_is_not_remembered() {
+        let cache = TokenCache::default();
+        assert!(cache.verified("a", at(20), || Err::<AccessClaims, _>("no")).is_err());
+        assert!(cache.verified("a", at(20), || Ok::<_, &str>(claims("alice"))).is_ok());
+    }
+
+    #[test]
+    fn nobody_gets_a_token_made_for_another_or_an_old_one() {
+        let (cache, made) = (TokenCache::default(), Cell::new(0));
+        let mint = |claims: AccessClaims, audience: &str, now: i64| {
+            let who = Principal::Token(Arc::new(claims));
+            let sign = || {
+                made.set(made.get() + 1);
+                Ok::<_, ()>(Some((format!("token {}", made.get()), at(now + 30))))
+            };
+            cache.minted(&who, audience, at(now), sign).unwrap().unwrap()
+        };
+        let first = mint(claims("alice"), "profile", 20);
+        assert_eq!(mint(claims("alice"), "profile", 49), first);
+        assert_ne!(mint(claims("alice"), "profile", 50), first);
+        let mut all = vec![first, mint(claims("alice"), "admin", 20)];
+        all.push(mint(claims("bob"), "profile", 20));
+        let wider = AccessClaims { scope: "profile admin".into(), ..claims("alice") };
+        all.push(mint(wider, "profile", 20));
+        // What stands in one field must not be able to pass for another.
+        let shifted = AccessClaims { client_id: String::new(), ..claims("alicec") };
+        all.push(mint(shifted, "profile", 20));
+        let elsewhere = AccessClaims { client_id: "d".into(), ..claims("alice") };
+        all.push(mint(elsewhere, "profile", 20));
+        let later = AccessClaims { auth_time: Some(5), ..claims("alice") };
+        all.push(mint(later, "profile", 20));
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}
