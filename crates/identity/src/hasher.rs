@@ -1,6 +1,12 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
-use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use argon2::{
+    Algorithm, Argon2, Block, Params, PasswordHash, Version,
+    password_hash::phc::{Output, ParamsString, Salt},
+};
 use portcullis_types::{Secret, SharedEntropy, random_array};
 use tokio::sync::Semaphore;
 
@@ -47,8 +53,17 @@ pub struct Hasher {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     entropy: SharedEntropy,
+    memory: Arc<Memory>,
     /// Checked where there is no account, so that the answer takes as long.
     decoy: Arc<str>,
+}
+
+/// The memory of hashes that are done, kept for the next one: fresh memory costs as much time as
+/// the hash itself, one page fault after another.
+#[derive(Default)]
+struct Memory {
+    free: Mutex<Vec<Vec<Block>>>,
+    used: AtomicBool,
 }
 
 impl Hasher {
@@ -57,16 +72,26 @@ impl Hasher {
         let params = Params::new(parameters.memory_kib, parameters.passes, 1, None)
             .map_err(|_| HashError::Failed)?;
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let decoy = hash(&argon, "decoy", &random_array::<SALT_BYTES>(&*entropy))?.into();
+        let memory = Arc::new(Memory::default());
+        let salt = random_array::<SALT_BYTES>(&*entropy);
+        let decoy = hash(&argon, &memory, "decoy", &salt)?.into();
         let running = Arc::new(Semaphore::new(parameters.concurrency.max(1)));
-        Ok(Self { argon, running, waiting: Arc::new(Semaphore::new(MAX_WAITING)), entropy, decoy })
+        let waiting = Arc::new(Semaphore::new(MAX_WAITING));
+        Ok(Self { argon, running, waiting, entropy, memory, decoy })
+    }
+
+    /// Gives memory back that no hash used since the last call. To be called now and then.
+    pub fn release_idle_memory(&self) {
+        if !self.memory.used.swap(false, Ordering::Relaxed) {
+            self.memory.free().clear();
+        }
     }
 
     /// The PHC string of `password`.
     pub async fn hash(&self, password: &Secret<String>) -> Result<String, HashError> {
-        let (argon, password) = (self.argon.clone(), password.clone());
+        let (argon, memory, password) = (self.argon.clone(), self.memory.clone(), password.clone());
         let salt = random_array::<SALT_BYTES>(&*self.entropy);
-        self.run(move || hash(&argon, &normalised(password.expose()), &salt)).await
+        self.run(move || hash(&argon, &memory, &normalised(password.expose()), &salt)).await
     }
 
     /// Whether `password` is the one that was hashed. Without a hash it does the same work and
@@ -76,15 +101,14 @@ impl Hasher {
         password: &Secret<String>,
         stored: Option<&str>,
     ) -> Result<bool, HashError> {
-        let (argon, password) = (self.argon.clone(), password.clone());
+        let (memory, password) = (self.memory.clone(), password.clone());
         let exists = stored.is_some();
         let stored: Arc<str> = stored.map_or_else(|| self.decoy.clone(), Arc::from);
-        let matches = move || {
+        let work = move || {
             let parsed = PasswordHash::new(&stored).map_err(|_| HashError::Failed)?;
-            let password = normalised(password.expose());
-            Ok(argon.verify_password(password.as_bytes(), &parsed).is_ok())
+            matches(&memory, &normalised(password.expose()), &parsed)
         };
-        Ok(self.run(matches).await? && exists)
+        Ok(self.run(work).await? && exists)
     }
 
     /// Whether a stored hash was made at another cost and should be made anew at the next login.
@@ -110,13 +134,118 @@ impl Hasher {
     }
 }
 
-fn hash(argon: &Argon2<'_>, password: &str, salt: &[u8]) -> Result<String, HashError> {
-    let hash = argon.hash_password_with_salt(password.as_bytes(), salt);
-    hash.map(|hash| hash.to_string()).map_err(|_| HashError::Failed)
+/// The PHC string of a password.
+fn hash(
+    argon: &Argon2<'_>,
+    memory: &Memory,
+    password: &str,
+    salt: &[u8],
+) -> Result<String, HashError> {
+    let mut tag = [0; Params::DEFAULT_OUTPUT_LEN];
+    memory.hash(argon, password, salt, &mut tag)?;
+    let params = ParamsString::try_from(argon.params()).map_err(|_| HashError::Failed)?;
+    let made = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params,
+        salt: Some(Salt::new(salt).map_err(|_| HashError::Failed)?),
+        hash: Some(Output::new(&tag).map_err(|_| HashError::Failed)?),
+    };
+    Ok(made.to_string())
+}
+
+/// Whether `password` is the one of `stored`, at the cost that is written there. The comparison
+/// takes the same time wherever they differ.
+fn matches(memory: &Memory, password: &str, stored: &PasswordHash) -> Result<bool, HashError> {
+    let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
+        return Err(HashError::Failed);
+    };
+    let algorithm =
+        Algorithm::try_from(stored.algorithm.as_str()).map_err(|_| HashError::Failed)?;
+    let version = stored.version.map_or(Ok(Version::default()), Version::try_from);
+    let params = Params::try_from(stored).map_err(|_| HashError::Failed)?;
+    let argon = Argon2::new(algorithm, version.map_err(|_| HashError::Failed)?, params);
+    let mut tag = [0; Output::MAX_LENGTH];
+    let tag = tag.get_mut(..expected.len()).ok_or(HashError::Failed)?;
+    memory.hash(&argon, password, &salt, tag)?;
+    Ok(Output::new(tag).map_err(|_| HashError::Failed)? == expected)
+}
+
+impl Memory {
+    fn hash(
+        &self,
+        argon: &Argon2<'_>,
+        password: &str,
+        salt: &[u8],
+        tag: &mut [u8],
+    ) -> Result<(), HashError> {
+        let mut blocks = self.free().pop().unwrap_or_default();
+        blocks.resize(argon.params().block_count(), Block::default());
+        let hashed =
+            argon.hash_password_into_with_memory(password.as_bytes(), salt, tag, &mut blocks);
+        self.used.store(true, Ordering::Relaxed);
+        self.free().push(blocks);
+        hashed.map_err(|_| HashError::Failed)
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for Hasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hasher").field("params", self.argon.params()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argon2::{PasswordHasher, PasswordVerifier};
+
+    use super::*;
+
+    fn argon(memory_kib: u32, passes: u32) -> Argon2<'static> {
+        let params = Params::new(memory_kib, passes, 1, None).unwrap();
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+    }
+
+    /// What was hashed in memory that another hash left behind is what the library alone makes.
+    #[test]
+    fn kept_memory_changes_no_hash() {
+        let memory = Memory::default();
+        for (kib, passes) in [(64, 1), (16, 3), (256, 2), (8, 1)] {
+            let argon = argon(kib, passes);
+            let made = hash(&argon, &memory, "correct horse", b"0123456789abcdef").unwrap();
+            let expected = argon.hash_password_with_salt(b"correct horse", b"0123456789abcdef");
+            assert_eq!(made, expected.unwrap().to_string());
+            assert!(argon.verify_password(b"correct horse", made.as_str()).is_ok());
+            let stored = PasswordHash::new(&made).unwrap();
+            assert!(matches(&memory, "correct horse", &stored).unwrap());
+            assert!(!matches(&memory, "correct horsf", &stored).unwrap());
+        }
+        assert_eq!(memory.free().len(), 1);
+    }
+
+    #[test]
+    fn a_malformed_hash_is_an_error_and_not_a_no() {
+        let memory = Memory::default();
+        for stored in
+            ["$argon2id$v=19$m=8,t=1,p=1", "$scrypt$ln=4$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA"]
+        {
+            let stored = PasswordHash::new(stored).unwrap();
+            assert!(matches!(matches(&memory, "x", &stored), Err(HashError::Failed)));
+        }
+    }
+
+    #[test]
+    fn memory_goes_back_when_nobody_needs_it() {
+        let parameters = HashParameters { memory_kib: 8, passes: 1, concurrency: 1 };
+        let entropy = portcullis_testkit::SeededEntropy::new(1);
+        let hasher = Hasher::new(parameters, entropy).unwrap();
+        hasher.release_idle_memory();
+        assert_eq!(hasher.memory.free().len(), 1);
+        hasher.release_idle_memory();
+        assert_eq!(hasher.memory.free().len(), 0);
     }
 }
