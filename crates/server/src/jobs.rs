@@ -24,6 +24,8 @@ use crate::{
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 const OUTBOX_EVERY: Duration = Duration::from_secs(1);
 const MAIL_EVERY: Duration = Duration::from_millis(250);
+/// Memory of password hashes that nobody needed for so long is given back.
+const RELEASE_MEMORY_EVERY: Duration = Duration::from_secs(2);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3600);
 /// A mail is given up after this many attempts: some two days.
 const MAIL_ATTEMPTS: i64 = 12;
@@ -50,6 +52,10 @@ pub fn start(
             |app| async move { checkpoint(&app).await },
         ),
         every(app, OUTBOX_EVERY, closing, "outbox", |app| async move { sync(&app).await }),
+        every(app, RELEASE_MEMORY_EVERY, closing, "memory", |app| async move {
+            app.identity.hasher.release_idle_memory();
+            Ok(())
+        }),
         every(app, HOUSEKEEPING_EVERY, closing, "housekeeping", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;
             app.identity.reload_api_keys().await?;

@@ -44,6 +44,9 @@ enum Command {
     Check {
         #[command(flatten)]
         place: Place,
+        /// Print the JSON Schema of the configuration instead
+        #[arg(long)]
+        schema: bool,
     },
     /// Verify, search and export the audit log, or prove an entry of it
     #[command(subcommand)]
@@ -102,7 +105,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             runtime.block_on(up::run(config, &place.data, demo))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { place } => runtime.block_on(commands::check::run(&place)),
+        Command::Check { place, schema } => runtime.block_on(commands::check::run(&place, schema)),
         Command::Audit(command) => commands::audit::run(command),
         Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),
         Command::Ca(command) => runtime.block_on(commands::ca::run(command)),

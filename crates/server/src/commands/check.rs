@@ -4,10 +4,19 @@ use anyhow::{Context, Result};
 use portcullis_pki::Authority;
 use portcullis_types::Secret;
 
-use crate::{Place, commands::say, config::Config, routes, system};
+use crate::{
+    Place,
+    commands::say,
+    config::{self, Config},
+    routes, system,
+};
 
 /// Reads the configuration as a start would, as far as that changes nothing.
-pub async fn run(place: &Place) -> Result<ExitCode> {
+pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
+    if schema {
+        say(config::schema().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::load(&place.config)?;
     let clock = system::clock();
     let made = Authority::create("check", clock.now())?;

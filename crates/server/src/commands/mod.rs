@@ -8,7 +8,7 @@ pub mod users;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use portcullis_events::{Actor, Event, Kind, Outcome};
 use portcullis_store::{CommitSink, Db, SinkFuture};
 use portcullis_types::{Id, SharedClock, SharedEntropy};
@@ -35,6 +35,8 @@ struct Offline {
 impl Offline {
     async fn open(place: &Place) -> Result<Self> {
         let config = place.load()?;
+        let data = place.data.display();
+        ensure!(place.data.is_dir(), "{data} is not there; `portcullis up` makes it at its start");
         let url = database_url(&config, &place.data);
         let db = Db::open(&url, Arc::new(LeaveInOutbox)).await.context("open the database")?;
         Ok(Self { config, db, clock: system::clock(), entropy: system::entropy() })

@@ -1,292 +1,19 @@
-//! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
+//! Reading the file, overriding parts of it from the environment, and checking the whole.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use ipnet::IpNet;
-use portcullis_cluster::Rate;
 use portcullis_pki::SpiffeId;
-use serde::{Deserialize, Deserializer, de};
 
+use super::{Authenticate, Config, Door, PROTECTED, RouteConfig, TlsMode};
 use crate::system;
 
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
-
-/// The whole configuration.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The only source of our own URLs; never the Host header.
-    pub issuer: String,
-    pub listen: Listen,
-    #[serde(default)]
-    pub tls: Tls,
-    pub database: Database,
-    pub cluster: Option<Cluster>,
-    #[serde(default)]
-    pub client_address: ClientAddress,
-    #[serde(default)]
-    pub tokens: Tokens,
-    #[serde(default)]
-    pub passwords: Passwords,
-    #[serde(default)]
-    pub mail: Mail,
-    #[serde(default)]
-    pub detect: Detect,
-    #[serde(default, rename = "upstream")]
-    pub upstreams: Vec<UpstreamConfig>,
-    #[serde(default, rename = "route")]
-    pub routes: Vec<RouteConfig>,
-    #[serde(default)]
-    pub protect: BTreeMap<String, Protect>,
-    /// Where relative paths begin: the directory of the file.
-    #[serde(skip)]
-    pub base: PathBuf,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listen {
-    pub public: SocketAddr,
-    pub mesh: Option<SocketAddr>,
-    pub operations: Option<SocketAddr>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    #[serde(default)]
-    pub mode: TlsMode,
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsMode {
-    #[default]
-    LocalCa,
-    Files,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Database {
-    pub url: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    pub url: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClientAddress {
-    #[serde(default)]
-    pub trusted_proxies: Vec<IpNet>,
-    #[serde(default)]
-    pub proxy_protocol: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tokens {
-    #[serde(deserialize_with = "span")]
-    pub access_token_lifetime: Duration,
-    #[serde(deserialize_with = "span")]
-    pub refresh_token_lifetime: Duration,
-}
-
-impl Default for Tokens {
-    fn default() -> Self {
-        Self {
-            access_token_lifetime: Duration::from_secs(300),
-            refresh_token_lifetime: Duration::from_secs(24 * 3600),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Passwords {
-    /// More known passwords, one a line.
-    pub blocklist: Option<PathBuf>,
-    pub memory_kib: u32,
-    pub passes: u32,
-    /// Hashes computed at once; 0 means one for each core.
-    pub concurrency: usize,
-}
-
-impl Default for Passwords {
-    fn default() -> Self {
-        Self { blocklist: None, memory_kib: 19 * 1024, passes: 2, concurrency: 0 }
-    }
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Mail {
-    pub from: Option<String>,
-    /// `smtps://user:password@host:465`, or `smtp://…?tls=required` for STARTTLS.
-    pub smtp: Option<String>,
-    /// Mails are written here as `.eml` files when there is no server.
-    pub directory: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Detect {
-    /// How long an address that attacks stays out.
-    #[serde(deserialize_with = "span")]
-    pub block: Duration,
-}
-
-impl Default for Detect {
-    fn default() -> Self {
-        Self { block: Duration::from_secs(900) }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamConfig {
-    pub name: String,
-    pub servers: Vec<String>,
-    /// The audience of the tokens it gets; its name if left out.
-    pub audience: Option<String>,
-    #[serde(default = "thirty_seconds", deserialize_with = "span")]
-    pub timeout: Duration,
-    pub health: Option<Health>,
-    #[serde(default)]
-    pub tls: UpstreamTls,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct UpstreamTls {
-    /// Whom to trust, PEM; the built-in authority if left out.
-    pub ca: Option<PathBuf>,
-    /// Show a certificate of the built-in authority with this id.
-    pub spiffe_id: Option<String>,
-    /// Or show this certificate.
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    pub path: String,
-    #[serde(deserialize_with = "span")]
-    pub every: Duration,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteConfig {
-    pub name: String,
-    #[serde(default)]
-    pub listen: Door,
-    pub path: String,
-    #[serde(default)]
-    pub methods: Vec<String>,
-    pub upstream: String,
-    pub authenticate: Vec<Authenticate>,
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    #[serde(default)]
-    pub spiffe_ids: Vec<String>,
-    #[serde(default)]
-    pub limits: Vec<Limit>,
-    pub openapi: Option<PathBuf>,
-    pub max_body: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Door {
-    #[default]
-    Public,
-    Mesh,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Authenticate {
-    Bearer,
-    ApiKey,
-    Mtls,
-    Session,
-    None,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limit {
-    pub key: Key,
-    #[serde(deserialize_with = "rate")]
-    pub rate: Rate,
-    #[serde(default, deserialize_with = "optional_span")]
-    pub block: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Key {
-    Ip,
-    Subject,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Protect {
-    pub limits: Vec<Limit>,
-}
-
-/// The doors of the product itself whose limits can be set.
-pub const PROTECTED: [&str; 4] = ["login", "register", "recovery", "token"];
-
-fn thirty_seconds() -> Duration {
-    Duration::from_secs(30)
-}
-
-/// `5s`, `15min`, `500ms`, `2h`, `1d`.
-fn read_span(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = text.split_at(digits);
-    let count: u64 = count.parse().ok().filter(|count| *count > 0)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    count.checked_mul(millis).map(Duration::from_millis)
-}
-
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    read_span(&text)
-        .ok_or_else(|| de::Error::custom("expected a time such as 500ms, 5s, 15min, 2h or 1d"))
-}
-
-fn optional_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    span(deserializer).map(Some)
-}
-
-fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-}
 
 impl Config {
     /// Reads and checks a file.
@@ -456,7 +183,7 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::schema, *};
 
     const MINIMAL: &str = "issuer = \"https://localhost:8443\"\n[listen]\npublic = \"127.0.0.1:8443\"\n[database]\nurl = \"sqlite:x.db\"\n";
 
@@ -468,6 +195,24 @@ mod tests {
     #[test]
     fn a_minimal_file_is_enough() {
         assert!(Config::parse(MINIMAL, PathBuf::new()).is_ok());
+    }
+
+    /// Editors read the copy in `docs/`; `portcullis check --schema` writes it.
+    #[test]
+    fn the_published_schema_is_this_one_and_fits_the_examples() {
+        let text = schema();
+        assert_eq!(include_str!("../../../../docs/portcullis.schema.json"), text);
+        let schema = jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap();
+        let example = include_str!("../../../../examples/portcullis.example.toml");
+        for good in [MINIMAL, example, include_str!("../demo.toml")] {
+            let instance: serde_json::Value = toml::from_str(good).unwrap();
+            assert!(schema.is_valid(&instance), "{:?}", schema.validate(&instance));
+        }
+        let limit = "[protect.login]\nlimits = [{ key = \"ip\", rate = \"5/minute\" }]\n";
+        for bad in ["[tls]\nmod = \"files\"\n", limit, "[detect]\nblock = \"15\"\n"] {
+            let instance: serde_json::Value = toml::from_str(&format!("{MINIMAL}{bad}")).unwrap();
+            assert!(!schema.is_valid(&instance), "{bad}");
+        }
     }
 
     #[test]

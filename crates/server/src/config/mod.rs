@@ -1,0 +1,364 @@
+//! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
+
+mod load;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use portcullis_cluster::Rate;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
+use serde::{Deserialize, Deserializer, de};
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The only source of our own URLs; never the Host header.
+    pub issuer: String,
+    /// Where connections are accepted.
+    pub listen: Listen,
+    /// The certificate of the public listener.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Where accounts, clients and sessions are kept.
+    pub database: Database,
+    /// What several nodes share.
+    pub cluster: Option<Cluster>,
+    /// How the address of a client is found out.
+    #[serde(default)]
+    pub client_address: ClientAddress,
+    /// How long tokens live.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Password rules and the cost of argon2id.
+    #[serde(default)]
+    pub passwords: Passwords,
+    /// How mails leave.
+    #[serde(default)]
+    pub mail: Mail,
+    /// What happens to addresses that attack.
+    #[serde(default)]
+    pub detect: Detect,
+    /// Services behind the gate.
+    #[serde(default, rename = "upstream")]
+    pub upstreams: Vec<UpstreamConfig>,
+    /// Who may go where.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<RouteConfig>,
+    /// Limits of the product's own doors: `login`, `register`, `recovery`, `token`.
+    #[serde(default)]
+    pub protect: BTreeMap<String, Protect>,
+    /// Where relative paths begin: the directory of the file.
+    #[serde(skip)]
+    pub base: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// TLS for everyone: `ADDRESS:PORT`.
+    pub public: SocketAddr,
+    /// Mutual TLS for services.
+    pub mesh: Option<SocketAddr>,
+    /// `/healthz`, `/readyz` and `/metrics` over plain HTTP; keep it on loopback.
+    pub operations: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Where the certificate comes from.
+    #[serde(default)]
+    pub mode: TlsMode,
+    /// The certificate and those that sign it, PEM; for mode `files`.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// The built-in authority, made at the first start.
+    #[default]
+    LocalCa,
+    /// The files `certificate` and `key`, PEM.
+    Files,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite:FILE` (relative to the data directory) or `postgres://USER:PASSWORD@HOST/NAME`.
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// `valkey://HOST:PORT`. Not available in this version.
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAddress {
+    #[serde(default)]
+    /// Networks of proxies whose `X-Forwarded-For` counts, such as `10.0.0.0/8`.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections begin with the PROXY protocol. Not available in this version.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// At most 1h.
+    #[serde(deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub access_token_lifetime: Duration,
+    /// How long a refresh token may stay unused.
+    #[serde(deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub refresh_token_lifetime: Duration,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: Duration::from_secs(300),
+            refresh_token_lifetime: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Passwords {
+    /// More known passwords, one a line.
+    pub blocklist: Option<PathBuf>,
+    /// Memory of a hash in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub passes: u32,
+    /// Hashes computed at once; 0 means one for each core.
+    pub concurrency: usize,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { blocklist: None, memory_kib: 19 * 1024, passes: 2, concurrency: 0 }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mail {
+    /// The sender of every mail.
+    pub from: Option<String>,
+    /// `smtps://user:password@host:465`, or `smtp://…?tls=required` for STARTTLS.
+    pub smtp: Option<String>,
+    /// Mails are written here as `.eml` files when there is no server.
+    pub directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detect {
+    /// How long an address that attacks stays out.
+    #[serde(deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub block: Duration,
+}
+
+impl Default for Detect {
+    fn default() -> Self {
+        Self { block: Duration::from_secs(900) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Letters, digits, - and _; 1 to 64.
+    pub name: String,
+    /// `http://HOST:PORT` or `https://HOST:PORT`, one or more.
+    pub servers: Vec<String>,
+    /// The audience of the tokens it gets; its name if left out.
+    pub audience: Option<String>,
+    /// How long it may take to answer.
+    #[serde(default = "thirty_seconds", deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub timeout: Duration,
+    /// How servers are watched; without it, only by their answers.
+    pub health: Option<Health>,
+    /// Whom to trust and what to show over https.
+    #[serde(default)]
+    pub tls: UpstreamTls,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTls {
+    /// Whom to trust, PEM; the built-in authority if left out.
+    pub ca: Option<PathBuf>,
+    /// Show a certificate of the built-in authority with this id.
+    pub spiffe_id: Option<String>,
+    /// Or show this certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Asked with GET; a 2xx answer means healthy.
+    pub path: String,
+    /// How often.
+    #[serde(deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub every: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Letters, digits, - and _; 1 to 64.
+    pub name: String,
+    /// The listener it belongs to.
+    #[serde(default)]
+    pub listen: Door,
+    /// Begins with /; `{name}` stands for a segment, `{*name}` for the rest.
+    pub path: String,
+    /// Upper-case methods; all if left out.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// The name of an upstream.
+    pub upstream: String,
+    /// Any of these ways to prove who one is; never empty.
+    pub authenticate: Vec<Authenticate>,
+    /// All of these scopes are needed.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Workloads that may pass with `mtls`.
+    #[serde(default)]
+    pub spiffe_ids: Vec<String>,
+    /// What may pass at most.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+    /// An OpenAPI document that requests must fit.
+    pub openapi: Option<PathBuf>,
+    /// The longest body in bytes; 1 MiB if left out.
+    pub max_body: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// The public listener.
+    #[default]
+    Public,
+    /// The mutual TLS listener.
+    Mesh,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authenticate {
+    /// An access token of ours.
+    Bearer,
+    /// An API key of ours in `X-API-Key`.
+    ApiKey,
+    /// A client certificate; for the mesh listener.
+    Mtls,
+    /// A browser's session. Not available in this version.
+    Session,
+    /// Nothing.
+    None,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// What is counted by.
+    pub key: Key,
+    /// `5/min`: so many in such a time; 1 to 1000000 per s, min, h or d.
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "rate_schema")]
+    pub rate: Rate,
+    /// How long whoever goes beyond it stays out; only until it is over if left out.
+    #[serde(default, deserialize_with = "optional_span")]
+    #[schemars(schema_with = "span_schema")]
+    pub block: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Key {
+    /// The client's address, or its IPv6 /64.
+    Ip,
+    /// Whoever the credential belongs to.
+    Subject,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Protect {
+    /// They stand instead of the built-in ones.
+    pub limits: Vec<Limit>,
+}
+
+/// The doors of the product itself whose limits can be set.
+pub const PROTECTED: [&str; 4] = ["login", "register", "recovery", "token"];
+
+/// A time, as [`read_span`] reads it.
+fn span_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|min|h|d)$", "examples": ["15min"] })
+}
+
+/// A rate, as [`Rate`] reads it.
+fn rate_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9]+/(s|sec|min|h|hour|d|day)$", "examples": ["5/min"] })
+}
+
+/// What editors and other tools can hold a configuration against.
+pub fn schema() -> String {
+    format!("{:#}\n", schema_for!(Config).as_value())
+}
+
+fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// `5s`, `15min`, `500ms`, `2h`, `1d`.
+fn read_span(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, unit) = text.split_at(digits);
+    let count: u64 = count.parse().ok().filter(|count| *count > 0)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    count.checked_mul(millis).map(Duration::from_millis)
+}
+
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    read_span(&text)
+        .ok_or_else(|| de::Error::custom("expected a time such as 500ms, 5s, 15min, 2h or 1d"))
+}
+
+fn optional_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    span(deserializer).map(Some)
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
