@@ -164,11 +164,15 @@ fn is_loopback_variant(known: &str, asked: &str) -> bool {
 
 /// Whether `uri` may be registered as a redirect URI: absolute, without fragment, user or
 /// wildcard; https, http on loopback only, or a private scheme with a dot (RFC 8252, section 7.1).
+/// It must be spelled as every URL parser spells it: what is compared as text must not be read in
+/// two ways.
 pub fn is_redirect_uri(uri: &str) -> bool {
     let Ok(url) = Url::parse(uri) else {
         return false;
     };
-    let bare = url.fragment().is_none()
+    let canonical = url.as_str() == uri || url.as_str().strip_suffix('/') == Some(uri);
+    let bare = canonical
+        && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
         && !uri.contains('*')
@@ -211,6 +215,10 @@ mod tests {
             "https://a.example/\n",
             "file:///etc/passwd",
             "//app.example/cb",
+            "https://app.example\\@evil.example/",
+            "http://0x7f.1/cb",
+            "HTTPS://app.example/cb",
+            "https://app.example/a/../cb",
         ] {
             assert!(!is_redirect_uri(bad), "{bad}");
         }
