@@ -1,0 +1,298 @@
+//! What must hold for any input of each parser. `cargo fuzz run TARGET --features libfuzzer` looks
+//! for inputs for which it does not; the test below tries the seeds and small changes of them with
+//! the stable compiler on every run of the suite.
+#![allow(clippy::allow_attributes, clippy::expect_used, reason = "a panic is how a target fails")]
+
+use std::{str, sync::LazyLock};
+
+use portcullis_cluster::Rate;
+use portcullis_gateway::{Contract, normalise};
+use portcullis_identity::{Email, Username};
+use portcullis_jose::{
+    Alg, Audience, Compact, Jwk, JwkSet, SigningKey, Verifier, VerifyError, VerifyingKey,
+    access_token::{self, AccessClaims},
+    from_slice_strict, sign,
+};
+use portcullis_oidc::{Params, is_redirect_uri};
+use portcullis_pki::{SpiffeId, peer_spiffe_id};
+use portcullis_tlog::{
+    Checkpoint, NoteSigner, NoteVerifier, OfflineProof, SignedNote, bundle_entries,
+};
+use portcullis_types::{AddrKey, Timestamp};
+
+/// A target and inputs to begin with.
+pub struct Target {
+    /// Its name, also that of the binary.
+    pub name: &'static str,
+    /// What must hold for any input.
+    pub check: fn(&[u8]),
+    /// Inputs that reach deep.
+    pub seeds: Vec<Vec<u8>>,
+}
+
+/// All of them.
+pub fn targets() -> Vec<Target> {
+    let target = |name, check, seeds: &[&[u8]]| Target {
+        name,
+        check,
+        seeds: seeds.iter().map(|seed| seed.to_vec()).collect(),
+    };
+    vec![
+        target("certificate", certificate, &[CERTIFICATE]),
+        target("contract", contract, &[CONTRACT]),
+        target("jwk", jwk, &[PUBLIC.as_bytes()]),
+        target("jws", jws, &[TOKEN.as_bytes()]),
+        target("names", names, NAMES),
+        target("note", note, &[NOTE.as_bytes(), b"\0\x01a\0\0"]),
+        target("params", params, &[b"grant_type=authorization_code&code=a%20b&x=", b"a=1&a=2"]),
+        target("path", path, &[b"/profile/%7Eme/x", b"/a/%2e%2e/b", b"/%F0%9F%94%92;x"]),
+        target("proof", proof, &[PROOF]),
+        target("redirect_uri", redirect_uri, URIS),
+        target(
+            "strict_json",
+            strict_json,
+            &[br#"{"a":[1,{"b":"c"}],"d":1.5e3}"#, br#"{"a":1,"a":2}"#],
+        ),
+    ]
+}
+
+const CERTIFICATE: &[u8] = include_bytes!("../seeds/workload.der");
+const CONTRACT: &[u8] = include_bytes!("../../examples/profile.openapi.yaml");
+const PROOF: &[u8] = b"c2sp.org/tlog-proof@v1\nindex 1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\nlog\n2\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 log AAAAAAA=\n";
+const NAMES: &[&[u8]] = &[
+    b"ada.lovelace+x@example.org",
+    b"ada_lovelace",
+    b"spiffe://portcullis.internal/service/profile",
+    b"2001:db8::1",
+    b"203.0.113.7:4711",
+    b"120/min",
+    b"2026-02-28T23:59:60.123456Z",
+];
+const URIS: &[&[u8]] = &[
+    b"https://app.example/cb?x=1",
+    b"http://127.0.0.1:1234/cb",
+    b"com.example.app:/cb",
+    b"https://app.example\\@evil.example/",
+];
+
+struct Keys {
+    public: VerifyingKey,
+    verifier: Verifier,
+    notes: NoteVerifier,
+}
+
+static SECRET: LazyLock<SigningKey> =
+    LazyLock::new(|| SigningKey::generate(Alg::EdDsa).expect("make a key").0);
+static SIGNER: LazyLock<NoteSigner> =
+    LazyLock::new(|| NoteSigner::new("log", &[7; 32]).expect("make a signer"));
+static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
+    public: SECRET.public().verifying_key().expect("read our own key"),
+    verifier: Verifier::new(
+        "https://id.example",
+        "https://id.example",
+        access_token::TYP,
+        &[Alg::EdDsa, Alg::Es256, Alg::Rs256],
+    ),
+    notes: SIGNER.verifier(),
+});
+static PUBLIC: LazyLock<String> =
+    LazyLock::new(|| serde_json::to_string(SECRET.public()).expect("write our own key"));
+static TOKEN: LazyLock<String> = LazyLock::new(|| {
+    let claims = AccessClaims {
+        iss: "https://id.example".into(),
+        sub: "ada".into(),
+        aud: Audience::One("https://id.example".into()),
+        exp: 2_000,
+        iat: 1_000,
+        jti: "t".into(),
+        client_id: "web".into(),
+        scope: "openid profile".into(),
+        auth_time: Some(900),
+        sid: None,
+        grant_id: None,
+        preferred_username: Some("ada".into()),
+    };
+    sign(&SECRET, access_token::TYP, &claims).expect("sign a token")
+});
+static NOTE: LazyLock<String> = LazyLock::new(|| {
+    let checkpoint = Checkpoint { origin: "log".into(), size: 2, root: [9; 32] };
+    checkpoint.sign(&SIGNER).expect("sign a checkpoint")
+});
+
+/// Only the token that was signed passes, whatever is made of it.
+pub fn jws(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let _ = Compact::parse(text);
+    let keys: &[VerifyingKey] = std::slice::from_ref(&KEYS.public);
+    let now = Timestamp::from_secs(1_500);
+    let verified: Result<AccessClaims, VerifyError> = KEYS.verifier.verify(text, keys, now);
+    assert!(verified.is_err() || text == *TOKEN);
+}
+
+/// A key that is accepted keeps its name when it is written and read again.
+pub fn jwk(input: &[u8]) {
+    let _ = from_slice_strict::<JwkSet>(input);
+    let Ok(key) = from_slice_strict::<Jwk>(input) else { return };
+    if key.verifying_key().is_ok() {
+        let written = serde_json::to_vec(&key).expect("write a key");
+        let again: Jwk = from_slice_strict(&written).expect("read it again");
+        assert_eq!(key.thumbprint(), again.thumbprint());
+    }
+}
+
+/// What is accepted means the same to a lenient parser.
+pub fn strict_json(input: &[u8]) {
+    if let Ok(strict) = from_slice_strict::<serde_json::Value>(input) {
+        let lenient: serde_json::Value = serde_json::from_slice(input).expect("valid JSON");
+        assert_eq!(strict, lenient);
+    }
+}
+
+/// No parameter is repeated or empty.
+pub fn params(input: &[u8]) {
+    let Ok(params) = Params::parse(input) else { return };
+    for (name, value) in params.iter() {
+        assert!(!value.is_empty() && params.get(name) == Some(value));
+    }
+}
+
+/// A canonical path is its own canonical form, and has nothing in it that could lead elsewhere.
+pub fn path(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let Ok(canonical) = normalise(text) else { return };
+    assert_eq!(normalise(&canonical).as_deref(), Ok(canonical.as_str()));
+    assert!(canonical.starts_with('/') && canonical.is_ascii());
+    assert!(!canonical.contains("/../") && !canonical.contains("//"));
+    assert!(!canonical.contains(['\\', ';', '\0', '?', '#']));
+}
+
+/// A redirect URI has no fragment and no user, and an http one stays on this machine.
+pub fn redirect_uri(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    if is_redirect_uri(text) {
+        assert!(!text.contains(['#', ' ', '\n', '\\']), "{text:?}");
+        if let Some(rest) = text.strip_prefix("http://") {
+            assert!(["127.", "[::1]", "localhost"].iter().any(|own| rest.starts_with(own)));
+        }
+    }
+}
+
+/// A document is read or refused; what was read checks any request.
+pub fn contract(input: &[u8]) {
+    if let Ok(text) = str::from_utf8(input) {
+        let _ = Contract::parse(text);
+    }
+}
+
+/// Only the note that was signed opens; a bundle's entries are what it holds.
+pub fn note(input: &[u8]) {
+    if let Some(entries) = bundle_entries(input) {
+        let length: usize = entries.iter().map(|entry| entry.len() + 2).sum();
+        assert_eq!(length, input.len());
+    }
+    let Ok(text) = str::from_utf8(input) else { return };
+    let _ = NoteVerifier::parse(text);
+    let opened = Checkpoint::open(text, &KEYS.notes);
+    if let Ok(checkpoint) = opened {
+        assert_eq!((checkpoint.size, checkpoint.root), (2, [9; 32]));
+    }
+    if let Ok(note) = SignedNote::parse(text) {
+        assert!(note.text.ends_with('\n') && !note.signatures.is_empty());
+    }
+}
+
+/// A proof that is read is written in the same way, and proves nothing without a signature.
+pub fn proof(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let Ok(proof) = OfflineProof::parse(text) else { return };
+    let again = OfflineProof::parse(&proof.to_text()).expect("read what was written");
+    assert_eq!(again, proof);
+    assert!(proof.verify(b"entry", &KEYS.notes).is_err());
+}
+
+/// Whatever is accepted as a name is in its final form.
+pub fn names(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    if let Ok(email) = text.parse::<Email>() {
+        let again = email.as_str().parse::<Email>().expect("read it again");
+        assert_eq!(again, email);
+        assert!(email.as_str().is_ascii() && !email.as_str().contains(['\r', '\n', '<', '>', '"']));
+    }
+    if let Ok(name) = text.parse::<Username>() {
+        assert!(!name.as_str().contains(['<', '>', '"', '\'', '&', '\0', '\u{202e}']));
+    }
+    if let Ok(id) = text.parse::<SpiffeId>() {
+        assert_eq!(id.as_str().parse::<SpiffeId>().ok().as_ref(), Some(&id));
+    }
+    if let Some(addr) = AddrKey::parse(text) {
+        assert_eq!(AddrKey::parse(&addr.to_string()), Some(addr));
+    }
+    let _ = text.parse::<Rate>();
+    let _ = Timestamp::parse_rfc3339(text);
+}
+
+/// A certificate that is not one has no name.
+pub fn certificate(input: &[u8]) {
+    let _ = peer_spiffe_id(input);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that mean something to one parser or another.
+    const ODD_BYTES: &[u8] = b"\0 %/\"{}[]:,+.=&\n\xff9a";
+
+    /// Small changes of a seed, the same at every run.
+    fn changed(seed: &[u8], round: u64) -> Vec<u8> {
+        let mut state = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % u64::try_from(below.max(1)).unwrap()).unwrap()
+        };
+        let mut input = seed.to_vec();
+        for _ in 0..=next(3) {
+            let at = next(input.len());
+            match next(5) {
+                0 if !input.is_empty() => input[at] ^= 1 << next(8),
+                1 if !input.is_empty() => drop(input.remove(at)),
+                2 => input.insert(at, ODD_BYTES[next(ODD_BYTES.len())]),
+                3 => input.truncate(at),
+                _ => {
+                    let piece = input[at..input.len().min(at + next(16))].to_vec();
+                    let place = next(input.len());
+                    input.splice(place..place, piece);
+                }
+            }
+        }
+        input
+    }
+
+    #[test]
+    fn seeds_and_their_neighbours_hold() {
+        for target in targets() {
+            for seed in &target.seeds {
+                (target.check)(seed);
+                for round in 0..400 {
+                    (target.check)(&changed(seed, round));
+                }
+            }
+        }
+    }
+
+    /// A target whose seed does not get through its parser tests nothing.
+    #[test]
+    fn seeds_reach_what_they_are_for() {
+        let keys: &[VerifyingKey] = std::slice::from_ref(&KEYS.public);
+        let now = Timestamp::from_secs(1_500);
+        assert!(KEYS.verifier.verify::<AccessClaims>(&TOKEN, keys, now).is_ok());
+        assert!(Checkpoint::open(&NOTE, &KEYS.notes).is_ok());
+        assert!(OfflineProof::parse(str::from_utf8(PROOF).unwrap()).is_ok());
+        assert!(Contract::parse(str::from_utf8(CONTRACT).unwrap()).is_ok());
+        assert!(peer_spiffe_id(CERTIFICATE).is_some());
+        assert!(is_redirect_uri(str::from_utf8(URIS[0]).unwrap()));
+        assert!(normalise("/profile/%7Eme/x").is_ok());
+    }
+}
