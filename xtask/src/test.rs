@@ -28,6 +28,7 @@ pub fn run(filter: &[String]) -> Result<()> {
     let begun = Instant::now();
     install()?;
     tidy::run()?;
+    dependencies()?;
     tool::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let postgres = Postgres::start()?;
     let mut tests = cargo(&["test", "--workspace"]);
@@ -46,6 +47,29 @@ pub fn run(filter: &[String]) -> Result<()> {
     drop(postgres);
     println!("everything passed in {} s", begun.elapsed().as_secs());
     Ok(())
+}
+
+/// The version whose settings `deny.toml` is written for.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Licences, bans and sources of every dependency. Advisories need the network at every run, so
+/// they are a command of their own: `cargo deny check advisories`.
+fn dependencies() -> Result<()> {
+    let tools = target().join("tools");
+    let program = text(&tools.join("bin/cargo-deny"));
+    if !works(&program, &["--version"]) {
+        let version = format!("cargo-deny@{CARGO_DENY}");
+        let mut install = cargo(&["install", "--locked", "--debug", "--quiet", "--root"]);
+        tool::run(install.arg(&tools).arg(version))?;
+    }
+    let mut check = Command::new(program);
+    tool::run(check.current_dir(root()).args([
+        "check",
+        "--hide-inclusion-graph",
+        "licenses",
+        "bans",
+        "sources",
+    ]))
 }
 
 fn install() -> Result<()> {
