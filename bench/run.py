@@ -1,9 +1,10 @@
 """Start, memory, login and proxying of the release build, each against what it is compared with, in
-one run. Prints medians; needs nothing but Python and a release build."""
+one run. Prints medians; needs `wrk` and the Python packages of the clients' tests."""
 
 import http.client
 import os
 import platform
+import re
 import ssl
 import statistics
 import subprocess
@@ -32,21 +33,22 @@ def rss_mib(pid):
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def get(connection, path, headers):
-    def call():
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        assert answer.status == 200, (answer.status, body)
-
-    return call
+def wrk(url, token=None):
+    """The median latency in µs of one connection that sends one request after another."""
+    header = ["-H", f"authorization: Bearer {token}"] if token else []
+    run = ["wrk", "-t1", "-c1", "-d3s", "--latency", *header, url]
+    said = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+    assert "Non-2xx" not in said and "Socket errors" not in said, said
+    count, unit = re.search(r"50%\s+([\d.]+)(us|ms)", said).groups()
+    return float(count) * {"us": 1, "ms": 1000}[unit]
 
 
 def main():
     names = ["portcullis-server", "profile-service", "admin-service"]
     build = ["cargo", "build", "--release", "-q"] + [a for n in names for a in ("-p", n)]
-    subprocess.run(build, cwd=ROOT, check=True)
-    from portcullis import Demo, bearer, fields, tokens
+    if "--built" not in sys.argv:
+        subprocess.run(build, cwd=ROOT, check=True)
+    from portcullis import Demo, fields, tokens
 
     with open("/proc/cpuinfo") as info:
         model = next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
@@ -64,17 +66,16 @@ def main():
         time.sleep(3)
         print(f"idle memory: {rss_mib(demo.server.pid):.1f} MiB")
 
-        gate = http.client.HTTPSConnection("localhost", demo.ports["PUBLIC"], context=context)
-        through = get(gate, "/healthz", bearer(token))
-        whole_way = get(gate, "/profile/me", bearer(token))
-        direct = http.client.HTTPConnection("127.0.0.1", demo.ports["PROFILE"])
-        health = get(direct, "/healthz", {})
-        samples = [(median_us(health), median_us(through), median_us(whole_way)) for _ in range(7)]
+        service = f"http://127.0.0.1:{demo.ports['PROFILE']}/healthz"
+        gated_service = f"https://localhost:{demo.ports['PUBLIC']}/healthz"
+        whole_way = f"https://localhost:{demo.ports['PUBLIC']}/profile/me"
+        samples = [(wrk(service), wrk(gated_service, token), wrk(whole_way, token)) for _ in range(5)]
         base, gated, whole = (statistics.median(column) for column in zip(*samples))
         print(f"a request to the service directly, plain HTTP: {base:.0f} µs; through the gate with TLS, token,")
-        print(f"  limit, fresh token and event: {gated:.0f} µs, so the gate adds {gated - base:.0f} µs (client's TLS included);")
+        print(f"  limit, upstream's token and event: {gated:.0f} µs, so the gate adds {gated - base:.0f} µs (client's TLS included);")
         print(f"  with the service checking its token as well: {whole:.0f} µs")
 
+        gate = http.client.HTTPSConnection("localhost", demo.ports["PUBLIC"], context=context)
         page = demo.client().get("/login")
         cookie = page.headers["set-cookie"].split(";")[0]
         form = {**fields(page.text), "username": alice["username"], "password": alice["password"]}
