@@ -111,6 +111,7 @@ static TOKEN: LazyLock<String> = LazyLock::new(|| {
         sid: None,
         grant_id: None,
         preferred_username: Some("ada".into()),
+        cnf: None,
     };
     sign(&SECRET, access_token::TYP, &claims).expect("sign a token")
 });

@@ -41,6 +41,18 @@ pub struct AccessClaims {
     /// The user name, for services that show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred_username: Option<String>,
+    /// The key that whoever uses the token must prove to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+/// What a token is bound to (RFC 7800). A member that is not known here refuses the token: it must
+/// not pass as one that is bound to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The thumbprint of a key for DPoP (RFC 9449, section 6.1).
+    pub jkt: String,
 }
 
 impl AccessClaims {

@@ -67,8 +67,8 @@ impl Jwk {
         Some(key.named(Alg::Es256))
     }
 
-    pub(crate) fn rsa(n: &[u8], e: &[u8]) -> Self {
-        Self { n: Some(encode(n)), e: Some(encode(e)), ..Self::new("RSA") }.named(Alg::Rs256)
+    pub(crate) fn rsa(alg: Alg, n: &[u8], e: &[u8]) -> Self {
+        Self { n: Some(encode(n)), e: Some(encode(e)), ..Self::new("RSA") }.named(alg)
     }
 
     fn new(kty: &str) -> Self {
@@ -114,12 +114,25 @@ impl Jwk {
         Some(encode(digest(&SHA256, canonical.as_bytes()).as_ref()))
     }
 
-    /// The key ready for use. `use` and `alg`, where present, must allow signatures of the type.
+    /// The key ready for use. `use` and `alg`, where present, must allow signatures of the type;
+    /// an RSA key that names no algorithm is one for RS256.
     pub fn verifying_key(&self) -> Result<VerifyingKey, JwkError> {
-        self.build().ok_or(JwkError::Malformed)
+        let named = self.alg.as_deref().map(Alg::parse);
+        let alg = match (self.kty.as_str(), named) {
+            (_, Some(named)) => named,
+            ("OKP", None) => Some(Alg::EdDsa),
+            ("EC", None) => Some(Alg::Es256),
+            (_, None) => Some(Alg::Rs256),
+        };
+        self.verifying_key_for(alg.ok_or(JwkError::Malformed)?)
     }
 
-    fn build(&self) -> Option<VerifyingKey> {
+    /// The key ready for signatures with `alg`, which must be one for its type.
+    pub fn verifying_key_for(&self, alg: Alg) -> Result<VerifyingKey, JwkError> {
+        self.build(alg).ok_or(JwkError::Malformed)
+    }
+
+    fn build(&self, alg: Alg) -> Option<VerifyingKey> {
         if self.use_.as_deref().is_some_and(|use_| use_ != "sig") {
             return None;
         }
@@ -139,11 +152,12 @@ impl Jwk {
                 if n.first() == Some(&0) || n.len() > 1024 || e.len() > 8 {
                     return None;
                 }
-                VerifyingKey::rsa(kid, &n, &e)?
+                VerifyingKey::rsa(alg, kid, &n, &e)?
             }
             _ => return None,
         };
-        self.alg.as_deref().is_none_or(|alg| alg == key.alg().as_str()).then_some(key)
+        let allowed = self.alg.as_deref().is_none_or(|named| Alg::parse(named) == Some(alg));
+        (allowed && key.alg() == alg).then_some(key)
     }
 }
 
@@ -155,13 +169,14 @@ pub struct JwkSet {
 }
 
 impl JwkSet {
-    /// The keys that can check signatures. Keys of unknown types are passed over, as section 5
-    /// asks, so that a provider may add new ones.
+    /// The keys that can check signatures, one for each algorithm they are for. Keys of unknown
+    /// types are passed over, as section 5 asks, so that a provider may add new ones.
     pub fn verifying_keys(&self) -> Result<Vec<VerifyingKey>, JwkError> {
         if self.keys.len() > MAX_KEYS {
             return Err(JwkError::TooMany);
         }
-        Ok(self.keys.iter().filter_map(Jwk::build).collect())
+        let usable = |key| Alg::ALL.iter().filter_map(move |alg| Jwk::build(key, *alg));
+        Ok(self.keys.iter().flat_map(usable).collect())
     }
 }
 

@@ -6,7 +6,8 @@ use aws_lc_rs::{
     signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
         Ed25519KeyPair, KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
-        RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+        RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
+        UnparsedPublicKey,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,18 @@ pub enum Alg {
     /// RSASSA-PKCS1-v1_5 with SHA-256, for clients that know nothing newer.
     #[serde(rename = "RS256")]
     Rs256,
+    /// RSASSA-PSS with SHA-256, for clients' keys; we never sign with it.
+    #[serde(rename = "PS256")]
+    Ps256,
 }
 
 impl Alg {
     /// Every algorithm, the preferred first.
-    pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::Rs256];
+    pub const ALL: [Self; 4] = [Self::EdDsa, Self::Es256, Self::Ps256, Self::Rs256];
+    /// Those that we sign with, the preferred first.
+    pub const SIGNING: [Self; 3] = [Self::EdDsa, Self::Es256, Self::Rs256];
+    /// Those that a DPoP proof may use: none with known weaknesses (RFC 9449, section 11.6).
+    pub const DPOP: [Self; 3] = [Self::EdDsa, Self::Es256, Self::Ps256];
 
     /// The name in the IANA registry.
     pub fn as_str(self) -> &'static str {
@@ -37,11 +45,16 @@ impl Alg {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
             Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
         }
     }
 
-    /// Reads a registered name; `None` for every algorithm not in use.
+    /// Reads a registered name; `None` for every algorithm not in use. `Ed25519` is the newer,
+    /// fully specified name of what is `EdDSA` here (RFC 9864).
     pub fn parse(name: &str) -> Option<Self> {
+        if name == "Ed25519" {
+            return Some(Self::EdDsa);
+        }
         Self::ALL.into_iter().find(|alg| alg.as_str() == name)
     }
 }
@@ -67,6 +80,7 @@ enum Pair {
     Ed(Ed25519KeyPair),
     Ec(EcdsaKeyPair),
     Rsa(RsaKeyPair),
+    Pss(RsaKeyPair),
 }
 
 impl SigningKey {
@@ -80,7 +94,7 @@ impl SigningKey {
             Alg::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
                 .and_then(|pair| pair.to_pkcs8v1())
                 .map(|document| document.as_ref().to_vec()),
-            Alg::Rs256 => RsaKeyPair::generate(KeySize::Rsa2048).and_then(|pair| {
+            Alg::Rs256 | Alg::Ps256 => RsaKeyPair::generate(KeySize::Rsa2048).and_then(|pair| {
                 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
                 let der: Pkcs8V1Der<'_> = pair.as_der()?;
                 Ok(der.as_ref().to_vec())
@@ -98,14 +112,16 @@ impl SigningKey {
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map(Pair::Ec)
             }
             Alg::Rs256 => RsaKeyPair::from_pkcs8(pkcs8).map(Pair::Rsa),
+            Alg::Ps256 => RsaKeyPair::from_pkcs8(pkcs8).map(Pair::Pss),
         }
         .map_err(|_| KeyError::Malformed)?;
         let public = match &pair {
             Pair::Ed(pair) => Jwk::okp(pair.public_key().as_ref()),
             Pair::Ec(pair) => Jwk::ec(pair.public_key().as_ref()).ok_or(KeyError::Malformed)?,
-            Pair::Rsa(pair) => {
+            Pair::Rsa(pair) | Pair::Pss(pair) => {
                 let key = pair.public_key();
                 Jwk::rsa(
+                    alg,
                     key.modulus().big_endian_without_leading_zero(),
                     key.exponent().big_endian_without_leading_zero(),
                 )
@@ -130,6 +146,7 @@ impl SigningKey {
             Pair::Ed(_) => Alg::EdDsa,
             Pair::Ec(_) => Alg::Es256,
             Pair::Rsa(_) => Alg::Rs256,
+            Pair::Pss(_) => Alg::Ps256,
         }
     }
 
@@ -141,14 +158,21 @@ impl SigningKey {
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| KeyError::Unspecified),
-            Pair::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
-                    .map_err(|_| KeyError::Unspecified)?;
-                Ok(signature)
-            }
+            Pair::Rsa(pair) => sign_rsa(pair, &RSA_PKCS1_SHA256, message),
+            Pair::Pss(pair) => sign_rsa(pair, &RSA_PSS_SHA256, message),
         }
     }
+}
+
+fn sign_rsa(
+    pair: &RsaKeyPair,
+    padding: &'static dyn RsaEncoding,
+    message: &[u8],
+) -> Result<Vec<u8>, KeyError> {
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(padding, &SystemRandom::new(), message, &mut signature)
+        .map_err(|_| KeyError::Unspecified)?;
+    Ok(signature)
 }
 
 impl fmt::Debug for SigningKey {
@@ -176,10 +200,16 @@ impl VerifyingKey {
         Some(Self { alg: Alg::Es256, kid, key: Arc::new(key) })
     }
 
-    pub(crate) fn rsa(kid: Option<String>, n: &[u8], e: &[u8]) -> Option<Self> {
+    /// `alg` is one of the two for RSA.
+    pub(crate) fn rsa(alg: Alg, kid: Option<String>, n: &[u8], e: &[u8]) -> Option<Self> {
         let components = RsaPublicKeyComponents { n, e };
-        let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
-        Some(Self { alg: Alg::Rs256, kid, key: Arc::new(key) })
+        let scheme = match alg {
+            Alg::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+            Alg::Ps256 => &RSA_PSS_2048_8192_SHA256,
+            Alg::EdDsa | Alg::Es256 => return None,
+        };
+        let key = components.to_parsed_public_key(scheme).ok()?;
+        Some(Self { alg, kid, key: Arc::new(key) })
     }
 
     /// The one algorithm this key is for.

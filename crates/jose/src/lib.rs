@@ -6,6 +6,7 @@
 //! token instead of reading as absent.
 
 pub mod access_token;
+pub mod dpop;
 mod jwk;
 mod jws;
 mod key;
