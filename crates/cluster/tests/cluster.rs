@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_cluster::{Block, Blocks, Decision, Limiter, Rate, Revocations, Revoked};
+use portcullis_cluster::{Block, Blocks, Decision, Limiter, Rate, Replays, Revocations, Revoked};
 use portcullis_testkit::{START, SeededEntropy};
 use portcullis_types::{AddrKey, ClientAddr};
 use proptest::prelude::*;
@@ -121,4 +121,30 @@ fn revocations_void_what_was_issued_before() {
     assert!(revocations.contains(&[Revoked::Token("t"), Revoked::Subject("usr_1")], START));
     assert!(!revocations.contains(&[Revoked::Subject("usr_1")], at(1)));
     assert!(!revocations.contains(&[Revoked::Grant("usr_1")], START), "kinds are apart");
+}
+
+#[test]
+fn what_was_seen_is_known_for_its_whole_life_and_forgotten_after() {
+    let life = Duration::from_secs(90);
+    for offset in [0, 1, 45, 89, 90, 91, 179] {
+        let replays = Replays::new(life, &*SeededEntropy::new(1));
+        replays.first(&["before"], START);
+        let seen = START.plus(Duration::from_secs(offset));
+        assert!(replays.first(&["key", "one"], seen));
+        for later in (0..=90).step_by(15) {
+            let now = seen.plus(Duration::from_secs(later));
+            assert!(!replays.first(&["key", "one"], now), "{offset} {later}");
+        }
+        assert!(replays.first(&["key", "two"], seen) && replays.first(&["keyo", "ne"], seen));
+        assert!(replays.first(&["key", "one"], seen.plus(life * 4)));
+    }
+}
+
+#[test]
+fn a_flood_does_not_grow_what_is_remembered() {
+    let replays = Replays::new(Duration::from_secs(90), &*SeededEntropy::new(1));
+    for number in 0..200_000 {
+        assert!(replays.first(&[&number.to_string()], START));
+    }
+    assert!(!replays.first(&["199999"], START) && replays.first(&["0"], START));
 }
