@@ -30,6 +30,8 @@ pub struct Client {
     pub jwks: Option<String>,
     /// The algorithm of its tokens.
     pub token_alg: String,
+    /// What else was registered, as a JSON object in the words of RFC 7591.
+    pub settings: String,
     /// When it was registered.
     pub created_at: i64,
     /// When it last changed.
@@ -42,8 +44,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, auth_method, first_party, redirect_uris, post_logout_redirect_uris, \
-             grant_types, scopes, audiences, jwks, token_alg, created_at, updated_at, disabled_at \
-             FROM oauth_client WHERE tenant = $1 ",
+             grant_types, scopes, audiences, jwks, token_alg, settings, created_at, updated_at, \
+             disabled_at FROM oauth_client WHERE tenant = $1 ",
             $rest
         )
     };
@@ -53,8 +55,8 @@ macro_rules! select {
 pub async fn insert(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbError> {
     sql("INSERT INTO oauth_client (tenant, id, name, auth_method, first_party, redirect_uris, \
          post_logout_redirect_uris, grant_types, scopes, audiences, jwks, token_alg, created_at, \
-         updated_at, disabled_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)")
+         updated_at, disabled_at, settings) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)")
     .bind(tenant)
     .bind(&client.id)
     .bind(&client.name)
@@ -70,6 +72,7 @@ pub async fn insert(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbErro
     .bind(client.created_at)
     .bind(client.updated_at)
     .bind(client.disabled_at)
+    .bind(&client.settings)
     .execute(tx)
     .await?;
     Ok(())
@@ -78,7 +81,7 @@ pub async fn insert(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbErro
 /// Writes back everything that can change.
 pub async fn update(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbError> {
     sql("UPDATE oauth_client SET name = $3, redirect_uris = $4, post_logout_redirect_uris = $5, \
-         scopes = $6, audiences = $7, jwks = $8, updated_at = $9, disabled_at = $10 \
+         scopes = $6, audiences = $7, jwks = $8, updated_at = $9, disabled_at = $10, settings = $11 \
          WHERE tenant = $1 AND id = $2")
     .bind(tenant)
     .bind(&client.id)
@@ -90,6 +93,7 @@ pub async fn update(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbErro
     .bind(client.jwks.clone())
     .bind(client.updated_at)
     .bind(client.disabled_at)
+    .bind(&client.settings)
     .execute(tx)
     .await?;
     Ok(())

@@ -142,6 +142,8 @@ pub struct Code {
     pub code_challenge: String,
     /// The nonce of the request.
     pub nonce: Option<String>,
+    /// The thumbprint of the key that its redemption must prove (RFC 9449, section 10).
+    pub dpop_jkt: Option<String>,
     /// When it ends.
     #[sqlx(try_from = "i64")]
     pub expires_at: Timestamp,
@@ -157,7 +159,7 @@ pub async fn insert_code(
     code: &Code,
 ) -> Result<(), DbError> {
     sql("INSERT INTO authorization_code (tenant, code_hash, grant_id, client_id, redirect_uri, \
-         code_challenge, nonce, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
+         code_challenge, nonce, expires_at, dpop_jkt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
     .bind(tenant)
     .bind(code_hash)
     .bind(code.grant_id)
@@ -166,6 +168,7 @@ pub async fn insert_code(
     .bind(&code.code_challenge)
     .bind(code.nonce.clone())
     .bind(code.expires_at)
+    .bind(code.dpop_jkt.clone())
     .execute(tx)
     .await?;
     Ok(())
@@ -177,8 +180,8 @@ pub async fn code(
     tenant: &str,
     code_hash: &[u8],
 ) -> Result<Option<Code>, DbError> {
-    sql("SELECT grant_id, client_id, redirect_uri, code_challenge, nonce, expires_at, consumed_at \
-         FROM authorization_code WHERE tenant = $1 AND code_hash = $2")
+    sql("SELECT grant_id, client_id, redirect_uri, code_challenge, nonce, dpop_jkt, expires_at, \
+         consumed_at FROM authorization_code WHERE tenant = $1 AND code_hash = $2")
     .bind(tenant)
     .bind(code_hash)
     .optional(source)
@@ -209,6 +212,9 @@ pub struct Refresh {
     /// The family it belongs to.
     #[sqlx(try_from = "String")]
     pub grant_id: Id<tags::Grant>,
+    /// The thumbprint of the key that its use must prove, for a public client's (RFC 9449,
+    /// section 5).
+    pub dpop_jkt: Option<String>,
     /// When it was issued.
     #[sqlx(try_from = "i64")]
     pub created_at: Timestamp,
@@ -226,13 +232,14 @@ pub async fn insert_refresh(
     token_hash: &[u8],
     token: &Refresh,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO refresh_token (tenant, token_hash, grant_id, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5)")
+    sql("INSERT INTO refresh_token (tenant, token_hash, grant_id, created_at, expires_at, dpop_jkt) \
+         VALUES ($1, $2, $3, $4, $5, $6)")
     .bind(tenant)
     .bind(token_hash)
     .bind(token.grant_id)
     .bind(token.created_at)
     .bind(token.expires_at)
+    .bind(token.dpop_jkt.clone())
     .execute(tx)
     .await?;
     Ok(())
@@ -244,7 +251,7 @@ pub async fn refresh(
     tenant: &str,
     token_hash: &[u8],
 ) -> Result<Option<Refresh>, DbError> {
-    sql("SELECT grant_id, created_at, expires_at, consumed_at FROM refresh_token \
+    sql("SELECT grant_id, dpop_jkt, created_at, expires_at, consumed_at FROM refresh_token \
          WHERE tenant = $1 AND token_hash = $2")
     .bind(tenant)
     .bind(token_hash)

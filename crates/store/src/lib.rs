@@ -16,6 +16,7 @@ pub mod clients;
 pub mod defence;
 pub mod grants;
 pub mod outbox;
+pub mod pushed;
 pub mod recovery;
 pub mod retention;
 pub mod secrets;

@@ -7,7 +7,10 @@ use crate::{
 };
 
 /// Every migration, oldest first. One that has run is never edited.
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_begin.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/0001_begin.sql")),
+    (2, include_str!("../migrations/0002_pushed_and_bound.sql")),
+];
 
 /// Held by the one process that migrates a PostgreSQL database.
 const ADVISORY_LOCK: i64 = 0x706f_7274_6375_6c6c;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use portcullis_events::{AccountChange, Actor, Event, Kind, Outcome};
 use portcullis_store::{
-    Db, DbError, accounts, clients, defence, grants, outbox, recovery, retention, sql, token_hash,
+    Db, DbError, accounts, clients, defence, grants, outbox, pushed, recovery, retention, sql,
+    token_hash,
 };
 use portcullis_testkit::{START, SeededEntropy, on_both};
 use portcullis_types::{Id, tags};
@@ -140,6 +141,7 @@ fn client() -> clients::Client {
         audiences: "[]".into(),
         jwks: None,
         token_alg: "EdDSA".into(),
+        settings: "{}".into(),
         created_at: 0,
         updated_at: 0,
         disabled_at: None,
@@ -164,17 +166,28 @@ on_both!(
                     redirect_uri: "https://x".into(),
                     code_challenge: "c".into(),
                     nonce: None,
+                    dpop_jkt: None,
                     expires_at: later,
                     consumed_at: None,
                 };
                 grants::insert_code(&tx, TENANT, b"code", &code).await?;
                 let refresh = grants::Refresh {
                     grant_id: grant.id,
+                    dpop_jkt: None,
                     created_at: START,
                     expires_at: later,
                     consumed_at: None,
                 };
                 grants::insert_refresh(&tx, TENANT, b"refresh", &refresh).await?;
+                let pushed = pushed::PushedRequest {
+                    client_id: "web".into(),
+                    params: "scope=openid".into(),
+                    created_at: START,
+                    expires_at: later,
+                    begun_at: None,
+                    consumed_at: None,
+                };
+                pushed::insert(&tx, TENANT, b"pushed", &pushed).await?;
                 recovery::insert_reset(&tx, TENANT, b"reset", alice.id, START, later).await?;
                 let change =
                     recovery::EmailChange { account_id: alice.id, email: "n@example.org".into() };
@@ -189,7 +202,9 @@ on_both!(
             .await
             .unwrap();
 
-        for kind in ["code", "refresh", "reset", "mail", "reg", "assertion"] {
+        for kind in
+            ["code", "refresh", "begin", "pushed", "reset", "mail", "reg", "assertion"]
+        {
             let tries: Vec<_> = (0..12)
                 .map(|_| {
                     let db = db.db.clone();
@@ -200,6 +215,10 @@ on_both!(
                                 "refresh" => {
                                     grants::consume_refresh(&tx, TENANT, b"refresh", START).await
                                 }
+                                "begin" => {
+                                    pushed::begin(&tx, TENANT, b"pushed", START, later).await
+                                }
+                                "pushed" => pushed::consume(&tx, TENANT, b"pushed", START).await,
                                 "reset" => recovery::consume_reset(&tx, TENANT, b"reset", START).await,
                                 "mail" => {
                                     recovery::consume_email_change(&tx, TENANT, b"mail", START).await
