@@ -1,6 +1,6 @@
 use http::{Method, StatusCode};
 use portcullis_jose::Alg;
-use portcullis_oidc::{AuthMethod, ClientSpec, GrantType};
+use portcullis_oidc::{AuthMethod, ClientSettings, ClientSpec, GrantType};
 use portcullis_store::clients::{self, Client};
 use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,8 @@ struct ClientView {
     scopes: Vec<String>,
     audiences: Vec<String>,
     token_alg: String,
+    require_pushed_authorization_requests: bool,
+    dpop_bound_access_tokens: bool,
     disabled: bool,
     /// RFC 3339.
     created_at: String,
@@ -88,6 +90,7 @@ struct ClientView {
 impl From<Client> for ClientView {
     fn from(client: Client) -> Self {
         let list = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        let settings: ClientSettings = serde_json::from_str(&client.settings).unwrap_or_default();
         Self {
             name: client.name,
             token_endpoint_auth_method: client.auth_method,
@@ -98,6 +101,8 @@ impl From<Client> for ClientView {
             scopes: client.scopes.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
             audiences: list(&client.audiences),
             token_alg: client.token_alg,
+            require_pushed_authorization_requests: settings.require_pushed_authorization_requests,
+            dpop_bound_access_tokens: settings.dpop_bound_access_tokens,
             disabled: client.disabled_at.is_some(),
             created_at: Timestamp::from_micros(client.created_at).to_rfc3339(),
             client_id: client.id,
@@ -147,6 +152,12 @@ struct NewClient {
     jwks: Option<Value>,
     /// `EdDSA` (the default), `ES256` or `RS256`.
     token_alg: Option<String>,
+    /// Authorization requests must be pushed (RFC 9126).
+    #[serde(default)]
+    require_pushed_authorization_requests: bool,
+    /// Tokens are always bound to a key (RFC 9449).
+    #[serde(default)]
+    dpop_bound_access_tokens: bool,
 }
 
 impl NewClient {
@@ -181,6 +192,10 @@ impl NewClient {
             audiences: self.audiences,
             jwks: self.jwks,
             token_alg: alg.ok_or_else(|| wrong("token_alg", "must be EdDSA, ES256 or RS256"))?,
+            settings: ClientSettings {
+                require_pushed_authorization_requests: self.require_pushed_authorization_requests,
+                dpop_bound_access_tokens: self.dpop_bound_access_tokens,
+            },
         })
     }
 }

@@ -5,20 +5,23 @@ use portcullis_store::{
     DbError,
     accounts::Account,
     grants::{self, Code, Grant},
+    pushed,
     sessions::{self, Session},
     token_hash,
 };
 use portcullis_types::{Id, random_token};
 use url::Url;
 
-use crate::{Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError};
+use crate::{
+    Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError, pushed::Pushed,
+};
 
 /// A code must be redeemed within this time.
 pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
 /// `state` and `nonce` are at most this long.
 const MAX_OPAQUE_CHARS: usize = 1_024;
-/// A challenge is a SHA-256 in base64url (RFC 7636, section 4.2).
-const CHALLENGE_CHARS: usize = 43;
+/// A challenge or thumbprint is a SHA-256 in base64url (RFC 7636, section 4.2; RFC 7638).
+const SHA256_CHARS: usize = 43;
 
 /// What a client wants to be asked or not asked (OpenID Connect Core, section 3.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +53,12 @@ pub struct AuthorizationRequest {
     pub prompt: Vec<Prompt>,
     /// The login may be at most this old.
     pub max_age: Option<Duration>,
+    /// The key that the code will be bound to (RFC 9449, section 10).
+    pub dpop_jkt: Option<String>,
     /// The parameters as they came, to come back after the login.
     pub params: Params,
+    /// The pushed request that it was taken from.
+    pub(crate) pushed: Option<Pushed>,
 }
 
 /// The request cannot be granted.
@@ -74,6 +81,28 @@ impl From<DbError> for AuthorizeError {
     }
 }
 
+/// Why a request is not followed, before anybody is told.
+pub(crate) enum Refused {
+    /// The redirect URI cannot be trusted.
+    Untrusted(OAuthError),
+    /// It can.
+    Trusted { uri: String, state: Option<String>, error: OAuthError },
+    /// We failed.
+    Failed(ProviderError),
+}
+
+impl From<DbError> for Refused {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ProviderError> for Refused {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Provider {
     /// Reads and checks an authorization request. Until client and redirect URI are known to
     /// belong together, errors stay on our own page.
@@ -81,7 +110,25 @@ impl Provider {
         &self,
         params: &Params,
     ) -> Result<AuthorizationRequest, AuthorizeError> {
-        let page = |text| AuthorizeError::Page(OAuthError::request(text));
+        let request = match params.get("request_uri") {
+            Some(uri) => self.pushed_request(params, uri).await,
+            None => self.checked_request(params).await.and_then(unpushed),
+        };
+        request.map_err(|refused| match refused {
+            Refused::Untrusted(error) => AuthorizeError::Page(error),
+            Refused::Trusted { uri, state, error } => {
+                AuthorizeError::Redirect(self.error_redirect(&uri, state.as_deref(), &error))
+            }
+            Refused::Failed(error) => AuthorizeError::Failed(error),
+        })
+    }
+
+    /// A request that is complete in its parameters.
+    pub(crate) async fn checked_request(
+        &self,
+        params: &Params,
+    ) -> Result<AuthorizationRequest, Refused> {
+        let page = |text| Refused::Untrusted(OAuthError::request(text));
         let id = params.get("client_id").ok_or(page("client_id is missing"))?;
         let client = self.client(id).await?.ok_or(page("the client is not registered"))?;
         let uri = params.get("redirect_uri").ok_or(page("redirect_uri is missing"))?;
@@ -89,76 +136,21 @@ impl Provider {
             return Err(page("the redirect URI is not registered for this client"));
         }
         let redirect_uri = uri.to_owned();
-        self.read_rest(client, redirect_uri.clone(), params).map_err(|error| {
+        read_rest(client, redirect_uri, params).map_err(|error| {
             let state = params.get("state").filter(|state| state.len() <= MAX_OPAQUE_CHARS);
-            AuthorizeError::Redirect(self.error_redirect(&redirect_uri, state, &error))
-        })
-    }
-
-    fn read_rest(
-        &self,
-        client: Client,
-        redirect_uri: String,
-        params: &Params,
-    ) -> Result<AuthorizationRequest, OAuthError> {
-        let invalid = OAuthError::request;
-        for unsupported in ["request", "request_uri", "registration"] {
-            if params.get(unsupported).is_some() {
-                return Err(invalid("request objects are not supported"));
-            }
-        }
-        match params.get("response_type") {
-            Some("code") => {}
-            None => return Err(invalid("response_type is missing")),
-            Some(_) => {
-                let text = "only the response type code is supported";
-                return Err(OAuthError::new(ErrorCode::UnsupportedResponseType, text));
-            }
-        }
-        if params.get("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(invalid("only the response mode query is supported"));
-        }
-        if !client.grant_types.contains(&GrantType::AuthorizationCode) {
-            let text = "the client may not use authorization codes";
-            return Err(OAuthError::new(ErrorCode::UnauthorizedClient, text));
-        }
-        let scopes = client.scopes_of(params.get("scope").unwrap_or_default()).ok_or(
-            OAuthError::new(ErrorCode::InvalidScope, "a scope is not registered for this client"),
-        )?;
-        let scopes = scopes.into_iter().map(str::to_owned).collect();
-        let challenge = params.get("code_challenge").ok_or(invalid("code_challenge is missing"))?;
-        let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if params.get("code_challenge_method") != Some("S256") {
-            return Err(invalid("code_challenge_method must be S256"));
-        }
-        if challenge.len() != CHALLENGE_CHARS || !challenge.bytes().all(base64url) {
-            return Err(invalid("code_challenge must be a SHA-256 in base64url"));
-        }
-        let opaque = |name: &str| match params.get(name) {
-            Some(text) if text.len() > MAX_OPAQUE_CHARS => {
-                Err(invalid("state and nonce must be at most 1024 bytes"))
-            }
-            text => Ok(text.map(str::to_owned)),
-        };
-        Ok(AuthorizationRequest {
-            state: opaque("state")?,
-            nonce: opaque("nonce")?,
-            prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
-            max_age: read_max_age(params.get("max_age"))?,
-            code_challenge: challenge.to_owned(),
-            client,
-            redirect_uri,
-            scopes,
-            params: params.clone(),
+            Refused::Trusted { uri: uri.to_owned(), state: state.map(str::to_owned), error }
         })
     }
 
     /// Whether this session will do, or the person must log in.
     pub fn needs_login(&self, request: &AuthorizationRequest, session: Option<&Session>) -> bool {
         let Some(session) = session else { return true };
+        // A pushed request cannot be changed, so a login since a browser came with it counts.
+        let begun = request.pushed.as_ref().map(|pushed| pushed.begun_at);
+        let anew = begun.is_some_and(|begun| session.created_at >= begun);
         let age = self.now().since(session.created_at).as_secs();
-        request.prompt.contains(&Prompt::Login)
-            || request.max_age.is_some_and(|most| most.is_zero() || age > most.as_secs())
+        let too_old = |most: Duration| if most.is_zero() { !anew } else { age > most.as_secs() };
+        (request.prompt.contains(&Prompt::Login) && !anew) || request.max_age.is_some_and(too_old)
     }
 
     /// Whether the person must be asked. Clients of our own are trusted unless they ask to ask.
@@ -215,6 +207,7 @@ impl Provider {
             redirect_uri: request.redirect_uri.clone(),
             code_challenge: request.code_challenge.clone(),
             nonce: request.nonce.clone(),
+            dpop_jkt: request.dpop_jkt.clone(),
             expires_at: now.plus(CODE_LIFETIME),
             consumed_at: None,
         };
@@ -237,6 +230,12 @@ impl Provider {
                 if live.is_none() {
                     let text = "the session has ended";
                     return Err(OAuthError::new(ErrorCode::LoginRequired, text).into());
+                }
+                if let Some(Pushed { uri_hash, .. }) = &request.pushed
+                    && !pushed::consume(&tx, self.tenant(), uri_hash, now).await?
+                {
+                    let text = "the pushed request was used or has expired";
+                    return Err(OAuthError::new(ErrorCode::InvalidRequestUri, text).into());
                 }
                 grants::insert(&tx, self.tenant(), grant).await?;
                 grants::insert_code(&tx, self.tenant(), hash, stored).await?;
@@ -282,6 +281,84 @@ impl Provider {
         url.query_pairs_mut().append_pair("iss", &self.settings.issuer);
         url.into()
     }
+}
+
+/// What is left when client and redirect URI are known to belong together.
+fn read_rest(
+    client: Client,
+    redirect_uri: String,
+    params: &Params,
+) -> Result<AuthorizationRequest, OAuthError> {
+    let invalid = OAuthError::request;
+    for (name, code) in [
+        ("request", ErrorCode::RequestNotSupported),
+        ("request_uri", ErrorCode::RequestUriNotSupported),
+        ("registration", ErrorCode::RegistrationNotSupported),
+    ] {
+        if params.get(name).is_some() {
+            return Err(OAuthError::new(code, "the parameter is not supported"));
+        }
+    }
+    match params.get("response_type") {
+        Some("code") => {}
+        None => return Err(invalid("response_type is missing")),
+        Some(_) => {
+            let text = "only the response type code is supported";
+            return Err(OAuthError::new(ErrorCode::UnsupportedResponseType, text));
+        }
+    }
+    if params.get("response_mode").is_some_and(|mode| mode != "query") {
+        return Err(invalid("only the response mode query is supported"));
+    }
+    if !client.grant_types.contains(&GrantType::AuthorizationCode) {
+        let text = "the client may not use authorization codes";
+        return Err(OAuthError::new(ErrorCode::UnauthorizedClient, text));
+    }
+    let scopes = client.scopes_of(params.get("scope").unwrap_or_default()).ok_or(
+        OAuthError::new(ErrorCode::InvalidScope, "a scope is not registered for this client"),
+    )?;
+    let scopes = scopes.into_iter().map(str::to_owned).collect();
+    let challenge = params.get("code_challenge").ok_or(invalid("code_challenge is missing"))?;
+    let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if params.get("code_challenge_method") != Some("S256") {
+        return Err(invalid("code_challenge_method must be S256"));
+    }
+    let sha256 = |text: &str| text.len() == SHA256_CHARS && text.bytes().all(base64url);
+    if !sha256(challenge) {
+        return Err(invalid("code_challenge must be a SHA-256 in base64url"));
+    }
+    let dpop_jkt = params.get("dpop_jkt").map(str::to_owned);
+    if dpop_jkt.as_deref().is_some_and(|jkt| !sha256(jkt)) {
+        return Err(invalid("dpop_jkt must be a SHA-256 in base64url"));
+    }
+    let opaque = |name: &str| match params.get(name) {
+        Some(text) if text.len() > MAX_OPAQUE_CHARS => {
+            Err(invalid("state and nonce must be at most 1024 bytes"))
+        }
+        text => Ok(text.map(str::to_owned)),
+    };
+    Ok(AuthorizationRequest {
+        state: opaque("state")?,
+        nonce: opaque("nonce")?,
+        prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
+        max_age: read_max_age(params.get("max_age"))?,
+        code_challenge: challenge.to_owned(),
+        client,
+        redirect_uri,
+        scopes,
+        dpop_jkt,
+        params: params.clone(),
+        pushed: None,
+    })
+}
+
+/// A request that the browser brought itself: not for clients that must push theirs.
+fn unpushed(request: AuthorizationRequest) -> Result<AuthorizationRequest, Refused> {
+    if request.client.settings.require_pushed_authorization_requests {
+        let error = OAuthError::request("this client must push its authorization requests");
+        return Err(Refused::Trusted { uri: request.redirect_uri, state: request.state, error });
+    }
+    Ok(request)
 }
 
 /// The scope `admin` is for administrators, whatever a client asks for.

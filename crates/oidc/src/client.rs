@@ -101,8 +101,27 @@ pub struct Client {
     pub jwks: Option<JwkSet>,
     /// The algorithm of its tokens.
     pub token_alg: Alg,
+    /// What else was registered.
+    pub settings: ClientSettings,
     /// Whether it may be used.
     pub enabled: bool,
+}
+
+/// Further registered metadata, in the words of the registry that RFC 7591 began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientSettings {
+    /// Authorization requests must be pushed (RFC 9126, section 6).
+    #[serde(skip_serializing_if = "is_false")]
+    pub require_pushed_authorization_requests: bool,
+    /// Tokens are always bound to a key (RFC 9449, section 5.2).
+    #[serde(skip_serializing_if = "is_false")]
+    pub dpop_bound_access_tokens: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Client {
@@ -127,6 +146,7 @@ impl Client {
             audiences: list(&row.audiences)?,
             jwks: row.jwks.as_deref().map(serde_json::from_str).transpose().ok()?,
             token_alg: Alg::parse(&row.token_alg)?,
+            settings: serde_json::from_str(&row.settings).ok()?,
             enabled: row.disabled_at.is_none(),
         })
     }

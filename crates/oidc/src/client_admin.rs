@@ -12,7 +12,7 @@ use portcullis_store::{
 use portcullis_types::{Id, Secret, is_scope_token};
 use serde_json::{Value, json};
 
-use crate::{AuthMethod, GrantType, Provider, client::is_redirect_uri};
+use crate::{AuthMethod, ClientSettings, GrantType, Provider, client::is_redirect_uri};
 
 /// After a rotation the old secret works this long.
 const ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -45,6 +45,8 @@ pub struct ClientSpec {
     pub jwks: Option<Value>,
     /// The algorithm of its tokens.
     pub token_alg: Alg,
+    /// Further metadata.
+    pub settings: ClientSettings,
 }
 
 /// A client could not be registered or changed.
@@ -105,6 +107,7 @@ impl Provider {
             audiences: json!(audiences).to_string(),
             jwks: spec.jwks.as_ref().map(Value::to_string),
             token_alg: spec.token_alg.as_str().into(),
+            settings: json!(spec.settings).to_string(),
             created_at: now.micros(),
             updated_at: now.micros(),
             disabled_at: None,
@@ -268,6 +271,7 @@ fn visible(client: &clients::Client) -> Value {
         "grant_types": client.grant_types,
         "scopes": client.scopes,
         "audiences": client.audiences,
+        "settings": client.settings,
         "disabled": client.disabled_at.is_some(),
     })
 }
@@ -312,6 +316,9 @@ fn check(spec: &ClientSpec) -> Result<(), ClientError> {
     let public = spec.auth_method == AuthMethod::None;
     if public && spec.grant_types.contains(&GrantType::ClientCredentials) {
         refuse("grant_types", "must not contain client_credentials for a public client");
+    }
+    if !Alg::SIGNING.contains(&spec.token_alg) {
+        refuse("token_alg", "must be EdDSA, ES256 or RS256");
     }
     if spec.scopes.len() > MAX_LIST || !spec.scopes.iter().all(|scope| is_scope_token(scope)) {
         refuse("scopes", "must be at most 32 scope names");

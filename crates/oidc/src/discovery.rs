@@ -9,6 +9,7 @@ impl Provider {
         let methods = AuthMethod::ALL.map(AuthMethod::as_str);
         let confidential: Vec<_> = methods.into_iter().filter(|method| *method != "none").collect();
         let algs = Alg::ALL.map(Alg::as_str);
+        let signing = Alg::SIGNING.map(Alg::as_str);
         json!({
             "issuer": self.settings.issuer,
             "authorization_endpoint": self.url("/oauth2/authorize"),
@@ -17,13 +18,16 @@ impl Provider {
             "jwks_uri": self.url("/oauth2/jwks"),
             "introspection_endpoint": self.url("/oauth2/introspect"),
             "revocation_endpoint": self.url("/oauth2/revoke"),
+            "pushed_authorization_request_endpoint": self.url("/oauth2/par"),
+            "require_pushed_authorization_requests": false,
+            "dpop_signing_alg_values_supported": ["EdDSA", "Ed25519", "ES256", "PS256"],
             "end_session_endpoint": self.url("/oauth2/logout"),
             "scopes_supported": ["openid", "profile", "email"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": algs,
+            "id_token_signing_alg_values_supported": signing,
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": algs,
             "introspection_endpoint_auth_methods_supported": confidential,

@@ -1,7 +1,8 @@
 use http::StatusCode;
 use serde::Serialize;
 
-/// The error codes of RFC 6749, RFC 6750, RFC 7009, OpenID Connect Core and RFC 8707.
+/// The error codes of RFC 6749, RFC 6750, RFC 7009, RFC 8707, RFC 9126, RFC 9449 and OpenID Connect
+/// Core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -27,6 +28,18 @@ pub enum ErrorCode {
     LoginRequired,
     /// Consent is needed, and `prompt=none` forbids asking.
     ConsentRequired,
+    /// The pushed request is unknown, another client's, used or expired (RFC 9101, section 6.2).
+    InvalidRequestUri,
+    /// Request objects are not supported (OpenID Connect Core, section 3.1.2.6).
+    RequestNotSupported,
+    /// Only request URIs of our own are supported.
+    RequestUriNotSupported,
+    /// A registration parameter in a request is not supported.
+    RegistrationNotSupported,
+    /// The DPoP proof does not hold (RFC 9449, section 5).
+    InvalidDpopProof,
+    /// The DPoP proof must carry a nonce of ours (RFC 9449, section 8).
+    UseDpopNonce,
     /// The token type hint is not one we know.
     UnsupportedTokenType,
     /// A part we depend on did not answer.
@@ -50,6 +63,12 @@ impl ErrorCode {
             Self::AccessDenied => "access_denied",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
+            Self::InvalidRequestUri => "invalid_request_uri",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::RegistrationNotSupported => "registration_not_supported",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",

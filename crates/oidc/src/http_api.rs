@@ -5,12 +5,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
 
 use crate::{
-    OAuthError, Params, Provider, ProviderError, params::ParamsError, userinfo::UserinfoError,
+    OAuthError, Params, Provider, ProviderError, dpop::PresentError, params::ParamsError,
+    token::TokenCall, userinfo::UserinfoError,
 };
 
 /// A form at a token endpoint is at most this long.
@@ -22,6 +23,7 @@ pub fn router(provider: Provider) -> Router {
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .route("/oauth2/jwks", get(jwks))
+        .route("/oauth2/par", post(push))
         .route("/oauth2/token", post(token))
         .route("/oauth2/introspect", post(introspect))
         .route("/oauth2/revoke", post(revoke))
@@ -49,10 +51,32 @@ async fn token(State(provider): State<Provider>, request: Request) -> Response {
     let call = async {
         let call = Call::read(request).await?;
         let client = call.client(&provider).await?;
-        let tokens = provider.token(&client, &call.params, &call.origin).await?;
+        let key = provider.proven_key(&call.headers, "/oauth2/token")?;
+        let (params, origin, key) = (&call.params, &call.origin, key.as_deref());
+        let tokens = provider.token(TokenCall { client: &client, params, key, origin }).await?;
         Ok(Json(tokens).into_response())
     };
-    answer(call.await)
+    with_nonce(&provider, answer(call.await))
+}
+
+async fn push(State(provider): State<Provider>, request: Request) -> Response {
+    let call = async {
+        let call = Call::read(request).await?;
+        let client = call.client(&provider).await?;
+        let key = provider.proven_key(&call.headers, "/oauth2/par")?;
+        let pushed = provider.push(&client, &call.params, key.as_deref()).await?;
+        Ok((StatusCode::CREATED, Json(pushed)).into_response())
+    };
+    with_nonce(&provider, answer(call.await))
+}
+
+/// Whoever proves a key learns the nonce of the next proof from every answer (RFC 9449,
+/// section 8.2).
+fn with_nonce(provider: &Provider, mut response: Response) -> Response {
+    if let Ok(nonce) = HeaderValue::from_str(&provider.dpop.nonce(provider.now())) {
+        response.headers_mut().insert("dpop-nonce", nonce);
+    }
+    response
 }
 
 async fn introspect(State(provider): State<Provider>, request: Request) -> Response {
@@ -74,18 +98,31 @@ async fn revoke(State(provider): State<Provider>, request: Request) -> Response 
     answer(call.await)
 }
 
-async fn userinfo(State(provider): State<Provider>, headers: HeaderMap) -> Response {
-    let Some(token) = bearer(&headers) else {
-        return challenge(StatusCode::UNAUTHORIZED, "Bearer");
+async fn userinfo(
+    State(provider): State<Provider>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let unauthorized = StatusCode::UNAUTHORIZED;
+    let claims = match provider.presented(&headers, method.as_str(), "/oauth2/userinfo") {
+        Ok(claims) => claims,
+        Err(PresentError::Missing) => return challenge(unauthorized, &["Bearer", DPOP]),
+        Err(PresentError::Token) => {
+            let why = r#"Bearer error="invalid_token", error_description="the token is not active here, or needs another scheme""#;
+            return challenge(unauthorized, &[why, DPOP]);
+        }
+        Err(PresentError::Proof) => {
+            return challenge(unauthorized, &[&format!(r#"{DPOP}, error="invalid_dpop_proof""#)]);
+        }
     };
-    match provider.userinfo(token).await {
+    match provider.userinfo(&claims).await {
         Ok(Ok(info)) => no_store(Json(info).into_response()),
-        Ok(Err(UserinfoError::Token)) => challenge(
-            StatusCode::UNAUTHORIZED,
-            r#"Bearer error="invalid_token", error_description="the token is not active here""#,
-        ),
+        Ok(Err(UserinfoError::Token)) => {
+            challenge(unauthorized, &[r#"Bearer error="invalid_token""#])
+        }
         Ok(Err(UserinfoError::Scope)) => {
-            challenge(StatusCode::FORBIDDEN, r#"Bearer error="insufficient_scope", scope="openid""#)
+            let why = r#"Bearer error="insufficient_scope", scope="openid""#;
+            challenge(StatusCode::FORBIDDEN, &[why])
         }
         Err(error) => answer(Err(error)),
     }
@@ -95,6 +132,7 @@ async fn userinfo(State(provider): State<Provider>, headers: HeaderMap) -> Respo
 struct Call {
     params: Params,
     authorization: Option<String>,
+    headers: HeaderMap,
     origin: Origin,
 }
 
@@ -116,6 +154,7 @@ impl Call {
             params: read_params(body).await?,
             authorization: authorization.map(str::to_owned),
             origin: parts.extensions.get::<Origin>().cloned().unwrap_or_default(),
+            headers: parts.headers,
         })
     }
 
@@ -134,14 +173,15 @@ async fn read_params(body: Body) -> Result<Params, OAuthError> {
     })
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
-}
+/// The other scheme of a challenge (RFC 9449, section 7.1).
+const DPOP: &str = r#"DPoP algs="EdDSA Ed25519 ES256 PS256""#;
 
-fn challenge(status: StatusCode, value: &'static str) -> Response {
-    let headers = [(header::WWW_AUTHENTICATE, HeaderValue::from_static(value))];
-    no_store((status, headers).into_response())
+fn challenge(status: StatusCode, values: &[&str]) -> Response {
+    let mut response = no_store(status.into_response());
+    for value in values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, value);
+    }
+    response
 }
 
 /// The one place that decides what of a failure a client sees.

@@ -13,7 +13,7 @@ const INTROSPECTION_SCOPE: &str = "introspection";
 /// A token of ours that is good at this moment.
 enum Active {
     Access(Box<AccessClaims>),
-    Refresh(grants::Grant, grants::Refresh),
+    Refresh(Box<grants::Grant>, grants::Refresh),
 }
 
 impl Provider {
@@ -61,7 +61,7 @@ impl Provider {
             }
             Some(Active::Refresh(grant, _)) if grant.client_id == client.id => {
                 let subject = grant.account_id.to_string();
-                (Some(grant), None, subject)
+                (Some(*grant), None, subject)
             }
             Some(_) => {
                 let text = "the token was issued to another client";
@@ -117,7 +117,7 @@ impl Provider {
         };
         let grant = grants::by_id(db, tenant, &refresh.grant_id.to_string()).await?;
         let grant = grant.filter(|grant| grant.revoked_at.is_none());
-        Ok(grant.map(|grant| Active::Refresh(grant, refresh)))
+        Ok(grant.map(|grant| Active::Refresh(Box::new(grant), refresh)))
     }
 }
 
@@ -139,7 +139,7 @@ fn audience_of(token: &str) -> Option<String> {
 fn describe(claims: &AccessClaims) -> Value {
     let mut answer = serde_json::to_value(claims).unwrap_or_default();
     answer["active"] = true.into();
-    answer["token_type"] = "Bearer".into();
+    answer["token_type"] = if claims.cnf.is_some() { "DPoP" } else { "Bearer" }.into();
     if let Some(name) = &claims.preferred_username {
         answer["username"] = name.clone().into();
     }

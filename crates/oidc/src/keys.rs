@@ -95,7 +95,7 @@ impl KeyRing {
     pub async fn refresh(&self, now: Timestamp) -> Result<(), KeyRingError> {
         let rows = secrets::published_keys(&self.db, &self.tenant, now).await?;
         let mut made = false;
-        for alg in Alg::ALL {
+        for alg in Alg::SIGNING {
             let of_alg = || rows.iter().filter(|row| row.alg == alg.as_str());
             let newest = of_alg().map(|row| row.active_from).max();
             match newest {
@@ -116,7 +116,7 @@ impl KeyRing {
 
     /// Begins a rotation by hand: every algorithm gets a successor that signs after the overlap.
     pub async fn rotate(&self, now: Timestamp, overlap: Duration) -> Result<(), KeyRingError> {
-        for alg in Alg::ALL {
+        for alg in Alg::SIGNING {
             self.add(alg, now, now.plus(overlap)).await?;
         }
         self.refresh(now).await

@@ -1,5 +1,5 @@
 //! The OpenID provider: OAuth 2.1 core with PKCE, OpenID Connect Core, discovery (OIDC and
-//! RFC 8414), RFC 7009, RFC 7662, RFC 9068, RFC 9207 and RP-initiated logout.
+//! RFC 8414), RFC 7009, RFC 7662, RFC 9068, RFC 9126, RFC 9207, RFC 9449 and RP-initiated logout.
 //!
 //! Protocol first, HTTP last: [`Provider`] holds the operations, [`router`] puts those of machines
 //! on HTTP. What people see (login, consent) is in `pages`, which calls [`Provider`] as well.
@@ -9,19 +9,23 @@ mod client;
 mod client_admin;
 mod client_auth;
 mod discovery;
+mod dpop;
 mod error;
 mod http_api;
 mod introspect;
+mod issue;
 mod keys;
 mod logout;
 mod params;
 mod provider;
+mod pushed;
 mod token;
 mod userinfo;
 
 pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME, Prompt};
-pub use client::{AuthMethod, Client, GrantType, is_redirect_uri};
+pub use client::{AuthMethod, Client, ClientSettings, GrantType, is_redirect_uri};
 pub use client_admin::{ClientError, ClientSpec};
+pub use dpop::{Dpop, proof_lifetime};
 pub use error::{ErrorCode, OAuthError};
 pub use http_api::router;
 pub use keys::{KeyRing, KeyRingError, Keys};

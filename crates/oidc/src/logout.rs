@@ -75,7 +75,7 @@ impl Provider {
         let Audience::One(client) = claimed.aud else {
             return None;
         };
-        let verifier = Verifier::new(&self.settings.issuer, &client, "JWT", &Alg::ALL);
+        let verifier = Verifier::new(&self.settings.issuer, &client, "JWT", &Alg::SIGNING);
         let just_before = Timestamp::from_secs(claimed.exp.checked_sub(1)?);
         let keys = self.keys.current();
         let hint: Hint = verifier.verify(token, keys.verifying.as_slice(), just_before).ok()?;

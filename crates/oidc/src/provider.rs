@@ -7,7 +7,7 @@ use portcullis_jose::{Alg, Verifier, access_token};
 use portcullis_store::{DbError, clients};
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
-use crate::{Client, ErrorCode, KeyRing, KeyRingError, OAuthError};
+use crate::{Client, Dpop, ErrorCode, KeyRing, KeyRingError, OAuthError};
 
 /// What operators set.
 #[derive(Debug, Clone)]
@@ -90,6 +90,8 @@ pub struct Inner {
     pub identity: Identity,
     /// The signing keys.
     pub keys: KeyRing,
+    /// Proofs of possession.
+    pub dpop: Dpop,
 }
 
 impl std::ops::Deref for Provider {
@@ -102,8 +104,8 @@ impl std::ops::Deref for Provider {
 
 impl Provider {
     /// A provider over its parts.
-    pub fn new(settings: Settings, identity: Identity, keys: KeyRing) -> Self {
-        Self(Arc::new(Inner { settings, identity, keys }))
+    pub fn new(settings: Settings, identity: Identity, keys: KeyRing, dpop: Dpop) -> Self {
+        Self(Arc::new(Inner { settings, identity, keys, dpop }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -139,7 +141,7 @@ impl Provider {
         audience: &str,
     ) -> Option<access_token::AccessClaims> {
         let issuer = self.settings.issuer.as_str();
-        let verifier = Verifier::new(issuer, audience, access_token::TYP, &Alg::ALL);
+        let verifier = Verifier::new(issuer, audience, access_token::TYP, &Alg::SIGNING);
         let keys = self.keys.current();
         let claims: access_token::AccessClaims =
             verifier.verify(token, keys.verifying.as_slice(), self.now()).ok()?;

@@ -1,3 +1,4 @@
+use portcullis_jose::access_token::AccessClaims;
 use portcullis_store::accounts;
 use serde_json::{Value, json};
 
@@ -14,11 +15,8 @@ impl Provider {
     /// OpenID Connect Core, section 5.3: what the scopes of the token allow to know.
     pub(crate) async fn userinfo(
         &self,
-        token: &str,
+        claims: &AccessClaims,
     ) -> Result<Result<Value, UserinfoError>, ProviderError> {
-        let Some(claims) = self.active(token) else {
-            return Ok(Err(UserinfoError::Token));
-        };
         let scopes = claims.scopes();
         if !scopes.contains("openid") {
             return Ok(Err(UserinfoError::Scope));

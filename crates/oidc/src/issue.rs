@@ -1,0 +1,178 @@
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
+use data_encoding::BASE64URL_NOPAD;
+use portcullis_jose::{
+    Alg, Audience,
+    access_token::{self, AccessClaims, Confirmation},
+    sign,
+};
+use portcullis_store::{
+    accounts::Account,
+    grants::{Grant, Refresh},
+    token_hash,
+};
+use portcullis_types::{Id, Secret, random_token, tags};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    AuthMethod, Client, ErrorCode, GrantType, OAuthError, Provider, ProviderError, token::TokenCall,
+};
+
+/// The answer of the token endpoint (RFC 6749, section 5.1).
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenResponse {
+    pub access_token: String,
+    pub token_type: &'static str,
+    pub expires_in: u64,
+    pub scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+}
+
+/// Tokens that are signed but count only when their artefacts are stored.
+pub(crate) struct Prepared {
+    pub response: TokenResponse,
+    pub token_id: String,
+    pub grant: String,
+    pub refresh: Option<(Vec<u8>, Refresh)>,
+}
+
+impl Provider {
+    /// Signs everything before the transaction begins: a signature must not hold up other writers.
+    pub(crate) fn prepare(
+        &self,
+        call: TokenCall<'_>,
+        grant: &Grant,
+        account: &Account,
+        scope: &str,
+        nonce: Option<&str>,
+    ) -> Result<Prepared, ProviderError> {
+        let TokenCall { client, key, .. } = call;
+        let now = self.now();
+        let claims = AccessClaims {
+            auth_time: Some(grant.auth_time.secs()),
+            sid: Some(grant.session_id.clone()),
+            grant_id: Some(grant.id.to_string()),
+            preferred_username: Some(account.username.clone()),
+            ..self.access_claims(call, &account.id.to_string(), scope)?
+        };
+        let access_token = self.sign_access_token(client, &claims)?;
+        let openid = scope.split(' ').any(|scope| scope == "openid");
+        let id_token = openid
+            .then(|| self.id_token(client, grant, account, &access_token, nonce))
+            .transpose()?;
+        let refresh = client.grant_types.contains(&GrantType::RefreshToken).then(|| {
+            let token = Secret::new(random_token(&*self.identity.entropy));
+            let row = Refresh {
+                grant_id: grant.id,
+                // A confidential client proves itself with its own credential at every refresh.
+                dpop_jkt: key.filter(|_| client.auth_method == AuthMethod::None).map(str::to_owned),
+                created_at: now,
+                expires_at: now.plus(self.settings.refresh_token_lifetime).min(grant.expires_at),
+                consumed_at: None,
+            };
+            (token, row)
+        });
+        let response = TokenResponse {
+            access_token,
+            token_type: call.token_type(),
+            expires_in: self.settings.access_token_lifetime.as_secs(),
+            scope: scope.to_owned(),
+            refresh_token: refresh.as_ref().map(|(token, _)| token.expose().clone()),
+            id_token,
+        };
+        let refresh = refresh.map(|(token, row)| (token_hash(token.expose()), row));
+        Ok(Prepared { response, token_id: claims.jti, grant: grant.id.to_string(), refresh })
+    }
+
+    pub(crate) fn access_claims(
+        &self,
+        call: TokenCall<'_>,
+        subject: &str,
+        scope: &str,
+    ) -> Result<AccessClaims, ProviderError> {
+        let TokenCall { client, params, key, .. } = call;
+        let now = self.now();
+        Ok(AccessClaims {
+            iss: self.settings.issuer.clone(),
+            sub: subject.to_owned(),
+            aud: self.audience(client, params.get("resource"))?,
+            exp: now.plus(self.settings.access_token_lifetime).secs(),
+            iat: now.secs(),
+            jti: Id::<tags::Token>::new(now, &*self.identity.entropy).to_string(),
+            client_id: client.id.clone(),
+            scope: scope.to_owned(),
+            auth_time: None,
+            sid: None,
+            grant_id: None,
+            preferred_username: None,
+            cnf: key.map(|jkt| Confirmation { jkt: jkt.to_owned() }),
+        })
+    }
+
+    /// The resource that was asked for (RFC 8707), or all that the client is registered for.
+    fn audience(&self, client: &Client, resource: Option<&str>) -> Result<Audience, ProviderError> {
+        match (resource, client.audiences.as_slice()) {
+            (Some(resource), known) if known.iter().any(|one| one == resource) => {
+                Ok(Audience::One(resource.to_owned()))
+            }
+            (Some(_), _) => {
+                let text = "the resource is not registered for this client";
+                Err(OAuthError::new(ErrorCode::InvalidTarget, text).into())
+            }
+            (None, []) => Ok(Audience::One(self.settings.issuer.clone())),
+            (None, [one]) => Ok(Audience::One(one.clone())),
+            (None, many) => Ok(Audience::Many(many.to_vec())),
+        }
+    }
+
+    pub(crate) fn sign_access_token(
+        &self,
+        client: &Client,
+        claims: &AccessClaims,
+    ) -> Result<String, ProviderError> {
+        self.sign(client.token_alg, access_token::TYP, claims)
+    }
+
+    fn sign(&self, alg: Alg, typ: &str, claims: &impl Serialize) -> Result<String, ProviderError> {
+        let keys = self.keys.current();
+        let missing = OAuthError::new(ErrorCode::ServerError, "no key for the algorithm");
+        Ok(sign(keys.signing(alg).ok_or(missing)?, typ, claims)?)
+    }
+
+    /// OpenID Connect Core, section 2.
+    fn id_token(
+        &self,
+        client: &Client,
+        grant: &Grant,
+        account: &Account,
+        access_token: &str,
+        nonce: Option<&str>,
+    ) -> Result<String, ProviderError> {
+        let now = self.now();
+        let mut claims = json!({
+            "iss": self.settings.issuer,
+            "sub": account.id,
+            "aud": client.id,
+            "exp": now.plus(self.settings.access_token_lifetime).secs(),
+            "iat": now.secs(),
+            "auth_time": grant.auth_time.secs(),
+            "sid": grant.session_id,
+            "at_hash": at_hash(client.token_alg, access_token),
+        });
+        if let Some(nonce) = nonce {
+            claims["nonce"] = nonce.into();
+        }
+        self.sign(client.token_alg, "JWT", &claims)
+    }
+}
+
+/// The left half of the hash that belongs to the algorithm (OpenID Connect Core, section 3.1.3.6);
+/// for Ed25519 that is SHA-512.
+fn at_hash(alg: Alg, access_token: &str) -> String {
+    let algorithm = if alg == Alg::EdDsa { &SHA512 } else { &SHA256 };
+    let hash = digest(algorithm, access_token.as_bytes());
+    BASE64URL_NOPAD.encode(&hash.as_ref()[..hash.as_ref().len() / 2])
+}
