@@ -1,24 +1,30 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use portcullis_cluster::{ApiKeyInfo, TokenFacts};
 use portcullis_events::{Actor, Stage};
-use portcullis_jose::{VerifyError, access_token::AccessClaims};
+use portcullis_jose::{
+    VerifyError,
+    access_token::{AccessClaims, Confirmation},
+    dpop::{DpopError, DpopRequest, verify_proof},
+};
 use portcullis_pki::SpiffeId;
 use portcullis_types::Timestamp;
 
 use crate::{
     answer::Refusal,
+    guard::Head,
     snapshot::{Route, Shared, Snapshot},
 };
 
 const API_KEY_HEADER: &str = "x-api-key";
 const REALM: &str = r#"Bearer realm="portcullis""#;
+const DPOP: &str = r#"DPoP realm="portcullis", algs="EdDSA Ed25519 ES256 PS256""#;
 
 /// A way to prove who one is, as a route may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthKind {
-    /// An access token of ours (RFC 6750).
+    /// An access token of ours (RFC 6750), with proof of its key if it is bound to one (RFC 9449).
     Bearer,
     /// An API key of ours.
     ApiKey,
@@ -77,17 +83,19 @@ impl Principal {
 
 /// Finds out who is calling, in one of the ways the route allows. A credential that is shown and
 /// does not hold is refused even where another way would do.
-pub(crate) fn authenticate(
+pub(crate) fn authenticate<B>(
     snapshot: &Snapshot,
     shared: &Shared,
     route: &Route,
-    headers: &HeaderMap,
+    request: &Request<B>,
+    head: &Head,
     peer: Option<&SpiffeId>,
     now: Timestamp,
 ) -> Result<Principal, Refusal> {
+    let headers = request.headers();
     let allows = |kind| route.authenticate.contains(&kind);
     if allows(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION) {
-        return bearer(snapshot, shared, headers, now);
+        return token(snapshot, shared, request, head, now);
     }
     if allows(AuthKind::ApiKey) && headers.contains_key(API_KEY_HEADER) {
         return api_key(shared, headers, now);
@@ -101,22 +109,26 @@ pub(crate) fn authenticate(
     Err(if allows(AuthKind::ApiKey) && !allows(AuthKind::Bearer) {
         missing().with(header::WWW_AUTHENTICATE, r#"ApiKey realm="portcullis""#)
     } else {
-        missing().with(header::WWW_AUTHENTICATE, REALM)
+        missing().with(header::WWW_AUTHENTICATE, REALM).with(header::WWW_AUTHENTICATE, DPOP)
     })
 }
 
-fn bearer(
+fn token<B>(
     snapshot: &Snapshot,
     shared: &Shared,
-    headers: &HeaderMap,
+    request: &Request<B>,
+    head: &Head,
     now: Timestamp,
 ) -> Result<Principal, Refusal> {
+    let headers = request.headers();
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = value.unwrap_or_default().split_once(' ').unwrap_or(("", ""));
     let bare = value.is_some_and(|value| value.eq_ignore_ascii_case("bearer"));
-    if !bare && !scheme.eq_ignore_ascii_case("bearer") {
+    let bound = scheme.eq_ignore_ascii_case("dpop");
+    if !bare && !bound && !scheme.eq_ignore_ascii_case("bearer") {
         // RFC 6750, section 3.1: another scheme is like no credential, and gets no error code.
-        return Err(missing().with(header::WWW_AUTHENTICATE, REALM));
+        let refusal = missing().with(header::WWW_AUTHENTICATE, REALM);
+        return Err(refusal.with(header::WWW_AUTHENTICATE, DPOP));
     }
     let token = token.trim_matches(' ');
     if token.is_empty() {
@@ -126,11 +138,55 @@ fn bearer(
             format!(r#"{REALM}, error="invalid_request", error_description="{detail}""#);
         return Err(refusal.with(header::WWW_AUTHENTICATE, &challenge));
     }
-    let claims = verify(snapshot, shared, token, now).map_err(|why| {
-        let challenge = format!(r#"{REALM}, error="invalid_token", error_description="{why}""#);
-        unauthorized("invalid_token", &why).with(header::WWW_AUTHENTICATE, &challenge)
-    })?;
+    let scheme = if bound { DPOP } else { REALM };
+    let void = |why: &str| {
+        let challenge = format!(r#"{scheme}, error="invalid_token", error_description="{why}""#);
+        unauthorized("invalid_token", why).with(header::WWW_AUTHENTICATE, &challenge)
+    };
+    let claims = verify(snapshot, shared, token, now).map_err(|why| void(&why))?;
+    match (&claims.cnf, bound) {
+        (None, false) => {}
+        (Some(cnf), true) => prove(shared, request, head, token, cnf, now).map_err(|why| {
+            let challenge =
+                format!(r#"{DPOP}, error="invalid_dpop_proof", error_description="{why}""#);
+            unauthorized("invalid_dpop_proof", why).with(header::WWW_AUTHENTICATE, &challenge)
+        })?,
+        (None, true) => return Err(void("the token is bound to no key; present it as Bearer")),
+        (Some(_), false) => return Err(void("the token is bound to a key; present it as DPoP")),
+    }
     Ok(Principal::Token(claims))
+}
+
+/// RFC 9449, section 7.1: the request shows that its sender holds the key of the token. The URL is
+/// the one that was asked for, before its path is made canonical: that is what was signed.
+fn prove<B>(
+    shared: &Shared,
+    request: &Request<B>,
+    head: &Head,
+    token: &str,
+    cnf: &Confirmation,
+    now: Timestamp,
+) -> Result<(), &'static str> {
+    let mut proofs = request.headers().get_all("dpop").iter();
+    let proof = proofs.next().and_then(|proof| proof.to_str().ok());
+    let proof = proof.filter(|_| proofs.next().is_none()).ok_or("one DPoP proof is needed")?;
+    let url = format!("https://{}{}", head.host, request.uri().path());
+    let method = request.method().as_str();
+    let expected = DpopRequest { method, url: &url, access_token: Some(token) };
+    let held = verify_proof(proof, expected, now).map_err(|error| match error {
+        DpopError::Malformed => "the DPoP proof is malformed",
+        DpopError::Signature => "the signature of the DPoP proof is not valid",
+        DpopError::Request => "the DPoP proof is for another request",
+        DpopError::Time => "the DPoP proof is not fresh",
+        DpopError::Token => "the DPoP proof is for another token",
+    })?;
+    if held.jkt != cnf.jkt {
+        return Err("the DPoP proof is of another key");
+    }
+    if !shared.replays.first(&[&held.jkt, &held.jti], now) {
+        return Err("the DPoP proof was used before");
+    }
+    Ok(())
 }
 
 /// Signature, issuer, audience, times and revocation. What a signature proves is remembered; the

@@ -44,7 +44,8 @@ const HOP_BY_HOP: [&str; 9] = [
 const IDENTITY_PREFIXES: [&str; 7] =
     ["x-forwarded-", "x-portcullis-", "x-auth-", "x-user", "x-remote-", "x-real-ip", "x-client-"];
 /// Single fields that name who is calling, or what is called, in the place of the request itself.
-const IDENTITY_NAMES: [&str; 12] = [
+const IDENTITY_NAMES: [&str; 13] = [
+    "dpop",
     "forwarded",
     "remote-user",
     "true-client-ip",

@@ -138,7 +138,8 @@ impl Gateway {
             snapshot,
             &self.shared,
             &route,
-            request.headers(),
+            &request,
+            &head,
             peer.workload.as_ref(),
             now,
         )

@@ -2,7 +2,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Method, Request, Response};
 use ipnet::IpNet;
-use portcullis_cluster::{ApiKeys, Blocks, Limiter, Revocations};
+use portcullis_cluster::{ApiKeys, Blocks, Limiter, Replays, Revocations};
 use portcullis_events::Event;
 use portcullis_jose::{
     Audience, JwsError, SigningKey, Verifier, VerifyingKey,
@@ -247,6 +247,7 @@ impl Minter {
             sid: None,
             grant_id: None,
             preferred_username: None,
+            cnf: None,
         };
         let claims = || match who {
             Principal::Anonymous => None,
@@ -276,6 +277,8 @@ pub struct Shared {
     pub blocks: Arc<Blocks>,
     /// Tokens that are void.
     pub revocations: Arc<Revocations>,
+    /// DPoP proofs that were used.
+    pub replays: Arc<Replays>,
     /// API keys that work.
     pub api_keys: Arc<ApiKeys>,
     /// The time.

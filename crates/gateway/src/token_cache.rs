@@ -145,6 +145,7 @@ mod tests {
             sid: None,
             grant_id: None,
             preferred_username: None,
+            cnf: None,
         }
     }
 

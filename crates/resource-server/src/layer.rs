@@ -66,7 +66,7 @@ where
                     request.extensions_mut().insert(claims);
                     inner.call(request).await
                 }
-                Err(TokenError::Token(error)) => {
+                Err(error @ (TokenError::Token(_) | TokenError::Bound)) => {
                     let challenge =
                         format!(r#"Bearer error="invalid_token", error_description="{error}""#);
                     Ok(refuse(StatusCode::UNAUTHORIZED, &challenge))

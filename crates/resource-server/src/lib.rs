@@ -41,6 +41,9 @@ pub enum TokenError {
     /// The token does not hold.
     #[error(transparent)]
     Token(#[from] VerifyError),
+    /// The token is bound to a key (RFC 9449), which the gate checks and this library does not.
+    #[error("the token is bound to a key; present it at the gate")]
+    Bound,
     /// The issuer's keys cannot be had, so nothing can be checked.
     #[error("the issuer's keys cannot be fetched")]
     Keys(#[from] FetchError),
@@ -74,7 +77,7 @@ impl ResourceServer {
         ca_pem: Option<&str>,
         clock: SharedClock,
     ) -> Result<Self, FetchError> {
-        let verifier = Verifier::new(issuer, audience, access_token::TYP, &Alg::ALL);
+        let verifier = Verifier::new(issuer, audience, access_token::TYP, &Alg::SIGNING);
         let source = fetch::Source::new(issuer, ca_pem.unwrap_or_default())?;
         let keys = ArcSwap::from_pointee(Fetched::default());
         Ok(Self(Arc::new(Inner { verifier, source, keys, fetching: Mutex::new(None), clock })))
@@ -93,16 +96,18 @@ impl ResourceServer {
         }
         match self.check(token, now) {
             // The issuer may have rotated its keys.
-            Err(VerifyError::UnknownKey) => {
+            Err(TokenError::Token(VerifyError::UnknownKey)) => {
                 self.fetch(REFETCH_AFTER).await?;
-                Ok(self.check(token, now)?)
+                self.check(token, now)
             }
-            result => Ok(result?),
+            result => result,
         }
     }
 
-    fn check(&self, token: &str, now: Timestamp) -> Result<AccessClaims, VerifyError> {
-        self.0.verifier.verify(token, self.0.keys.load().keys.as_slice(), now)
+    fn check(&self, token: &str, now: Timestamp) -> Result<AccessClaims, TokenError> {
+        let claims: AccessClaims =
+            self.0.verifier.verify(token, self.0.keys.load().keys.as_slice(), now)?;
+        if claims.cnf.is_some() { Err(TokenError::Bound) } else { Ok(claims) }
     }
 
     /// Fetches the keys, unless somebody did within `fresh`.

@@ -10,14 +10,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
 use portcullis_audit::{Audit, LogReader, LogWriter};
-use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Revocations};
+use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Replays, Revocations};
 use portcullis_events::Event;
 use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot, Upstream};
 use portcullis_identity::{
     HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
 };
 use portcullis_jose::{Alg, Verifier, access_token};
-use portcullis_oidc::{KeyRing, Provider, Settings};
+use portcullis_oidc::{Dpop, KeyRing, Provider, Settings, proof_lifetime};
 use portcullis_pki::Authority;
 use portcullis_store::{CommitSink, Db, SinkFuture, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
@@ -151,7 +151,8 @@ impl App {
             refresh_token_lifetime: config.tokens.refresh_token_lifetime,
             ..Settings::new(&config.issuer)
         };
-        let provider = Provider::new(settings, identity.clone(), keys);
+        let dpop = Dpop::new(vault.random("dpop_nonce_key").await?.expose(), &*entropy);
+        let provider = Provider::new(settings, identity.clone(), keys, dpop);
         let authority = vault.authority(&clock).await?;
         std::fs::write(data.join("ca.pem"), authority.certificate_pem())?;
         let upstreams = routes::upstreams(&config, &authority, &clock)?;
@@ -162,6 +163,7 @@ impl App {
             limiter: identity.limiter.clone(),
             blocks: identity.blocks.clone(),
             revocations: identity.revocations.clone(),
+            replays: Arc::new(Replays::new(proof_lifetime(), &*entropy)),
             api_keys: identity.api_keys.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -304,7 +306,7 @@ pub fn snapshot(
     let keys = provider.keys.current();
     let key = keys.signing(Alg::EdDsa).context("there is no key for tokens")?.clone();
     let issuer = config.issuer.clone();
-    let verifier = Verifier::new(&issuer, &issuer, access_token::TYP, &Alg::ALL);
+    let verifier = Verifier::new(&issuer, &issuer, access_token::TYP, &Alg::SIGNING);
     let minter = Minter { issuer, key };
     let trusted = config.client_address.trusted_proxies.clone();
     Ok(Snapshot::new(routes, verifier, keys.verifying.clone(), minter, trusted)?)

@@ -7,7 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use portcullis_events::{Actor, Origin};
 use portcullis_identity::NewAccount;
 use portcullis_jose::Alg;
-use portcullis_oidc::{AuthMethod, ClientSpec, GrantType};
+use portcullis_oidc::{AuthMethod, ClientSettings, ClientSpec, GrantType};
 use portcullis_types::{Secret, SharedEntropy, random_array};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -112,6 +112,7 @@ async fn seed(app: &App) -> Result<Credentials> {
         audiences: vec![],
         jwks: None,
         token_alg: Alg::EdDsa,
+        settings: ClientSettings::default(),
     };
     add_client(app, &web).await?;
     let machine = |id: &str, name: &str, scopes: &[&str], audiences: Vec<String>| ClientSpec {
