@@ -3,35 +3,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import * as client from 'openid-client'
+import { browser } from './browser.mjs'
 
 const demo = JSON.parse(readFileSync(process.argv[2]))
 const { web, service } = demo.clients
-const jar = new Map()
-
-async function browse(url, form) {
-  const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
-  const headers = { cookie }
-  const init = { redirect: 'manual', headers }
-  if (form) Object.assign(init, { method: 'POST', body: new URLSearchParams(form) })
-  const answer = await fetch(new URL(url, demo.issuer), init)
-  for (const line of answer.headers.getSetCookie()) {
-    const [pair] = line.split(';')
-    const at = pair.indexOf('=')
-    jar.set(pair.slice(0, at), pair.slice(at + 1))
-  }
-  return answer
-}
-
-const unescape = (text) => text.replace(/&#(\d+);/g, (_, n) => String.fromCharCode(n))
-  .replaceAll('&amp;', '&').replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&gt;', '>')
-function inputs(page) {
-  const found = {}
-  for (const [tag] of page.matchAll(/<input[^>]*>/g)) {
-    const name = /name="([^"]*)"/.exec(tag)?.[1]
-    if (name) found[name] = unescape(/value="([^"]*)"/.exec(tag)?.[1] ?? '')
-  }
-  return found
-}
+const { browse, authorize } = browser(demo)
 
 const issuer = new URL(demo.issuer)
 const config = await client.discovery(issuer, web.client_id, undefined, client.None())
@@ -43,20 +19,7 @@ const start = client.buildAuthorizationUrl(config, {
   code_challenge: await client.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
 })
 
-let answer = await browse(start)
-assert.equal(answer.status, 303)
-let page = await (await browse(answer.headers.get('location'))).text()
-assert.match(page, /class="login-submit"/)
-const bob = demo.users[1]
-answer = await browse('/login', { ...inputs(page), username: bob.username, password: bob.password })
-assert.equal(answer.status, 303, await answer.text())
-answer = await browse(answer.headers.get('location'))
-if (answer.status === 200) {
-  page = await answer.text()
-  assert.match(page, /class="consent-allow"/)
-  answer = await browse('/oauth2/consent', { ...inputs(page), decision: 'allow' })
-}
-const callback = new URL(answer.headers.get('location'))
+const callback = await authorize(start, demo.users[1])
 const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true }
 const tokens = await client.authorizationCodeGrant(config, callback, checks)
 const claims = tokens.claims()
@@ -79,7 +42,7 @@ assert.equal(known.active, true)
 assert.equal(known.client_id, service.client_id)
 
 const leave = client.buildEndSessionUrl(config, { id_token_hint: tokens.id_token, post_logout_redirect_uri: 'http://127.0.0.1:7010/', state: 'bye' })
-answer = await browse(leave)
+let answer = await browse(leave)
 assert.equal(answer.status, 303, await answer.text())
 assert.equal(answer.headers.get('location'), 'http://127.0.0.1:7010/?state=bye')
 answer = await browse(start)
