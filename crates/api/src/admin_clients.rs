@@ -82,6 +82,7 @@ struct ClientView {
     token_alg: String,
     require_pushed_authorization_requests: bool,
     dpop_bound_access_tokens: bool,
+    nonce_instead_of_pkce: bool,
     disabled: bool,
     /// RFC 3339.
     created_at: String,
@@ -103,6 +104,7 @@ impl From<Client> for ClientView {
             token_alg: client.token_alg,
             require_pushed_authorization_requests: settings.require_pushed_authorization_requests,
             dpop_bound_access_tokens: settings.dpop_bound_access_tokens,
+            nonce_instead_of_pkce: settings.nonce_instead_of_pkce,
             disabled: client.disabled_at.is_some(),
             created_at: Timestamp::from_micros(client.created_at).to_rfc3339(),
             client_id: client.id,
@@ -158,6 +160,9 @@ struct NewClient {
     /// Tokens are always bound to a key (RFC 9449).
     #[serde(default)]
     dpop_bound_access_tokens: bool,
+    /// The client may leave PKCE out and rely on the nonce of its ID tokens; not for public ones.
+    #[serde(default)]
+    nonce_instead_of_pkce: bool,
 }
 
 impl NewClient {
@@ -195,6 +200,7 @@ impl NewClient {
             settings: ClientSettings {
                 require_pushed_authorization_requests: self.require_pushed_authorization_requests,
                 dpop_bound_access_tokens: self.dpop_bound_access_tokens,
+                nonce_instead_of_pkce: self.nonce_instead_of_pkce,
             },
         })
     }

@@ -13,7 +13,8 @@ use portcullis_types::{Id, random_token};
 use url::Url;
 
 use crate::{
-    Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError, pushed::Pushed,
+    Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError,
+    claims::RequestedClaims, pushed::Pushed,
 };
 
 /// A code must be redeemed within this time.
@@ -47,18 +48,35 @@ pub struct AuthorizationRequest {
     pub state: Option<String>,
     /// Put into the ID token.
     pub nonce: Option<String>,
-    /// The PKCE challenge.
-    pub code_challenge: String,
+    /// The PKCE challenge; none if the client relies on its nonce.
+    pub code_challenge: Option<String>,
     /// What to ask.
     pub prompt: Vec<Prompt>,
     /// The login may be at most this old.
     pub max_age: Option<Duration>,
     /// The key that the code will be bound to (RFC 9449, section 10).
     pub dpop_jkt: Option<String>,
+    /// Whom the client expects to log in, as a text for the login page.
+    pub login_hint: Option<String>,
+    /// Who must be logged in: the subject of `id_token_hint`, or the one asked for in `claims`.
+    pub subject: Option<String>,
+    /// What it asks for by name.
+    pub(crate) claims: RequestedClaims,
     /// The parameters as they came, to come back after the login.
     pub params: Params,
     /// The pushed request that it was taken from.
     pub(crate) pushed: Option<Pushed>,
+}
+
+impl AuthorizationRequest {
+    /// Everything that the client will learn or do, as scopes: what a person is asked for.
+    pub fn disclosed(&self, account: &Account) -> Vec<&str> {
+        let mut scopes = allowed_scopes(&self.scopes, account);
+        scopes.extend(self.claims.scopes());
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes
+    }
 }
 
 /// The request cannot be granted.
@@ -136,7 +154,7 @@ impl Provider {
             return Err(page("the redirect URI is not registered for this client"));
         }
         let redirect_uri = uri.to_owned();
-        read_rest(client, redirect_uri, params).map_err(|error| {
+        read_rest(self, client, redirect_uri, params).map_err(|error| {
             let state = params.get("state").filter(|state| state.len() <= MAX_OPAQUE_CHARS);
             Refused::Trusted { uri: uri.to_owned(), state: state.map(str::to_owned), error }
         })
@@ -145,6 +163,10 @@ impl Provider {
     /// Whether this session will do, or the person must log in.
     pub fn needs_login(&self, request: &AuthorizationRequest, session: Option<&Session>) -> bool {
         let Some(session) = session else { return true };
+        let account = session.account_id.to_string();
+        if request.subject.as_ref().is_some_and(|subject| *subject != account) {
+            return true;
+        }
         // A pushed request cannot be changed, so a login since a browser came with it counts.
         let begun = request.pushed.as_ref().map(|pushed| pushed.begun_at);
         let anew = begun.is_some_and(|begun| session.created_at >= begun);
@@ -174,7 +196,7 @@ impl Provider {
         let given = grants::consented(db, self.tenant(), account.id, client).await?;
         let given = given.unwrap_or_default();
         let granted: Vec<&str> = given.split(' ').collect();
-        let allowed = allowed_scopes(&request.scopes, account);
+        let allowed = request.disclosed(account);
         Ok(given.is_empty() || allowed.iter().any(|scope| !granted.contains(scope)))
     }
 
@@ -190,12 +212,14 @@ impl Provider {
         let now = self.now();
         let code = random_token(&*self.identity.entropy);
         let scope = &allowed_scopes(&request.scopes, account).join(" ");
+        let consent = &request.disclosed(account).join(" ");
         let grant = &Grant {
             id: Id::new(now, &*self.identity.entropy),
             client_id: request.client.id.clone(),
             account_id: account.id,
             session_id: session.id.to_string(),
             scope: scope.clone(),
+            claims: request.claims.to_row(),
             auth_time: session.created_at,
             created_at: now,
             expires_at: now.plus(self.settings.grant_lifetime),
@@ -205,7 +229,7 @@ impl Provider {
             grant_id: grant.id,
             client_id: request.client.id.clone(),
             redirect_uri: request.redirect_uri.clone(),
-            code_challenge: request.code_challenge.clone(),
+            code_challenge: request.code_challenge.clone().unwrap_or_default(),
             nonce: request.nonce.clone(),
             dpop_jkt: request.dpop_jkt.clone(),
             expires_at: now.plus(CODE_LIFETIME),
@@ -241,7 +265,7 @@ impl Provider {
                 grants::insert_code(&tx, self.tenant(), hash, stored).await?;
                 if consented {
                     let client = &request.client.id;
-                    grants::consent(&tx, self.tenant(), account.id, client, scope, now).await?;
+                    grants::consent(&tx, self.tenant(), account.id, client, consent, now).await?;
                 }
                 tx.emit(event.clone()).await?;
                 Ok::<_, ProviderError>(())
@@ -285,6 +309,7 @@ impl Provider {
 
 /// What is left when client and redirect URI are known to belong together.
 fn read_rest(
+    provider: &Provider,
     client: Client,
     redirect_uri: String,
     params: &Params,
@@ -318,14 +343,28 @@ fn read_rest(
         OAuthError::new(ErrorCode::InvalidScope, "a scope is not registered for this client"),
     )?;
     let scopes = scopes.into_iter().map(str::to_owned).collect();
-    let challenge = params.get("code_challenge").ok_or(invalid("code_challenge is missing"))?;
     let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if params.get("code_challenge_method") != Some("S256") {
-        return Err(invalid("code_challenge_method must be S256"));
-    }
     let sha256 = |text: &str| text.len() == SHA256_CHARS && text.bytes().all(base64url);
-    if !sha256(challenge) {
-        return Err(invalid("code_challenge must be a SHA-256 in base64url"));
+    let code_challenge = params.get("code_challenge").map(str::to_owned);
+    match &code_challenge {
+        None if may_leave_pkce_out(&client, params) => {}
+        None => return Err(invalid("code_challenge is missing")),
+        Some(_) if params.get("code_challenge_method") != Some("S256") => {
+            return Err(invalid("code_challenge_method must be S256"));
+        }
+        Some(challenge) if !sha256(challenge) => {
+            return Err(invalid("code_challenge must be a SHA-256 in base64url"));
+        }
+        Some(_) => {}
+    }
+    let claims = params.get("claims").map(RequestedClaims::parse).transpose()?.unwrap_or_default();
+    let hinted = params.get("id_token_hint").map(|token| {
+        let hint = provider.read_hint(token).filter(|hint| hint.client == client.id);
+        hint.ok_or(invalid("id_token_hint is not an ID token of this client"))
+    });
+    let hinted = hinted.transpose()?.map(|hint| hint.subject);
+    if claims.subject.is_some() && hinted.is_some() && claims.subject != hinted {
+        return Err(invalid("id_token_hint and claims name different people"));
     }
     let dpop_jkt = params.get("dpop_jkt").map(str::to_owned);
     if dpop_jkt.as_deref().is_some_and(|jkt| !sha256(jkt)) {
@@ -333,7 +372,7 @@ fn read_rest(
     }
     let opaque = |name: &str| match params.get(name) {
         Some(text) if text.len() > MAX_OPAQUE_CHARS => {
-            Err(invalid("state and nonce must be at most 1024 bytes"))
+            Err(invalid("state, nonce and login_hint must be at most 1024 bytes"))
         }
         text => Ok(text.map(str::to_owned)),
     };
@@ -342,7 +381,10 @@ fn read_rest(
         nonce: opaque("nonce")?,
         prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
         max_age: read_max_age(params.get("max_age"))?,
-        code_challenge: challenge.to_owned(),
+        code_challenge,
+        login_hint: opaque("login_hint")?,
+        subject: hinted.or(claims.subject.clone()),
+        claims: claims.within(&client.scopes),
         client,
         redirect_uri,
         scopes,
@@ -365,6 +407,13 @@ fn unpushed(request: AuthorizationRequest) -> Result<AuthorizationRequest, Refus
 fn allowed_scopes<'a>(asked: &'a [String], account: &Account) -> Vec<&'a str> {
     let admin = account.has_role("admin");
     asked.iter().map(String::as_str).filter(|scope| *scope != "admin" || admin).collect()
+}
+
+/// OAuth 2.1, section 7.5.1: a confidential client that checks the nonce of its ID tokens notices
+/// an injected code as well as PKCE would.
+fn may_leave_pkce_out(client: &Client, params: &Params) -> bool {
+    let openid = params.get("scope").is_some_and(|scope| scope.split(' ').any(|s| s == "openid"));
+    client.settings.nonce_instead_of_pkce && openid && params.get("nonce").is_some()
 }
 
 fn read_prompt(text: &str) -> Result<Vec<Prompt>, OAuthError> {

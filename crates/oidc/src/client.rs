@@ -114,6 +114,10 @@ pub struct ClientSettings {
     /// Authorization requests must be pushed (RFC 9126, section 6).
     #[serde(skip_serializing_if = "is_false")]
     pub require_pushed_authorization_requests: bool,
+    /// A confidential client may leave PKCE out and rely on the nonce of its ID tokens (OAuth 2.1,
+    /// section 7.5.1).
+    #[serde(skip_serializing_if = "is_false")]
+    pub nonce_instead_of_pkce: bool,
     /// Tokens are always bound to a key (RFC 9449, section 5.2).
     #[serde(skip_serializing_if = "is_false")]
     pub dpop_bound_access_tokens: bool,

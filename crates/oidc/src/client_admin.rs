@@ -317,6 +317,9 @@ fn check(spec: &ClientSpec) -> Result<(), ClientError> {
     if public && spec.grant_types.contains(&GrantType::ClientCredentials) {
         refuse("grant_types", "must not contain client_credentials for a public client");
     }
+    if public && spec.settings.nonce_instead_of_pkce {
+        refuse("nonce_instead_of_pkce", "must not be set for a public client");
+    }
     if !Alg::SIGNING.contains(&spec.token_alg) {
         refuse("token_alg", "must be EdDSA, ES256 or RS256");
     }

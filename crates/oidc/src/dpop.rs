@@ -129,6 +129,17 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// The same for a token in a form, where only a bearer token can be.
+    pub(crate) fn presented_in_body(
+        &self,
+        token: Option<&str>,
+    ) -> Result<AccessClaims, PresentError> {
+        let claims = self.active(token.ok_or(PresentError::Missing)?);
+        claims.filter(|claims| claims.cnf.is_none()).ok_or(PresentError::Token)
+    }
+}
+
 /// Why a presented token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PresentError {

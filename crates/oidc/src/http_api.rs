@@ -98,13 +98,22 @@ async fn revoke(State(provider): State<Provider>, request: Request) -> Response 
     answer(call.await)
 }
 
-async fn userinfo(
-    State(provider): State<Provider>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
+async fn userinfo(State(provider): State<Provider>, request: Request) -> Response {
     let unauthorized = StatusCode::UNAUTHORIZED;
-    let claims = match provider.presented(&headers, method.as_str(), "/oauth2/userinfo") {
+    let in_body = *request.method() == Method::POST
+        && is_form(request.headers())
+        && !request.headers().contains_key(header::AUTHORIZATION);
+    let presented = if in_body {
+        // RFC 6750, section 2.2.
+        match read_params(request.into_body()).await {
+            Ok(params) => provider.presented_in_body(params.get("access_token")),
+            Err(error) => return answer(Err(error.into())),
+        }
+    } else {
+        let method = request.method().as_str();
+        provider.presented(request.headers(), method, "/oauth2/userinfo")
+    };
+    let claims = match presented {
         Ok(claims) => claims,
         Err(PresentError::Missing) => return challenge(unauthorized, &["Bearer", DPOP]),
         Err(PresentError::Token) => {
@@ -139,9 +148,7 @@ struct Call {
 impl Call {
     async fn read(request: Request) -> Result<Self, OAuthError> {
         let (parts, body) = request.into_parts();
-        let form = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-        let form = form.and_then(|value| value.split(';').next()).map(str::trim);
-        if form != Some("application/x-www-form-urlencoded") {
+        if !is_form(&parts.headers) {
             let text = "the content type must be application/x-www-form-urlencoded";
             return Err(OAuthError::request(text));
         }
@@ -162,6 +169,12 @@ impl Call {
         let header = self.authorization.as_deref();
         provider.authenticate_client(header, &self.params, &self.origin).await
     }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|value| value.split(';').next()).map(str::trim);
+    kind == Some("application/x-www-form-urlencoded")
 }
 
 async fn read_params(body: Body) -> Result<Params, OAuthError> {

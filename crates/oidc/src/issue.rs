@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_jose::{
@@ -15,7 +17,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    AuthMethod, Client, ErrorCode, GrantType, OAuthError, Provider, ProviderError, token::TokenCall,
+    AuthMethod, Client, ErrorCode, GrantType, OAuthError, Provider, ProviderError,
+    claims::{RequestedClaims, disclose},
+    token::TokenCall,
 };
 
 /// The answer of the token endpoint (RFC 6749, section 5.1).
@@ -165,6 +169,8 @@ impl Provider {
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();
         }
+        let named = RequestedClaims::from_row(grant.claims.as_deref()).id_token;
+        disclose(&mut claims, account, &BTreeSet::new(), &named);
         self.sign(client.token_alg, "JWT", &claims)
     }
 }

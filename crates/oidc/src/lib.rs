@@ -5,6 +5,7 @@
 //! on HTTP. What people see (login, consent) is in `pages`, which calls [`Provider`] as well.
 
 mod authorize;
+mod claims;
 mod client;
 mod client_admin;
 mod client_auth;

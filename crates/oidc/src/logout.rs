@@ -27,8 +27,16 @@ pub enum LogoutError {
     Failed(#[from] ProviderError),
 }
 
+/// What a client's `id_token_hint` is about.
+pub(crate) struct IdTokenHint {
+    pub client: String,
+    pub subject: String,
+    pub session: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Hint {
+    sub: String,
     aud: Audience,
     exp: i64,
     sid: Option<String>,
@@ -44,10 +52,10 @@ impl Provider {
         let hint = hint.transpose()?;
         let named = params.get("client_id");
         let id = match (&hint, named) {
-            (Some((client, _)), Some(named)) if client != named => {
+            (Some(hint), Some(named)) if hint.client != named => {
                 return Err(wrong("client_id is not the one of the ID token"));
             }
-            (Some((client, _)), _) => Some(client.as_str()),
+            (Some(hint), _) => Some(hint.client.as_str()),
             (None, named) => named,
         };
         let client = match id {
@@ -64,12 +72,12 @@ impl Provider {
                 return Err(wrong("the URI to return to needs an ID token or client"));
             }
         };
-        let session = hint.and_then(|(_, session)| session);
+        let session = hint.and_then(|hint| hint.session);
         Ok(LogoutRequest { session, return_to, client: client.map(|client| client.name) })
     }
 
-    /// The client and session of one of our ID tokens, which may have expired.
-    fn read_hint(&self, token: &str) -> Option<(String, Option<String>)> {
+    /// What one of our ID tokens says, which may have expired.
+    pub(crate) fn read_hint(&self, token: &str) -> Option<IdTokenHint> {
         let compact = portcullis_jose::Compact::parse(token).ok()?;
         let claimed: Hint = portcullis_jose::from_slice_strict(&compact.payload).ok()?;
         let Audience::One(client) = claimed.aud else {
@@ -79,7 +87,7 @@ impl Provider {
         let just_before = Timestamp::from_secs(claimed.exp.checked_sub(1)?);
         let keys = self.keys.current();
         let hint: Hint = verifier.verify(token, keys.verifying.as_slice(), just_before).ok()?;
-        Some((client, hint.sid))
+        Some(IdTokenHint { client, subject: hint.sub, session: hint.sid })
     }
 }
 

@@ -290,6 +290,14 @@ fn check_code(code: &Code, call: TokenCall<'_>) -> Result<(), OAuthError> {
     if code.dpop_jkt.as_deref().is_some_and(|bound| key != Some(bound)) {
         return Err(OAuthError::grant("the code is bound to another key"));
     }
+    // A verifier for a request without challenge is somebody's attempt to mix two (RFC 9700,
+    // section 4.8.2).
+    if code.code_challenge.is_empty() {
+        return match params.get("code_verifier") {
+            None => Ok(()),
+            Some(_) => Err(OAuthError::grant("the authorization request had no challenge")),
+        };
+    }
     let verifier = params.get("code_verifier").unwrap_or_default();
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let challenge = BASE64URL_NOPAD.encode(digest(&SHA256, verifier.as_bytes()).as_ref());

@@ -1,8 +1,11 @@
 use portcullis_jose::access_token::AccessClaims;
-use portcullis_store::accounts;
+use portcullis_store::{accounts, grants};
 use serde_json::{Value, json};
 
-use crate::{Provider, ProviderError};
+use crate::{
+    Provider, ProviderError,
+    claims::{RequestedClaims, disclose},
+};
 
 /// Why userinfo is refused (RFC 6750, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +15,8 @@ pub(crate) enum UserinfoError {
 }
 
 impl Provider {
-    /// OpenID Connect Core, section 5.3: what the scopes of the token allow to know.
+    /// OpenID Connect Core, section 5.3: what the scopes of the token and the names in the request
+    /// allow to know.
     pub(crate) async fn userinfo(
         &self,
         claims: &AccessClaims,
@@ -24,21 +28,19 @@ impl Provider {
         let Ok(id) = claims.sub.parse() else {
             return Ok(Err(UserinfoError::Token));
         };
-        let account = accounts::by_id(&self.identity.db, self.tenant(), id).await?;
+        let (db, tenant) = (&self.identity.db, self.tenant());
+        let account = accounts::by_id(db, tenant, id).await?;
         let Some(account) = account.filter(|account| account.disabled_at.is_none()) else {
             return Ok(Err(UserinfoError::Token));
         };
+        let grant = match &claims.grant_id {
+            Some(grant) => grants::by_id(db, tenant, grant).await?,
+            None => None,
+        };
+        let named = grant.and_then(|grant| grant.claims);
         let mut info = json!({ "sub": account.id });
-        if scopes.contains("profile") {
-            info["preferred_username"] = account.username.into();
-            info["name"] = account.display_name.into();
-            info["updated_at"] = (account.updated_at / 1_000_000).into();
-        }
-        if scopes.contains("email") {
-            info["email"] = account.email.into();
-            // An account exists only for an address that was proven.
-            info["email_verified"] = true.into();
-        }
+        let named = RequestedClaims::from_row(named.as_deref()).userinfo;
+        disclose(&mut info, &account, &scopes, &named);
         Ok(Ok(info))
     }
 }

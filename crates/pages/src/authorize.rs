@@ -156,7 +156,11 @@ fn to_login(asked: &AuthorizationRequest) -> Page {
         params = params.without("max_age");
     }
     let back = format!("/oauth2/authorize?{}", params.to_query());
-    let query = Params::default().with("return_to", &back).to_query();
+    let mut query = Params::default().with("return_to", &back);
+    if let Some(hint) = &asked.login_hint {
+        query = query.with("login_hint", hint);
+    }
+    let query = query.to_query();
     view::see_other(&format!("/login?{query}"), None)
 }
 
@@ -170,7 +174,7 @@ fn ask(pages: &Pages, visit: &Visit, asked: &AuthorizationRequest, account: &Acc
         csrf,
         client: &asked.client.name,
         username: &account.username,
-        scopes: asked.scopes.iter().map(|scope| in_words(scope)).collect(),
+        scopes: asked.disclosed(account).into_iter().map(in_words).collect(),
         // The consent that is given must not ask for itself again.
         hidden: asked.params.iter().filter(|(name, _)| *name != "prompt").collect(),
     };

@@ -29,7 +29,8 @@ pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl I
         if pages.visitor(&visit).await?.is_some() && return_to == "/account" {
             return Ok(view::see_other("/account", None));
         }
-        Ok(render(&pages, &visit, StatusCode::OK, return_to, "", false))
+        let hint = visit.query.get("login_hint").unwrap_or_default();
+        Ok(render(&pages, &visit, StatusCode::OK, return_to, hint, false))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }

@@ -22,6 +22,8 @@ pub struct Grant {
     pub session_id: String,
     /// The scopes, separated by spaces.
     pub scope: String,
+    /// What the client asked for by name, as JSON, if anything.
+    pub claims: Option<String>,
     /// When the person had proved who they are.
     #[sqlx(try_from = "i64")]
     pub auth_time: Timestamp,
@@ -38,7 +40,7 @@ pub struct Grant {
 macro_rules! select_grant {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client_id, account_id, session_id, scope, auth_time, created_at, \
+            "SELECT id, client_id, account_id, session_id, scope, claims, auth_time, created_at, \
              expires_at, revoked_at FROM oauth_grant WHERE tenant = $1 ",
             $rest
         )
@@ -49,7 +51,7 @@ macro_rules! select_grant {
 pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError> {
     sql(
         "INSERT INTO oauth_grant (tenant, id, client_id, account_id, session_id, scope, auth_time, \
-         created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         created_at, expires_at, claims) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(tenant)
     .bind(grant.id)
@@ -60,6 +62,7 @@ pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError>
     .bind(grant.auth_time)
     .bind(grant.created_at)
     .bind(grant.expires_at)
+    .bind(grant.claims.clone())
     .execute(tx)
     .await?;
     Ok(())
@@ -138,7 +141,7 @@ pub struct Code {
     pub client_id: String,
     /// The redirect URI of the request.
     pub redirect_uri: String,
-    /// The PKCE challenge of the request (S256).
+    /// The PKCE challenge of the request (S256); empty if the client relies on its nonce.
     pub code_challenge: String,
     /// The nonce of the request.
     pub nonce: Option<String>,

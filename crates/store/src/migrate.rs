@@ -10,6 +10,7 @@ use crate::{
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_begin.sql")),
     (2, include_str!("../migrations/0002_pushed_and_bound.sql")),
+    (3, include_str!("../migrations/0003_claims.sql")),
 ];
 
 /// Held by the one process that migrates a PostgreSQL database.

@@ -121,6 +121,7 @@ fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
         account_id: account,
         session_id: "ses".into(),
         scope: "openid".into(),
+        claims: None,
         auth_time: START,
         created_at: START,
         expires_at: START.plus(Duration::from_secs(60)),

@@ -1,0 +1,173 @@
+use std::collections::BTreeSet;
+
+use portcullis_jose::from_slice_strict;
+use portcullis_store::accounts::Account;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::OAuthError;
+
+/// What we can say about a person (OpenID Connect Core, section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Claim {
+    Name,
+    PreferredUsername,
+    UpdatedAt,
+    Email,
+    EmailVerified,
+}
+
+impl Claim {
+    pub const ALL: [Self; 5] =
+        [Self::Name, Self::PreferredUsername, Self::UpdatedAt, Self::Email, Self::EmailVerified];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::PreferredUsername => "preferred_username",
+            Self::UpdatedAt => "updated_at",
+            Self::Email => "email",
+            Self::EmailVerified => "email_verified",
+        }
+    }
+
+    /// The scope that stands for it (section 5.4). Whoever asks for the claim by name must be
+    /// allowed the scope, and the person is asked for it in the same words.
+    pub fn scope(self) -> &'static str {
+        match self {
+            Self::Name | Self::PreferredUsername | Self::UpdatedAt => "profile",
+            Self::Email | Self::EmailVerified => "email",
+        }
+    }
+
+    fn of(self, account: &Account) -> Value {
+        match self {
+            Self::Name => account.display_name.as_str().into(),
+            Self::PreferredUsername => account.username.as_str().into(),
+            Self::UpdatedAt => (account.updated_at / 1_000_000).into(),
+            Self::Email => account.email.as_str().into(),
+            // An account exists only for an address that was proven.
+            Self::EmailVerified => true.into(),
+        }
+    }
+}
+
+/// Claims that were asked for by name (section 5.5). Stored with the grant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RequestedClaims {
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub userinfo: BTreeSet<Claim>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub id_token: BTreeSet<Claim>,
+    /// The person that the ID token must be about.
+    #[serde(skip)]
+    pub subject: Option<String>,
+}
+
+impl RequestedClaims {
+    /// Reads the parameter `claims`. What we do not know is passed over, as section 5.5 asks.
+    pub fn parse(text: &str) -> Result<Self, OAuthError> {
+        let malformed = || OAuthError::request("claims must be a JSON object of objects");
+        let asked: Map<String, Value> =
+            from_slice_strict(text.as_bytes()).map_err(|_| malformed())?;
+        let part = |name: &str| match asked.get(name) {
+            None | Some(Value::Null) => Ok(Map::new()),
+            Some(Value::Object(members)) => Ok(members.clone()),
+            Some(_) => Err(malformed()),
+        };
+        let (userinfo, id_token) = (part("userinfo")?, part("id_token")?);
+        let mut members = userinfo.values().chain(id_token.values());
+        if !members.all(|member| member.is_null() || member.is_object()) {
+            return Err(malformed());
+        }
+        let subject = id_token.get("sub").and_then(|sub| sub.get("value"));
+        let subject = match subject {
+            None => None,
+            Some(Value::String(subject)) => Some(subject.clone()),
+            Some(_) => return Err(malformed()),
+        };
+        let known = |asked: &Map<String, Value>| {
+            Claim::ALL.into_iter().filter(|claim| asked.contains_key(claim.as_str())).collect()
+        };
+        Ok(Self { userinfo: known(&userinfo), id_token: known(&id_token), subject })
+    }
+
+    /// Only the claims whose scope is one of `allowed`.
+    #[must_use]
+    pub fn within(mut self, allowed: &BTreeSet<String>) -> Self {
+        let may = |claim: &Claim| allowed.contains(claim.scope());
+        self.userinfo.retain(may);
+        self.id_token.retain(may);
+        self
+    }
+
+    /// The scopes that stand for what was asked for.
+    pub fn scopes(&self) -> BTreeSet<&'static str> {
+        self.userinfo.iter().chain(&self.id_token).map(|claim| claim.scope()).collect()
+    }
+
+    /// For the row of the grant; nothing for nothing.
+    pub fn to_row(&self) -> Option<String> {
+        let empty = self.userinfo.is_empty() && self.id_token.is_empty();
+        if empty { None } else { serde_json::to_string(self).ok() }
+    }
+
+    /// From the row of a grant.
+    pub fn from_row(row: Option<&str>) -> Self {
+        row.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+}
+
+/// The claims that `scopes` and `named` allow, with their values, added to `into`.
+pub(crate) fn disclose(
+    into: &mut Value,
+    account: &Account,
+    scopes: &BTreeSet<&str>,
+    named: &BTreeSet<Claim>,
+) {
+    for claim in Claim::ALL {
+        if scopes.contains(claim.scope()) || named.contains(&claim) {
+            into[claim.as_str()] = claim.of(account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_read_and_the_rest_passed_over() {
+        let text = r#"{"userinfo":{"email":{"essential":true},"phone_number":null,"sub":null},
+            "id_token":{"name":null,"auth_time":{"essential":true},"sub":{"value":"usr_1"}},"x":1}"#;
+        let asked = RequestedClaims::parse(text).unwrap();
+        assert_eq!(asked.userinfo, BTreeSet::from([Claim::Email]));
+        assert_eq!(asked.id_token, BTreeSet::from([Claim::Name]));
+        assert_eq!(asked.subject.as_deref(), Some("usr_1"));
+        let again = RequestedClaims::from_row(asked.to_row().as_deref());
+        assert_eq!(
+            (again.userinfo, again.id_token),
+            (asked.userinfo.clone(), asked.id_token.clone())
+        );
+        let few = asked.within(&BTreeSet::from(["profile".to_owned()]));
+        assert!(few.userinfo.is_empty() && few.scopes() == BTreeSet::from(["profile"]));
+        assert_eq!(RequestedClaims::parse("{}").unwrap().to_row(), None);
+    }
+
+    #[test]
+    fn other_shapes_are_refused() {
+        for bad in [
+            "",
+            "[]",
+            r#"{"userinfo":[]}"#,
+            r#"{"userinfo":{"email":true}}"#,
+            r#"{"id_token":{"sub":{"value":7}}}"#,
+            r#"{"userinfo":{"email":null,"email":null}}"#,
+            r#"{"userinfo":null,"userinfo":{}}"#,
+        ] {
+            assert!(RequestedClaims::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
