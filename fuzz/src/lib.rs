@@ -5,12 +5,14 @@
 
 use std::{str, sync::LazyLock};
 
+use data_encoding::BASE64URL_NOPAD;
 use portcullis_cluster::Rate;
 use portcullis_gateway::{Contract, normalise};
 use portcullis_identity::{Email, Username};
 use portcullis_jose::{
     Alg, Audience, Compact, Jwk, JwkSet, SigningKey, Verifier, VerifyError, VerifyingKey,
     access_token::{self, AccessClaims},
+    dpop::{DpopRequest, verify_proof},
     from_slice_strict, sign,
 };
 use portcullis_oidc::{Params, is_redirect_uri};
@@ -19,6 +21,7 @@ use portcullis_tlog::{
     Checkpoint, NoteSigner, NoteVerifier, OfflineProof, SignedNote, bundle_entries,
 };
 use portcullis_types::{AddrKey, Timestamp};
+use serde_json::json;
 
 /// A target and inputs to begin with.
 pub struct Target {
@@ -40,6 +43,8 @@ pub fn targets() -> Vec<Target> {
     vec![
         target("certificate", certificate, &[CERTIFICATE]),
         target("contract", contract, &[CONTRACT]),
+        target("claims", claims, &[CLAIMS]),
+        target("dpop", dpop, &[PROOF_OF_KEY.as_bytes()]),
         target("jwk", jwk, &[PUBLIC.as_bytes()]),
         target("jws", jws, &[TOKEN.as_bytes()]),
         target("names", names, NAMES),
@@ -59,6 +64,8 @@ pub fn targets() -> Vec<Target> {
 const CERTIFICATE: &[u8] = include_bytes!("../seeds/workload.der");
 const CONTRACT: &[u8] = include_bytes!("../../examples/profile.openapi.yaml");
 const PROOF: &[u8] = b"c2sp.org/tlog-proof@v1\nindex 1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\nlog\n2\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 log AAAAAAA=\n";
+const CLAIMS: &[u8] =
+    br#"{"userinfo":{"name":null},"id_token":{"email":{"essential":true},"sub":{"value":"u"}}}"#;
 const NAMES: &[&[u8]] = &[
     b"ada.lovelace+x@example.org",
     b"ada_lovelace",
@@ -115,6 +122,15 @@ static TOKEN: LazyLock<String> = LazyLock::new(|| {
     };
     sign(&SECRET, access_token::TYP, &claims).expect("sign a token")
 });
+static PROOF_OF_KEY: LazyLock<String> = LazyLock::new(|| {
+    let part = |value: serde_json::Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let header = json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": SECRET.public() });
+    let url = "https://id.example/oauth2/token";
+    let claims = json!({ "jti": "one", "htm": "POST", "htu": url, "iat": 1_500 });
+    let signed = format!("{}.{}", part(header), part(claims));
+    let signature = SECRET.sign(signed.as_bytes()).expect("sign a proof");
+    format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
+});
 static NOTE: LazyLock<String> = LazyLock::new(|| {
     let checkpoint = Checkpoint { origin: "log".into(), size: 2, root: [9; 32] };
     checkpoint.sign(&SIGNER).expect("sign a checkpoint")
@@ -128,6 +144,26 @@ pub fn jws(input: &[u8]) {
     let now = Timestamp::from_secs(1_500);
     let verified: Result<AccessClaims, VerifyError> = KEYS.verifier.verify(text, keys, now);
     assert!(verified.is_err() || text == *TOKEN);
+}
+
+/// Only the proof that was signed passes, and only for its own request.
+pub fn dpop(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let url = "https://id.example/oauth2/token";
+    let request = DpopRequest { method: "POST", url, access_token: None };
+    let now = Timestamp::from_secs(1_500);
+    // Whoever fuzzes long enough may sign with a key of their own, but not with ours.
+    if let Ok(proof) = verify_proof(text, request, now) {
+        assert!(text == *PROOF_OF_KEY || Some(proof.jkt) != SECRET.public().thumbprint());
+    }
+    let other = DpopRequest { method: "GET", url, access_token: None };
+    assert!(verify_proof(text, other, now).is_err() || text != *PROOF_OF_KEY);
+}
+
+/// What a request asks for by name is read or refused.
+pub fn claims(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let _ = portcullis_oidc::check_claims_parameter(text);
 }
 
 /// A key that is accepted keeps its name when it is written and read again.
@@ -290,6 +326,9 @@ mod tests {
         let now = Timestamp::from_secs(1_500);
         assert!(KEYS.verifier.verify::<AccessClaims>(&TOKEN, keys, now).is_ok());
         assert!(Checkpoint::open(&NOTE, &KEYS.notes).is_ok());
+        let url = "https://id.example/oauth2/token";
+        let request = DpopRequest { method: "POST", url, access_token: None };
+        assert!(verify_proof(&PROOF_OF_KEY, request, now).is_ok());
         assert!(OfflineProof::parse(str::from_utf8(PROOF).unwrap()).is_ok());
         assert!(Contract::parse(str::from_utf8(CONTRACT).unwrap()).is_ok());
         assert!(peer_spiffe_id(CERTIFICATE).is_some());

@@ -49,5 +49,17 @@ export function browser(demo) {
     return new URL(answer.headers.get('location'))
   }
 
-  return { browse, authorize }
+  /** Connects a device: login, code, decision. */
+  async function connect(uri, person) {
+    let answer = await browse(uri)
+    const login = await (await browse(answer.headers.get('location'))).text()
+    const { username, password } = person
+    answer = await browse('/login', { ...inputs(login), username, password })
+    const entry = await (await browse(answer.headers.get('location'))).text()
+    const question = await (await browse('/device', inputs(entry))).text()
+    assert.match(question, /class="consent-allow"/)
+    return (await browse('/device', { ...inputs(question), decision: 'allow' })).text()
+  }
+
+  return { browse, authorize, connect }
 }

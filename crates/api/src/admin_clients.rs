@@ -142,7 +142,8 @@ struct NewClient {
     redirect_uris: Vec<String>,
     #[serde(default)]
     post_logout_redirect_uris: Vec<String>,
-    /// `authorization_code`, `refresh_token` and `client_credentials`.
+    /// `authorization_code`, `refresh_token`, `client_credentials` and
+    /// `urn:ietf:params:oauth:grant-type:device_code`.
     grant_types: Vec<String>,
     #[serde(default)]
     scopes: Vec<String>,
@@ -190,7 +191,8 @@ impl NewClient {
             grant_types: grants.map_err(|()| {
                 wrong(
                     "grant_types",
-                    "may contain authorization_code, refresh_token and client_credentials",
+                    "may contain authorization_code, refresh_token, client_credentials and \
+                     urn:ietf:params:oauth:grant-type:device_code",
                 )
             })?,
             scopes: self.scopes,

@@ -404,7 +404,7 @@ fn unpushed(request: AuthorizationRequest) -> Result<AuthorizationRequest, Refus
 }
 
 /// The scope `admin` is for administrators, whatever a client asks for.
-fn allowed_scopes<'a>(asked: &'a [String], account: &Account) -> Vec<&'a str> {
+pub(crate) fn allowed_scopes<'a>(asked: &'a [String], account: &Account) -> Vec<&'a str> {
     let admin = account.has_role("admin");
     asked.iter().map(String::as_str).filter(|scope| *scope != "admin" || admin).collect()
 }

@@ -120,6 +120,11 @@ impl RequestedClaims {
     }
 }
 
+/// Whether the parameter `claims` of a request can be read.
+pub fn check_claims_parameter(text: &str) -> Result<(), OAuthError> {
+    RequestedClaims::parse(text).map(drop)
+}
+
 /// The claims that `scopes` and `named` allow, with their values, added to `into`.
 pub(crate) fn disclose(
     into: &mut Value,

@@ -19,6 +19,7 @@ impl Provider {
             "introspection_endpoint": self.url("/oauth2/introspect"),
             "revocation_endpoint": self.url("/oauth2/revoke"),
             "pushed_authorization_request_endpoint": self.url("/oauth2/par"),
+            "device_authorization_endpoint": self.url("/oauth2/device_authorization"),
             "require_pushed_authorization_requests": false,
             "dpop_signing_alg_values_supported": ["EdDSA", "Ed25519", "ES256", "PS256"],
             "end_session_endpoint": self.url("/oauth2/logout"),

@@ -40,6 +40,12 @@ pub enum ErrorCode {
     InvalidDpopProof,
     /// The DPoP proof must carry a nonce of ours (RFC 9449, section 8).
     UseDpopNonce,
+    /// Nobody has decided about the device yet (RFC 8628, section 3.5).
+    AuthorizationPending,
+    /// The device asks too often.
+    SlowDown,
+    /// The device code has expired.
+    ExpiredToken,
     /// The token type hint is not one we know.
     UnsupportedTokenType,
     /// A part we depend on did not answer.
@@ -69,6 +75,9 @@ impl ErrorCode {
             Self::RegistrationNotSupported => "registration_not_supported",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
@@ -79,7 +88,6 @@ impl ErrorCode {
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidClient => StatusCode::UNAUTHORIZED,
-            Self::AccessDenied => StatusCode::FORBIDDEN,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,

@@ -24,6 +24,7 @@ pub fn router(provider: Provider) -> Router {
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .route("/oauth2/jwks", get(jwks))
         .route("/oauth2/par", post(push))
+        .route("/oauth2/device_authorization", post(device_authorization))
         .route("/oauth2/token", post(token))
         .route("/oauth2/introspect", post(introspect))
         .route("/oauth2/revoke", post(revoke))
@@ -68,6 +69,15 @@ async fn push(State(provider): State<Provider>, request: Request) -> Response {
         Ok((StatusCode::CREATED, Json(pushed)).into_response())
     };
     with_nonce(&provider, answer(call.await))
+}
+
+async fn device_authorization(State(provider): State<Provider>, request: Request) -> Response {
+    let call = async {
+        let call = Call::read(request).await?;
+        let client = call.client(&provider).await?;
+        Ok(Json(provider.device_authorization(&client, &call.params).await?).into_response())
+    };
+    answer(call.await)
 }
 
 /// Whoever proves a key learns the nonce of the next proof from every answer (RFC 9449,

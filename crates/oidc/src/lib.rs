@@ -1,5 +1,5 @@
 //! The OpenID provider: OAuth 2.1 core with PKCE, OpenID Connect Core, discovery (OIDC and
-//! RFC 8414), RFC 7009, RFC 7662, RFC 9068, RFC 9126, RFC 9207, RFC 9449 and RP-initiated logout.
+//! RFC 8414), RFC 7009, RFC 7662, RFC 8628, RFC 9068, RFC 9126, RFC 9207, RFC 9449 and RP-initiated logout.
 //!
 //! Protocol first, HTTP last: [`Provider`] holds the operations, [`router`] puts those of machines
 //! on HTTP. What people see (login, consent) is in `pages`, which calls [`Provider`] as well.
@@ -9,6 +9,7 @@ mod claims;
 mod client;
 mod client_admin;
 mod client_auth;
+mod device;
 mod discovery;
 mod dpop;
 mod error;
@@ -24,8 +25,10 @@ mod token;
 mod userinfo;
 
 pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME, Prompt};
+pub use claims::check_claims_parameter;
 pub use client::{AuthMethod, Client, ClientSettings, GrantType, is_redirect_uri};
 pub use client_admin::{ClientError, ClientSpec};
+pub use device::DeviceQuestion;
 pub use dpop::{Dpop, proof_lifetime};
 pub use error::{ErrorCode, OAuthError};
 pub use http_api::router;

@@ -57,6 +57,7 @@ impl Provider {
         match grant_type {
             GrantType::AuthorizationCode => self.redeem_code(call).await,
             GrantType::RefreshToken => self.redeem_refresh(call).await,
+            GrantType::DeviceCode => self.redeem_device(call).await,
             GrantType::ClientCredentials => self.client_credentials(call).await,
         }
     }
@@ -75,7 +76,8 @@ impl Provider {
         let (grant, account) = self.live_grant(code.grant_id, client).await?;
         let scope = grant.scope.clone();
         let prepared = self.prepare(call, &grant, &account, &scope, code.nonce.as_deref())?;
-        let event = self.issued(origin, "issue", client, &account, &prepared, &grant);
+        let kind = GrantType::AuthorizationCode;
+        let event = self.issued(call, kind, "issue", &account, &prepared, &grant);
         let consumed = self
             .store(&prepared, event, |tx| async move {
                 Ok(grants::consume_code(&tx, self.tenant(), hash, now).await?)
@@ -112,7 +114,8 @@ impl Provider {
         let (grant, account) = self.live_grant(refresh.grant_id, client).await?;
         let scope = narrowed(&grant.scope, params.get("scope"))?;
         let prepared = self.prepare(call, &grant, &account, &scope, None)?;
-        let event = self.issued(origin, "refresh", client, &account, &prepared, &grant);
+        let kind = GrantType::RefreshToken;
+        let event = self.issued(call, kind, "refresh", &account, &prepared, &grant);
         let consumed = self
             .store(&prepared, event, |tx| async move {
                 Ok(grants::consume_refresh(&tx, self.tenant(), hash, now).await?)
@@ -166,7 +169,7 @@ impl Provider {
     }
 
     /// The grant and its account, if both are still good.
-    async fn live_grant(
+    pub(crate) async fn live_grant(
         &self,
         id: Id<tags::Grant>,
         client: &Client,
@@ -186,7 +189,7 @@ impl Provider {
     }
 
     /// Consumes what was redeemed and stores what was issued, together or not at all.
-    async fn store<F>(
+    pub(crate) async fn store<F>(
         &self,
         prepared: &Prepared,
         event: Event,
@@ -218,7 +221,7 @@ impl Provider {
 
     /// Somebody used a code or refresh token for the second time: one of the two is a thief, so
     /// everything that came from the grant ends (RFC 9700, section 4.14.2).
-    async fn replayed<T>(
+    pub(crate) async fn replayed<T>(
         &self,
         grant: Id<tags::Grant>,
         client: &Client,
@@ -256,11 +259,11 @@ impl Provider {
         Err(OAuthError::grant("it was used before; everything issued from it is revoked").into())
     }
 
-    fn issued(
+    pub(crate) fn issued(
         &self,
-        origin: &Origin,
+        call: TokenCall<'_>,
+        grant_type: GrantType,
         operation: &'static str,
-        client: &Client,
         account: &Account,
         prepared: &Prepared,
         grant: &Grant,
@@ -268,13 +271,13 @@ impl Provider {
         let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
         let operation = TokenOperation {
             operation,
-            client: client.id.clone(),
-            grant_type: "authorization_code".into(),
+            client: call.client.id.clone(),
+            grant_type: grant_type.as_str().into(),
             scope: prepared.response.scope.clone(),
             token_id: Some(prepared.token_id.clone()),
             grant: Some(grant.id.to_string()),
         };
-        self.token_event(origin, who, Outcome::Success, operation)
+        self.token_event(call.origin, who, Outcome::Success, operation)
     }
 }
 
@@ -321,7 +324,7 @@ fn narrowed(granted: &str, asked: Option<&str>) -> Result<String, OAuthError> {
     }
 }
 
-fn opaque_hash(token: &str) -> Vec<u8> {
+pub(crate) fn opaque_hash(token: &str) -> Vec<u8> {
     if token.len() > MAX_OPAQUE_CHARS { Vec::new() } else { token_hash(token) }
 }
 

@@ -18,12 +18,15 @@ use crate::{
 
 #[derive(Template)]
 #[template(path = "consent.html")]
-struct ConsentPage<'a> {
-    csrf: String,
-    client: &'a str,
-    username: &'a str,
-    scopes: Vec<&'a str>,
-    hidden: Vec<(&'a str, &'a str)>,
+pub(crate) struct ConsentPage<'a> {
+    pub csrf: String,
+    pub action: &'a str,
+    pub client: &'a str,
+    pub username: &'a str,
+    pub scopes: Vec<&'a str>,
+    /// What the device shows, if one asks.
+    pub user_code: Option<&'a str>,
+    pub hidden: Vec<(&'a str, &'a str)>,
 }
 
 /// `GET` and `POST /oauth2/authorize` (OpenID Connect Core, section 3.1.2.1).
@@ -172,6 +175,8 @@ fn ask(pages: &Pages, visit: &Visit, asked: &AuthorizationRequest, account: &Acc
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let page = ConsentPage {
         csrf,
+        action: "/oauth2/consent",
+        user_code: None,
         client: &asked.client.name,
         username: &account.username,
         scopes: asked.disclosed(account).into_iter().map(in_words).collect(),
@@ -181,7 +186,7 @@ fn ask(pages: &Pages, visit: &Visit, asked: &AuthorizationRequest, account: &Acc
     view::redirecting_page(StatusCode::OK, &page, cookie)
 }
 
-fn in_words(scope: &str) -> &str {
+pub(crate) fn in_words(scope: &str) -> &str {
     match scope {
         "openid" => "know who you are",
         "profile" => "see and use your profile",
@@ -202,7 +207,7 @@ fn failed(error: &AuthorizeError) -> Page {
     }
 }
 
-fn refused(error: &OAuthError) -> Page {
+pub(crate) fn refused(error: &OAuthError) -> Page {
     let text = format!("{} ({}).", capital(error.error_description), error.error.as_str());
     let title = "The request cannot be followed";
     view::message(error.error.status(), &Message { title, tone: "bad", text: &text, link: None })

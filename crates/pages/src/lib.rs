@@ -5,6 +5,7 @@
 
 mod account;
 mod authorize;
+mod device;
 mod form;
 mod login;
 mod recovery;
@@ -42,6 +43,7 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
         .route("/account/password", post(account::password))
         .route("/account/email", post(account::email))
         .route("/account/sessions/end", post(account::end_session))
+        .route("/device", get(device::show).post(device::submit))
         .route("/oauth2/authorize", get(authorize::show).post(authorize::show))
         .route("/oauth2/consent", post(authorize::consent))
         .route("/oauth2/logout", get(authorize::logout).post(authorize::logout))

@@ -101,7 +101,7 @@ fn render(
 fn safe_return(asked: Option<&str>) -> &str {
     match asked {
         Some(asked)
-            if asked.starts_with("/oauth2/authorize?")
+            if (asked.starts_with("/oauth2/authorize?") || asked.starts_with("/device?"))
                 && asked.bytes().all(|b| b.is_ascii_graphic()) =>
         {
             asked

@@ -83,6 +83,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&oidc, Method::GET, "/.well-known/oauth-authorization-server", vec![]),
         open(&oidc, Method::GET, "/oauth2/jwks", vec![]),
         open(&oidc, Method::POST, "/oauth2/par", limits("token")),
+        open(&oidc, Method::POST, "/oauth2/device_authorization", limits("token")),
         open(&oidc, Method::POST, "/oauth2/token", limits("token")),
         open(&oidc, Method::POST, "/oauth2/introspect", limits("token")),
         open(&oidc, Method::POST, "/oauth2/revoke", limits("token")),
@@ -96,7 +97,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&pages, Method::POST, "/reset-password", with_login("recovery")),
         open(&pages, Method::POST, "/forgot-password", limits("recovery")),
     ];
-    for path in ["/verify-email", "/confirm-email"] {
+    for path in ["/verify-email", "/confirm-email", "/device"] {
         routes.push(open(&pages, Method::POST, path, limits("recovery")));
     }
     for path in ["/account/profile", "/account/sessions/end", "/logout", "/oauth2/consent"] {
@@ -115,6 +116,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/forgot-password",
         "/reset-password",
         "/confirm-email",
+        "/device",
         "/account",
     ] {
         routes.push(open(&pages, Method::GET, path, vec![]));

@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod clients;
 pub mod defence;
+pub mod device;
 pub mod grants;
 pub mod outbox;
 pub mod pushed;

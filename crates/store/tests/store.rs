@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_events::{AccountChange, Actor, Event, Kind, Outcome};
 use portcullis_store::{
-    Db, DbError, accounts, clients, defence, grants, outbox, pushed, recovery, retention, sql,
-    token_hash,
+    Db, DbError, accounts, clients, defence, device, grants, outbox, pushed, recovery, retention,
+    sql, token_hash,
 };
 use portcullis_testkit::{START, SeededEntropy, on_both};
 use portcullis_types::{Id, tags};
@@ -189,6 +189,19 @@ on_both!(
                     consumed_at: None,
                 };
                 pushed::insert(&tx, TENANT, b"pushed", &pushed).await?;
+                let asked = device::DeviceRequest {
+                    device_hash: b"device".to_vec(),
+                    user_hash: b"user".to_vec(),
+                    client_id: "web".into(),
+                    scope: "openid".into(),
+                    created_at: START,
+                    expires_at: later,
+                    interval_secs: 5,
+                    decided_at: None,
+                    grant_id: None,
+                    consumed_at: None,
+                };
+                device::insert(&tx, TENANT, &asked).await?;
                 recovery::insert_reset(&tx, TENANT, b"reset", alice.id, START, later).await?;
                 let change =
                     recovery::EmailChange { account_id: alice.id, email: "n@example.org".into() };
@@ -203,8 +216,12 @@ on_both!(
             .await
             .unwrap();
 
+        let grant_id = grant.id;
         for kind in
-            ["code", "refresh", "begin", "pushed", "reset", "mail", "reg", "assertion"]
+            [
+                "code", "refresh", "begin", "pushed", "decide", "device", "reset", "mail", "reg",
+                "assertion",
+            ]
         {
             let tries: Vec<_> = (0..12)
                 .map(|_| {
@@ -219,6 +236,11 @@ on_both!(
                                 "begin" => {
                                     pushed::begin(&tx, TENANT, b"pushed", START, later).await
                                 }
+                                "decide" => {
+                                    let grant = Some(grant_id);
+                                    device::decide(&tx, TENANT, b"user", grant, START).await
+                                }
+                                "device" => device::consume(&tx, TENANT, b"device", START).await,
                                 "pushed" => pushed::consume(&tx, TENANT, b"pushed", START).await,
                                 "reset" => recovery::consume_reset(&tx, TENANT, b"reset", START).await,
                                 "mail" => {
@@ -362,3 +384,36 @@ async fn urls_of_unknown_databases_are_refused() {
     }
     assert_eq!(token_hash("a").len(), 32);
 }
+
+on_both!(a_device_that_asks_too_often_must_wait_longer, |db: TestDb| {
+    let request = &device::DeviceRequest {
+        device_hash: b"d".to_vec(),
+        user_hash: b"u".to_vec(),
+        client_id: "web".into(),
+        scope: String::new(),
+        created_at: START,
+        expires_at: START.plus(Duration::from_secs(600)),
+        interval_secs: 5,
+        decided_at: None,
+        grant_id: None,
+        consumed_at: None,
+    };
+    let client = &client();
+    db.db
+        .write(|tx| async move {
+            clients::insert(&tx, TENANT, client).await?;
+            device::insert(&tx, TENANT, request).await
+        })
+        .await
+        .unwrap();
+    let poll = async |secs: u64| {
+        let row = device::by_device(&db.db, TENANT, b"d").await.unwrap().unwrap();
+        let (row, now) = (&row, START.plus(Duration::from_secs(secs)));
+        db.db.write(|tx| async move { device::poll(&tx, TENANT, row, 5, now).await }).await.unwrap()
+    };
+    // The first question may come at once, the next after five seconds.
+    assert!(poll(0).await && poll(5).await);
+    assert!(!poll(9).await);
+    // Ten seconds from the one that came too soon.
+    assert!(!poll(18).await && poll(33).await);
+});
