@@ -125,6 +125,7 @@ fn ask_to_leave(
         hidden: params.iter().filter(|(name, _)| *name != "csrf").collect(),
         fields: Vec::new(),
         button: "Log out",
+        link: Some(("/account", "Your account")),
     };
     view::redirecting_page(StatusCode::OK, &form, cookie)
 }

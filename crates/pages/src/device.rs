@@ -94,6 +94,7 @@ fn ask_for_code(pages: &Pages, visit: &Visit, code: &str, error: Option<&str>) -
         hidden: Vec::new(),
         fields: vec![field],
         button: "Continue",
+        link: Some(("/account", "Your account")),
     };
     let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     view::page(status, &form, cookie)

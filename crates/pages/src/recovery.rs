@@ -48,6 +48,7 @@ fn forgot_page(pages: &Pages, visit: &Visit, email: &str, errors: &[FieldError])
         hidden: Vec::new(),
         fields: vec![field],
         button: "Send link",
+        link: Some(("/login", "Log in")),
     };
     show(pages, visit, form, errors)
 }
@@ -97,6 +98,7 @@ fn reset_page(pages: &Pages, visit: &Visit, token: &str, errors: &[FieldError]) 
         hidden: vec![("token", token)],
         fields: vec![field],
         button: "Set password",
+        link: Some(("/login", "Log in")),
     };
     show(pages, visit, form, errors)
 }
@@ -118,6 +120,7 @@ pub(crate) async fn show_confirm(
             hidden: vec![("token", token)],
             fields: Vec::new(),
             button: "Confirm",
+            link: Some(("/login", "Log in")),
         };
         Ok(show(&pages, &visit, form, &[]))
     };

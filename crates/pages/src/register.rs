@@ -74,6 +74,7 @@ fn render(
         hidden: Vec::new(),
         fields,
         button: "Create account",
+        link: Some(("/login", "Log in")),
     };
     view::page(status(errors), &page, cookie)
 }
@@ -147,6 +148,7 @@ fn confirm_page(
         hidden: vec![("token", token)],
         fields: fields.into_iter().collect(),
         button: "Confirm",
+        link: Some(("/login", "Log in")),
     };
     view::page(status(errors), &page, cookie)
 }

@@ -177,4 +177,6 @@ pub(crate) struct FormPage<'a> {
     pub hidden: Vec<(&'a str, &'a str)>,
     pub fields: Vec<Field<'a>>,
     pub button: &'a str,
+    /// Another way to go on.
+    pub link: Option<(&'a str, &'a str)>,
 }
