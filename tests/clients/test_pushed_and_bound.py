@@ -103,6 +103,7 @@ def test_what_a_browser_may_not_ask_cannot_be_pushed(demo):
         ({"request": "e30.e30."}, "request_not_supported"),
         ({"client_id": "web"}, "invalid_request"),
         ({"dpop_jkt": "short"}, "invalid_request"),
+        ({"x": "y" * 8000, "z": "y" * 500}, "invalid_request"),
     ]:
         answer = push(demo, auth, challenge, **change)
         assert (answer.status_code, answer.json()["error"]) == (400, error), change

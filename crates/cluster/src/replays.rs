@@ -14,8 +14,8 @@ const CAPACITY: usize = 65_536;
 ///
 /// Two generations: one that fills, and the one before it. They change places when the first is as
 /// old as what it remembers can live, or when it is full; so memory is bounded, and something is
-/// forgotten early only when more than [`CAPACITY`] others came after it within its life. Entries
-/// come from holders of good keys only, so that is a flood of their own making.
+/// forgotten early only when more than [`CAPACITY`] others came after it within its life: so give
+/// things that cost different effort to make a table each.
 pub struct Replays {
     lifetime: Duration,
     key: HashKey,

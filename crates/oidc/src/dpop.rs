@@ -29,7 +29,11 @@ const TAG_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct Dpop {
     key: hmac::Key,
-    replays: Replays,
+    /// Proofs at the endpoints of clients.
+    used: Replays,
+    /// Proofs that came with a token of ours. Apart from the others: whoever wants to fill this
+    /// table needs tokens.
+    presented: Replays,
 }
 
 impl Dpop {
@@ -37,7 +41,8 @@ impl Dpop {
     pub fn new(key: &[u8], entropy: &dyn Entropy) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
-            replays: Replays::new(proof_lifetime(), entropy),
+            used: Replays::new(proof_lifetime(), entropy),
+            presented: Replays::new(proof_lifetime(), entropy),
         }
     }
 
@@ -82,12 +87,12 @@ impl Provider {
             let text = "the DPoP proof must carry the nonce of the DPoP-Nonce field";
             return Err(OAuthError::new(ErrorCode::UseDpopNonce, text));
         }
-        self.once(&proof)?;
+        self.once(&self.dpop.used, &proof)?;
         Ok(Some(proof.jkt))
     }
 
-    fn once(&self, proof: &DpopProof) -> Result<(), OAuthError> {
-        let first = self.dpop.replays.first(&[&proof.jkt, &proof.jti], self.now());
+    fn once(&self, seen: &Replays, proof: &DpopProof) -> Result<(), OAuthError> {
+        let first = seen.first(&[&proof.jkt, &proof.jti], self.now());
         if first { Ok(()) } else { Err(refused()) }
     }
 
@@ -121,7 +126,7 @@ impl Provider {
                 if proof.jkt != cnf.jkt {
                     return Err(PresentError::Proof);
                 }
-                self.once(&proof)?;
+                self.once(&self.dpop.presented, &proof)?;
                 Ok(claims)
             }
             _ => Err(PresentError::Token),

@@ -18,6 +18,9 @@ const URN: &str = "urn:ietf:params:oauth:request_uri:";
 const PUSHED_LIFETIME: Duration = Duration::from_secs(90);
 /// And the person must have logged in and agreed within this time from then.
 const BEGUN_LIFETIME: Duration = Duration::from_secs(600);
+/// A request is stored for anybody who names a public client, so it must be small. Longer ones
+/// than this would not fit into the URL of a browser either.
+const MAX_PUSHED_BYTES: usize = 8 * 1024;
 /// What authenticated the client is not part of the request.
 const NOT_STORED: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 
@@ -62,6 +65,10 @@ impl Provider {
             }
             params = params.with("dpop_jkt", key);
         }
+        let stored = params.to_query();
+        if stored.len() > MAX_PUSHED_BYTES {
+            return Err(OAuthError::request("the request is longer than 8 KiB").into());
+        }
         self.checked_request(&params).await.map_err(|refused| match refused {
             Refused::Untrusted(error) | Refused::Trusted { error, .. } => error.into(),
             Refused::Failed(error) => error,
@@ -71,7 +78,7 @@ impl Provider {
         let hash = &token_hash(&name);
         let row = &PushedRequest {
             client_id: client.id.clone(),
-            params: params.to_query(),
+            params: stored,
             created_at: now,
             expires_at: now.plus(PUSHED_LIFETIME),
             begun_at: None,

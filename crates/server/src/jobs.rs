@@ -26,6 +26,8 @@ const OUTBOX_EVERY: Duration = Duration::from_secs(1);
 const MAIL_EVERY: Duration = Duration::from_millis(250);
 /// Memory of password hashes that nobody needed for so long is given back.
 const RELEASE_MEMORY_EVERY: Duration = Duration::from_secs(2);
+/// What strangers can have stored goes soon after it has expired.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3600);
 /// A mail is given up after this many attempts: some two days.
 const MAIL_ATTEMPTS: i64 = 12;
@@ -56,8 +58,11 @@ pub fn start(
             app.identity.hasher.release_idle_memory();
             Ok(())
         }),
-        every(app, HOUSEKEEPING_EVERY, closing, "housekeeping", |app| async move {
+        every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;
+            Ok(())
+        }),
+        every(app, HOUSEKEEPING_EVERY, closing, "housekeeping", |app| async move {
             app.identity.reload_api_keys().await?;
             app.refresh_keys().await
         }),

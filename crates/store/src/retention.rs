@@ -37,8 +37,13 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             sql("DELETE FROM authorization_code WHERE expires_at < $1"),
         ),
         ("refresh_token", KEEP_USED, sql("DELETE FROM refresh_token WHERE expires_at < $1")),
+        (
+            "device_request",
+            Duration::ZERO,
+            sql("DELETE FROM device_request WHERE expires_at < $1 AND consumed_at IS NULL"),
+        ),
         ("device_request", KEEP_USED, sql("DELETE FROM device_request WHERE expires_at < $1")),
-        ("pushed_request", KEEP_USED, sql("DELETE FROM pushed_request WHERE expires_at < $1")),
+        ("pushed_request", Duration::ZERO, sql("DELETE FROM pushed_request WHERE expires_at < $1")),
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]
