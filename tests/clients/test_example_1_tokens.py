@@ -268,6 +268,10 @@ def test_private_key_jwt_authenticates_once(demo, source):
     """Rules R10 and R11: our issuer as the one audience, and every assertion only once."""
     key = JsonWebKey.generate_key("EC", "P-256", is_private=True)
     public = key.as_dict(is_private=False)
+    # The library drops leading zeros, which RFC 7518, section 6.2.1.2, forbids and we refuse.
+    for name in "xy":
+        coordinate = base64.urlsafe_b64decode(public[name] + "==").rjust(32, b"\0")
+        public[name] = base64.urlsafe_b64encode(coordinate).rstrip(b"=").decode()
     made = demo.operator(source).post("/api/admin/v1/clients", json={
         "client_id": "robot", "name": "Robot", "token_endpoint_auth_method": "private_key_jwt",
         "grant_types": ["client_credentials"], "scopes": ["profile"], "jwks": {"keys": [public]},
