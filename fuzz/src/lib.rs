@@ -80,6 +80,7 @@ const URIS: &[&[u8]] = &[
     b"http://127.0.0.1:1234/cb",
     b"com.example.app:/cb",
     b"https://app.example\\@evil.example/",
+    b"j..ttps:?l://e\\|e.lvam",
 ];
 
 struct Keys {

@@ -203,9 +203,8 @@ pub fn is_redirect_uri(uri: &str) -> bool {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
-        && !uri.contains('*')
         && uri.len() <= 512
-        && uri.bytes().all(|b| b.is_ascii_graphic());
+        && uri.bytes().all(is_uri_byte);
     let local = matches!(url.host(), Some(Host::Ipv4(ip)) if ip.is_loopback())
         || matches!(url.host(), Some(Host::Ipv6(ip)) if ip.is_loopback())
         || url.host_str() == Some("localhost");
@@ -214,6 +213,11 @@ pub fn is_redirect_uri(uri: &str) -> bool {
         "http" => local,
         scheme => scheme.contains('.'),
     }
+}
+
+/// RFC 3986, section 2, without `*`, which is nothing but a wildcard that somebody hoped for.
+fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()+,;=%".contains(&byte)
 }
 
 #[cfg(test)]
@@ -246,6 +250,8 @@ mod tests {
             "https://app.example\\@evil.example/",
             "http://0x7f.1/cb",
             "HTTPS://app.example/cb",
+            "com.example.app:?x://e\\|e",
+            "com.example.app:/<cb>",
             "https://app.example/a/../cb",
         ] {
             assert!(!is_redirect_uri(bad), "{bad}");
