@@ -119,6 +119,7 @@ static TOKEN: LazyLock<String> = LazyLock::new(|| {
         sid: None,
         grant_id: None,
         preferred_username: Some("ada".into()),
+        acr: None,
         cnf: None,
     };
     sign(&SECRET, access_token::TYP, &claims).expect("sign a token")

@@ -20,6 +20,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("curl", "/usr/bin/curl"),
     ("openssl", "/usr/bin/openssl"),
     ("python3-venv", "/usr/bin/python3"),
+    ("oathtool", "/usr/bin/oathtool"),
+    ("chromium", "/usr/bin/chromium"),
 ];
 
 /// The whole suite: rules, lints, unit and integration tests on both databases, and real clients

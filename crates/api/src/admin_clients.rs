@@ -83,6 +83,8 @@ struct ClientView {
     require_pushed_authorization_requests: bool,
     dpop_bound_access_tokens: bool,
     nonce_instead_of_pkce: bool,
+    default_acr_values: Vec<String>,
+    default_max_age: Option<u32>,
     disabled: bool,
     /// RFC 3339.
     created_at: String,
@@ -105,6 +107,8 @@ impl From<Client> for ClientView {
             require_pushed_authorization_requests: settings.require_pushed_authorization_requests,
             dpop_bound_access_tokens: settings.dpop_bound_access_tokens,
             nonce_instead_of_pkce: settings.nonce_instead_of_pkce,
+            default_acr_values: settings.default_acr_values,
+            default_max_age: settings.default_max_age,
             disabled: client.disabled_at.is_some(),
             created_at: Timestamp::from_micros(client.created_at).to_rfc3339(),
             client_id: client.id,
@@ -164,6 +168,11 @@ struct NewClient {
     /// The client may leave PKCE out and rely on the nonce of its ID tokens; not for public ones.
     #[serde(default)]
     nonce_instead_of_pkce: bool,
+    /// What `acr_values` is if a request does not say.
+    #[serde(default)]
+    default_acr_values: Vec<String>,
+    /// What `max_age` is if a request does not say, in seconds.
+    default_max_age: Option<u32>,
 }
 
 impl NewClient {
@@ -203,6 +212,8 @@ impl NewClient {
                 require_pushed_authorization_requests: self.require_pushed_authorization_requests,
                 dpop_bound_access_tokens: self.dpop_bound_access_tokens,
                 nonce_instead_of_pkce: self.nonce_instead_of_pkce,
+                default_acr_values: self.default_acr_values,
+                default_max_age: self.default_max_age,
             },
         })
     }

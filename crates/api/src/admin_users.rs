@@ -48,6 +48,14 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         )
         .returns::<UserView>(ok),
         Endpoint::new(
+            Method::POST,
+            "/api/admin/v1/users/{id}/reset-factors",
+            Admin,
+            "Take app, recovery codes and passkeys off an account whose owner lost them",
+            reset_factors,
+        )
+        .returns_nothing(),
+        Endpoint::new(
             Method::PUT,
             "/api/admin/v1/users/{id}/roles",
             Admin,
@@ -167,6 +175,11 @@ async fn enable(api: Api, call: Call) -> Reply {
 async fn set_disabled(api: Api, call: Call, disabled: bool) -> Reply {
     let (by, origin) = (&call.caller.actor, &call.origin);
     ok(UserView::from(api.identity.set_disabled(call.id()?, disabled, by, origin).await?))
+}
+
+async fn reset_factors(api: Api, call: Call) -> Reply {
+    api.identity.reset_factors(&call.caller.actor, call.id()?, &call.origin).await?;
+    nothing()
 }
 
 async fn roles(api: Api, call: Call) -> Reply {

@@ -42,6 +42,9 @@ pub enum ApiError {
     /// The caller may not do this.
     #[error("the caller may not do this")]
     Forbidden,
+    /// Too many wrong passwords.
+    #[error("too many attempts failed; wait before the next")]
+    Throttled(std::time::Duration),
     /// Too many password checks are waiting.
     #[error("too many requests are waiting")]
     Busy,
@@ -57,6 +60,7 @@ impl From<IdentityError> for ApiError {
             IdentityError::CurrentPassword => Self::CurrentPassword,
             IdentityError::NotFound | IdentityError::Link => Self::NotFound,
             IdentityError::LastAdmin => Self::LastAdmin,
+            IdentityError::Throttled(wait) => Self::Throttled(wait),
             IdentityError::Busy => Self::Busy,
             error => Self::Failed(error),
         }
@@ -106,6 +110,7 @@ impl ApiError {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
@@ -139,6 +144,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
+        if let Self::Throttled(wait) = &self {
+            headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

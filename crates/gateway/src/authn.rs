@@ -14,7 +14,7 @@ use portcullis_types::Timestamp;
 use crate::{
     answer::Refusal,
     guard::Head,
-    snapshot::{Route, Shared, Snapshot},
+    snapshot::{Route, Shared, Snapshot, StepUp},
 };
 
 const API_KEY_HEADER: &str = "x-api-key";
@@ -230,13 +230,20 @@ fn sha256(text: &str) -> Vec<u8> {
 
 /// Whether whoever is calling may pass: the SPIFFE ids and scopes of the route. Returns the policy
 /// in words, for the log.
-pub(crate) fn authorise(route: &Route, who: &Principal) -> Result<Option<String>, Refusal> {
+pub(crate) fn authorise(
+    route: &Route,
+    who: &Principal,
+    now: Timestamp,
+) -> Result<Option<String>, Refusal> {
     if let Principal::Workload(id) = who {
         if route.spiffe_ids.contains(id) {
             return Ok(Some(format!("spiffe_id {id}")));
         }
         let detail = "this service may not use this route";
         return Err(forbidden("spiffe_id", detail));
+    }
+    if let Some(step_up) = &route.step_up {
+        proven_enough(step_up, who, now)?;
     }
     if matches!(who, Principal::Anonymous) || route.scopes.is_empty() {
         return Ok(None);
@@ -249,6 +256,41 @@ pub(crate) fn authorise(route: &Route, who: &Principal) -> Result<Option<String>
     let challenge = format!(r#"{REALM}, error="insufficient_scope", scope="{needed}""#);
     let detail = format!("this route needs the scope {needed}");
     Err(forbidden("insufficient_scope", &detail).with(header::WWW_AUTHENTICATE, &challenge))
+}
+
+/// RFC 9470, section 3: the token is good, the login behind it is not good enough.
+fn proven_enough(step_up: &StepUp, who: &Principal, now: Timestamp) -> Result<(), Refusal> {
+    let (acr, auth_time, bound) = match who {
+        Principal::Token(claims) => (claims.acr.as_deref(), claims.auth_time, claims.cnf.is_some()),
+        _ => (None, None, false),
+    };
+    let strong = step_up.acr_values.is_empty()
+        || acr.is_some_and(|acr| step_up.acr_values.iter().any(|known| known == acr));
+    let fresh = step_up.max_age.is_none_or(|most| {
+        let age = auth_time.map(|at| now.since(Timestamp::from_secs(at)));
+        age.is_some_and(|age| age <= most)
+    });
+    if strong && fresh {
+        return Ok(());
+    }
+    let scheme = if bound { DPOP } else { REALM };
+    let detail = if strong { "the login is too old" } else { "the login does not prove enough" };
+    let mut challenge = format!(
+        r#"{scheme}, error="insufficient_user_authentication", error_description="{detail}""#
+    );
+    if let Some(acr) = step_up.acr_values.first() {
+        challenge.push_str(&format!(r#", acr_values="{acr}""#));
+    }
+    if let Some(most) = step_up.max_age {
+        challenge.push_str(&format!(r#", max_age="{}""#, most.as_secs()));
+    }
+    let refusal = Refusal::new(
+        Stage::Authorise,
+        StatusCode::UNAUTHORIZED,
+        "insufficient_user_authentication",
+        detail,
+    );
+    Err(refusal.with(header::WWW_AUTHENTICATE, &challenge))
 }
 
 fn missing() -> Refusal {

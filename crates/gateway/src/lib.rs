@@ -31,6 +31,7 @@ pub use listener::{Listener, ListenerKind, serve};
 pub use path::{PathError, normalise};
 pub use pipeline::Gateway;
 pub use snapshot::{
-    DEFAULT_BODY_LIMIT, LocalService, Minter, Route, Shared, Snapshot, SnapshotError, Target,
+    DEFAULT_BODY_LIMIT, LocalService, Minter, Route, Shared, Snapshot, SnapshotError, StepUp,
+    Target,
 };
 pub use upstream::{Server, Upstream, UpstreamError, watch_health};

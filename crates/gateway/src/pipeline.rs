@@ -148,7 +148,7 @@ impl Gateway {
             return Err(limits::blocked(until, now));
         }
         trail.principal = Some(who.clone());
-        trail.policy = authorise(&route, &who)?;
+        trail.policy = authorise(&route, &who, now)?;
         self.limit(&route, origin.addr, Some(&who), now, trail)?;
         check_length(&request, &route)?;
         let request = validate(&route, request, &head).await?;

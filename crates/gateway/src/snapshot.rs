@@ -67,6 +67,8 @@ pub struct Route {
     pub authenticate: Vec<AuthKind>,
     /// All of these scopes are needed.
     pub scopes: Vec<String>,
+    /// How, and how long ago, a person must have proved who they are.
+    pub step_up: Option<StepUp>,
     /// Workloads that may pass.
     pub spiffe_ids: Vec<SpiffeId>,
     /// What may pass at most.
@@ -75,6 +77,16 @@ pub struct Route {
     pub max_body: u64,
     /// What requests must fit.
     pub contract: Option<Arc<Contract>>,
+}
+
+/// What a token must say of the login behind it (RFC 9470).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepUp {
+    /// Any of these values of `acr` will do; empty means all. The first is what clients are told
+    /// to ask for.
+    pub acr_values: Vec<String>,
+    /// The login may be at most this old.
+    pub max_age: Option<Duration>,
 }
 
 /// Routes that contradict each other.
@@ -244,6 +256,7 @@ impl Minter {
             client_id: client.to_owned(),
             scope,
             auth_time: None,
+            acr: None,
             sid: None,
             grant_id: None,
             preferred_username: None,
@@ -253,6 +266,7 @@ impl Minter {
             Principal::Anonymous => None,
             Principal::Token(own) => Some(AccessClaims {
                 auth_time: own.auth_time,
+                acr: own.acr.clone(),
                 preferred_username: own.preferred_username.clone(),
                 ..claims(&own.sub, &own.client_id, own.scope.clone())
             }),

@@ -99,6 +99,7 @@ fn identity(who: &Principal, audience: &str) -> Digest {
             }
             part(claims.preferred_username.as_deref().unwrap_or_default());
             part(&claims.auth_time.unwrap_or_default().to_string());
+            part(claims.acr.as_deref().unwrap_or_default());
         }
         Principal::ApiKey(key) => {
             part("api key");
@@ -142,6 +143,7 @@ mod tests {
             client_id: "c".into(),
             scope: "profile".into(),
             auth_time: None,
+            acr: None,
             sid: None,
             grant_id: None,
             preferred_username: None,
@@ -202,6 +204,8 @@ mod tests {
         all.push(mint(shifted, "profile", 20));
         let elsewhere = AccessClaims { client_id: "d".into(), ..claims("alice") };
         all.push(mint(elsewhere, "profile", 20));
+        let surer = AccessClaims { acr: Some("phr".into()), ..claims("alice") };
+        all.push(mint(surer, "profile", 20));
         let later = AccessClaims { auth_time: Some(5), ..claims("alice") };
         all.push(mint(later, "profile", 20));
         let count = all.len();

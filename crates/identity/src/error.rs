@@ -24,6 +24,12 @@ pub enum IdentityError {
     /// The current password is wrong.
     #[error("the current password is not right")]
     CurrentPassword,
+    /// Too many wrong passwords; this is when it is worth trying again.
+    #[error("too many attempts failed")]
+    Throttled(std::time::Duration),
+    /// What the browser says about a passkey cannot be accepted.
+    #[error("the passkey cannot be accepted")]
+    Passkey,
     /// There is no such account, session or object.
     #[error("not found")]
     NotFound,

@@ -1,47 +1,67 @@
 use std::time::Duration;
 
-use portcullis_events::{Actor, Event, Kind, LoginAttempt, Origin, Outcome, clean};
+use portcullis_cluster::Decision;
+use portcullis_events::{Actor, Event, Kind, LoginAttempt, Origin, Outcome};
 use portcullis_store::{
+    Tx,
     accounts::{self, Account},
-    grants,
-    sessions::{self, Session},
-    token_hash,
+    factors::{self, PendingLogin},
 };
-use portcullis_types::{Id, Secret, Timestamp, random_token, tags};
+use portcullis_types::Secret;
 
-use crate::{Email, Identity, IdentityError, Username, hasher::HashError, service::actor};
+use crate::{
+    Browser, Email, Identity, IdentityError, LoggedIn, Method, Methods, Username,
+    hasher::HashError,
+    link::{fresh, hash_of},
+    service::actor,
+    throttle::{Counter, Throttle},
+};
 
-/// A session ends by itself after this time.
-pub const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
-/// A session's last use is written at most this often.
-const SEEN_EVERY: Duration = Duration::from_secs(60);
 /// Longer inputs are refused before any work is done with them.
-const MAX_INPUT_CHARS: usize = 1_024;
+pub(crate) const MAX_INPUT_CHARS: usize = 1_024;
+/// A second factor must follow the first within this time.
+const SECOND_FACTOR_WAITS: Duration = Duration::from_secs(600);
 
 /// Why nobody was logged in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The name, the password or both are wrong, or the account is disabled. It is not said which.
-    #[error("the user name or the password is not right")]
+    /// What was shown is wrong, or the account is disabled. It is not said which.
+    #[error("what was shown is not right")]
     Credentials,
+    /// There were too many failures; this is when it is worth trying again.
+    #[error("too many attempts failed")]
+    Throttled(Duration),
+    /// The first step, or what was to be signed, is too old, used or unknown.
+    #[error("the login has to begin anew")]
+    Expired,
     /// Something else.
     #[error(transparent)]
     Failed(#[from] IdentityError),
 }
 
-/// A session that began.
+impl From<portcullis_store::DbError> for LoginError {
+    fn from(error: portcullis_store::DbError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl portcullis_store::RaceCheck for LoginError {
+    fn is_race(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_race())
+    }
+}
+
+/// What the first step of a login leads to.
 #[derive(Debug)]
-pub struct LoggedIn {
-    /// Who.
-    pub account: Account,
-    /// The session.
-    pub session: Session,
-    /// The secret of the session, for the cookie. Only its hash is stored.
-    pub token: Secret<String>,
+pub enum Login {
+    /// A session.
+    In(Box<LoggedIn>),
+    /// The account wants a second factor; this secret says that the first was right.
+    SecondFactor(Secret<String>),
 }
 
 impl Identity {
-    /// Checks a password and begins a session.
+    /// Checks a password and begins a session, or asks for the second factor.
     ///
     /// Every refusal does the same work and leaves the same kind of event; the event is durable
     /// before the answer.
@@ -49,10 +69,150 @@ impl Identity {
         &self,
         name: &str,
         password: &Secret<String>,
+        browser: Browser<'_>,
+        origin: &Origin,
+    ) -> Result<(Login, Account), LoginError> {
+        let account = self.check_password("login", name, password, browser.device, origin).await?;
+        let login = self.first_factor(&account, Method::Password, browser, origin, None).await?;
+        Ok((login, account))
+    }
+
+    /// What follows a proven first factor. `link` is consumed with it, if it was a link.
+    pub(crate) async fn first_factor(
+        &self,
+        account: &Account,
+        by: Method,
+        browser: Browser<'_>,
+        origin: &Origin,
+        link: Option<&[u8]>,
+    ) -> Result<Login, LoginError> {
+        let now = self.now();
+        let methods = &Methods::one(by);
+        let login = self.db.write(|tx| async move {
+            if let Some(link) = link
+                && !portcullis_store::mail_login::consume(&tx, &self.tenant, link, now).await?
+            {
+                return Err(LoginError::Expired);
+            }
+            let totp = factors::totp(&tx, &self.tenant, account.id).await?;
+            if totp.is_none_or(|totp| totp.confirmed_at.is_none()) {
+                let entered = self.enter(&tx, account, methods, by, browser, origin).await;
+                return Ok(Login::In(Box::new(entered.map_err(gone)?)));
+            }
+            let (token, hash) = fresh(&*self.entropy);
+            let pending = PendingLogin {
+                account_id: account.id,
+                methods: methods.to_row(),
+                password_hash: account.password_hash.clone(),
+            };
+            let until = now.plus(SECOND_FACTOR_WAITS);
+            factors::insert_pending_login(&tx, &self.tenant, &hash, &pending, now, until).await?;
+            Ok::<_, LoginError>(Login::SecondFactor(Secret::new(token)))
+        });
+        let login = login.await?;
+        if let Login::In(entered) = &login {
+            self.leave_other(entered, browser, origin).await?;
+        }
+        Ok(login)
+    }
+
+    /// Checks the second factor of a login that waits: a code of the app, or a recovery code.
+    pub async fn second_factor(
+        &self,
+        waiting: &str,
+        code: &str,
+        browser: Browser<'_>,
         origin: &Origin,
     ) -> Result<LoggedIn, LoginError> {
-        let account = self.check_password("login", name, password, origin).await?;
-        Ok(self.begin_session(account, origin).await?)
+        let now = self.now();
+        let hash = &hash_of(waiting);
+        let pending = factors::pending_login(&self.db, &self.tenant, hash, now).await?;
+        let pending = &pending.ok_or(LoginError::Expired)?;
+        let account = accounts::by_id(&self.db, &self.tenant, pending.account_id).await?;
+        let unchanged = account.filter(|account| account.password_hash == pending.password_hash);
+        let account = &unchanged.ok_or(LoginError::Expired)?;
+        let throttle = self.throttle(Counter::SecondFactor, Some(account), "", browser.device);
+        self.may_try(&throttle, Method::Totp, "login", account, origin).await?;
+        let entered = self.db.write(|tx| async move {
+            let by = self.use_code(&tx, account, code).await?;
+            if !factors::consume_pending_login(&tx, &self.tenant, hash, now).await? {
+                return Err(LoginError::Expired);
+            }
+            let methods = &Methods::from_row(&pending.methods).with(by);
+            self.enter(&tx, account, methods, by, browser, origin).await.map_err(gone)
+        });
+        let entered = self.settled(entered.await, &throttle, account, "login", origin).await?;
+        self.leave_other(&entered, browser, origin).await?;
+        Ok(entered)
+    }
+
+    /// Adds the second factor to a session that was begun without.
+    pub async fn add_factor(
+        &self,
+        current: &(portcullis_store::sessions::Session, Account),
+        code: &str,
+        device: Option<&str>,
+        origin: &Origin,
+    ) -> Result<LoggedIn, LoginError> {
+        let account = &current.1;
+        let throttle = self.throttle(Counter::SecondFactor, Some(account), "", device);
+        self.may_try(&throttle, Method::Totp, "step_up", account, origin).await?;
+        let entered = self.db.write(|tx| async move {
+            let confirmed = factors::totp(&tx, &self.tenant, account.id).await?;
+            if confirmed.is_none_or(|totp| totp.confirmed_at.is_none()) {
+                return Err(LoginError::Expired);
+            }
+            let by = self.use_code(&tx, account, code).await?;
+            self.step_up(&tx, current, by, origin).await.map_err(gone)
+        });
+        self.settled(entered.await, &throttle, account, "step_up", origin).await
+    }
+
+    /// Uses up what somebody typed as second factor.
+    async fn use_code(&self, tx: &Tx, account: &Account, code: &str) -> Result<Method, LoginError> {
+        let code = code.trim();
+        if code.len() > MAX_INPUT_CHARS {
+            return Err(LoginError::Credentials);
+        }
+        // Apps show the code in two groups.
+        let digits: String = code.chars().filter(|c| *c != ' ').collect();
+        if self.use_totp(tx, account, &digits).await? {
+            return Ok(Method::Totp);
+        }
+        if self.use_recovery_code(tx, account, code).await? {
+            return Ok(Method::RecoveryCode);
+        }
+        Err(LoginError::Credentials)
+    }
+
+    /// Refuses whoever failed too often, with an event.
+    pub(crate) async fn may_try(
+        &self,
+        throttle: &Throttle,
+        method: Method,
+        door: &'static str,
+        account: &Account,
+        origin: &Origin,
+    ) -> Result<(), LoginError> {
+        let Some(wait) = self.must_wait(throttle) else { return Ok(()) };
+        self.refused(method, door, origin, actor(account), "throttled", None).await?;
+        Err(LoginError::Throttled(wait))
+    }
+
+    /// Counts and records a wrong second factor.
+    async fn settled(
+        &self,
+        result: Result<LoggedIn, LoginError>,
+        throttle: &Throttle,
+        account: &Account,
+        door: &'static str,
+        origin: &Origin,
+    ) -> Result<LoggedIn, LoginError> {
+        if let Err(LoginError::Credentials) = result {
+            self.count(throttle);
+            self.refused(Method::Totp, door, origin, actor(account), "bad_code", None).await?;
+        }
+        result
     }
 
     /// Checks the password of `name` (a user name or an e-mail address) at the door called `door`.
@@ -61,31 +221,40 @@ impl Identity {
         door: &'static str,
         name: &str,
         password: &Secret<String>,
+        device: Option<&str>,
         origin: &Origin,
     ) -> Result<Account, LoginError> {
         let account = self.find(name).await.map_err(IdentityError::from)?;
+        // Whoever confirms a change is logged in: what strangers do must not lock them out.
+        let counter = if door == "login" { Counter::Password } else { Counter::Confirmation };
+        let throttle = self.throttle(counter, account.as_ref(), name, device);
+        let who = || account.as_ref().map_or_else(|| self.unknown(name), actor);
+        if let Some(wait) = self.must_wait(&throttle) {
+            self.refused(Method::Password, door, origin, who(), "throttled", None).await?;
+            return Err(LoginError::Throttled(wait));
+        }
         let stored = account.as_ref().map(|account| account.password_hash.as_str());
+        // Without a password there is nothing that could be right.
+        let stored = stored.filter(|hash| !hash.is_empty());
         let too_long = password.expose().len() > MAX_INPUT_CHARS;
         let right =
             !too_long && self.hasher.verify(password, stored).await.map_err(IdentityError::from)?;
-        let (actor, outcome) = match &account {
-            None => (self.unknown(name), Outcome::Failure("unknown_account")),
-            Some(account) if !right => (actor(account), Outcome::Failure("bad_password")),
-            Some(account) if account.disabled_at.is_some() => {
-                (actor(account), Outcome::Failure("account_disabled"))
-            }
-            Some(account) => (actor(account), Outcome::Success),
+        let reason = match &account {
+            None => "unknown_account",
+            Some(_) if !right => "bad_password",
+            Some(account) if account.disabled_at.is_some() => "account_disabled",
+            Some(account) => return Ok(account.clone()),
         };
-        if let (Some(account), Outcome::Success) = (account, &outcome) {
-            return Ok(account);
-        }
+        let _: Decision = self.count(&throttle);
         let fingerprint = Some(self.password_fingerprint(password.expose()));
-        let event = self.attempt(door, origin, actor, outcome, fingerprint, None);
-        self.audit.append(vec![event]).await.map_err(IdentityError::from)?;
+        self.refused(Method::Password, door, origin, who(), reason, fingerprint).await?;
         Err(LoginError::Credentials)
     }
 
-    async fn find(&self, name: &str) -> Result<Option<Account>, portcullis_store::DbError> {
+    pub(crate) async fn find(
+        &self,
+        name: &str,
+    ) -> Result<Option<Account>, portcullis_store::DbError> {
         if name.len() > MAX_INPUT_CHARS {
             return Ok(None);
         }
@@ -98,58 +267,36 @@ impl Identity {
         }
     }
 
-    fn attempt(
+    pub(crate) async fn refused(
         &self,
+        method: Method,
         door: &'static str,
         origin: &Origin,
-        actor: Actor,
-        outcome: Outcome,
-        password_fingerprint: Option<u128>,
-        session: Option<String>,
-    ) -> Event {
-        let attempt = LoginAttempt { factor: "password", door, session, password_fingerprint };
-        self.event(origin, actor, outcome, Kind::Login(attempt))
+        who: Actor,
+        reason: &'static str,
+        fingerprint: Option<u128>,
+    ) -> Result<(), IdentityError> {
+        let mut event = self.attempted(method, door, origin, who, Outcome::Failure(reason));
+        if let Kind::Login(attempt) = &mut event.kind {
+            attempt.password_fingerprint = fingerprint;
+        }
+        Ok(self.audit.append(vec![event]).await?)
     }
 
-    async fn begin_session(
+    pub(crate) fn attempted(
         &self,
-        mut account: Account,
+        method: Method,
+        door: &'static str,
         origin: &Origin,
-    ) -> Result<LoggedIn, IdentityError> {
-        let now = self.now();
-        let token = Secret::new(random_token(&*self.entropy));
-        let session = Session {
-            id: Id::new(now, &*self.entropy),
-            account_id: account.id,
-            created_at: now,
-            last_seen_at: now,
-            expires_at: now.plus(SESSION_LIFETIME),
-            ended_at: None,
-            addr: origin.addr.to_string(),
-            user_agent: clean(origin.user_agent.as_deref().unwrap_or_default()),
+        who: Actor,
+        outcome: Outcome,
+    ) -> Event {
+        let factor = match method {
+            Method::Password => "password",
+            other => other.as_str(),
         };
-        let hash = &token_hash(token.expose());
-        let (session_ref, account_ref) = (&session, &account);
-        let fresh = self
-            .db
-            .write(|tx| async move {
-                // The account may have been disabled while its password was being hashed.
-                let fresh = accounts::by_id(&tx, &self.tenant, account_ref.id)
-                    .await?
-                    .filter(|fresh| {
-                        fresh.disabled_at.is_none()
-                            && fresh.password_hash == account_ref.password_hash
-                    })
-                    .ok_or(IdentityError::NotFound)?;
-                sessions::insert(&tx, &self.tenant, session_ref, hash).await?;
-                let id = Some(session_ref.id.to_string());
-                let who = actor(&fresh);
-                tx.emit(self.attempt("login", origin, who, Outcome::Success, None, id)).await?;
-                Ok::<_, IdentityError>(fresh)
-            })
-            .await?;
-        account = fresh;
-        Ok(LoggedIn { account, session, token })
+        let attempt = LoginAttempt { factor, door, session: None, password_fingerprint: None };
+        self.event(origin, who, outcome, Kind::Login(attempt))
     }
 
     /// Hashes the password anew if it was hashed at another cost. Called after the answer.
@@ -179,64 +326,12 @@ impl Identity {
             })
             .await
     }
+}
 
-    /// The live session behind a cookie, with its account; `None` if either is gone.
-    pub async fn session(&self, token: &str) -> Result<Option<(Session, Account)>, IdentityError> {
-        if token.len() > MAX_INPUT_CHARS {
-            return Ok(None);
-        }
-        let now = self.now();
-        let hash = token_hash(token);
-        let session = sessions::live_by_token(&self.db, &self.tenant, &hash, now).await?;
-        let Some(session) = session else {
-            return Ok(None);
-        };
-        let account = accounts::by_id(&self.db, &self.tenant, session.account_id).await?;
-        let Some(account) = account.filter(|account| account.disabled_at.is_none()) else {
-            return Ok(None);
-        };
-        if now.since(session.last_seen_at) >= SEEN_EVERY {
-            self.touch(&session, now).await?;
-        }
-        Ok(Some((session, account)))
-    }
-
-    async fn touch(&self, session: &Session, now: Timestamp) -> Result<(), IdentityError> {
-        self.db
-            .write(
-                |tx| async move { Ok(sessions::touch(&tx, &self.tenant, session.id, now).await?) },
-            )
-            .await
-    }
-
-    /// Ends one session of `account` with every grant made in it; also the way to log out.
-    pub async fn end_session(
-        &self,
-        account: &Account,
-        session: Id<tags::Session>,
-        origin: &Origin,
-    ) -> Result<(), IdentityError> {
-        let now = self.now();
-        let revoked = self
-            .db
-            .write(|tx| async move {
-                if !sessions::end(&tx, &self.tenant, account.id, session, now).await? {
-                    return Err(IdentityError::NotFound);
-                }
-                let of_session =
-                    grants::live_of_session(&tx, &self.tenant, &session.to_string()).await?;
-                let revoked = self.revoke_grants(&tx, of_session, "logout", now).await?;
-                let kind = Kind::Logout { session: session.to_string() };
-                tx.emit(self.event(origin, actor(account), Outcome::Success, kind)).await?;
-                Ok(revoked)
-            })
-            .await?;
-        self.apply(&revoked, now);
-        Ok(())
-    }
-
-    /// The live sessions of `account`, newest first.
-    pub async fn sessions(&self, account: &Account) -> Result<Vec<Session>, IdentityError> {
-        Ok(sessions::live_of(&self.db, &self.tenant, account.id, self.now()).await?)
+/// An account that changed under a login is as good as a wrong proof.
+fn gone(error: IdentityError) -> LoginError {
+    match error {
+        IdentityError::NotFound => LoginError::Expired,
+        other => LoginError::Failed(other),
     }
 }

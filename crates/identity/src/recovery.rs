@@ -229,10 +229,13 @@ impl Identity {
         current: &Secret<String>,
         origin: &Origin,
     ) -> Result<(), IdentityError> {
-        let checked = self.check_password("account", &account.username, current, origin).await;
+        let checked =
+            self.check_password("account", &account.username, current, None, origin).await;
         match checked {
             Ok(_) => Ok(()),
             Err(crate::LoginError::Credentials) => Err(IdentityError::CurrentPassword),
+            Err(crate::LoginError::Throttled(wait)) => Err(IdentityError::Throttled(wait)),
+            Err(crate::LoginError::Expired) => Err(IdentityError::NotFound),
             Err(crate::LoginError::Failed(error)) => Err(error),
         }
     }

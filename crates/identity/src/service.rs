@@ -8,6 +8,9 @@ use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome};
 use portcullis_store::{Db, Sealer, accounts::Account};
 use portcullis_types::{HashKey, Id, Secret, SharedClock, SharedEntropy, Timestamp};
 
+use url::Url;
+use webauthn_rs::{Webauthn, WebauthnBuilder};
+
 use crate::{HashError, Hasher, IdentityError, PasswordError, PasswordRules};
 
 /// What [`Identity`] is built from.
@@ -54,6 +57,8 @@ pub(crate) struct Inner {
     pub pseudonym: Key,
     /// Of this process only: fingerprints of failed passwords must not outlive it.
     pub fingerprints: HashKey,
+    /// None if the issuer is an address, which no passkey can be for.
+    pub webauthn: Option<Webauthn>,
 }
 
 impl std::ops::Deref for Identity {
@@ -69,7 +74,18 @@ impl Identity {
     pub fn new(parts: Parts) -> Self {
         let pseudonym = Key::new(HMAC_SHA256, &parts.pseudonym_key);
         let fingerprints = HashKey::new(&*parts.entropy);
-        Self(Arc::new(Inner { parts, pseudonym, fingerprints }))
+        let webauthn = webauthn(&parts.issuer);
+        Self(Arc::new(Inner { parts, pseudonym, fingerprints, webauthn }))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// What people know this installation by: the host of the issuer.
+    pub(crate) fn site_name(&self) -> String {
+        let host = Url::parse(&self.issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_else(|| "Portcullis".to_owned())
     }
 
     /// The time now.
@@ -133,6 +149,13 @@ impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Identity")
     }
+}
+
+/// Passkeys are for the host of the issuer and are used on its pages only.
+fn webauthn(issuer: &str) -> Option<Webauthn> {
+    let origin = Url::parse(issuer).ok()?;
+    let host = origin.domain()?;
+    WebauthnBuilder::new(host, &origin).ok()?.rp_name(host).build().ok()
 }
 
 /// An account as the one who did something.

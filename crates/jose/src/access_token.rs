@@ -32,6 +32,9 @@ pub struct AccessClaims {
     /// When the person proved who they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
+    /// How sure we were of who the person is (RFC 9470, section 6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
     /// The session it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,

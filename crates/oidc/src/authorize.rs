@@ -14,7 +14,9 @@ use url::Url;
 
 use crate::{
     Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError,
-    claims::RequestedClaims, pushed::Pushed,
+    claims::RequestedClaims,
+    interaction::{Prompt, Wanted, read_max_age, read_prompt},
+    pushed::Pushed,
 };
 
 /// A code must be redeemed within this time.
@@ -23,17 +25,6 @@ pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
 const MAX_OPAQUE_CHARS: usize = 1_024;
 /// A challenge or thumbprint is a SHA-256 in base64url (RFC 7636, section 4.2; RFC 7638).
 const SHA256_CHARS: usize = 43;
-
-/// What a client wants to be asked or not asked (OpenID Connect Core, section 3.1.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prompt {
-    /// Do not show anything.
-    None,
-    /// Ask for the password even if somebody is logged in.
-    Login,
-    /// Ask for consent even if it was given.
-    Consent,
-}
 
 /// An authorization request that may be answered at its redirect URI.
 #[derive(Debug, Clone)]
@@ -60,6 +51,8 @@ pub struct AuthorizationRequest {
     pub login_hint: Option<String>,
     /// Who must be logged in: the subject of `id_token_hint`, or the one asked for in `claims`.
     pub subject: Option<String>,
+    /// How sure it wants to be of who that is.
+    pub(crate) wanted: Wanted,
     /// What it asks for by name.
     pub(crate) claims: RequestedClaims,
     /// The parameters as they came, to come back after the login.
@@ -160,46 +153,6 @@ impl Provider {
         })
     }
 
-    /// Whether this session will do, or the person must log in.
-    pub fn needs_login(&self, request: &AuthorizationRequest, session: Option<&Session>) -> bool {
-        let Some(session) = session else { return true };
-        let account = session.account_id.to_string();
-        if request.subject.as_ref().is_some_and(|subject| *subject != account) {
-            return true;
-        }
-        // A pushed request cannot be changed, so a login since a browser came with it counts.
-        let begun = request.pushed.as_ref().map(|pushed| pushed.begun_at);
-        let anew = begun.is_some_and(|begun| session.created_at >= begun);
-        let age = self.now().since(session.created_at).as_secs();
-        let too_old = |most: Duration| if most.is_zero() { !anew } else { age > most.as_secs() };
-        (request.prompt.contains(&Prompt::Login) && !anew) || request.max_age.is_some_and(too_old)
-    }
-
-    /// Whether the person must be asked. Clients of our own are trusted unless they ask to ask.
-    pub async fn needs_consent(
-        &self,
-        request: &AuthorizationRequest,
-        account: &Account,
-    ) -> Result<bool, AuthorizeError> {
-        if request.prompt.contains(&Prompt::Consent) {
-            return Ok(true);
-        }
-        // Any program of the machine can listen on another port, so the person is asked again.
-        let exact = request.client.redirect_uris.contains(&request.redirect_uri);
-        if exact && request.client.first_party {
-            return Ok(false);
-        }
-        if !exact {
-            return Ok(true);
-        }
-        let (db, client) = (&self.identity.db, &request.client.id);
-        let given = grants::consented(db, self.tenant(), account.id, client).await?;
-        let given = given.unwrap_or_default();
-        let granted: Vec<&str> = given.split(' ').collect();
-        let allowed = request.disclosed(account);
-        Ok(given.is_empty() || allowed.iter().any(|scope| !granted.contains(scope)))
-    }
-
     /// Grants the request and returns where to send the browser, with the code.
     pub async fn grant(
         &self,
@@ -220,7 +173,8 @@ impl Provider {
             session_id: session.id.to_string(),
             scope: scope.clone(),
             claims: request.claims.to_row(),
-            auth_time: session.created_at,
+            methods: session.methods.clone(),
+            auth_time: session.authenticated_at,
             created_at: now,
             expires_at: now.plus(self.settings.grant_lifetime),
             revoked_at: None,
@@ -279,6 +233,9 @@ impl Provider {
     pub fn deny(&self, request: &AuthorizationRequest, error: ErrorCode) -> String {
         let text = match error {
             ErrorCode::LoginRequired => "nobody is logged in",
+            ErrorCode::UnmetAuthenticationRequirements => {
+                "the person cannot prove as much as was asked for"
+            }
             ErrorCode::ConsentRequired => "the person must be asked first",
             _ => "the person did not allow it",
         };
@@ -380,7 +337,8 @@ fn read_rest(
         state: opaque("state")?,
         nonce: opaque("nonce")?,
         prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
-        max_age: read_max_age(params.get("max_age"))?,
+        max_age: read_max_age(params.get("max_age"))?.or(client.default_max_age()),
+        wanted: Wanted::read(params, &claims, &client),
         code_challenge,
         login_hint: opaque("login_hint")?,
         subject: hinted.or(claims.subject.clone()),
@@ -414,32 +372,4 @@ pub(crate) fn allowed_scopes<'a>(asked: &'a [String], account: &Account) -> Vec<
 fn may_leave_pkce_out(client: &Client, params: &Params) -> bool {
     let openid = params.get("scope").is_some_and(|scope| scope.split(' ').any(|s| s == "openid"));
     client.settings.nonce_instead_of_pkce && openid && params.get("nonce").is_some()
-}
-
-fn read_prompt(text: &str) -> Result<Vec<Prompt>, OAuthError> {
-    let mut prompts = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        prompts.push(match word {
-            "none" => Prompt::None,
-            "login" => Prompt::Login,
-            "consent" => Prompt::Consent,
-            // There is one account a session, so choosing it is logging in.
-            "select_account" => Prompt::Login,
-            _ => return Err(OAuthError::request("prompt is not known")),
-        });
-    }
-    if prompts.len() > 1 && prompts.contains(&Prompt::None) {
-        return Err(OAuthError::request("prompt=none excludes every other prompt"));
-    }
-    Ok(prompts)
-}
-
-fn read_max_age(text: Option<&str>) -> Result<Option<Duration>, OAuthError> {
-    let malformed = OAuthError::request("max_age must be a number of seconds");
-    text.map(|text| {
-        let digits = text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
-        let seconds = text.parse().ok().filter(|_| digits);
-        seconds.map(Duration::from_secs).ok_or(malformed)
-    })
-    .transpose()
 }

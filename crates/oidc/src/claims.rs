@@ -64,6 +64,9 @@ pub(crate) struct RequestedClaims {
     /// The person that the ID token must be about.
     #[serde(skip)]
     pub subject: Option<String>,
+    /// The `acr` that the ID token must or should have, and whether it must.
+    #[serde(skip)]
+    pub acr: (Vec<String>, bool),
 }
 
 impl RequestedClaims {
@@ -88,10 +91,11 @@ impl RequestedClaims {
             Some(Value::String(subject)) => Some(subject.clone()),
             Some(_) => return Err(malformed()),
         };
+        let acr = read_acr(id_token.get("acr")).ok_or_else(malformed)?;
         let known = |asked: &Map<String, Value>| {
             Claim::ALL.into_iter().filter(|claim| asked.contains_key(claim.as_str())).collect()
         };
-        Ok(Self { userinfo: known(&userinfo), id_token: known(&id_token), subject })
+        Ok(Self { userinfo: known(&userinfo), id_token: known(&id_token), subject, acr })
     }
 
     /// Only the claims whose scope is one of `allowed`.
@@ -118,6 +122,25 @@ impl RequestedClaims {
     pub fn from_row(row: Option<&str>) -> Self {
         row.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
+}
+
+/// The values of a request for the claim `acr`, and whether it is essential.
+fn read_acr(member: Option<&Value>) -> Option<(Vec<String>, bool)> {
+    let Some(member) = member.filter(|member| !member.is_null()) else {
+        return Some((Vec::new(), false));
+    };
+    let essential = match member.get("essential") {
+        None => false,
+        Some(essential) => essential.as_bool()?,
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let values = match (member.get("value"), member.get("values")) {
+        (Some(value), None) => vec![text(value)?],
+        (None, Some(values)) => values.as_array()?.iter().map(text).collect::<Option<_>>()?,
+        (None, None) => Vec::new(),
+        (Some(_), Some(_)) => return None,
+    };
+    Some((values, essential))
 }
 
 /// Whether the parameter `claims` of a request can be read.

@@ -125,6 +125,12 @@ pub struct ClientSettings {
     /// Tokens are always bound to a key (RFC 9449, section 5.2).
     #[serde(skip_serializing_if = "is_false")]
     pub dpop_bound_access_tokens: bool,
+    /// What `acr_values` is if a request does not say (OpenID Connect Registration, section 2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub default_acr_values: Vec<String>,
+    /// What `max_age` is if a request does not say, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_max_age: Option<u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -157,6 +163,11 @@ impl Client {
             settings: serde_json::from_str(&row.settings).ok()?,
             enabled: row.disabled_at.is_none(),
         })
+    }
+
+    /// The age of a login that will do if a request does not say.
+    pub(crate) fn default_max_age(&self) -> Option<std::time::Duration> {
+        self.settings.default_max_age.map(|secs| std::time::Duration::from_secs(secs.into()))
     }
 
     /// Whether a code may go to `uri`: an exact match, except that a loopback address may use any

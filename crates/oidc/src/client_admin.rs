@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use portcullis_cluster::Revoked;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, clean};
-use portcullis_identity::{FieldError, IdentityError};
+use portcullis_identity::{Assurance, FieldError, IdentityError};
 use portcullis_jose::{Alg, JwkSet};
 use portcullis_store::{
     CLIENT_SECRET_PREFIX, Credential, DbError,
@@ -319,6 +319,10 @@ fn check(spec: &ClientSpec) -> Result<(), ClientError> {
     }
     if public && spec.settings.nonce_instead_of_pkce {
         refuse("nonce_instead_of_pkce", "must not be set for a public client");
+    }
+    let known = |acr: &String| Assurance::of_acr(acr).is_some();
+    if !spec.settings.default_acr_values.iter().all(known) {
+        refuse("default_acr_values", "must be values that we can reach; see acr_values_supported");
     }
     if !Alg::SIGNING.contains(&spec.token_alg) {
         refuse("token_alg", "must be EdDSA, ES256 or RS256");

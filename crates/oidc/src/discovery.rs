@@ -1,3 +1,4 @@
+use portcullis_identity::Assurance;
 use portcullis_jose::Alg;
 use serde_json::{Value, json};
 
@@ -36,8 +37,9 @@ impl Provider {
             "revocation_endpoint_auth_methods_supported": methods,
             "revocation_endpoint_auth_signing_alg_values_supported": algs,
             "code_challenge_methods_supported": ["S256"],
+            "acr_values_supported": Assurance::ALL.map(Assurance::acr),
             "claims_supported": [
-                "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "name",
+                "sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "at_hash", "sid", "name",
                 "preferred_username", "email", "email_verified", "updated_at",
             ],
             "authorization_response_iss_parameter_supported": true,

@@ -28,6 +28,9 @@ pub enum ErrorCode {
     LoginRequired,
     /// Consent is needed, and `prompt=none` forbids asking.
     ConsentRequired,
+    /// The person cannot prove as much as was asked for (OpenID Connect Core Error Code
+    /// unmet_authentication_requirements 1.0).
+    UnmetAuthenticationRequirements,
     /// The pushed request is unknown, another client's, used or expired (RFC 9101, section 6.2).
     InvalidRequestUri,
     /// Request objects are not supported (OpenID Connect Core, section 3.1.2.6).
@@ -69,6 +72,7 @@ impl ErrorCode {
             Self::AccessDenied => "access_denied",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::InvalidRequestUri => "invalid_request_uri",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",

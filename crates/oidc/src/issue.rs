@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use data_encoding::BASE64URL_NOPAD;
+use portcullis_identity::Methods;
 use portcullis_jose::{
     Alg, Audience,
     access_token::{self, AccessClaims, Confirmation},
@@ -57,6 +58,7 @@ impl Provider {
         let now = self.now();
         let claims = AccessClaims {
             auth_time: Some(grant.auth_time.secs()),
+            acr: Some(Methods::from_row(&grant.methods).assurance().acr().to_owned()),
             sid: Some(grant.session_id.clone()),
             grant_id: Some(grant.id.to_string()),
             preferred_username: Some(account.username.clone()),
@@ -109,6 +111,7 @@ impl Provider {
             client_id: client.id.clone(),
             scope: scope.to_owned(),
             auth_time: None,
+            acr: None,
             sid: None,
             grant_id: None,
             preferred_username: None,
@@ -156,6 +159,7 @@ impl Provider {
         nonce: Option<&str>,
     ) -> Result<String, ProviderError> {
         let now = self.now();
+        let methods = Methods::from_row(&grant.methods);
         let mut claims = json!({
             "iss": self.settings.issuer,
             "sub": account.id,
@@ -163,6 +167,8 @@ impl Provider {
             "exp": now.plus(self.settings.access_token_lifetime).secs(),
             "iat": now.secs(),
             "auth_time": grant.auth_time.secs(),
+            "acr": methods.assurance().acr(),
+            "amr": methods.amr(),
             "sid": grant.session_id,
             "at_hash": at_hash(client.token_alg, access_token),
         });

@@ -144,6 +144,9 @@ async fn refuse(
 ) -> Result<Page, Page> {
     let text = match &error {
         IdentityError::CurrentPassword => "The current password is not right.".to_owned(),
+        IdentityError::Throttled(_) => {
+            "Too many wrong passwords. Wait a while before the next.".to_owned()
+        }
         IdentityError::NotFound => "There is no such session.".to_owned(),
         IdentityError::Invalid(fields) => {
             let lines =
@@ -157,7 +160,7 @@ async fn refuse(
 }
 
 /// `2026-11-23 21:40 UTC`.
-fn minutes(time: Timestamp) -> String {
+pub(crate) fn minutes(time: Timestamp) -> String {
     let text = time.to_rfc3339();
     format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }

@@ -5,7 +5,7 @@ use axum::{
 };
 use http::{Method, StatusCode};
 use portcullis_oidc::{
-    AuthorizationRequest, AuthorizeError, ErrorCode, LogoutError, OAuthError, Params, Prompt,
+    AuthorizationRequest, AuthorizeError, ErrorCode, LogoutError, Need, OAuthError, Params, Prompt,
 };
 use portcullis_store::{accounts::Account, sessions::Session};
 
@@ -41,12 +41,8 @@ pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl I
         let asked = read(&pages, &params).await?;
         let visitor = pages.visitor(&visit).await?;
         let silent = asked.prompt.contains(&Prompt::None);
-        let session = visitor.as_ref().map(|(session, _)| session);
-        if pages.provider.needs_login(&asked, session) {
-            return Ok(match silent {
-                true => away(&pages.provider.deny(&asked, ErrorCode::LoginRequired)),
-                false => to_login(&asked),
-            });
+        if let Some(first) = first(&pages, &asked, visitor.as_ref(), silent).await? {
+            return Ok(first);
         }
         let Some((session, account)) = visitor else {
             return Ok(to_login(&asked));
@@ -70,9 +66,11 @@ pub(crate) async fn consent(State(pages): State<Pages>, request: Request) -> imp
         let Some((session, account)) = pages.visitor(&form.visit).await? else {
             return Ok(to_login(&asked));
         };
-        if pages.provider.needs_login(&asked, Some(&session)) {
-            return Ok(to_login(&asked));
+        let visitor = (session, account);
+        if let Some(first) = first(&pages, &asked, Some(&visitor), false).await? {
+            return Ok(first);
         }
+        let (session, account) = visitor;
         if form.params.get("decision") != Some("allow") {
             return Ok(away(&pages.provider.deny(&asked, ErrorCode::AccessDenied)));
         }
@@ -107,6 +105,30 @@ pub(crate) async fn logout(State(pages): State<Pages>, request: Request) -> impl
         Ok(view::see_other(to, Some(clear_cookie(SESSION_COOKIE))))
     };
     answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// Where the person must go before the request can be answered, if anywhere.
+async fn first(
+    pages: &Pages,
+    asked: &AuthorizationRequest,
+    visitor: Option<&(Session, Account)>,
+    silent: bool,
+) -> Result<Option<Page>, Page> {
+    let factors = match visitor {
+        Some((_, account)) => {
+            Some(pages.identity.factors(account).await.map_err(|e| view::failed(&e))?)
+        }
+        None => None,
+    };
+    let session = visitor.map(|(session, _)| session).zip(factors.as_ref());
+    let deny = |error| Some(away(&pages.provider.deny(asked, error)));
+    Ok(match pages.provider.needs(asked, session) {
+        Need::Nothing => None,
+        Need::Unmet => deny(ErrorCode::UnmetAuthenticationRequirements),
+        Need::Login | Need::Factor { .. } if silent => deny(ErrorCode::LoginRequired),
+        Need::Login => Some(to_login(asked)),
+        Need::Factor { passkey } => Some(to_factor(asked, passkey)),
+    })
 }
 
 fn ask_to_leave(
@@ -166,6 +188,16 @@ fn to_login(asked: &AuthorizationRequest) -> Page {
     }
     let query = query.to_query();
     view::see_other(&format!("/login?{query}"), None)
+}
+
+/// To the page that asks for a further factor, and back.
+fn to_factor(asked: &AuthorizationRequest, passkey: bool) -> Page {
+    let back = format!("/oauth2/authorize?{}", asked.params.to_query());
+    let mut query = Params::default().with("return_to", &back);
+    if passkey {
+        query = query.with("passkey", "1");
+    }
+    view::see_other(&format!("/login/second?{}", query.to_query()), None)
 }
 
 fn away(to: &str) -> Page {

@@ -1,6 +1,6 @@
 //! What people see: login, registration, recovery, account and consent, rendered on the server.
 //!
-//! Pages work without scripts and carry a strict Content-Security-Policy. Every form has a token
+//! Pages work without scripts, but for passkeys, and carry a strict Content-Security-Policy. Every form has a token
 //! that must match a cookie; everything shown is escaped by the templates.
 
 mod account;
@@ -8,8 +8,11 @@ mod authorize;
 mod device;
 mod form;
 mod login;
+mod mail_login;
+mod passkey;
 mod recovery;
 mod register;
+mod security;
 mod view;
 
 use axum::{
@@ -31,7 +34,14 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
     Router::new()
         .route("/", get(account::home))
         .route("/assets/style.css", get(view::style))
+        .route("/assets/passkey.js", get(view::passkey_script))
         .route("/login", get(login::show).post(login::submit))
+        .route("/login/second", get(login::show_second).post(login::submit_second))
+        .route("/login/passkey/begin", post(passkey::begin_login))
+        .route("/login/passkey", post(passkey::log_in))
+        .route("/login/mail", get(mail_login::show).post(mail_login::send))
+        .route("/login/mail/code", post(mail_login::code))
+        .route("/login/link", get(mail_login::show_link).post(mail_login::link))
         .route("/logout", post(login::logout))
         .route("/register", get(register::show).post(register::submit))
         .route("/verify-email", get(register::show_confirm).post(register::confirm))
@@ -42,6 +52,16 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
         .route("/account/profile", post(account::profile))
         .route("/account/password", post(account::password))
         .route("/account/email", post(account::email))
+        .route("/account/security", get(security::show))
+        .route("/account/totp/begin", post(security::begin_totp))
+        .route("/account/totp/confirm", post(security::confirm_totp))
+        .route("/account/totp/remove", post(security::remove_totp))
+        .route("/account/recovery-codes", post(security::renew_codes))
+        .route("/account/passkeys/begin", post(passkey::begin))
+        .route("/account/passkeys", post(passkey::add))
+        .route("/account/passkeys/rename", post(security::rename_passkey))
+        .route("/account/passkeys/remove", post(security::remove_passkey))
+        .route("/account/password/remove", post(security::remove_password))
         .route("/account/sessions/end", post(account::end_session))
         .route("/device", get(device::show).post(device::submit))
         .route("/oauth2/authorize", get(authorize::show).post(authorize::show))

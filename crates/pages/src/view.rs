@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
+use serde::Serialize;
 
 /// An answer for a person.
 pub(crate) struct Page(Box<Response>);
@@ -20,6 +21,47 @@ const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; f
                    base-uri 'none'; frame-ancestors 'none'";
 const CSP_REDIRECTING: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
                                base-uri 'none'; frame-ancestors 'none'";
+
+/// For pages with a script of ours: it may load and talk to us, and nothing else.
+const CSP_SCRIPT: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+                          style-src 'self'; img-src 'self' data:; base-uri 'none'; \
+                          frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// A page with a script, whose form may lead to a client.
+pub(crate) fn scripted_page(
+    status: StatusCode,
+    template: &impl Template,
+    cookie: Option<String>,
+) -> Page {
+    render(status, template, cookie, CSP_SCRIPT)
+}
+
+/// An answer for a script of ours.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Page {
+    let Ok(text) = serde_json::to_string(value) else {
+        return Page(Box::new(StatusCode::INTERNAL_SERVER_ERROR.into_response()));
+    };
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Page(Box::new((status, headers, text).into_response()))
+}
+
+impl Page {
+    /// Sets further cookies.
+    pub fn with_cookies(mut self, cookies: impl IntoIterator<Item = String>) -> Self {
+        for cookie in cookies {
+            if let Ok(cookie) = cookie.parse() {
+                self.0.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+        }
+        self
+    }
+
+    /// Says when it is worth trying again.
+    pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
+        self.0.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+        self
+    }
+}
 
 pub(crate) fn page(status: StatusCode, template: &impl Template, cookie: Option<String>) -> Page {
     render(status, template, cookie, CSP)
@@ -74,11 +116,16 @@ pub(crate) fn see_other(to: &str, cookie: Option<String>) -> Page {
 }
 
 pub(crate) async fn style() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, "public, max-age=3600"),
-    ];
-    (headers, include_str!("../assets/style.css")).into_response()
+    asset("text/css; charset=utf-8", include_str!("../assets/style.css"))
+}
+
+pub(crate) async fn passkey_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../assets/passkey.js"))
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")];
+    (headers, text).into_response()
 }
 
 /// One message and perhaps a way on.

@@ -6,15 +6,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use portcullis_api::Caller;
 use portcullis_cluster::Rate;
 use portcullis_gateway::{
     AuthKind, Contract, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitRule, ListenerKind,
-    LocalService, Principal, Route, Server, Target, Upstream,
+    LocalService, Principal, Route, Server, StepUp, Target, Upstream,
 };
+use portcullis_identity::Assurance;
 use portcullis_pki::{Authority, SpiffeId, client_config, identity, roots};
 use portcullis_types::{SharedClock, Timestamp};
 use tower::ServiceExt;
@@ -91,6 +92,12 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&oidc, Method::POST, "/oauth2/userinfo", vec![]),
         open(&api, Method::GET, "/api/openapi.json", vec![]),
         open(&pages, Method::POST, "/login", login()),
+        open(&pages, Method::POST, "/login/second", limits("second")),
+        open(&pages, Method::POST, "/login/passkey/begin", limits("second")),
+        open(&pages, Method::POST, "/login/passkey", limits("second")),
+        open(&pages, Method::POST, "/login/mail/code", limits("second")),
+        open(&pages, Method::POST, "/login/mail", limits("recovery")),
+        open(&pages, Method::POST, "/login/link", limits("recovery")),
         open(&pages, Method::POST, "/account/password", login()),
         open(&pages, Method::POST, "/account/email", login()),
         open(&pages, Method::POST, "/register", with_login("register")),
@@ -100,7 +107,21 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     for path in ["/verify-email", "/confirm-email", "/device"] {
         routes.push(open(&pages, Method::POST, path, limits("recovery")));
     }
-    for path in ["/account/profile", "/account/sessions/end", "/logout", "/oauth2/consent"] {
+    for path in [
+        "/account/profile",
+        "/account/sessions/end",
+        "/account/totp/begin",
+        "/account/totp/confirm",
+        "/account/totp/remove",
+        "/account/recovery-codes",
+        "/account/passkeys/begin",
+        "/account/passkeys",
+        "/account/passkeys/rename",
+        "/account/passkeys/remove",
+        "/account/password/remove",
+        "/logout",
+        "/oauth2/consent",
+    ] {
         routes.push(open(&pages, Method::POST, path, vec![]));
     }
     for path in ["/oauth2/authorize", "/oauth2/logout"] {
@@ -110,7 +131,12 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     for path in [
         "/",
         "/assets/style.css",
+        "/assets/passkey.js",
+        "/account/security",
         "/login",
+        "/login/second",
+        "/login/mail",
+        "/login/link",
         "/register",
         "/verify-email",
         "/forgot-password",
@@ -148,6 +174,7 @@ fn built_in_route(
         target: Target::Local(service.clone()),
         authenticate: vec![AuthKind::Anyone],
         scopes: vec![],
+        step_up: None,
         spiffe_ids: vec![],
         limits,
         max_body: BUILT_IN_BODY,
@@ -165,6 +192,7 @@ fn protect(config: &Config, door: &'static str) -> Vec<LimitRule> {
         "login" => (5, Some(Duration::from_secs(900))),
         "register" => (30, None),
         "recovery" => (10, None),
+        "second" => (60, None),
         _ => (600, None),
     };
     let rate = Rate { count, per: minute };
@@ -222,11 +250,32 @@ fn configured(config: &Config, route: &RouteConfig, upstreams: &[Arc<Upstream>])
         target: Target::Upstream(upstream.context("there is no such upstream")?.clone()),
         authenticate: ways.collect::<Result<_>>()?,
         scopes: route.scopes.clone(),
+        step_up: step_up(route)?,
         spiffe_ids: ids?,
         limits: rules(&route.name, &route.limits),
         max_body: route.max_body.unwrap_or(DEFAULT_BODY_LIMIT),
         contract,
     })
+}
+
+/// What a login must have proven; a stronger proof is as good.
+fn step_up(route: &RouteConfig) -> Result<Option<StepUp>> {
+    if route.acr.is_none() && route.max_age.is_none() {
+        return Ok(None);
+    }
+    ensure!(
+        route.authenticate == [Authenticate::Bearer],
+        "acr and max_age need authenticate = [\"bearer\"]: nobody else has logged in"
+    );
+    let known = Assurance::ALL.map(Assurance::acr).join(", ");
+    let least = route
+        .acr
+        .as_deref()
+        .map(|acr| Assurance::of_acr(acr).with_context(|| format!("acr must be one of {known}")));
+    let least = least.transpose()?;
+    let enough = |least| Assurance::ALL.into_iter().filter(move |one| *one >= least);
+    let acr_values = least.into_iter().flat_map(enough).map(|one| one.acr().to_owned());
+    Ok(Some(StepUp { acr_values: acr_values.collect(), max_age: route.max_age }))
 }
 
 /// The upstreams of the file.

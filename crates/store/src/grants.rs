@@ -24,6 +24,8 @@ pub struct Grant {
     pub scope: String,
     /// What the client asked for by name, as JSON, if anything.
     pub claims: Option<String>,
+    /// How the person had proved who they are.
+    pub methods: String,
     /// When the person had proved who they are.
     #[sqlx(try_from = "i64")]
     pub auth_time: Timestamp,
@@ -40,8 +42,8 @@ pub struct Grant {
 macro_rules! select_grant {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client_id, account_id, session_id, scope, claims, auth_time, created_at, \
-             expires_at, revoked_at FROM oauth_grant WHERE tenant = $1 ",
+            "SELECT id, client_id, account_id, session_id, scope, claims, methods, auth_time, \
+             created_at, expires_at, revoked_at FROM oauth_grant WHERE tenant = $1 ",
             $rest
         )
     };
@@ -51,7 +53,8 @@ macro_rules! select_grant {
 pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError> {
     sql(
         "INSERT INTO oauth_grant (tenant, id, client_id, account_id, session_id, scope, auth_time, \
-         created_at, expires_at, claims) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         created_at, expires_at, claims, methods) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(tenant)
     .bind(grant.id)
@@ -63,6 +66,7 @@ pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError>
     .bind(grant.created_at)
     .bind(grant.expires_at)
     .bind(grant.claims.clone())
+    .bind(&grant.methods)
     .execute(tx)
     .await?;
     Ok(())

@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../migrations/0002_pushed_and_bound.sql")),
     (3, include_str!("../migrations/0003_claims.sql")),
     (4, include_str!("../migrations/0004_device.sql")),
+    (5, include_str!("../migrations/0005_factors.sql")),
 ];
 
 /// Held by the one process that migrates a PostgreSQL database.

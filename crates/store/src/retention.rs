@@ -44,6 +44,9 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ),
         ("device_request", KEEP_USED, sql("DELETE FROM device_request WHERE expires_at < $1")),
         ("pushed_request", Duration::ZERO, sql("DELETE FROM pushed_request WHERE expires_at < $1")),
+        ("passkey_answer", Duration::ZERO, sql("DELETE FROM passkey_answer WHERE expires_at < $1")),
+        ("pending_login", Duration::ZERO, sql("DELETE FROM pending_login WHERE expires_at < $1")),
+        ("mail_login", Duration::ZERO, sql("DELETE FROM mail_login WHERE expires_at < $1")),
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]
@@ -53,6 +56,9 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
 pub const KEPT: &[(&str, &str)] = &[
     ("sealed_secret", "one row for each secret of the installation"),
     ("account", "removed by its owner or an administrator"),
+    ("totp", "one row for each account; removed by its owner"),
+    ("recovery_code", "ten rows for each account, replaced together"),
+    ("passkey", "removed by its owner"),
     ("oauth_client", "removed by an administrator"),
     ("consent", "one row for each account and client; goes with either"),
     ("api_key", "the record of who had access; revoked keys stay"),

@@ -14,7 +14,12 @@ pub struct Session {
     /// Whose it is.
     #[sqlx(try_from = "String")]
     pub account_id: Id<tags::User>,
-    /// When the person proved who they are.
+    /// How the person proved who they are, separated by spaces.
+    pub methods: String,
+    /// When the person last did so in full.
+    #[sqlx(try_from = "i64")]
+    pub authenticated_at: Timestamp,
+    /// When it began.
     #[sqlx(try_from = "i64")]
     pub created_at: Timestamp,
     /// When it was last used, to the minute.
@@ -34,8 +39,8 @@ pub struct Session {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, account_id, created_at, last_seen_at, expires_at, ended_at, addr, \
-             user_agent FROM login_session WHERE tenant = $1 ",
+            "SELECT id, account_id, methods, authenticated_at, created_at, last_seen_at, \
+             expires_at, ended_at, addr, user_agent FROM login_session WHERE tenant = $1 ",
             $rest
         )
     };
@@ -50,7 +55,8 @@ pub async fn insert(
 ) -> Result<(), DbError> {
     sql(
         "INSERT INTO login_session (tenant, id, token_hash, account_id, created_at, last_seen_at, \
-         expires_at, addr, user_agent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         expires_at, addr, user_agent, methods, authenticated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(tenant)
     .bind(session.id)
@@ -61,6 +67,8 @@ pub async fn insert(
     .bind(session.expires_at)
     .bind(&session.addr)
     .bind(&session.user_agent)
+    .bind(&session.methods)
+    .bind(session.authenticated_at)
     .execute(tx)
     .await?;
     Ok(())
@@ -146,6 +154,28 @@ pub async fn end_all(
     .bind(now)
     .execute(tx)
     .await
+}
+
+/// Writes what was proven in a session and gives it another secret, so that whoever held the old
+/// one gains nothing; `false` if the session is over.
+pub async fn renew(
+    tx: &Tx,
+    tenant: &str,
+    session: &Session,
+    token_hash: &[u8],
+) -> Result<bool, DbError> {
+    let renewed = sql("UPDATE login_session SET token_hash = $3, methods = $4, \
+                       authenticated_at = $5, expires_at = $6 \
+                       WHERE tenant = $1 AND id = $2 AND ended_at IS NULL")
+    .bind(tenant)
+    .bind(session.id)
+    .bind(token_hash)
+    .bind(&session.methods)
+    .bind(session.authenticated_at)
+    .bind(session.expires_at)
+    .execute(tx)
+    .await?;
+    Ok(renewed == 1)
 }
 
 /// Notes that a session was used.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_events::{AccountChange, Actor, Event, Kind, Outcome};
 use portcullis_store::{
-    Db, DbError, accounts, clients, defence, device, grants, outbox, pushed, recovery, retention,
-    sql, token_hash,
+    Db, DbError, accounts, clients, defence, device, factors, grants, mail_login, outbox, passkeys,
+    pushed, recovery, retention, sql, token_hash,
 };
 use portcullis_testkit::{START, SeededEntropy, on_both};
 use portcullis_types::{Id, tags};
@@ -118,6 +118,7 @@ fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
     grants::Grant {
         id: Id::new(START, &*SeededEntropy::new(seed)),
         client_id: "web".into(),
+        methods: "pwd".into(),
         account_id: account,
         session_id: "ses".into(),
         scope: "openid".into(),
@@ -211,16 +212,32 @@ on_both!(
                     email: "bob@example.org".into(),
                     password_hash: "x".into(),
                 };
-                recovery::insert_registration(&tx, TENANT, b"reg", &pending, START, later).await
+                recovery::insert_registration(&tx, TENANT, b"reg", &pending, START, later).await?;
+                let waiting = factors::PendingLogin {
+                    account_id: alice.id,
+                    methods: "pwd".into(),
+                    password_hash: "x".into(),
+                };
+                factors::insert_pending_login(&tx, TENANT, b"wait", &waiting, START, later).await?;
+                factors::put_totp(&tx, TENANT, alice.id, b"sealed", START).await?;
+                let codes = [b"recovery".to_vec()];
+                factors::replace_recovery_codes(&tx, TENANT, alice.id, &codes, START).await?;
+                let mailed = mail_login::MailLogin {
+                    link_hash: b"link".to_vec(),
+                    browser_hash: b"browser".to_vec(),
+                    code_hash: b"digits".to_vec(),
+                    account_id: Some(alice.id.to_string()),
+                };
+                mail_login::insert(&tx, TENANT, &mailed, START, later).await
             })
             .await
             .unwrap();
 
-        let grant_id = grant.id;
+        let (grant_id, alice_id) = (grant.id, alice.id);
         for kind in
             [
                 "code", "refresh", "begin", "pushed", "decide", "device", "reset", "mail", "reg",
-                "assertion",
+                "assertion", "login", "totp", "recovery", "link", "challenge",
             ]
         {
             let tries: Vec<_> = (0..12)
@@ -248,6 +265,21 @@ on_both!(
                                 }
                                 "reg" => {
                                     recovery::consume_registration(&tx, TENANT, b"reg", START).await
+                                }
+                                "login" => {
+                                    factors::consume_pending_login(&tx, TENANT, b"wait", START).await
+                                }
+                                "totp" => {
+                                    factors::use_totp_step(&tx, TENANT, alice_id, 7, START).await
+                                }
+                                "recovery" => {
+                                    let code = b"recovery";
+                                    factors::use_recovery_code(&tx, TENANT, alice_id, code, START)
+                                        .await
+                                }
+                                "link" => mail_login::consume(&tx, TENANT, b"link", START).await,
+                                "challenge" => {
+                                    passkeys::answer(&tx, TENANT, b"challenge", later).await
                                 }
                                 _ => clients::use_assertion(&tx, TENANT, "web", "jti", START).await,
                             }

@@ -38,6 +38,18 @@ impl<T: Tag> Id<T> {
     }
 }
 
+impl<T> Id<T> {
+    /// The 128 bits, for places that have room for no more.
+    pub fn bits(self) -> u128 {
+        self.bits
+    }
+
+    /// The id of these bits.
+    pub fn from_bits(bits: u128) -> Self {
+        Self { bits, tag: PhantomData }
+    }
+}
+
 impl<T: Tag> fmt::Display for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; DIGITS];
@@ -153,6 +165,8 @@ pub mod tags {
         Key = "sig";
         /// An access token (`jti`).
         Token = "tok";
+        /// A passkey.
+        Passkey = "pky";
         /// A secret of a client.
         ClientSecret = "sec";
     }

@@ -243,6 +243,13 @@ pub struct RouteConfig {
     /// All of these scopes are needed.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// How a person must have proved who they are: `urn:portcullis:acr:multi-factor` or `phr`.
+    /// Whoever proved less is told to ask for it (RFC 9470). Only with `bearer`.
+    pub acr: Option<String>,
+    /// How long ago at most, such as `5min`. Only with `bearer`.
+    #[serde(default, deserialize_with = "optional_span")]
+    #[schemars(schema_with = "span_schema")]
+    pub max_age: Option<Duration>,
     /// Workloads that may pass with `mtls`.
     #[serde(default)]
     pub spiffe_ids: Vec<String>,

@@ -1,0 +1,295 @@
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::BASE64URL_NOPAD;
+use portcullis_events::Origin;
+use portcullis_store::{
+    accounts::{self, Account},
+    passkeys::{self, Passkey as Row},
+};
+use portcullis_types::{Id, Timestamp, tags};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use uuid::Uuid;
+use webauthn_rs::prelude::{
+    CreationChallengeResponse, DiscoverableAuthentication, DiscoverableKey, Passkey,
+    PasskeyRegistration, PublicKeyCredential, RegisterPublicKeyCredential,
+    RequestChallengeResponse,
+};
+use webauthn_rs_proto::ResidentKeyRequirement;
+
+use crate::{
+    Browser, Identity, IdentityError, LoggedIn, LoginError, Method, Methods, Recent,
+    recovery::notice, service::actor,
+};
+
+/// A browser answers within this time.
+const CEREMONY_LIFETIME: Duration = Duration::from_secs(300);
+/// Passkeys of one account.
+const MAX_PASSKEYS: usize = 20;
+/// A passkey's name, in characters.
+const MAX_NAME_CHARS: usize = 60;
+/// Longer answers are not read.
+const MAX_SEALED_CHARS: usize = 16 * 1024;
+
+/// What a browser is asked to do, and what it must bring back with the answer.
+#[derive(Debug, Serialize)]
+pub struct Ceremony<T> {
+    /// For `navigator.credentials`.
+    #[serde(flatten)]
+    pub options: T,
+    /// The challenge and its conditions, sealed: nothing is stored for strangers.
+    pub ceremony: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed<T> {
+    state: T,
+    account: Option<String>,
+    expires_at: i64,
+}
+
+impl Identity {
+    /// Asks the browser to make a passkey (Web Authentication Level 3, section 7.1). It must be
+    /// discoverable and its device must check who uses it.
+    pub async fn begin_passkey(
+        &self,
+        who: &Recent,
+    ) -> Result<Ceremony<CreationChallengeResponse>, IdentityError> {
+        let account = who.account();
+        let webauthn = self.webauthn()?;
+        let rows = passkeys::of_account(&self.db, &self.tenant, account.id).await?;
+        if rows.len() >= MAX_PASSKEYS {
+            return Err(IdentityError::field("passkey", "is one too many"));
+        }
+        let known = rows.into_iter().map(|row| row.credential_id).collect();
+        let handle = Uuid::from_u128(account.id.bits());
+        let shown = Some(account.display_name.as_str())
+            .filter(|n| !n.is_empty())
+            .unwrap_or(&account.username);
+        let begun =
+            webauthn.start_passkey_registration(handle, &account.username, shown, Some(known));
+        let (mut options, state) = begun.map_err(|_| IdentityError::Passkey)?;
+        if let Some(selection) = &mut options.public_key.authenticator_selection {
+            selection.resident_key = Some(ResidentKeyRequirement::Required);
+            selection.require_resident_key = true;
+        }
+        let ceremony = self.seal("register", state, Some(account.id.to_string()))?;
+        Ok(Ceremony { options, ceremony })
+    }
+
+    /// Keeps the passkey that the browser made.
+    pub async fn add_passkey(
+        &self,
+        who: &Recent,
+        name: &str,
+        ceremony: &str,
+        answer: Value,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let name = passkey_name(name)?;
+        let account = who.account();
+        let answer: RegisterPublicKeyCredential = read(answer)?;
+        let sealed: Sealed<PasskeyRegistration> = self.unseal("register", ceremony)?;
+        if sealed.account != Some(account.id.to_string()) {
+            return Err(IdentityError::Passkey);
+        }
+        let made = self.webauthn()?.finish_passkey_registration(&answer, &sealed.state);
+        let made = made.map_err(|error| {
+            tracing::debug!(%error, "a new passkey was refused");
+            IdentityError::Passkey
+        })?;
+        let now = self.now();
+        let row = &Row {
+            id: Id::new(now, &*self.entropy),
+            account_id: account.id,
+            credential_id: made.cred_id().to_vec(),
+            name: name.to_owned(),
+            credential: serde_json::to_string(&made).map_err(|_| IdentityError::Passkey)?,
+            created_at: now.micros(),
+            last_used_at: None,
+        };
+        let (used, until) = (&challenge_hash(ceremony), Timestamp::from_micros(sealed.expires_at));
+        let added = self.db.write(|tx| async move {
+            let stored = accounts::by_id(&tx, &self.tenant, account.id).await?;
+            let stored = stored.ok_or(IdentityError::NotFound)?;
+            if !passkeys::answer(&tx, &self.tenant, used, until).await? {
+                return Err(IdentityError::Passkey);
+            }
+            passkeys::insert(&tx, &self.tenant, row).await?;
+            let subject = "A passkey was added to your account";
+            let mail = notice(&stored.email, subject, &self.issuer);
+            mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+            let user = actor(account);
+            tx.emit(self.changed(origin, "passkey_added", user.clone(), user)).await?;
+            Ok(())
+        });
+        added.await.map_err(|error| match error {
+            IdentityError::Db(error) if error.constraint().is_some() => IdentityError::Passkey,
+            other => other,
+        })
+    }
+
+    /// Asks the browser for any passkey it has for us: who it is, it says itself.
+    pub fn ask_for_passkey(&self) -> Result<Ceremony<RequestChallengeResponse>, IdentityError> {
+        let begun = self.webauthn()?.start_discoverable_authentication();
+        let (options, state) = begun.map_err(|_| IdentityError::Passkey)?;
+        Ok(Ceremony { options, ceremony: self.seal("login", state, None)? })
+    }
+
+    /// Logs in whoever owns the passkey that signed (Web Authentication Level 3, section 7.2).
+    pub async fn login_by_passkey(
+        &self,
+        ceremony: &str,
+        answer: Value,
+        browser: Browser<'_>,
+        origin: &Origin,
+    ) -> Result<LoggedIn, LoginError> {
+        let (account, row, signed) = match self.check_passkey(ceremony, answer).await {
+            Ok(checked) => checked,
+            Err(LoginError::Credentials) => {
+                let nobody = portcullis_events::Actor::Anonymous;
+                let refused =
+                    self.refused(Method::Passkey, "login", origin, nobody, "bad_passkey", None);
+                refused.await?;
+                return Err(LoginError::Credentials);
+            }
+            Err(error) => return Err(error),
+        };
+        let methods = &Methods::one(Method::Passkey);
+        let (used, now) = (&challenge_hash(ceremony), self.now());
+        let (account, row, credential) = (&account, &row, &signed.credential);
+        let entered = self.db.write(|tx| async move {
+            if !passkeys::answer(&tx, &self.tenant, used, signed.until).await? {
+                return Err(LoginError::Expired);
+            }
+            // It may have been removed a moment ago.
+            if !passkeys::used(&tx, &self.tenant, row.id, credential, now).await? {
+                return Err(LoginError::Credentials);
+            }
+            let entered = self.enter(&tx, account, methods, Method::Passkey, browser, origin);
+            entered.await.map_err(|error| match error {
+                IdentityError::NotFound => LoginError::Credentials,
+                other => LoginError::Failed(other),
+            })
+        });
+        let entered = entered.await?;
+        self.leave_other(&entered, browser, origin).await?;
+        Ok(entered)
+    }
+
+    async fn check_passkey(
+        &self,
+        ceremony: &str,
+        answer: Value,
+    ) -> Result<(Account, Row, Signed), LoginError> {
+        let answer: PublicKeyCredential = read(answer).map_err(|_| LoginError::Credentials)?;
+        let sealed: Sealed<DiscoverableAuthentication> =
+            self.unseal("login", ceremony).map_err(|_| LoginError::Expired)?;
+        let webauthn = self.webauthn()?;
+        let (handle, credential) = webauthn
+            .identify_discoverable_authentication(&answer)
+            .map_err(|_| LoginError::Credentials)?;
+        let owner = Id::<tags::User>::from_bits(handle.as_u128());
+        let rows = passkeys::of_account(&self.db, &self.tenant, owner).await?;
+        let row = rows.into_iter().find(|row| row.credential_id == credential);
+        let account = accounts::by_id(&self.db, &self.tenant, owner).await?;
+        let account = account.filter(|account| account.disabled_at.is_none());
+        let (Some(row), Some(account)) = (row, account) else {
+            return Err(LoginError::Credentials);
+        };
+        let mut passkey: Passkey =
+            serde_json::from_str(&row.credential).map_err(|_| IdentityError::Passkey)?;
+        let key = [DiscoverableKey::from(&passkey)];
+        #[expect(deprecated, reason = "its successor wants the internals of the credential")]
+        let finished = webauthn.finish_discoverable_authentication(&answer, sealed.state, &key);
+        let result = finished.map_err(|error| {
+            tracing::debug!(%error, "a passkey was refused");
+            LoginError::Credentials
+        })?;
+        passkey.update_credential(&result);
+        let credential = serde_json::to_string(&passkey).map_err(|_| IdentityError::Passkey)?;
+        let until = Timestamp::from_micros(sealed.expires_at);
+        Ok((account, row, Signed { credential, until }))
+    }
+
+    /// The passkeys of an account, oldest first.
+    pub async fn passkeys(&self, account: &Account) -> Result<Vec<Row>, IdentityError> {
+        Ok(passkeys::of_account(&self.db, &self.tenant, account.id).await?)
+    }
+
+    /// Gives a passkey another name.
+    pub async fn rename_passkey(
+        &self,
+        account: &Account,
+        id: Id<tags::Passkey>,
+        name: &str,
+    ) -> Result<(), IdentityError> {
+        let name = passkey_name(name)?;
+        let renamed = self.db.write(|tx| async move {
+            Ok::<_, IdentityError>(passkeys::rename(&tx, &self.tenant, account.id, id, name).await?)
+        });
+        if renamed.await? { Ok(()) } else { Err(IdentityError::NotFound) }
+    }
+
+    fn webauthn(&self) -> Result<&webauthn_rs::Webauthn, IdentityError> {
+        self.inner().webauthn.as_ref().ok_or(IdentityError::Passkey)
+    }
+
+    fn seal<T: Serialize>(
+        &self,
+        purpose: &str,
+        state: T,
+        account: Option<String>,
+    ) -> Result<String, IdentityError> {
+        let expires_at = self.now().plus(CEREMONY_LIFETIME).micros();
+        let json = serde_json::to_vec(&Sealed { state, account, expires_at });
+        let json = json.map_err(|_| IdentityError::Passkey)?;
+        let sealed = self.sealer.seal(&format!("passkey {purpose}"), &json, &*self.entropy)?;
+        Ok(BASE64URL_NOPAD.encode(&sealed))
+    }
+
+    fn unseal<T: DeserializeOwned>(
+        &self,
+        purpose: &str,
+        ceremony: &str,
+    ) -> Result<Sealed<T>, IdentityError> {
+        if ceremony.len() > MAX_SEALED_CHARS {
+            return Err(IdentityError::Passkey);
+        }
+        let sealed =
+            BASE64URL_NOPAD.decode(ceremony.as_bytes()).map_err(|_| IdentityError::Passkey)?;
+        let opened = self.sealer.open(&format!("passkey {purpose}"), &sealed);
+        let opened = opened.map_err(|_| IdentityError::Passkey)?;
+        let sealed: Sealed<T> =
+            serde_json::from_slice(&opened).map_err(|_| IdentityError::Passkey)?;
+        if sealed.expires_at <= self.now().micros() {
+            return Err(IdentityError::Passkey);
+        }
+        Ok(sealed)
+    }
+}
+
+struct Signed {
+    credential: String,
+    until: Timestamp,
+}
+
+/// The sealed text has one spelling, so its hash stands for the challenge in it.
+fn challenge_hash(ceremony: &str) -> Vec<u8> {
+    digest(&SHA256, ceremony.as_bytes()).as_ref().to_vec()
+}
+
+fn read<T: DeserializeOwned>(answer: Value) -> Result<T, IdentityError> {
+    serde_json::from_value(answer).map_err(|_| IdentityError::Passkey)
+}
+
+fn passkey_name(name: &str) -> Result<&str, IdentityError> {
+    let name = name.trim();
+    let plain = !name.is_empty()
+        && name.chars().count() <= MAX_NAME_CHARS
+        && !name.chars().any(char::is_control);
+    plain.then_some(name).ok_or_else(|| {
+        IdentityError::field("name", format!("must have 1 to {MAX_NAME_CHARS} characters"))
+    })
+}

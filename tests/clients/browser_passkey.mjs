@@ -1,0 +1,53 @@
+// A real browser with a virtual authenticator: adds a passkey, logs out, and logs in with it.
+// Arguments: issuer, user name, password, fingerprint of the server's key, directory for pictures.
+import { mkdirSync } from "node:fs";
+import puppeteer from "puppeteer-core";
+
+const [issuer, username, password, key, pictures] = process.argv.slice(2);
+mkdirSync(pictures, { recursive: true });
+const browser = await puppeteer.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", `--ignore-certificate-errors-spki-list=${key}`, "--host-resolver-rules=MAP localhost 127.0.0.1"],
+});
+try {
+  const page = await browser.newPage();
+  const complaints = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  const devtools = await page.createCDPSession();
+  await devtools.send("WebAuthn.enable");
+  await devtools.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
+      isUserVerified: true, automaticPresenceSimulation: true,
+    },
+  });
+  const click = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
+
+  await page.goto(`${issuer}/login`);
+  await page.screenshot({ path: `${pictures}/login.png` });
+  await page.type("[name=username]", username);
+  await page.type("[name=password]", password);
+  await click(".login-submit");
+  await page.goto(`${issuer}/account/security`);
+  await click(".passkey-add");
+  await page.waitForSelector("li.passkey");
+  await page.screenshot({ path: `${pictures}/security.png`, fullPage: true });
+
+  await click("form[action='/account/totp/begin'] button");
+  await page.screenshot({ path: `${pictures}/totp.png`, fullPage: true });
+
+  // On the login page the passkey is offered at once, and behind a button. The virtual device
+  // agrees to whichever comes first.
+  await page.goto(`${issuer}/account`);
+  await page.click("form[action='/logout'] button");
+  await page.waitForFunction(() => location.pathname !== "/account" || !document.querySelector("dl"));
+  await page.click(".passkey-login").catch(() => {});
+  await page.waitForFunction(() => location.pathname === "/account" && document.querySelector("dl"));
+  const text = await page.$eval("main", (main) => main.innerText);
+  console.log(JSON.stringify({ url: page.url(), text, complaints }));
+} finally {
+  await browser.close();
+}
