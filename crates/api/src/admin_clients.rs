@@ -83,6 +83,17 @@ struct ClientView {
     require_pushed_authorization_requests: bool,
     dpop_bound_access_tokens: bool,
     nonce_instead_of_pkce: bool,
+    tls_client_certificate_bound_access_tokens: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_subject_dn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_dns: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_auth_san_email: Option<String>,
     default_acr_values: Vec<String>,
     default_max_age: Option<u32>,
     disabled: bool,
@@ -107,6 +118,13 @@ impl From<Client> for ClientView {
             require_pushed_authorization_requests: settings.require_pushed_authorization_requests,
             dpop_bound_access_tokens: settings.dpop_bound_access_tokens,
             nonce_instead_of_pkce: settings.nonce_instead_of_pkce,
+            tls_client_certificate_bound_access_tokens: settings
+                .tls_client_certificate_bound_access_tokens,
+            tls_client_auth_subject_dn: settings.tls_client_auth_subject_dn,
+            tls_client_auth_san_dns: settings.tls_client_auth_san_dns,
+            tls_client_auth_san_uri: settings.tls_client_auth_san_uri,
+            tls_client_auth_san_ip: settings.tls_client_auth_san_ip,
+            tls_client_auth_san_email: settings.tls_client_auth_san_email,
             default_acr_values: settings.default_acr_values,
             default_max_age: settings.default_max_age,
             disabled: client.disabled_at.is_some(),
@@ -137,7 +155,8 @@ struct NewClient {
     /// Made up if it is left out.
     client_id: Option<String>,
     name: String,
-    /// `none`, `client_secret_basic`, `client_secret_post` or `private_key_jwt`.
+    /// `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `tls_client_auth` or
+    /// `self_signed_tls_client_auth`.
     token_endpoint_auth_method: String,
     /// Ours: people are not asked for consent.
     #[serde(default)]
@@ -168,6 +187,15 @@ struct NewClient {
     /// The client may leave PKCE out and rely on the nonce of its ID tokens; not for public ones.
     #[serde(default)]
     nonce_instead_of_pkce: bool,
+    /// Tokens are always bound to a certificate (RFC 8705) or a key.
+    #[serde(default)]
+    tls_client_certificate_bound_access_tokens: bool,
+    /// What its certificate is called, for `tls_client_auth`: exactly one of these.
+    tls_client_auth_subject_dn: Option<String>,
+    tls_client_auth_san_dns: Option<String>,
+    tls_client_auth_san_uri: Option<String>,
+    tls_client_auth_san_ip: Option<String>,
+    tls_client_auth_san_email: Option<String>,
     /// What `acr_values` is if a request does not say.
     #[serde(default)]
     default_acr_values: Vec<String>,
@@ -184,7 +212,8 @@ impl NewClient {
         let method: AuthMethod = self.token_endpoint_auth_method.parse().map_err(|()| {
             wrong(
                 "token_endpoint_auth_method",
-                "must be none, client_secret_basic, client_secret_post or private_key_jwt",
+                "must be none, client_secret_basic, client_secret_post, private_key_jwt, \
+                 tls_client_auth or self_signed_tls_client_auth",
             )
         })?;
         let grants: Result<Vec<GrantType>, ()> =
@@ -212,6 +241,13 @@ impl NewClient {
                 require_pushed_authorization_requests: self.require_pushed_authorization_requests,
                 dpop_bound_access_tokens: self.dpop_bound_access_tokens,
                 nonce_instead_of_pkce: self.nonce_instead_of_pkce,
+                tls_client_certificate_bound_access_tokens: self
+                    .tls_client_certificate_bound_access_tokens,
+                tls_client_auth_subject_dn: self.tls_client_auth_subject_dn,
+                tls_client_auth_san_dns: self.tls_client_auth_san_dns,
+                tls_client_auth_san_uri: self.tls_client_auth_san_uri,
+                tls_client_auth_san_ip: self.tls_client_auth_san_ip,
+                tls_client_auth_san_email: self.tls_client_auth_san_email,
                 default_acr_values: self.default_acr_values,
                 default_max_age: self.default_max_age,
             },

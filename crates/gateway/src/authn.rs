@@ -5,10 +5,10 @@ use portcullis_cluster::{ApiKeyInfo, TokenFacts};
 use portcullis_events::{Actor, Stage};
 use portcullis_jose::{
     VerifyError,
-    access_token::{AccessClaims, Confirmation},
+    access_token::AccessClaims,
     dpop::{DpopError, DpopRequest, verify_proof},
 };
-use portcullis_pki::SpiffeId;
+use portcullis_pki::{PeerCertificate, SpiffeId};
 use portcullis_types::Timestamp;
 
 use crate::{
@@ -89,18 +89,19 @@ pub(crate) fn authenticate<B>(
     route: &Route,
     request: &Request<B>,
     head: &Head,
-    peer: Option<&SpiffeId>,
+    peer: Option<&PeerCertificate>,
     now: Timestamp,
 ) -> Result<Principal, Refusal> {
     let headers = request.headers();
     let allows = |kind| route.authenticate.contains(&kind);
     if allows(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION) {
-        return token(snapshot, shared, request, head, now);
+        return token(snapshot, shared, request, head, peer, now);
     }
     if allows(AuthKind::ApiKey) && headers.contains_key(API_KEY_HEADER) {
         return api_key(shared, headers, now);
     }
-    if let Some(id) = peer.filter(|_| allows(AuthKind::Mtls)) {
+    let workload = peer.and_then(PeerCertificate::workload);
+    if let Some(id) = workload.filter(|_| allows(AuthKind::Mtls)) {
         return Ok(Principal::Workload(id.clone()));
     }
     if allows(AuthKind::Anyone) {
@@ -118,6 +119,7 @@ fn token<B>(
     shared: &Shared,
     request: &Request<B>,
     head: &Head,
+    peer: Option<&PeerCertificate>,
     now: Timestamp,
 ) -> Result<Principal, Refusal> {
     let headers = request.headers();
@@ -144,9 +146,16 @@ fn token<B>(
         unauthorized("invalid_token", why).with(header::WWW_AUTHENTICATE, &challenge)
     };
     let claims = verify(snapshot, shared, token, now).map_err(|why| void(&why))?;
-    match (&claims.cnf, bound) {
+    let confirmation = claims.cnf.as_ref();
+    if let Some(bound_to) = confirmation.and_then(|cnf| cnf.x5t_s256.as_deref()) {
+        // RFC 8705, section 3: the connection shows the certificate of the token.
+        if peer.is_none_or(|peer| peer.thumbprint() != bound_to) {
+            return Err(void("the token is bound to another certificate"));
+        }
+    }
+    match (confirmation.and_then(|cnf| cnf.jkt.as_deref()), bound) {
         (None, false) => {}
-        (Some(cnf), true) => prove(shared, request, head, token, cnf, now).map_err(|why| {
+        (Some(jkt), true) => prove(shared, request, head, token, jkt, now).map_err(|why| {
             let challenge =
                 format!(r#"{DPOP}, error="invalid_dpop_proof", error_description="{why}""#);
             unauthorized("invalid_dpop_proof", why).with(header::WWW_AUTHENTICATE, &challenge)
@@ -164,7 +173,7 @@ fn prove<B>(
     request: &Request<B>,
     head: &Head,
     token: &str,
-    cnf: &Confirmation,
+    jkt: &str,
     now: Timestamp,
 ) -> Result<(), &'static str> {
     let mut proofs = request.headers().get_all("dpop").iter();
@@ -180,7 +189,7 @@ fn prove<B>(
         DpopError::Time => "the DPoP proof is not fresh",
         DpopError::Token => "the DPoP proof is for another token",
     })?;
-    if held.jkt != cnf.jkt {
+    if held.jkt != jkt {
         return Err("the DPoP proof is of another key");
     }
     if !shared.replays.first(&[&held.jkt, &held.jti], now) {
@@ -261,7 +270,10 @@ pub(crate) fn authorise(
 /// RFC 9470, section 3: the token is good, the login behind it is not good enough.
 fn proven_enough(step_up: &StepUp, who: &Principal, now: Timestamp) -> Result<(), Refusal> {
     let (acr, auth_time, bound) = match who {
-        Principal::Token(claims) => (claims.acr.as_deref(), claims.auth_time, claims.cnf.is_some()),
+        Principal::Token(claims) => {
+            let bound = claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some());
+            (claims.acr.as_deref(), claims.auth_time, bound)
+        }
         _ => (None, None, false),
     };
     let strong = step_up.acr_values.is_empty()

@@ -14,7 +14,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use portcullis_pki::peer_spiffe_id;
+use portcullis_pki::{ClientTrust, PeerCertificate};
 use portcullis_types::{AddrKey, ClientAddr};
 use rustls::ServerConfig;
 use tokio::{
@@ -68,6 +68,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// The certificate and what is asked of clients.
     pub tls: Arc<ServerConfig>,
+    /// Tells which certificates of clients the authority vouches for.
+    pub trust: Option<ClientTrust>,
 }
 
 impl std::fmt::Debug for Listener {
@@ -94,8 +96,9 @@ pub async fn serve(listener: Listener, gateway: Gateway, mut closing: watch::Rec
                 let Some(guest) = guests.admit(addr) else { continue };
                 let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
                 let (kind, closing) = (listener.kind, closing.clone());
+                let trust = listener.trust.clone();
                 tokio::spawn(async move {
-                    connection(kind, stream, addr, acceptor, gateway, closing).await;
+                    connection(kind, stream, addr, acceptor, trust, gateway, closing).await;
                     drop((place, guest));
                 });
             }
@@ -156,6 +159,7 @@ async fn connection(
     stream: TcpStream,
     addr: SocketAddr,
     acceptor: TlsAcceptor,
+    trust: Option<ClientTrust>,
     gateway: Gateway,
     closing: watch::Receiver<bool>,
 ) {
@@ -170,10 +174,12 @@ async fn connection(
         Err(_) => return,
     };
     let session = stream.get_ref().1;
-    let certificate = session.peer_certificates().and_then(|chain| chain.first());
-    let workload = certificate.and_then(|certificate| peer_spiffe_id(certificate));
+    let certificate = session.peer_certificates().and_then(|chain| {
+        let chained = trust.is_some_and(|trust| trust.vouches_for(chain, gateway.now()));
+        chain.first().map(|own| Arc::new(PeerCertificate::new(own, chained)))
+    });
     let http2 = session.alpn_protocol() == Some(b"h2");
-    let peer = Arc::new(Peer { listener: kind, addr, workload });
+    let peer = Arc::new(Peer { listener: kind, addr, certificate });
     if http2 {
         serve_http2(stream, peer, gateway, closing).await;
     } else {

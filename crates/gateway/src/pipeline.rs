@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_events::{Actor, Event, Kind, Origin, Outcome, RequestSeen, Stage, clean};
-use portcullis_pki::SpiffeId;
+use portcullis_pki::PeerCertificate;
 use portcullis_types::{ClientAddr, Id, Timestamp, tags};
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ const MAX_REQUEST_ID: usize = 64;
 pub(crate) struct Peer {
     pub listener: ListenerKind,
     pub addr: SocketAddr,
-    pub workload: Option<SpiffeId>,
+    pub certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// The gate: a configuration that can be swapped, and what changes while requests pass.
@@ -55,7 +55,20 @@ struct Trail {
     passed: Passed,
 }
 
+/// Whom the stages let through.
+#[derive(Clone, Copy)]
+struct Admitted<'a> {
+    who: &'a Principal,
+    origin: &'a Origin,
+    certificate: Option<&'a Arc<PeerCertificate>>,
+}
+
 impl Gateway {
+    /// The time by the gate's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
     /// A gate with its first configuration.
     pub fn new(snapshot: Snapshot, shared: Shared) -> Self {
         Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), shared }
@@ -140,7 +153,7 @@ impl Gateway {
             &route,
             &request,
             &head,
-            peer.workload.as_ref(),
+            peer.certificate.as_deref(),
             now,
         )
         .map_err(|refusal| closed.map_or(refusal, |until| limits::blocked(until, now)))?;
@@ -152,7 +165,9 @@ impl Gateway {
         self.limit(&route, origin.addr, Some(&who), now, trail)?;
         check_length(&request, &route)?;
         let request = validate(&route, request, &head).await?;
-        self.pass_on(snapshot, &route, request, &head, &who, origin, now).await
+        let certificate = peer.certificate.as_ref();
+        let admitted = Admitted { who: &who, origin, certificate };
+        self.pass_on(snapshot, &route, request, &head, admitted, now).await
     }
 
     /// A blocked address may go on only where it can show a credential: whoever shares it with an
@@ -183,17 +198,16 @@ impl Gateway {
         count(limiter, &route.limits, addr, who, now, &mut trail.passed, &**limit_blocked)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the stages before it found all of these out")]
     async fn pass_on(
         &self,
         snapshot: &Snapshot,
         route: &Route,
         request: Request<GateBody>,
         head: &Head,
-        who: &Principal,
-        origin: &Origin,
+        admitted: Admitted<'_>,
         now: Timestamp,
     ) -> Result<Response<GateBody>, Refusal> {
+        let Admitted { who, origin, certificate } = admitted;
         match &route.target {
             Target::Upstream(upstream) => {
                 let Shared { entropy, .. } = &self.shared;
@@ -217,6 +231,9 @@ impl Gateway {
                 let mut request = local(request, head, route.max_body)?;
                 request.extensions_mut().insert(origin.clone());
                 request.extensions_mut().insert(who.clone());
+                if let Some(certificate) = certificate {
+                    request.extensions_mut().insert(certificate.clone());
+                }
                 Ok(service(request).await)
             }
         }

@@ -49,13 +49,42 @@ pub struct AccessClaims {
     pub cnf: Option<Confirmation>,
 }
 
-/// What a token is bound to (RFC 7800). A member that is not known here refuses the token: it must
-/// not pass as one that is bound to nothing.
+/// What a token is bound to (RFC 7800), all of which must be shown. A member that is not known
+/// here, or none, refuses the token: it must not pass as one that is bound to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, try_from = "Members")]
 pub struct Confirmation {
     /// The thumbprint of a key for DPoP (RFC 9449, section 6.1).
-    pub jkt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<String>,
+    /// The thumbprint of a certificate for mutual TLS (RFC 8705, section 3.1).
+    #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
+    pub x5t_s256: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    jkt: Option<String>,
+    #[serde(rename = "x5t#S256")]
+    x5t_s256: Option<String>,
+}
+
+impl TryFrom<Members> for Confirmation {
+    type Error = &'static str;
+
+    fn try_from(members: Members) -> Result<Self, Self::Error> {
+        let Members { jkt, x5t_s256 } = members;
+        Self::of(jkt, x5t_s256).ok_or("cnf must name a key or a certificate")
+    }
+}
+
+impl Confirmation {
+    /// Bound to these; `None` if there is nothing to bind to.
+    pub fn of(jkt: Option<String>, x5t_s256: Option<String>) -> Option<Self> {
+        let bound = jkt.is_some() || x5t_s256.is_some();
+        bound.then_some(Self { jkt, x5t_s256 })
+    }
 }
 
 impl AccessClaims {

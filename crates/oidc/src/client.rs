@@ -1,6 +1,8 @@
 use std::{collections::BTreeSet, str::FromStr};
 
+use data_encoding::BASE64;
 use portcullis_jose::{Alg, JwkSet};
+use portcullis_pki::{CertificateName, certificate_thumbprint, is_certificate};
 use portcullis_store::{DbError, clients};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -17,12 +19,22 @@ pub enum AuthMethod {
     ClientSecretPost,
     /// A signed assertion (RFC 7523).
     PrivateKeyJwt,
+    /// A certificate of the authority with a registered name (RFC 8705, section 2.1).
+    TlsClientAuth,
+    /// A registered certificate (RFC 8705, section 2.2).
+    SelfSignedTlsClientAuth,
 }
 
 impl AuthMethod {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt];
+    pub const ALL: [Self; 6] = [
+        Self::None,
+        Self::ClientSecretBasic,
+        Self::ClientSecretPost,
+        Self::PrivateKeyJwt,
+        Self::TlsClientAuth,
+        Self::SelfSignedTlsClientAuth,
+    ];
 
     /// The registered name.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +43,8 @@ impl AuthMethod {
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
             Self::PrivateKeyJwt => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
         }
     }
 }
@@ -103,6 +117,8 @@ pub struct Client {
     pub audiences: Vec<String>,
     /// Its public keys.
     pub jwks: Option<JwkSet>,
+    /// The thumbprints of its certificates: the first of each `x5c` among its keys.
+    pub certificates: Vec<String>,
     /// The algorithm of its tokens.
     pub token_alg: Alg,
     /// What else was registered.
@@ -125,12 +141,63 @@ pub struct ClientSettings {
     /// Tokens are always bound to a key (RFC 9449, section 5.2).
     #[serde(skip_serializing_if = "is_false")]
     pub dpop_bound_access_tokens: bool,
+    /// Tokens are always bound to a certificate (RFC 8705, section 3.4), or to a key.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tls_client_certificate_bound_access_tokens: bool,
+    /// What its certificate is called, for `tls_client_auth`: exactly one (RFC 8705,
+    /// section 2.1.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_subject_dn: Option<String>,
+    /// A DNS name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_dns: Option<String>,
+    /// A URI, such as a SPIFFE id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_uri: Option<String>,
+    /// An address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_ip: Option<String>,
+    /// A mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_email: Option<String>,
     /// What `acr_values` is if a request does not say (OpenID Connect Registration, section 2).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub default_acr_values: Vec<String>,
     /// What `max_age` is if a request does not say, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_max_age: Option<u32>,
+}
+
+impl ClientSettings {
+    /// What its certificate may be called; one, if the client is registered as it should be.
+    pub(crate) fn certificate_names(&self) -> Vec<CertificateName<'_>> {
+        let names = [
+            self.tls_client_auth_subject_dn.as_deref().map(CertificateName::SubjectDn),
+            self.tls_client_auth_san_dns.as_deref().map(CertificateName::Dns),
+            self.tls_client_auth_san_uri.as_deref().map(CertificateName::Uri),
+            self.tls_client_auth_san_ip.as_deref().map(CertificateName::Ip),
+            self.tls_client_auth_san_email.as_deref().map(CertificateName::Email),
+        ];
+        names.into_iter().flatten().collect()
+    }
+}
+
+/// The certificates in a JWK set (RFC 7517, section 4.7).
+pub(crate) fn certificates(jwks: &str) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<Key>,
+    }
+    #[derive(Deserialize)]
+    struct Key {
+        #[serde(default)]
+        x5c: Vec<String>,
+    }
+    let set: Option<Set> = serde_json::from_str(jwks).ok();
+    let first = |key: &Key| BASE64.decode(key.x5c.first()?.as_bytes()).ok();
+    let keys = set.map(|set| set.keys).unwrap_or_default();
+    let certificates = keys.iter().filter_map(first).filter(|der| is_certificate(der));
+    certificates.map(|der| certificate_thumbprint(&der)).collect()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -158,6 +225,7 @@ impl Client {
             grant_types: grants?,
             scopes: row.scopes.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
             audiences: list(&row.audiences)?,
+            certificates: row.jwks.as_deref().map(certificates).unwrap_or_default(),
             jwks: row.jwks.as_deref().map(serde_json::from_str).transpose().ok()?,
             token_alg: Alg::parse(&row.token_alg)?,
             settings: serde_json::from_str(&row.settings).ok()?,

@@ -2,6 +2,7 @@ use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 use portcullis_events::{Actor, Kind, LoginAttempt, Origin, Outcome};
 use portcullis_jose::{Alg, Audience, Verifier};
+use portcullis_pki::PeerCertificate;
 use portcullis_store::{CLIENT_SECRET_PREFIX, clients, is_well_formed, token_hash};
 use portcullis_types::{Timestamp, same_secret};
 use serde::Deserialize;
@@ -38,6 +39,7 @@ impl Provider {
         &self,
         authorization: Option<&str>,
         params: &Params,
+        certificate: Option<&PeerCertificate>,
         origin: &Origin,
     ) -> Result<Client, ProviderError> {
         let proof = read_proof(authorization, params)?;
@@ -52,7 +54,7 @@ impl Provider {
         let plausible = id.len() <= MAX_CLIENT_ID_CHARS && !id.contains(char::is_control);
         let client = if plausible { self.client(&id).await? } else { None };
         let proven = match &client {
-            Some(client) => self.check_proof(client, &proof).await?,
+            Some(client) => self.check_proof(client, &proof, certificate).await?,
             None => false,
         };
         match client.filter(|_| proven) {
@@ -65,9 +67,24 @@ impl Provider {
     }
 
     /// The method is the registered one, whatever the request would like.
-    async fn check_proof(&self, client: &Client, proof: &Proof<'_>) -> Result<bool, ProviderError> {
+    async fn check_proof(
+        &self,
+        client: &Client,
+        proof: &Proof<'_>,
+        certificate: Option<&PeerCertificate>,
+    ) -> Result<bool, ProviderError> {
         match proof {
-            Proof::Nothing(_) => Ok(client.auth_method == AuthMethod::None),
+            Proof::Nothing(_) => Ok(match client.auth_method {
+                AuthMethod::None => true,
+                AuthMethod::TlsClientAuth => certificate.is_some_and(|own| {
+                    let names = client.settings.certificate_names();
+                    names.len() == 1 && names.into_iter().all(|name| own.is_called(name))
+                }),
+                AuthMethod::SelfSignedTlsClientAuth => certificate.is_some_and(|own| {
+                    client.certificates.iter().any(|known| known == own.thumbprint())
+                }),
+                _ => false,
+            }),
             Proof::Secret { secret, method, .. } => {
                 Ok(client.auth_method == *method && self.check_secret(client, secret).await?)
             }

@@ -4,14 +4,30 @@ use serde_json::{Value, json};
 
 use crate::{AuthMethod, GrantType, Provider};
 
+/// The endpoints that clients with certificates call (RFC 8705, section 5).
+const MESH_ENDPOINTS: [(&str, &str); 6] = [
+    ("token_endpoint", "/oauth2/token"),
+    ("pushed_authorization_request_endpoint", "/oauth2/par"),
+    ("device_authorization_endpoint", "/oauth2/device_authorization"),
+    ("introspection_endpoint", "/oauth2/introspect"),
+    ("revocation_endpoint", "/oauth2/revoke"),
+    ("userinfo_endpoint", "/oauth2/userinfo"),
+];
+
+fn aliases(base: &str) -> Value {
+    let alias = |(name, path): (&str, &str)| (name.to_owned(), format!("{base}{path}").into());
+    Value::Object(MESH_ENDPOINTS.into_iter().map(alias).collect())
+}
+
 impl Provider {
     /// OpenID Connect Discovery 1.0, section 3, and RFC 8414, section 2: one document for both.
     pub(crate) fn metadata(&self) -> Value {
-        let methods = AuthMethod::ALL.map(AuthMethod::as_str);
-        let confidential: Vec<_> = methods.into_iter().filter(|method| *method != "none").collect();
+        let methods: Vec<_> = AuthMethod::ALL.into_iter().filter(|way| self.offers(*way)).collect();
+        let methods: Vec<_> = methods.into_iter().map(AuthMethod::as_str).collect();
+        let confidential: Vec<_> = methods.iter().filter(|method| **method != "none").collect();
         let algs = Alg::ALL.map(Alg::as_str);
         let signing = Alg::SIGNING.map(Alg::as_str);
-        json!({
+        let mut metadata = json!({
             "issuer": self.settings.issuer,
             "authorization_endpoint": self.url("/oauth2/authorize"),
             "token_endpoint": self.url("/oauth2/token"),
@@ -46,6 +62,21 @@ impl Provider {
             "request_parameter_supported": false,
             "request_uri_parameter_supported": false,
             "claims_parameter_supported": true,
-        })
+            "tls_client_certificate_bound_access_tokens": self.settings.mesh_url.is_some(),
+        });
+        if let Some(base) = &self.settings.mesh_url {
+            metadata["mtls_endpoint_aliases"] = aliases(base);
+        }
+        metadata
+    }
+
+    /// Whether a client can prove itself in this way here.
+    pub(crate) fn offers(&self, method: AuthMethod) -> bool {
+        let mesh = self.settings.mesh_url.is_some();
+        match method {
+            AuthMethod::TlsClientAuth => mesh,
+            AuthMethod::SelfSignedTlsClientAuth => mesh && self.settings.self_signed_clients,
+            _ => true,
+        }
     }
 }

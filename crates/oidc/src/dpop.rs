@@ -9,6 +9,7 @@ use portcullis_jose::{
     access_token::AccessClaims,
     dpop::{DpopProof, DpopRequest, PROOF_LIFETIME_SECS, verify_proof},
 };
+use portcullis_pki::PeerCertificate;
 use portcullis_types::{Entropy, Timestamp};
 
 use crate::{ErrorCode, OAuthError, Provider};
@@ -76,10 +77,10 @@ impl Provider {
     pub(crate) fn proven_key(
         &self,
         headers: &HeaderMap,
-        path: &str,
+        url: &str,
     ) -> Result<Option<String>, OAuthError> {
         let Some(header) = proof_header(headers)? else { return Ok(None) };
-        let request = DpopRequest { method: "POST", url: &self.url(path), access_token: None };
+        let request = DpopRequest { method: "POST", url, access_token: None };
         let proof = verify_proof(header, request, self.now()).map_err(|_| refused())?;
         let fresh =
             proof.nonce.as_deref().is_some_and(|nonce| self.dpop.is_fresh(nonce, self.now()));
@@ -102,7 +103,8 @@ impl Provider {
         &self,
         headers: &HeaderMap,
         method: &str,
-        path: &str,
+        url: &str,
+        certificate: Option<&PeerCertificate>,
     ) -> Result<AccessClaims, PresentError> {
         let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
         let value = values.next().and_then(|value| value.to_str().ok());
@@ -115,15 +117,16 @@ impl Provider {
             return Err(PresentError::Missing);
         }
         let claims = self.active(token).ok_or(PresentError::Token)?;
-        match (&claims.cnf, bound) {
+        shown(&claims, certificate)?;
+        let jkt = claims.cnf.as_ref().and_then(|cnf| cnf.jkt.as_deref());
+        match (jkt, bound) {
             (None, false) => Ok(claims),
-            (Some(cnf), true) => {
+            (Some(jkt), true) => {
                 let header = proof_header(headers)?.ok_or(PresentError::Proof)?;
-                let request =
-                    DpopRequest { method, url: &self.url(path), access_token: Some(token) };
+                let request = DpopRequest { method, url, access_token: Some(token) };
                 let proof =
                     verify_proof(header, request, self.now()).map_err(|_| PresentError::Proof)?;
-                if proof.jkt != cnf.jkt {
+                if proof.jkt != jkt {
                     return Err(PresentError::Proof);
                 }
                 self.once(&self.dpop.presented, &proof)?;
@@ -139,9 +142,22 @@ impl Provider {
     pub(crate) fn presented_in_body(
         &self,
         token: Option<&str>,
+        certificate: Option<&PeerCertificate>,
     ) -> Result<AccessClaims, PresentError> {
-        let claims = self.active(token.ok_or(PresentError::Missing)?);
-        claims.filter(|claims| claims.cnf.is_none()).ok_or(PresentError::Token)
+        let claims = self.active(token.ok_or(PresentError::Missing)?).ok_or(PresentError::Token)?;
+        shown(&claims, certificate)?;
+        let bound = claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some());
+        if bound { Err(PresentError::Token) } else { Ok(claims) }
+    }
+}
+
+/// RFC 8705, section 3: a token that is bound to a certificate comes over a connection that shows
+/// it.
+fn shown(claims: &AccessClaims, own: Option<&PeerCertificate>) -> Result<(), PresentError> {
+    let bound = claims.cnf.as_ref().and_then(|cnf| cnf.x5t_s256.as_deref());
+    match bound {
+        Some(bound) if own.is_none_or(|own| own.thumbprint() != bound) => Err(PresentError::Token),
+        _ => Ok(()),
     }
 }
 

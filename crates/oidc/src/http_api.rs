@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     body::Body,
@@ -8,6 +10,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
+use portcullis_pki::PeerCertificate;
 
 use crate::{
     OAuthError, Params, Provider, ProviderError, dpop::PresentError, params::ParamsError,
@@ -52,9 +55,11 @@ async fn token(State(provider): State<Provider>, request: Request) -> Response {
     let call = async {
         let call = Call::read(request).await?;
         let client = call.client(&provider).await?;
-        let key = provider.proven_key(&call.headers, "/oauth2/token")?;
+        let key = provider.proven_key(&call.headers, &call.url(&provider, "/oauth2/token"))?;
         let (params, origin, key) = (&call.params, &call.origin, key.as_deref());
-        let tokens = provider.token(TokenCall { client: &client, params, key, origin }).await?;
+        let certificate = call.certificate.as_deref();
+        let call = TokenCall { client: &client, params, key, certificate, origin };
+        let tokens = provider.token(call).await?;
         Ok(Json(tokens).into_response())
     };
     with_nonce(&provider, answer(call.await))
@@ -64,7 +69,7 @@ async fn push(State(provider): State<Provider>, request: Request) -> Response {
     let call = async {
         let call = Call::read(request).await?;
         let client = call.client(&provider).await?;
-        let key = provider.proven_key(&call.headers, "/oauth2/par")?;
+        let key = provider.proven_key(&call.headers, &call.url(&provider, "/oauth2/par"))?;
         let pushed = provider.push(&client, &call.params, key.as_deref()).await?;
         Ok((StatusCode::CREATED, Json(pushed)).into_response())
     };
@@ -110,18 +115,21 @@ async fn revoke(State(provider): State<Provider>, request: Request) -> Response 
 
 async fn userinfo(State(provider): State<Provider>, request: Request) -> Response {
     let unauthorized = StatusCode::UNAUTHORIZED;
+    let certificate = request.extensions().get::<Arc<PeerCertificate>>().cloned();
+    let certificate = certificate.as_deref();
     let in_body = *request.method() == Method::POST
         && is_form(request.headers())
         && !request.headers().contains_key(header::AUTHORIZATION);
     let presented = if in_body {
         // RFC 6750, section 2.2.
         match read_params(request.into_body()).await {
-            Ok(params) => provider.presented_in_body(params.get("access_token")),
+            Ok(params) => provider.presented_in_body(params.get("access_token"), certificate),
             Err(error) => return answer(Err(error.into())),
         }
     } else {
         let method = request.method().as_str();
-        provider.presented(request.headers(), method, "/oauth2/userinfo")
+        let url = provider.url_for(certificate, "/oauth2/userinfo");
+        provider.presented(request.headers(), method, &url, certificate)
     };
     let claims = match presented {
         Ok(claims) => claims,
@@ -152,6 +160,7 @@ struct Call {
     params: Params,
     authorization: Option<String>,
     headers: HeaderMap,
+    certificate: Option<Arc<PeerCertificate>>,
     origin: Origin,
 }
 
@@ -170,6 +179,7 @@ impl Call {
         Ok(Self {
             params: read_params(body).await?,
             authorization: authorization.map(str::to_owned),
+            certificate: parts.extensions.get::<Arc<PeerCertificate>>().cloned(),
             origin: parts.extensions.get::<Origin>().cloned().unwrap_or_default(),
             headers: parts.headers,
         })
@@ -177,7 +187,13 @@ impl Call {
 
     async fn client(&self, provider: &Provider) -> Result<crate::Client, ProviderError> {
         let header = self.authorization.as_deref();
-        provider.authenticate_client(header, &self.params, &self.origin).await
+        let certificate = self.certificate.as_deref();
+        provider.authenticate_client(header, &self.params, certificate, &self.origin).await
+    }
+
+    /// Where the client believes it is calling, for its proof of possession.
+    fn url(&self, provider: &Provider, path: &str) -> String {
+        provider.url_for(self.certificate.as_deref(), path)
     }
 }
 

@@ -139,7 +139,8 @@ fn audience_of(token: &str) -> Option<String> {
 fn describe(claims: &AccessClaims) -> Value {
     let mut answer = serde_json::to_value(claims).unwrap_or_default();
     answer["active"] = true.into();
-    answer["token_type"] = if claims.cnf.is_some() { "DPoP" } else { "Bearer" }.into();
+    let bound = claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some());
+    answer["token_type"] = if bound { "DPoP" } else { "Bearer" }.into();
     if let Some(name) = &claims.preferred_username {
         answer["username"] = name.clone().into();
     }

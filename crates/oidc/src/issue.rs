@@ -99,7 +99,9 @@ impl Provider {
         subject: &str,
         scope: &str,
     ) -> Result<AccessClaims, ProviderError> {
-        let TokenCall { client, params, key, .. } = call;
+        let TokenCall { client, params, key, certificate, .. } = call;
+        let to_certificate = client.settings.tls_client_certificate_bound_access_tokens;
+        let certificate = certificate.filter(|_| to_certificate);
         let now = self.now();
         Ok(AccessClaims {
             iss: self.settings.issuer.clone(),
@@ -115,7 +117,10 @@ impl Provider {
             sid: None,
             grant_id: None,
             preferred_username: None,
-            cnf: key.map(|jkt| Confirmation { jkt: jkt.to_owned() }),
+            cnf: Confirmation::of(
+                key.map(str::to_owned),
+                certificate.map(|own| own.thumbprint().to_owned()),
+            ),
         })
     }
 

@@ -4,6 +4,7 @@ use portcullis_cluster::TokenFacts;
 use portcullis_events::{Actor, Event, Kind, Origin, Outcome, TokenOperation};
 use portcullis_identity::{Identity, IdentityError};
 use portcullis_jose::{Alg, Verifier, access_token};
+use portcullis_pki::PeerCertificate;
 use portcullis_store::{DbError, clients};
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
@@ -20,6 +21,10 @@ pub struct Settings {
     pub refresh_token_lifetime: Duration,
     /// How long a grant lives however often it is refreshed.
     pub grant_lifetime: Duration,
+    /// Where clients show certificates, without a slash at the end (RFC 8705, section 5).
+    pub mesh_url: Option<String>,
+    /// Whether a certificate may vouch for itself there.
+    pub self_signed_clients: bool,
 }
 
 impl Settings {
@@ -30,6 +35,8 @@ impl Settings {
             access_token_lifetime: Duration::from_secs(300),
             refresh_token_lifetime: Duration::from_secs(24 * 3600),
             grant_lifetime: Duration::from_secs(30 * 24 * 3600),
+            mesh_url: None,
+            self_signed_clients: false,
         }
     }
 }
@@ -119,6 +126,14 @@ impl Provider {
     /// The URL of an endpoint.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.settings.issuer)
+    }
+
+    /// The URL of an endpoint as a client reaches it that shows a certificate, or does not.
+    pub(crate) fn url_for(&self, certificate: Option<&PeerCertificate>, path: &str) -> String {
+        match (&self.settings.mesh_url, certificate) {
+            (Some(base), Some(_)) => format!("{base}{path}"),
+            _ => self.url(path),
+        }
     }
 
     /// The client with this id, if it is registered and enabled.

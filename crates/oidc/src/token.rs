@@ -1,6 +1,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_events::{Actor, Event, Origin, Outcome, TokenOperation};
+use portcullis_pki::PeerCertificate;
 use portcullis_store::{
     Tx,
     accounts::{self, Account},
@@ -26,6 +27,8 @@ pub(crate) struct TokenCall<'a> {
     pub params: &'a Params,
     /// The thumbprint of the key it proved to hold, if it did.
     pub key: Option<&'a str>,
+    /// The certificate that its connection showed, if it did.
+    pub certificate: Option<&'a PeerCertificate>,
     /// Where it came from.
     pub origin: &'a Origin,
 }
@@ -53,6 +56,11 @@ impl Provider {
         if client.settings.dpop_bound_access_tokens && call.key.is_none() {
             let text = "this client must prove to hold a key (DPoP)";
             return Err(OAuthError::new(ErrorCode::InvalidDpopProof, text).into());
+        }
+        let bound = call.key.is_some() || call.certificate.is_some();
+        if client.settings.tls_client_certificate_bound_access_tokens && !bound {
+            let text = "this client must show a certificate, or prove to hold a key";
+            return Err(OAuthError::request(text).into());
         }
         match grant_type {
             GrantType::AuthorizationCode => self.redeem_code(call).await,

@@ -4,9 +4,13 @@
 //! where it is kept.
 
 mod authority;
+mod peer;
 mod spiffe;
 mod tls;
 
 pub use authority::{Authority, AuthorityMaterial, CertifiedPem, PkiError};
+pub use peer::{
+    CertificateName, ClientTrust, PeerCertificate, certificate_thumbprint, is_certificate,
+};
 pub use spiffe::{SpiffeError, SpiffeId, peer_spiffe_id};
 pub use tls::{TlsError, client_config, identity, mesh_config, provider, public_config, roots};

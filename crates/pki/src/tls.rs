@@ -4,8 +4,10 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
+
+use crate::peer::{ClientTrust, OrSelfSigned};
 
 /// TLS could not be set up from these files.
 #[derive(Debug, thiserror::Error)]
@@ -59,19 +61,25 @@ pub fn public_config(chain_pem: &str, key_pem: &str) -> Result<ServerConfig, Tls
     Ok(finished(config))
 }
 
-/// The listener for services: a client certificate of the authority is required.
+/// The listener for services: a client certificate of the authority is required, or, with
+/// `self_signed`, one that vouches for itself. What comes back beside the configuration tells the
+/// two apart.
 pub fn mesh_config(
     chain_pem: &str,
     key_pem: &str,
     client_roots: Arc<RootCertStore>,
-) -> Result<ServerConfig, TlsError> {
+    self_signed: bool,
+) -> Result<(ServerConfig, ClientTrust), TlsError> {
     let (chain, key) = identity(chain_pem, key_pem)?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(client_roots, provider()).build()?;
+    let strict = WebPkiClientVerifier::builder_with_provider(client_roots, provider()).build()?;
+    let trust = ClientTrust(strict.clone());
+    let verifier: Arc<dyn ClientCertVerifier> =
+        if self_signed { Arc::new(OrSelfSigned(strict)) } else { strict };
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
-    Ok(finished(config))
+    Ok((finished(config), trust))
 }
 
 fn finished(mut config: ServerConfig) -> ServerConfig {

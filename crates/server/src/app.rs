@@ -149,6 +149,8 @@ impl App {
         let settings = Settings {
             access_token_lifetime: config.tokens.access_token_lifetime,
             refresh_token_lifetime: config.tokens.refresh_token_lifetime,
+            mesh_url: config.mesh_url(),
+            self_signed_clients: config.tls.self_signed_clients,
             ..Settings::new(&config.issuer)
         };
         let dpop = Dpop::new(vault.random("dpop_nonce_key").await?.expose(), &*entropy);

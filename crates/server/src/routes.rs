@@ -124,6 +124,18 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     ] {
         routes.push(open(&pages, Method::POST, path, vec![]));
     }
+    // Clients with certificates (RFC 8705, section 5).
+    for path in [
+        "/oauth2/par",
+        "/oauth2/device_authorization",
+        "/oauth2/token",
+        "/oauth2/introspect",
+        "/oauth2/revoke",
+        "/oauth2/userinfo",
+    ] {
+        routes.push(on_mesh(open(&oidc, Method::POST, path, limits("token"))));
+    }
+    routes.push(on_mesh(open(&oidc, Method::GET, "/oauth2/userinfo", vec![])));
     for path in ["/oauth2/authorize", "/oauth2/logout"] {
         routes.push(open(&pages, Method::GET, path, vec![]));
         routes.push(open(&pages, Method::POST, path, vec![]));
@@ -158,6 +170,12 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         });
     }
     routes
+}
+
+/// The same on the listener for certificates.
+fn on_mesh(route: Route) -> Route {
+    let name = route.name.replacen("portcullis", "portcullis-mesh", 1);
+    Route { name, listener: ListenerKind::Mesh, ..route }
 }
 
 fn built_in_route(

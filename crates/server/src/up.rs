@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use portcullis_events::Lifecycle;
 use portcullis_gateway::{Listener, ListenerKind, serve};
-use portcullis_pki::{mesh_config, public_config, roots};
+use portcullis_pki::{ClientTrust, mesh_config, public_config, roots};
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -91,16 +91,16 @@ async fn open_doors(
     closing: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
     let listen = &app.config.listen;
-    let (public, mesh) = tls(app)?;
-    let mut doors = vec![(ListenerKind::Public, bind(listen.public).await?, public)];
+    let (public, (mesh, trust)) = tls(app)?;
+    let mut doors = vec![(ListenerKind::Public, bind(listen.public).await?, public, None)];
     if let Some(addr) = listen.mesh {
-        doors.push((ListenerKind::Mesh, bind(addr).await?, mesh));
+        doors.push((ListenerKind::Mesh, bind(addr).await?, mesh, Some(trust)));
     }
     if let Some(addr) = listen.operations {
         tokio::spawn(ops::serve(bind(addr).await?, app.clone(), closing.clone()));
     }
-    let open = |(kind, socket, tls)| {
-        let listener = Listener { kind, socket, tls: Arc::new(tls) };
+    let open = |(kind, socket, tls, trust)| {
+        let listener = Listener { kind, socket, tls: Arc::new(tls), trust };
         tokio::spawn(serve(listener, app.gateway.clone(), closing.clone()))
     };
     Ok(doors.into_iter().map(open).collect())
@@ -110,7 +110,7 @@ async fn bind(addr: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(addr).await.with_context(|| format!("listen on {addr}"))
 }
 
-fn tls(app: &App) -> Result<(ServerConfig, ServerConfig)> {
+fn tls(app: &App) -> Result<(ServerConfig, (ServerConfig, ClientTrust))> {
     let config = &app.config;
     let issuer = url::Url::parse(&config.issuer)?;
     let host = issuer.host_str().unwrap_or("localhost").trim_matches(['[', ']']).to_owned();
@@ -122,7 +122,8 @@ fn tls(app: &App) -> Result<(ServerConfig, ServerConfig)> {
     }
     let own = app.authority.issue_server(&names, app.clock.now(), SERVER_CERTIFICATE)?;
     let clients = roots(app.authority.certificate_pem())?;
-    let mesh = mesh_config(&own.chain_pem, own.key_pem.expose(), clients)?;
+    let mesh =
+        mesh_config(&own.chain_pem, own.key_pem.expose(), clients, config.tls.self_signed_clients)?;
     let public = match (config.tls.mode, &config.tls.certificate, &config.tls.key) {
         (TlsMode::Files, Some(certificate), Some(key)) => {
             let read = |path: &PathBuf| {

@@ -16,6 +16,16 @@ use crate::system;
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 impl Config {
+    /// Where clients reach the mesh listener.
+    pub fn mesh_url(&self) -> Option<String> {
+        let port = self.listen.mesh?.port();
+        let given = self.listen.mesh_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+        given.or_else(|| {
+            let issuer = url::Url::parse(&self.issuer).ok()?;
+            Some(format!("https://{}:{port}", issuer.host_str()?))
+        })
+    }
+
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self> {
         let name = path.display();

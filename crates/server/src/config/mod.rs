@@ -60,6 +60,9 @@ pub struct Listen {
     pub public: SocketAddr,
     /// Mutual TLS for services.
     pub mesh: Option<SocketAddr>,
+    /// Where clients reach the mesh listener, such as `https://mtls.example.org`; the host of the
+    /// issuer and the listener's port if left out.
+    pub mesh_url: Option<String>,
     /// `/healthz`, `/readyz` and `/metrics` over plain HTTP; keep it on loopback.
     pub operations: Option<SocketAddr>,
 }
@@ -74,6 +77,10 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// Whether the mesh listener takes certificates that vouch for themselves, for clients that
+    /// are registered with `self_signed_tls_client_auth`. They open nothing else.
+    #[serde(default)]
+    pub self_signed_clients: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -319,7 +326,7 @@ pub struct Protect {
 }
 
 /// The doors of the product itself whose limits can be set.
-pub const PROTECTED: [&str; 4] = ["login", "register", "recovery", "token"];
+pub const PROTECTED: [&str; 5] = ["login", "register", "recovery", "second", "token"];
 
 /// A time, as [`read_span`] reads it.
 fn span_schema(_: &mut SchemaGenerator) -> Schema {
