@@ -1,4 +1,5 @@
-//! JOSE, small and strict: JWK (RFC 7517), JWS (RFC 7515) and JWT (RFC 7519) on aws-lc-rs.
+//! JOSE, small and strict: JWK (RFC 7517), JWS (RFC 7515), JWE (RFC 7516) and JWT (RFC 7519) on
+//! aws-lc-rs.
 //!
 //! Strict by construction: a [`Verifier`] cannot be built without issuer, audience, type and the
 //! algorithms it accepts; the token's own header never chooses any of them. Key URLs and embedded
@@ -6,13 +7,17 @@
 //! token instead of reading as absent.
 
 pub mod access_token;
+mod content;
 pub mod dpop;
+mod jwe;
 mod jwk;
 mod jws;
 mod key;
 mod strict;
 mod verify;
 
+pub use content::Enc;
+pub use jwe::{ContentType, DecryptionKey, EncryptionKey, JweError, KeyManagement, MAX_JWE_BYTES};
 pub use jwk::{Jwk, JwkError, JwkSet};
 pub use jws::{Compact, JwsError, MAX_TOKEN_BYTES, sign};
 pub use key::{Alg, KeyError, SigningKey, VerifyingKey};

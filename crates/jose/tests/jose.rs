@@ -1,9 +1,11 @@
 //! Tokens through the public interface: what is accepted, and everything that must not be.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_jose::{Alg, Jwk, SigningKey, Verifier, VerifyError, VerifyingKey, sign};
-use portcullis_types::Timestamp;
+use portcullis_types::{Entropy, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -164,5 +166,57 @@ proptest! {
     fn arbitrary_text_never_panics(text in "\\PC{0,300}") {
         let (_, keys) = key(Alg::EdDsa);
         prop_assert!(check(&text, &keys).is_err());
+    }
+}
+
+/// Bytes that differ from each other, which is all that the test needs of them.
+#[derive(Debug)]
+struct Counting(AtomicU8);
+
+impl Entropy for Counting {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill_with(|| self.0.fetch_add(1, Ordering::Relaxed));
+    }
+}
+
+#[test]
+fn what_is_encrypted_comes_back_and_only_as_agreed() {
+    use portcullis_jose::{
+        ContentType, DecryptionKey, Enc, EncryptionKey, JweError, KeyManagement,
+    };
+    let entropy = Counting(AtomicU8::new(0));
+    for alg in KeyManagement::ALL {
+        let (key, pkcs8) = DecryptionKey::generate(alg).unwrap();
+        let again = DecryptionKey::from_pkcs8(alg, &pkcs8).unwrap();
+        let public = EncryptionKey::from_jwk(key.public(), alg).unwrap();
+        let stranger = DecryptionKey::generate(alg).unwrap().0;
+        for enc in Enc::ALL {
+            let content = ContentType { typ: None, cty: Some("JWT") };
+            for text in [&b""[..], b"x", b"exactly sixteen!", &[7; 1000]] {
+                let token = public.encrypt(enc, content, text, &entropy).unwrap();
+                assert_eq!(again.decrypt(&token, enc).unwrap().as_slice(), text, "{alg:?} {enc:?}");
+            }
+            let token = public.encrypt(enc, content, b"secret", &entropy).unwrap();
+            assert!(stranger.decrypt(&token, enc).is_err());
+            let other = Enc::ALL.into_iter().find(|one| *one != enc).unwrap();
+            assert_eq!(key.decrypt(&token, other).unwrap_err(), JweError::Algorithm);
+            for place in 0..token.len() {
+                let mut bytes = token.clone().into_bytes();
+                bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+                let changed = String::from_utf8(bytes).unwrap();
+                assert!(key.decrypt(&changed, enc).is_err(), "{alg:?} {enc:?} {place}");
+            }
+            for cut in ["", ".", "....", ".....", "a.b.c.d.e", &token[1..], &format!("{token}.x")] {
+                assert!(key.decrypt(cut, enc).is_err());
+            }
+        }
+        let signing = Jwk { use_: Some("sig".into()), ..key.public().clone() };
+        assert!(EncryptionKey::from_jwk(&signing, alg).is_none());
+        let elsewhere = Jwk { alg: Some("dir".into()), ..key.public().clone() };
+        assert!(EncryptionKey::from_jwk(&elsewhere, alg).is_none());
+        if let Some(x) = key.public().x.clone() {
+            let off_the_curve = Jwk { y: Some(x), ..key.public().clone() };
+            assert!(EncryptionKey::from_jwk(&off_the_curve, alg).is_none());
+        }
     }
 }
