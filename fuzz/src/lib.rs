@@ -10,7 +10,8 @@ use portcullis_cluster::Rate;
 use portcullis_gateway::{Contract, normalise};
 use portcullis_identity::{Email, Username};
 use portcullis_jose::{
-    Alg, Audience, Compact, Jwk, JwkSet, SigningKey, Verifier, VerifyError, VerifyingKey,
+    Alg, Audience, Compact, ContentType, DecryptionKey, Enc, EncryptionKey, Jwk, JwkSet,
+    KeyManagement, SigningKey, Verifier, VerifyError, VerifyingKey,
     access_token::{self, AccessClaims},
     dpop::{DpopRequest, verify_proof},
     from_slice_strict, sign,
@@ -20,7 +21,7 @@ use portcullis_pki::{SpiffeId, peer_spiffe_id};
 use portcullis_tlog::{
     Checkpoint, NoteSigner, NoteVerifier, OfflineProof, SignedNote, bundle_entries,
 };
-use portcullis_types::{AddrKey, Timestamp};
+use portcullis_types::{AddrKey, Entropy, Timestamp};
 use serde_json::json;
 
 /// A target and inputs to begin with.
@@ -46,6 +47,7 @@ pub fn targets() -> Vec<Target> {
         target("claims", claims, &[CLAIMS]),
         target("dpop", dpop, &[PROOF_OF_KEY.as_bytes()]),
         target("jwk", jwk, &[PUBLIC.as_bytes()]),
+        target("jwe", jwe, &[SEALED[0].as_bytes(), SEALED[1].as_bytes()]),
         target("jws", jws, &[TOKEN.as_bytes()]),
         target("names", names, NAMES),
         target("note", note, &[NOTE.as_bytes(), b"\0\x01a\0\0"]),
@@ -91,6 +93,28 @@ struct Keys {
 
 static SECRET: LazyLock<SigningKey> =
     LazyLock::new(|| SigningKey::generate(Alg::EdDsa).expect("make a key").0);
+static READERS: LazyLock<[DecryptionKey; 2]> = LazyLock::new(|| {
+    [KeyManagement::EcdhEs, KeyManagement::RsaOaep256]
+        .map(|alg| DecryptionKey::generate(alg).expect("make a key").0)
+});
+static SEALED: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let seal = |alg, key: &DecryptionKey, enc| {
+        let key = EncryptionKey::from_jwk(key.public(), alg).expect("read our own key");
+        key.encrypt(enc, ContentType::default(), b"content", &Zeros).expect("encrypt")
+    };
+    [
+        seal(KeyManagement::EcdhEs, &READERS[0], Enc::A256Gcm),
+        seal(KeyManagement::RsaOaep256, &READERS[1], Enc::A128CbcHs256),
+    ]
+});
+/// The content key of a seed need not be a secret.
+#[derive(Debug)]
+struct Zeros;
+impl Entropy for Zeros {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(0);
+    }
+}
 static SIGNER: LazyLock<NoteSigner> =
     LazyLock::new(|| NoteSigner::new("log", &[7; 32]).expect("make a signer"));
 static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
@@ -120,6 +144,7 @@ static TOKEN: LazyLock<String> = LazyLock::new(|| {
         grant_id: None,
         preferred_username: Some("ada".into()),
         acr: None,
+        act: None,
         cnf: None,
     };
     sign(&SECRET, access_token::TYP, &claims).expect("sign a token")
@@ -146,6 +171,18 @@ pub fn jws(input: &[u8]) {
     let now = Timestamp::from_secs(1_500);
     let verified: Result<AccessClaims, VerifyError> = KEYS.verifier.verify(text, keys, now);
     assert!(verified.is_err() || text == *TOKEN);
+}
+
+/// Only what was encrypted is decrypted.
+pub fn jwe(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    for key in READERS.iter() {
+        for enc in Enc::ALL {
+            let opened = key.decrypt(text, enc);
+            // Whoever knows the public key can encrypt something else, but not without trying.
+            assert!(opened.is_err() || SEALED.iter().any(|sealed| sealed == text));
+        }
+    }
 }
 
 /// Only the proof that was signed passes, and only for its own request.

@@ -1,6 +1,6 @@
 use http::{Method, StatusCode};
-use portcullis_jose::Alg;
-use portcullis_oidc::{AuthMethod, ClientSettings, ClientSpec, GrantType};
+use portcullis_jose::{Alg, Enc, KeyManagement};
+use portcullis_oidc::{AuthMethod, ClientSettings, ClientSpec, GrantType, SecurityProfile};
 use portcullis_store::clients::{self, Client};
 use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,20 @@ struct ClientView {
     tls_client_auth_san_ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_client_auth_san_email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_encrypted_response_alg: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_encrypted_response_enc: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    userinfo_signed_response_alg: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    userinfo_encrypted_response_alg: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    userinfo_encrypted_response_enc: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security_profile: Option<&'static str>,
+    serves: Vec<String>,
+    may_impersonate: bool,
     default_acr_values: Vec<String>,
     default_max_age: Option<u32>,
     disabled: bool,
@@ -125,6 +139,22 @@ impl From<Client> for ClientView {
             tls_client_auth_san_uri: settings.tls_client_auth_san_uri,
             tls_client_auth_san_ip: settings.tls_client_auth_san_ip,
             tls_client_auth_san_email: settings.tls_client_auth_san_email,
+            id_token_encrypted_response_alg: settings
+                .id_token_encrypted_response_alg
+                .map(KeyManagement::as_str),
+            id_token_encrypted_response_enc: settings
+                .id_token_encrypted_response_enc
+                .map(Enc::as_str),
+            userinfo_signed_response_alg: settings.userinfo_signed_response_alg.map(Alg::as_str),
+            userinfo_encrypted_response_alg: settings
+                .userinfo_encrypted_response_alg
+                .map(KeyManagement::as_str),
+            userinfo_encrypted_response_enc: settings
+                .userinfo_encrypted_response_enc
+                .map(Enc::as_str),
+            security_profile: settings.security_profile.map(SecurityProfile::as_str),
+            serves: settings.serves,
+            may_impersonate: settings.may_impersonate,
             default_acr_values: settings.default_acr_values,
             default_max_age: settings.default_max_age,
             disabled: client.disabled_at.is_some(),
@@ -165,8 +195,9 @@ struct NewClient {
     redirect_uris: Vec<String>,
     #[serde(default)]
     post_logout_redirect_uris: Vec<String>,
-    /// `authorization_code`, `refresh_token`, `client_credentials` and
-    /// `urn:ietf:params:oauth:grant-type:device_code`.
+    /// `authorization_code`, `refresh_token`, `client_credentials`,
+    /// `urn:ietf:params:oauth:grant-type:device_code` and
+    /// `urn:ietf:params:oauth:grant-type:token-exchange`.
     grant_types: Vec<String>,
     #[serde(default)]
     scopes: Vec<String>,
@@ -196,6 +227,24 @@ struct NewClient {
     tls_client_auth_san_uri: Option<String>,
     tls_client_auth_san_ip: Option<String>,
     tls_client_auth_san_email: Option<String>,
+    /// `RSA-OAEP-256`, `ECDH-ES` or `ECDH-ES+A256KW`, with a key in `jwks`.
+    id_token_encrypted_response_alg: Option<String>,
+    /// `A256GCM` or `A128CBC-HS256` (the default).
+    id_token_encrypted_response_enc: Option<String>,
+    /// `EdDSA`, `ES256` or `RS256`.
+    userinfo_signed_response_alg: Option<String>,
+    /// As for ID tokens.
+    userinfo_encrypted_response_alg: Option<String>,
+    /// As for ID tokens.
+    userinfo_encrypted_response_enc: Option<String>,
+    /// `fapi_2_0`: the FAPI 2.0 Security Profile.
+    security_profile: Option<String>,
+    /// The audiences whose resource server it is: it may exchange tokens for them (RFC 8693).
+    #[serde(default)]
+    serves: Vec<String>,
+    /// Administrators may use it to look at the world as somebody else does.
+    #[serde(default)]
+    may_impersonate: bool,
     /// What `acr_values` is if a request does not say.
     #[serde(default)]
     default_acr_values: Vec<String>,
@@ -229,8 +278,9 @@ impl NewClient {
             grant_types: grants.map_err(|()| {
                 wrong(
                     "grant_types",
-                    "may contain authorization_code, refresh_token, client_credentials and \
-                     urn:ietf:params:oauth:grant-type:device_code",
+                    "may contain authorization_code, refresh_token, client_credentials, \
+                     urn:ietf:params:oauth:grant-type:device_code and \
+                     urn:ietf:params:oauth:grant-type:token-exchange",
                 )
             })?,
             scopes: self.scopes,
@@ -248,11 +298,56 @@ impl NewClient {
                 tls_client_auth_san_uri: self.tls_client_auth_san_uri,
                 tls_client_auth_san_ip: self.tls_client_auth_san_ip,
                 tls_client_auth_san_email: self.tls_client_auth_san_email,
+                id_token_encrypted_response_alg: named(
+                    "id_token_encrypted_response_alg",
+                    self.id_token_encrypted_response_alg.as_deref(),
+                    KeyManagement::parse,
+                )?,
+                id_token_encrypted_response_enc: named(
+                    "id_token_encrypted_response_enc",
+                    self.id_token_encrypted_response_enc.as_deref(),
+                    Enc::parse,
+                )?,
+                userinfo_signed_response_alg: named(
+                    "userinfo_signed_response_alg",
+                    self.userinfo_signed_response_alg.as_deref(),
+                    Alg::parse,
+                )?,
+                userinfo_encrypted_response_alg: named(
+                    "userinfo_encrypted_response_alg",
+                    self.userinfo_encrypted_response_alg.as_deref(),
+                    KeyManagement::parse,
+                )?,
+                userinfo_encrypted_response_enc: named(
+                    "userinfo_encrypted_response_enc",
+                    self.userinfo_encrypted_response_enc.as_deref(),
+                    Enc::parse,
+                )?,
+                security_profile: named(
+                    "security_profile",
+                    self.security_profile.as_deref(),
+                    SecurityProfile::parse,
+                )?,
+                serves: self.serves,
+                may_impersonate: self.may_impersonate,
                 default_acr_values: self.default_acr_values,
                 default_max_age: self.default_max_age,
             },
         })
     }
+}
+
+/// A registered name, if there is one.
+fn named<T>(
+    field: &'static str,
+    text: Option<&str>,
+    parse: fn(&str) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    let unknown = || {
+        let message = "is not one of the names that are known here".to_owned();
+        ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }])
+    };
+    text.map(|text| parse(text).ok_or_else(unknown)).transpose()
 }
 
 async fn list(api: Api, call: Call) -> Reply {

@@ -257,6 +257,7 @@ impl Minter {
             scope,
             auth_time: None,
             acr: None,
+            act: None,
             sid: None,
             grant_id: None,
             preferred_username: None,
@@ -267,6 +268,7 @@ impl Minter {
             Principal::Token(own) => Some(AccessClaims {
                 auth_time: own.auth_time,
                 acr: own.acr.clone(),
+                act: own.act.clone(),
                 preferred_username: own.preferred_username.clone(),
                 ..claims(&own.sub, &own.client_id, own.scope.clone())
             }),

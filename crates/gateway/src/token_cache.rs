@@ -100,6 +100,11 @@ fn identity(who: &Principal, audience: &str) -> Digest {
             part(claims.preferred_username.as_deref().unwrap_or_default());
             part(&claims.auth_time.unwrap_or_default().to_string());
             part(claims.acr.as_deref().unwrap_or_default());
+            let mut actor = claims.act.as_ref();
+            while let Some(act) = actor {
+                part(&act.sub);
+                actor = act.act.as_deref();
+            }
         }
         Principal::ApiKey(key) => {
             part("api key");
@@ -144,6 +149,7 @@ mod tests {
             scope: "profile".into(),
             auth_time: None,
             acr: None,
+            act: None,
             sid: None,
             grant_id: None,
             preferred_username: None,
@@ -204,6 +210,8 @@ mod tests {
         all.push(mint(shifted, "profile", 20));
         let elsewhere = AccessClaims { client_id: "d".into(), ..claims("alice") };
         all.push(mint(elsewhere, "profile", 20));
+        let acting = portcullis_jose::access_token::ActClaim { sub: "svc".into(), act: None };
+        all.push(mint(AccessClaims { act: Some(acting), ..claims("alice") }, "profile", 20));
         let surer = AccessClaims { acr: Some("phr".into()), ..claims("alice") };
         all.push(mint(surer, "profile", 20));
         let later = AccessClaims { auth_time: Some(5), ..claims("alice") };

@@ -44,9 +44,36 @@ pub struct AccessClaims {
     /// The user name, for services that show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred_username: Option<String>,
+    /// Who acts for the subject (RFC 8693, section 4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<ActClaim>,
     /// The key that whoever uses the token must prove to hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
+}
+
+/// Somebody who acts for somebody else, and who acted before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActClaim {
+    /// The client or person that acts.
+    pub sub: String,
+    /// The one that acted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<ActClaim>>,
+}
+
+impl ActClaim {
+    /// How many act, one after the other.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        let mut earlier = self.act.as_deref();
+        let mut count = 1;
+        while let Some(actor) = earlier {
+            count += 1;
+            earlier = actor.act.as_deref();
+        }
+        count
+    }
 }
 
 /// What a token is bound to (RFC 7800), all of which must be shown. A member that is not known

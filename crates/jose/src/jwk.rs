@@ -2,7 +2,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 
-use crate::{Alg, VerifyingKey};
+use crate::{Alg, EncryptionKey, KeyManagement, VerifyingKey};
 
 /// A set takes at most this many keys; a provider that rotates needs a handful.
 const MAX_KEYS: usize = 64;
@@ -169,6 +169,11 @@ pub struct JwkSet {
 }
 
 impl JwkSet {
+    /// The first key that something can be encrypted to with `alg`.
+    pub fn encryption_key(&self, alg: KeyManagement) -> Option<EncryptionKey> {
+        self.keys.iter().take(MAX_KEYS).find_map(|key| EncryptionKey::from_jwk(key, alg))
+    }
+
     /// The keys that can check signatures, one for each algorithm they are for. Keys of unknown
     /// types are passed over, as section 5 asks, so that a provider may add new ones.
     pub fn verifying_keys(&self) -> Result<Vec<VerifyingKey>, JwkError> {

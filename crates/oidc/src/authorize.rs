@@ -17,6 +17,7 @@ use crate::{
     claims::RequestedClaims,
     interaction::{Prompt, Wanted, read_max_age, read_prompt},
     pushed::Pushed,
+    resources,
 };
 
 /// A code must be redeemed within this time.
@@ -51,6 +52,8 @@ pub struct AuthorizationRequest {
     pub login_hint: Option<String>,
     /// Who must be logged in: the subject of `id_token_hint`, or the one asked for in `claims`.
     pub subject: Option<String>,
+    /// The resources that the grant will be narrowed to, if any (RFC 8707).
+    pub(crate) resources: Vec<String>,
     /// How sure it wants to be of who that is.
     pub(crate) wanted: Wanted,
     /// What it asks for by name.
@@ -173,6 +176,7 @@ impl Provider {
             session_id: session.id.to_string(),
             scope: scope.clone(),
             claims: request.claims.to_row(),
+            resources: resources::to_row(&request.resources),
             methods: session.methods.clone(),
             auth_time: session.authenticated_at,
             created_at: now,
@@ -314,6 +318,11 @@ fn read_rest(
         }
         Some(_) => {}
     }
+    let resources = resources::asked(params)?;
+    if resources.iter().any(|resource| !client.audiences.contains(resource)) {
+        let text = "a resource is not registered for this client";
+        return Err(OAuthError::new(ErrorCode::InvalidTarget, text));
+    }
     let claims = params.get("claims").map(RequestedClaims::parse).transpose()?.unwrap_or_default();
     let hinted = params.get("id_token_hint").map(|token| {
         let hint = provider.read_hint(token).filter(|hint| hint.client == client.id);
@@ -338,6 +347,7 @@ fn read_rest(
         nonce: opaque("nonce")?,
         prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
         max_age: read_max_age(params.get("max_age"))?.or(client.default_max_age()),
+        resources,
         wanted: Wanted::read(params, &claims, &client),
         code_challenge,
         login_hint: opaque("login_hint")?,
@@ -354,7 +364,7 @@ fn read_rest(
 
 /// A request that the browser brought itself: not for clients that must push theirs.
 fn unpushed(request: AuthorizationRequest) -> Result<AuthorizationRequest, Refused> {
-    if request.client.settings.require_pushed_authorization_requests {
+    if request.client.settings.must_push() {
         let error = OAuthError::request("this client must push its authorization requests");
         return Err(Refused::Trusted { uri: request.redirect_uri, state: request.state, error });
     }

@@ -1,11 +1,13 @@
 use std::{collections::BTreeSet, str::FromStr};
 
 use data_encoding::BASE64;
-use portcullis_jose::{Alg, JwkSet};
+use portcullis_jose::{Alg, Enc, JwkSet, KeyManagement};
 use portcullis_pki::{CertificateName, certificate_thumbprint, is_certificate};
 use portcullis_store::{DbError, clients};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
+
+use crate::SecurityProfile;
 
 /// How a client proves who it is (RFC 7591, section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,9 @@ pub enum GrantType {
     RefreshToken,
     /// RFC 6749, section 4.4.
     ClientCredentials,
+    /// RFC 8693.
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:token-exchange")]
+    TokenExchange,
     /// RFC 8628.
     #[serde(rename = "urn:ietf:params:oauth:grant-type:device_code")]
     DeviceCode,
@@ -73,8 +78,13 @@ pub enum GrantType {
 
 impl GrantType {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials, Self::DeviceCode];
+    pub const ALL: [Self; 5] = [
+        Self::AuthorizationCode,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+        Self::DeviceCode,
+        Self::TokenExchange,
+    ];
 
     /// The registered name.
     pub fn as_str(self) -> &'static str {
@@ -82,6 +92,7 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
             Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         }
     }
@@ -160,6 +171,30 @@ pub struct ClientSettings {
     /// A mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_client_auth_san_email: Option<String>,
+    /// How ID tokens are encrypted to it, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token_encrypted_response_alg: Option<KeyManagement>,
+    /// `A128CBC-HS256` if this is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token_encrypted_response_enc: Option<Enc>,
+    /// How userinfo is signed, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub userinfo_signed_response_alg: Option<Alg>,
+    /// How userinfo is encrypted, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub userinfo_encrypted_response_alg: Option<KeyManagement>,
+    /// `A128CBC-HS256` if this is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub userinfo_encrypted_response_enc: Option<Enc>,
+    /// The audiences whose resource server it is: it may exchange tokens for them (RFC 8693).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub serves: Vec<String>,
+    /// Administrators may use it to look at the world as somebody else does.
+    #[serde(skip_serializing_if = "is_false")]
+    pub may_impersonate: bool,
+    /// Rules beyond what every client must keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_profile: Option<SecurityProfile>,
     /// What `acr_values` is if a request does not say (OpenID Connect Registration, section 2).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub default_acr_values: Vec<String>,
@@ -169,6 +204,14 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
+    pub(crate) fn id_token_enc(&self) -> Enc {
+        self.id_token_encrypted_response_enc.unwrap_or(Enc::A128CbcHs256)
+    }
+
+    pub(crate) fn userinfo_enc(&self) -> Enc {
+        self.userinfo_encrypted_response_enc.unwrap_or(Enc::A128CbcHs256)
+    }
+
     /// What its certificate may be called; one, if the client is registered as it should be.
     pub(crate) fn certificate_names(&self) -> Vec<CertificateName<'_>> {
         let names = [

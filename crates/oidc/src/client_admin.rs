@@ -3,7 +3,7 @@ use std::time::Duration;
 use portcullis_cluster::Revoked;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, clean};
 use portcullis_identity::{Assurance, FieldError, IdentityError};
-use portcullis_jose::{Alg, JwkSet};
+use portcullis_jose::{Alg, JwkSet, KeyManagement};
 use portcullis_store::{
     CLIENT_SECRET_PREFIX, Credential, DbError,
     clients::{self, ClientSecret},
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     AuthMethod, ClientSettings, GrantType, Provider,
     client::{certificates, is_redirect_uri},
+    fapi,
 };
 
 /// After a rotation the old secret works this long.
@@ -347,8 +348,34 @@ impl Provider {
         }
         let keys = spec.jwks.as_ref().map(|jwks| {
             let set: Option<JwkSet> = serde_json::from_value(jwks.clone()).ok();
-            set.and_then(|set| set.verifying_keys().ok()).map_or(0, |keys| keys.len())
+            set.map_or((0, false), |set| {
+                let signing = set.verifying_keys().map_or(0, |keys| keys.len());
+                let encrypting = KeyManagement::ALL.map(|alg| set.encryption_key(alg).is_some());
+                (signing, encrypting.contains(&true))
+            })
         });
+        for (field, message) in fapi::lacking(spec) {
+            refuse(field, message);
+        }
+        let keys_for = |alg: KeyManagement| {
+            let set: Option<JwkSet> =
+                spec.jwks.as_ref().and_then(|jwks| serde_json::from_value(jwks.clone()).ok());
+            set.is_some_and(|set| set.encryption_key(alg).is_some())
+        };
+        let encrypted = [
+            spec.settings.id_token_encrypted_response_alg,
+            spec.settings.userinfo_encrypted_response_alg,
+        ];
+        if !encrypted.into_iter().flatten().all(keys_for) {
+            refuse("jwks", "must hold a public key for each way of encryption");
+        }
+        let userinfo = spec.settings.userinfo_signed_response_alg;
+        if userinfo.is_some_and(|alg| !Alg::SIGNING.contains(&alg)) {
+            refuse("userinfo_signed_response_alg", "must be EdDSA, ES256 or RS256");
+        }
+        if public && spec.grant_types.contains(&GrantType::TokenExchange) {
+            refuse("grant_types", "must not contain token exchange for a public client");
+        }
         if !self.offers(spec.auth_method) {
             refuse("token_endpoint_auth_method", "is not available here; see the configuration");
         }
@@ -380,10 +407,10 @@ impl Provider {
             refuse("tls_client_certificate_bound_access_tokens", text);
         }
         match (spec.auth_method, keys) {
-            (AuthMethod::PrivateKeyJwt, None | Some(0)) => {
+            (AuthMethod::PrivateKeyJwt, None | Some((0, _))) => {
                 refuse("jwks", "must hold at least one usable public key for private_key_jwt");
             }
-            (_, Some(0)) => refuse("jwks", "must hold usable public keys"),
+            (_, Some((0, false))) => refuse("jwks", "must hold usable public keys"),
             _ => {}
         }
         if problems.is_empty() { Ok(()) } else { Err(ClientError::Invalid(problems)) }

@@ -145,6 +145,7 @@ impl Provider {
             session_id: Id::<tags::Session>::new(now, entropy).to_string(),
             scope: question.scopes.join(" "),
             claims: None,
+            resources: None,
             methods: session.methods.clone(),
             auth_time: session.authenticated_at,
             created_at: now,

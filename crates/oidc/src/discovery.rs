@@ -1,5 +1,5 @@
 use portcullis_identity::Assurance;
-use portcullis_jose::Alg;
+use portcullis_jose::{Alg, Enc, KeyManagement};
 use serde_json::{Value, json};
 
 use crate::{AuthMethod, GrantType, Provider};
@@ -45,6 +45,11 @@ impl Provider {
             "response_modes_supported": ["query"],
             "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
             "subject_types_supported": ["public"],
+            "id_token_encryption_alg_values_supported": KeyManagement::ALL.map(KeyManagement::as_str),
+            "id_token_encryption_enc_values_supported": Enc::ALL.map(Enc::as_str),
+            "userinfo_signing_alg_values_supported": signing,
+            "userinfo_encryption_alg_values_supported": KeyManagement::ALL.map(KeyManagement::as_str),
+            "userinfo_encryption_enc_values_supported": Enc::ALL.map(Enc::as_str),
             "id_token_signing_alg_values_supported": signing,
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": algs,

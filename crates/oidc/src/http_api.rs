@@ -13,8 +13,11 @@ use portcullis_events::Origin;
 use portcullis_pki::PeerCertificate;
 
 use crate::{
-    OAuthError, Params, Provider, ProviderError, dpop::PresentError, params::ParamsError,
-    token::TokenCall, userinfo::UserinfoError,
+    OAuthError, Params, Provider, ProviderError,
+    dpop::PresentError,
+    params::ParamsError,
+    token::TokenCall,
+    userinfo::{Userinfo, UserinfoError},
 };
 
 /// A form at a token endpoint is at most this long.
@@ -143,7 +146,11 @@ async fn userinfo(State(provider): State<Provider>, request: Request) -> Respons
         }
     };
     match provider.userinfo(&claims).await {
-        Ok(Ok(info)) => no_store(Json(info).into_response()),
+        Ok(Ok(Userinfo::Plain(info))) => no_store(Json(info).into_response()),
+        Ok(Ok(Userinfo::Token(token))) => {
+            let jwt = [(header::CONTENT_TYPE, "application/jwt")];
+            no_store((jwt, token).into_response())
+        }
         Ok(Err(UserinfoError::Token)) => {
             challenge(unauthorized, &[r#"Bearer error="invalid_token""#])
         }

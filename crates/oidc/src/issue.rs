@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_identity::Methods;
 use portcullis_jose::{
-    Alg, Audience,
+    Alg, ContentType, Enc, KeyManagement,
     access_token::{self, AccessClaims, Confirmation},
     sign,
 };
@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::{
     AuthMethod, Client, ErrorCode, GrantType, OAuthError, Provider, ProviderError,
     claims::{RequestedClaims, disclose},
+    resources,
     token::TokenCall,
 };
 
@@ -28,6 +29,8 @@ use crate::{
 pub(crate) struct TokenResponse {
     pub access_token: String,
     pub token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<&'static str>,
     pub expires_in: u64,
     pub scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,22 +57,27 @@ impl Provider {
         scope: &str,
         nonce: Option<&str>,
     ) -> Result<Prepared, ProviderError> {
-        let TokenCall { client, key, .. } = call;
+        let TokenCall { client, params, key, .. } = call;
+        // A client that keeps its refresh token gets no other.
+        let refreshing = params.get("grant_type") == Some(GrantType::RefreshToken.as_str());
+        let kept = refreshing && client.settings.keeps_refresh_tokens();
         let now = self.now();
+        let granted = resources::from_row(grant.resources.as_deref())?;
         let claims = AccessClaims {
             auth_time: Some(grant.auth_time.secs()),
             acr: Some(Methods::from_row(&grant.methods).assurance().acr().to_owned()),
             sid: Some(grant.session_id.clone()),
             grant_id: Some(grant.id.to_string()),
             preferred_username: Some(account.username.clone()),
-            ..self.access_claims(call, &account.id.to_string(), scope)?
+            ..self.access_claims(call, &account.id.to_string(), scope, &granted)?
         };
-        let access_token = self.sign_access_token(client, &claims)?;
+        let access_token = self.access_token(client, &claims)?;
         let openid = scope.split(' ').any(|scope| scope == "openid");
         let id_token = openid
             .then(|| self.id_token(client, grant, account, &access_token, nonce))
             .transpose()?;
-        let refresh = client.grant_types.contains(&GrantType::RefreshToken).then(|| {
+        let fresh = client.grant_types.contains(&GrantType::RefreshToken) && !kept;
+        let refresh = fresh.then(|| {
             let token = Secret::new(random_token(&*self.identity.entropy));
             let row = Refresh {
                 grant_id: grant.id,
@@ -84,6 +92,7 @@ impl Provider {
         let response = TokenResponse {
             access_token,
             token_type: call.token_type(),
+            issued_token_type: None,
             expires_in: self.settings.access_token_lifetime.as_secs(),
             scope: scope.to_owned(),
             refresh_token: refresh.as_ref().map(|(token, _)| token.expose().clone()),
@@ -98,6 +107,7 @@ impl Provider {
         call: TokenCall<'_>,
         subject: &str,
         scope: &str,
+        granted: &[String],
     ) -> Result<AccessClaims, ProviderError> {
         let TokenCall { client, params, key, certificate, .. } = call;
         let to_certificate = client.settings.tls_client_certificate_bound_access_tokens;
@@ -106,7 +116,7 @@ impl Provider {
         Ok(AccessClaims {
             iss: self.settings.issuer.clone(),
             sub: subject.to_owned(),
-            aud: self.audience(client, params.get("resource"))?,
+            aud: self.audience(client, granted, &resources::asked(params)?)?,
             exp: now.plus(self.settings.access_token_lifetime).secs(),
             iat: now.secs(),
             jti: Id::<tags::Token>::new(now, &*self.identity.entropy).to_string(),
@@ -114,6 +124,7 @@ impl Provider {
             scope: scope.to_owned(),
             auth_time: None,
             acr: None,
+            act: None,
             sid: None,
             grant_id: None,
             preferred_username: None,
@@ -124,31 +135,22 @@ impl Provider {
         })
     }
 
-    /// The resource that was asked for (RFC 8707), or all that the client is registered for.
-    fn audience(&self, client: &Client, resource: Option<&str>) -> Result<Audience, ProviderError> {
-        match (resource, client.audiences.as_slice()) {
-            (Some(resource), known) if known.iter().any(|one| one == resource) => {
-                Ok(Audience::One(resource.to_owned()))
-            }
-            (Some(_), _) => {
-                let text = "the resource is not registered for this client";
-                Err(OAuthError::new(ErrorCode::InvalidTarget, text).into())
-            }
-            (None, []) => Ok(Audience::One(self.settings.issuer.clone())),
-            (None, [one]) => Ok(Audience::One(one.clone())),
-            (None, many) => Ok(Audience::Many(many.to_vec())),
-        }
-    }
-
-    pub(crate) fn sign_access_token(
+    /// Signed, and encrypted if its reader wants it so.
+    pub(crate) fn access_token(
         &self,
         client: &Client,
         claims: &AccessClaims,
     ) -> Result<String, ProviderError> {
-        self.sign(client.token_alg, access_token::TYP, claims)
+        let signed = self.sign(client.token_alg, access_token::TYP, claims)?;
+        self.for_its_reader(&claims.aud, signed)
     }
 
-    fn sign(&self, alg: Alg, typ: &str, claims: &impl Serialize) -> Result<String, ProviderError> {
+    pub(crate) fn sign(
+        &self,
+        alg: Alg,
+        typ: &str,
+        claims: &impl Serialize,
+    ) -> Result<String, ProviderError> {
         let keys = self.keys.current();
         let missing = OAuthError::new(ErrorCode::ServerError, "no key for the algorithm");
         Ok(sign(keys.signing(alg).ok_or(missing)?, typ, claims)?)
@@ -182,7 +184,32 @@ impl Provider {
         }
         let named = RequestedClaims::from_row(grant.claims.as_deref()).id_token;
         disclose(&mut claims, account, &BTreeSet::new(), &named);
-        self.sign(client.token_alg, "JWT", &claims)
+        let signed = self.sign(client.token_alg, "JWT", &claims)?;
+        let settings = &client.settings;
+        self.for_client(
+            client,
+            settings.id_token_encrypted_response_alg,
+            settings.id_token_enc(),
+            signed,
+        )
+    }
+
+    /// Encrypts a token to a key of its client, if it is registered to have it so (OpenID Connect
+    /// Registration, section 2).
+    pub(crate) fn for_client(
+        &self,
+        client: &Client,
+        alg: Option<KeyManagement>,
+        enc: Enc,
+        signed: String,
+    ) -> Result<String, ProviderError> {
+        let Some(alg) = alg else { return Ok(signed) };
+        let key = client.jwks.as_ref().and_then(|jwks| jwks.encryption_key(alg));
+        let missing =
+            OAuthError::new(ErrorCode::ServerError, "the client has no key for the algorithm");
+        let content = ContentType { typ: None, cty: Some("JWT") };
+        let entropy = &*self.identity.entropy;
+        Ok(key.ok_or(missing)?.encrypt(enc, content, signed.as_bytes(), entropy)?)
     }
 }
 

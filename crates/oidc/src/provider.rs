@@ -3,12 +3,12 @@ use std::{sync::Arc, time::Duration};
 use portcullis_cluster::TokenFacts;
 use portcullis_events::{Actor, Event, Kind, Origin, Outcome, TokenOperation};
 use portcullis_identity::{Identity, IdentityError};
-use portcullis_jose::{Alg, Verifier, access_token};
+use portcullis_jose::{Alg, Audience, Verifier, access_token};
 use portcullis_pki::PeerCertificate;
 use portcullis_store::{DbError, clients};
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
-use crate::{Client, Dpop, ErrorCode, KeyRing, KeyRingError, OAuthError};
+use crate::{Client, Dpop, ErrorCode, KeyRing, KeyRingError, OAuthError, ResourceKeys};
 
 /// What operators set.
 #[derive(Debug, Clone)]
@@ -59,6 +59,9 @@ pub enum ProviderError {
     /// A token could not be signed.
     #[error("signing failed")]
     Sign(#[from] portcullis_jose::JwsError),
+    /// A token could not be encrypted.
+    #[error("encryption failed")]
+    Encrypt(#[from] portcullis_jose::JweError),
 }
 
 impl ProviderError {
@@ -99,6 +102,8 @@ pub struct Inner {
     pub keys: KeyRing,
     /// Proofs of possession.
     pub dpop: Dpop,
+    /// Keys that tokens are encrypted to.
+    pub resource_keys: ResourceKeys,
 }
 
 impl std::ops::Deref for Provider {
@@ -112,7 +117,8 @@ impl std::ops::Deref for Provider {
 impl Provider {
     /// A provider over its parts.
     pub fn new(settings: Settings, identity: Identity, keys: KeyRing, dpop: Dpop) -> Self {
-        Self(Arc::new(Inner { settings, identity, keys, dpop }))
+        let resource_keys = ResourceKeys::default();
+        Self(Arc::new(Inner { settings, identity, keys, dpop, resource_keys }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -147,6 +153,22 @@ impl Provider {
     /// and revocation. There is no other way to decide whether a token is active.
     pub fn active(&self, token: &str) -> Option<access_token::AccessClaims> {
         self.active_for(token, &self.settings.issuer)
+    }
+
+    /// The same for a token for whomever: introspection and exchange are asked about tokens for
+    /// anybody, so the check is told to expect what the token claims.
+    pub(crate) fn active_any(&self, token: &str) -> Option<access_token::AccessClaims> {
+        #[derive(serde::Deserialize)]
+        struct Claimed {
+            aud: Audience,
+        }
+        let compact = portcullis_jose::Compact::parse(token).ok()?;
+        let claimed: Claimed = portcullis_jose::from_slice_strict(&compact.payload).ok()?;
+        let audience = match claimed.aud {
+            Audience::One(one) => one,
+            Audience::Many(many) => many.into_iter().next()?,
+        };
+        self.active_for(token, &audience)
     }
 
     /// The same for a token whose audience is `audience`.

@@ -57,8 +57,10 @@ impl Provider {
             let text = "this client must prove to hold a key (DPoP)";
             return Err(OAuthError::new(ErrorCode::InvalidDpopProof, text).into());
         }
-        let bound = call.key.is_some() || call.certificate.is_some();
-        if client.settings.tls_client_certificate_bound_access_tokens && !bound {
+        // A certificate binds only the tokens of clients that are registered for it.
+        let by_certificate = client.settings.tls_client_certificate_bound_access_tokens;
+        let bound = call.key.is_some() || (by_certificate && call.certificate.is_some());
+        if client.settings.must_bind() && !bound {
             let text = "this client must show a certificate, or prove to hold a key";
             return Err(OAuthError::request(text).into());
         }
@@ -67,6 +69,7 @@ impl Provider {
             GrantType::RefreshToken => self.redeem_refresh(call).await,
             GrantType::DeviceCode => self.redeem_device(call).await,
             GrantType::ClientCredentials => self.client_credentials(call).await,
+            GrantType::TokenExchange => self.exchange(call).await,
         }
     }
 
@@ -126,6 +129,10 @@ impl Provider {
         let event = self.issued(call, kind, "refresh", &account, &prepared, &grant);
         let consumed = self
             .store(&prepared, event, |tx| async move {
+                if client.settings.keeps_refresh_tokens() {
+                    let live = grants::refresh(&tx, self.tenant(), hash).await?;
+                    return Ok(live.is_some_and(|live| live.expires_at > now));
+                }
                 Ok(grants::consume_refresh(&tx, self.tenant(), hash, now).await?)
             })
             .await?;
@@ -151,9 +158,9 @@ impl Provider {
             return Err(OAuthError::new(ErrorCode::InvalidScope, text).into());
         }
         let scope = scopes.join(" ");
-        let claims = self.access_claims(call, &client.id, &scope)?;
+        let claims = self.access_claims(call, &client.id, &scope, &[])?;
         let token_id = claims.jti.clone();
-        let access_token = self.sign_access_token(client, &claims)?;
+        let access_token = self.access_token(client, &claims)?;
         let operation = TokenOperation {
             operation: "issue",
             client: client.id.clone(),
@@ -169,6 +176,7 @@ impl Provider {
         Ok(TokenResponse {
             access_token,
             token_type: call.token_type(),
+            issued_token_type: None,
             expires_in: self.settings.access_token_lifetime.as_secs(),
             scope,
             refresh_token: None,

@@ -3,7 +3,7 @@ use portcullis_store::{accounts, grants};
 use serde_json::{Value, json};
 
 use crate::{
-    Provider, ProviderError,
+    Client, Provider, ProviderError,
     claims::{RequestedClaims, disclose},
 };
 
@@ -14,13 +14,21 @@ pub(crate) enum UserinfoError {
     Scope,
 }
 
+/// What the endpoint answers.
+pub(crate) enum Userinfo {
+    /// JSON.
+    Plain(Value),
+    /// A JWT.
+    Token(String),
+}
+
 impl Provider {
     /// OpenID Connect Core, section 5.3: what the scopes of the token and the names in the request
     /// allow to know.
     pub(crate) async fn userinfo(
         &self,
         claims: &AccessClaims,
-    ) -> Result<Result<Value, UserinfoError>, ProviderError> {
+    ) -> Result<Result<Userinfo, UserinfoError>, ProviderError> {
         let scopes = claims.scopes();
         if !scopes.contains("openid") {
             return Ok(Err(UserinfoError::Scope));
@@ -41,6 +49,24 @@ impl Provider {
         let mut info = json!({ "sub": account.id });
         let named = RequestedClaims::from_row(named.as_deref()).userinfo;
         disclose(&mut info, &account, &scopes, &named);
-        Ok(Ok(info))
+        let client = self.client(&claims.client_id).await?;
+        let Some(client) = client else { return Ok(Err(UserinfoError::Token)) };
+        Ok(Ok(self.as_registered(&client, info)?))
+    }
+
+    /// Plain, signed, encrypted, or both, as the client is registered (section 5.3.2).
+    fn as_registered(&self, client: &Client, mut info: Value) -> Result<Userinfo, ProviderError> {
+        let settings = &client.settings;
+        let (alg, enc) = (settings.userinfo_encrypted_response_alg, settings.userinfo_enc());
+        let text = match (settings.userinfo_signed_response_alg, alg) {
+            (None, None) => return Ok(Userinfo::Plain(info)),
+            (None, Some(_)) => info.to_string(),
+            (Some(signed), _) => {
+                info["iss"] = self.settings.issuer.as_str().into();
+                info["aud"] = client.id.as_str().into();
+                self.sign(signed, "JWT", &info)?
+            }
+        };
+        Ok(Userinfo::Token(self.for_client(client, alg, enc, text)?))
     }
 }

@@ -215,6 +215,7 @@ impl App {
         let now = self.clock.now();
         self.identity.reload_blocks().await?;
         self.identity.reload_api_keys().await?;
+        self.provider.reload_resource_servers().await?;
         let rows = grants::live_revocations(&self.identity.db, DEFAULT_TENANT, now).await?;
         self.identity.apply(&rows, now);
         Ok(())

@@ -139,6 +139,7 @@ async fn sync(app: &App) -> Result<()> {
     }
     outbox::clear_events(&app.identity.db, &ids).await?;
     app.reload_revocations().await?;
+    app.provider.reload_resource_servers().await?;
     Ok(app.identity.reload_blocks().await?)
 }
 

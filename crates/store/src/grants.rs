@@ -24,6 +24,8 @@ pub struct Grant {
     pub scope: String,
     /// What the client asked for by name, as JSON, if anything.
     pub claims: Option<String>,
+    /// The resources it is for, as JSON, if it was narrowed to some (RFC 8707).
+    pub resources: Option<String>,
     /// How the person had proved who they are.
     pub methods: String,
     /// When the person had proved who they are.
@@ -42,7 +44,7 @@ pub struct Grant {
 macro_rules! select_grant {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client_id, account_id, session_id, scope, claims, methods, auth_time, \
+            "SELECT id, client_id, account_id, session_id, scope, claims, resources, methods, auth_time, \
              created_at, expires_at, revoked_at FROM oauth_grant WHERE tenant = $1 ",
             $rest
         )
@@ -53,8 +55,8 @@ macro_rules! select_grant {
 pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError> {
     sql(
         "INSERT INTO oauth_grant (tenant, id, client_id, account_id, session_id, scope, auth_time, \
-         created_at, expires_at, claims, methods) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         created_at, expires_at, claims, methods, resources) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(tenant)
     .bind(grant.id)
@@ -67,6 +69,7 @@ pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError>
     .bind(grant.expires_at)
     .bind(grant.claims.clone())
     .bind(&grant.methods)
+    .bind(grant.resources.clone())
     .execute(tx)
     .await?;
     Ok(())

@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod passkeys;
 pub mod pushed;
 pub mod recovery;
+pub mod resource_servers;
 pub mod retention;
 pub mod secrets;
 pub mod sessions;

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("../migrations/0003_claims.sql")),
     (4, include_str!("../migrations/0004_device.sql")),
     (5, include_str!("../migrations/0005_factors.sql")),
+    (6, include_str!("../migrations/0006_resources.sql")),
 ];
 
 /// Held by the one process that migrates a PostgreSQL database.

@@ -56,6 +56,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
 pub const KEPT: &[(&str, &str)] = &[
     ("sealed_secret", "one row for each secret of the installation"),
     ("account", "removed by its owner or an administrator"),
+    ("resource_server", "removed by an administrator"),
     ("totp", "one row for each account; removed by its owner"),
     ("recovery_code", "ten rows for each account, replaced together"),
     ("passkey", "removed by its owner"),

@@ -119,6 +119,7 @@ fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
         id: Id::new(START, &*SeededEntropy::new(seed)),
         client_id: "web".into(),
         methods: "pwd".into(),
+        resources: None,
         account_id: account,
         session_id: "ses".into(),
         scope: "openid".into(),

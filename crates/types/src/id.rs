@@ -167,6 +167,8 @@ pub mod tags {
         Token = "tok";
         /// A passkey.
         Passkey = "pky";
+        /// A resource server.
+        ResourceServer = "rsv";
         /// A secret of a client.
         ClientSecret = "sec";
     }
