@@ -43,9 +43,12 @@ try {
   // agrees to whichever comes first.
   await page.goto(`${issuer}/account`);
   await page.click("form[action='/logout'] button");
-  await page.waitForFunction(() => location.pathname !== "/account" || !document.querySelector("dl"));
-  await page.click(".passkey-login").catch(() => {});
-  await page.waitForFunction(() => location.pathname === "/account" && document.querySelector("dl"));
+  await page.waitForFunction(() => location.pathname === "/login");
+  const inside = () => location.pathname === "/account" && document.querySelector("dl");
+  const button = page.waitForSelector(".passkey-login", { visible: true });
+  const pressed = button.then((found) => found.click());
+  await Promise.race([pressed, page.waitForFunction(inside)]).catch(() => {});
+  await page.waitForFunction(inside);
   const text = await page.$eval("main", (main) => main.innerText);
   console.log(JSON.stringify({ url: page.url(), text, complaints }));
 } finally {
