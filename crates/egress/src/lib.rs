@@ -1,0 +1,12 @@
+//! The one way out to an address that somebody else chose: key sets, sector identifiers, logout
+//! tokens.
+//!
+//! https only; the name is resolved once and every address it has must be public; the connection
+//! goes to the address that was looked at, so that a name cannot mean one thing when it is checked
+//! and another when it is used; redirects are not followed; everything is bounded in time and size.
+
+mod address;
+mod call;
+
+pub use address::is_public;
+pub use call::{Answer, Egress, EgressError, MAX_ANSWER_BYTES, Resolve, Settings, system_resolver};
