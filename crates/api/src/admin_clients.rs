@@ -1,6 +1,8 @@
 use http::{Method, StatusCode};
 use portcullis_jose::{Alg, Enc, KeyManagement};
-use portcullis_oidc::{AuthMethod, ClientSettings, ClientSpec, GrantType, SecurityProfile};
+use portcullis_oidc::{
+    AuthMethod, ClientSettings, ClientSpec, GrantType, SecurityProfile, SubjectType,
+};
 use portcullis_store::clients::{self, Client};
 use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,20 @@ struct ClientView {
     userinfo_encrypted_response_enc: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     security_profile: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sector_identifier_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backchannel_logout_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tos_uri: Option<String>,
     serves: Vec<String>,
     may_impersonate: bool,
     default_acr_values: Vec<String>,
@@ -153,6 +169,13 @@ impl From<Client> for ClientView {
                 .userinfo_encrypted_response_enc
                 .map(Enc::as_str),
             security_profile: settings.security_profile.map(SecurityProfile::as_str),
+            subject_type: settings.subject_type.map(SubjectType::as_str),
+            sector_identifier_uri: settings.sector_identifier_uri,
+            jwks_uri: settings.jwks_uri,
+            backchannel_logout_uri: settings.backchannel_logout_uri,
+            client_uri: settings.client_uri,
+            policy_uri: settings.policy_uri,
+            tos_uri: settings.tos_uri,
             serves: settings.serves,
             may_impersonate: settings.may_impersonate,
             default_acr_values: settings.default_acr_values,
@@ -239,6 +262,18 @@ struct NewClient {
     userinfo_encrypted_response_enc: Option<String>,
     /// `fapi_2_0`: the FAPI 2.0 Security Profile.
     security_profile: Option<String>,
+    /// `public` (the default) or `pairwise`.
+    subject_type: Option<String>,
+    /// A document that lists its redirect URIs, for `pairwise` with several hosts.
+    sector_identifier_uri: Option<String>,
+    /// Where its keys are, instead of `jwks`.
+    jwks_uri: Option<String>,
+    /// Where it is told of logouts.
+    backchannel_logout_uri: Option<String>,
+    /// Its home page, privacy policy and terms, for the consent page.
+    client_uri: Option<String>,
+    policy_uri: Option<String>,
+    tos_uri: Option<String>,
     /// The audiences whose resource server it is: it may exchange tokens for them (RFC 8693).
     #[serde(default)]
     serves: Vec<String>,
@@ -328,6 +363,19 @@ impl NewClient {
                     self.security_profile.as_deref(),
                     SecurityProfile::parse,
                 )?,
+                subject_type: named(
+                    "subject_type",
+                    self.subject_type.as_deref(),
+                    SubjectType::parse,
+                )?,
+                sector_identifier_uri: self.sector_identifier_uri,
+                jwks_uri: self.jwks_uri,
+                backchannel_logout_uri: self.backchannel_logout_uri,
+                client_uri: self.client_uri,
+                policy_uri: self.policy_uri,
+                tos_uri: self.tos_uri,
+                sector_identifier: None,
+                backchannel_logout_session_required: false,
                 serves: self.serves,
                 may_impersonate: self.may_impersonate,
                 default_acr_values: self.default_acr_values,

@@ -136,7 +136,7 @@ impl Egress {
         let work = async {
             let _place = self.0.calls.acquire().await.map_err(|_| EgressError::Timeout)?;
             let addrs = self.addresses(&target).await?;
-            self.exchange(&target, &addrs, method, form).await
+            self.exchange(&target, &addrs, method, form.as_deref()).await
         };
         timeout(CALL_TIMEOUT, work).await.map_err(|_| EgressError::Timeout)?
     }
@@ -165,7 +165,7 @@ impl Egress {
         target: &Target,
         addrs: &[SocketAddr],
         method: Method,
-        form: Option<String>,
+        form: Option<&str>,
     ) -> Result<Answer, EgressError> {
         let stream = TcpStream::connect(addrs).await.map_err(EgressError::Connect)?;
         let name = ServerName::try_from(target.name.clone()).map_err(|_| EgressError::Url)?;
@@ -224,7 +224,7 @@ impl Target {
     fn request(
         &self,
         method: Method,
-        form: Option<String>,
+        form: Option<&str>,
     ) -> Result<Request<Full<Bytes>>, EgressError> {
         let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
         let authority = &self.url[url::Position::BeforeHost..url::Position::AfterPort];
@@ -234,7 +234,7 @@ impl Target {
             .header(header::HOST, authority)
             .header(header::ACCEPT, "application/json, */*;q=0.1")
             .header(header::USER_AGENT, "portcullis")
-            .body(Full::from(form.clone().unwrap_or_default()))
+            .body(Full::from(form.unwrap_or_default().to_owned()))
             .map_err(|_| EgressError::Url)?;
         if form.is_some() {
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");

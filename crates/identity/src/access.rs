@@ -6,7 +6,7 @@ use portcullis_cluster::Revoked;
 use portcullis_store::{
     Tx,
     grants::{self, Grant, Revocation},
-    sessions,
+    logout_notices, sessions,
 };
 use portcullis_types::{Id, Timestamp, tags};
 
@@ -44,6 +44,7 @@ impl Identity {
         reason: &str,
         now: Timestamp,
     ) -> Result<Vec<Revocation>, IdentityError> {
+        logout_notices::of_account(tx, &self.tenant, account, keep, now).await?;
         sessions::end_all(tx, &self.tenant, account, keep, now).await?;
         let kept = keep.map(|id| id.to_string());
         let mut grants = grants::live_of_account(tx, &self.tenant, account).await?;

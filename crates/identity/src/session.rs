@@ -4,7 +4,7 @@ use portcullis_events::{Kind, Origin, Outcome, clean};
 use portcullis_store::{
     Tx,
     accounts::{self, Account},
-    grants,
+    grants, logout_notices,
     sessions::{self, Session},
     token_hash,
 };
@@ -198,6 +198,8 @@ impl Identity {
                 if !sessions::end(&tx, &self.tenant, account.id, session, now).await? {
                     return Err(IdentityError::NotFound);
                 }
+                let id = session.to_string();
+                logout_notices::of_session(&tx, &self.tenant, &id, now).await?;
                 let of_session =
                     grants::live_of_session(&tx, &self.tenant, &session.to_string()).await?;
                 let revoked = self.revoke_grants(&tx, of_session, "logout", now).await?;

@@ -5,7 +5,7 @@ use portcullis_store::{
     DbError,
     accounts::Account,
     grants::{self, Code, Grant},
-    pushed,
+    pushed, registrations,
     sessions::{self, Session},
     token_hash,
 };
@@ -220,6 +220,7 @@ impl Provider {
                     return Err(OAuthError::new(ErrorCode::InvalidRequestUri, text).into());
                 }
                 grants::insert(&tx, self.tenant(), grant).await?;
+                registrations::used(&tx, self.tenant(), &request.client.id).await?;
                 grants::insert_code(&tx, self.tenant(), hash, stored).await?;
                 if consented {
                     let client = &request.client.id;

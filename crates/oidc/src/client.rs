@@ -7,7 +7,7 @@ use portcullis_store::{DbError, clients};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use crate::SecurityProfile;
+use crate::{SecurityProfile, SubjectType};
 
 /// How a client proves who it is (RFC 7591, section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +140,7 @@ pub struct Client {
 
 /// Further registered metadata, in the words of the registry that RFC 7591 began.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct ClientSettings {
     /// Authorization requests must be pushed (RFC 9126, section 6).
     #[serde(skip_serializing_if = "is_false")]
@@ -186,6 +186,33 @@ pub struct ClientSettings {
     /// `A128CBC-HS256` if this is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub userinfo_encrypted_response_enc: Option<Enc>,
+    /// What the client knows people by; `public` if this is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_type: Option<SubjectType>,
+    /// A document that lists its redirect URIs, if they have several hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sector_identifier_uri: Option<String>,
+    /// The sector of its pairwise subjects. Found out at registration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sector_identifier: Option<String>,
+    /// Where its keys are, if they are not registered with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// Where it is told of logouts (OpenID Connect Back-Channel Logout, section 2.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
+    /// It wants to know which session ended; it always is told.
+    #[serde(skip_serializing_if = "is_false")]
+    pub backchannel_logout_session_required: bool,
+    /// Its home page, for the consent page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_uri: Option<String>,
+    /// What it does with people's data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_uri: Option<String>,
+    /// Its terms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tos_uri: Option<String>,
     /// The audiences whose resource server it is: it may exchange tokens for them (RFC 8693).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub serves: Vec<String>,
@@ -204,6 +231,35 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
+    /// Reads what is stored. A member that is not known here, which a newer version may have
+    /// written, makes the client unusable: it could be one that asks for more security.
+    fn from_row(text: &str) -> Option<Self> {
+        let stored: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+        if stored.is_empty() {
+            return Some(Self::default());
+        }
+        let settings: Self = serde_json::from_str(text).ok()?;
+        let known = serde_json::to_value(&settings).ok()?;
+        stored.keys().all(|name| known.get(name).is_some()).then_some(settings)
+    }
+
+    /// The addresses in it that we call or show.
+    pub(crate) fn uris(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let uris = [
+            ("sector_identifier_uri", &self.sector_identifier_uri),
+            ("jwks_uri", &self.jwks_uri),
+            ("backchannel_logout_uri", &self.backchannel_logout_uri),
+            ("client_uri", &self.client_uri),
+            ("policy_uri", &self.policy_uri),
+            ("tos_uri", &self.tos_uri),
+        ];
+        uris.into_iter().filter_map(|(field, uri)| uri.as_deref().map(|uri| (field, uri)))
+    }
+
+    pub(crate) fn is_pairwise(&self) -> bool {
+        self.subject_type == Some(SubjectType::Pairwise)
+    }
+
     pub(crate) fn id_token_enc(&self) -> Enc {
         self.id_token_encrypted_response_enc.unwrap_or(Enc::A128CbcHs256)
     }
@@ -271,7 +327,7 @@ impl Client {
             certificates: row.jwks.as_deref().map(certificates).unwrap_or_default(),
             jwks: row.jwks.as_deref().map(serde_json::from_str).transpose().ok()?,
             token_alg: Alg::parse(&row.token_alg)?,
-            settings: serde_json::from_str(&row.settings).ok()?,
+            settings: ClientSettings::from_row(&row.settings)?,
             enabled: row.disabled_at.is_none(),
         })
     }
@@ -335,6 +391,12 @@ pub fn is_redirect_uri(uri: &str) -> bool {
         "http" => local,
         scheme => scheme.contains('.'),
     }
+}
+
+/// Whether `uri` is one that we may call or show: https, spelled as every parser spells it, without
+/// user or fragment.
+pub(crate) fn is_https(uri: &str) -> bool {
+    uri.starts_with("https://") && is_redirect_uri(uri)
 }
 
 /// RFC 3986, section 2, without `*`, which is nothing but a wildcard that somebody hoped for.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AuthMethod, ClientSettings, GrantType, Provider,
-    client::{certificates, is_redirect_uri},
+    client::{certificates, is_https, is_redirect_uri},
     fapi,
 };
 
@@ -88,12 +88,15 @@ impl Provider {
         origin: &Origin,
     ) -> Result<(clients::Client, Option<Secret<String>>), ClientError> {
         self.check(spec)?;
+
         let now = self.now();
         let entropy = &*self.identity.entropy;
         let id = spec
             .id
             .clone()
             .unwrap_or_else(|| Id::<portcullis_types::tags::Client>::new(now, entropy).to_string());
+        let sector_identifier = self.sector(spec, &id).await?;
+        let settings = ClientSettings { sector_identifier, ..spec.settings.clone() };
         let audiences = if spec.audiences.is_empty() {
             vec![self.settings.issuer.clone()]
         } else {
@@ -111,7 +114,7 @@ impl Provider {
             audiences: json!(audiences).to_string(),
             jwks: spec.jwks.as_ref().map(Value::to_string),
             token_alg: spec.token_alg.as_str().into(),
-            settings: json!(spec.settings).to_string(),
+            settings: json!(settings).to_string(),
             created_at: now.micros(),
             updated_at: now.micros(),
             disabled_at: None,
@@ -137,6 +140,40 @@ impl Provider {
             .await;
         inserted.map_err(taken)?;
         Ok((row.clone(), text))
+    }
+
+    /// Puts what `spec` describes in the place of what a client was registered with. How it proves
+    /// who it is, and its secrets, stay.
+    pub(crate) async fn replace_client(
+        &self,
+        before: &clients::Client,
+        spec: &ClientSpec,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<clients::Client, ClientError> {
+        self.check(spec)?;
+        let sector_identifier = self.sector(spec, &before.id).await?;
+        let settings = ClientSettings { sector_identifier, ..spec.settings.clone() };
+        let after = &clients::Client {
+            name: spec.name.clone(),
+            redirect_uris: json!(spec.redirect_uris).to_string(),
+            post_logout_redirect_uris: json!(spec.post_logout_redirect_uris).to_string(),
+            grant_types: json!(spec.grant_types).to_string(),
+            scopes: spec.scopes.join(" "),
+            jwks: spec.jwks.as_ref().map(Value::to_string),
+            token_alg: spec.token_alg.as_str().into(),
+            settings: json!(settings).to_string(),
+            updated_at: self.now().micros(),
+            ..before.clone()
+        };
+        let changed = self.identity.db.write(|tx| async move {
+            clients::update(&tx, self.tenant(), after).await?;
+            let event = self.client_event("update", Some(before), Some(after), by, origin);
+            tx.emit(event).await?;
+            Ok::<_, ClientError>(())
+        });
+        changed.await?;
+        Ok(after.clone())
     }
 
     fn fresh_secret(&self) -> (ClientSecret, Secret<String>) {
@@ -376,6 +413,17 @@ impl Provider {
         if public && spec.grant_types.contains(&GrantType::TokenExchange) {
             refuse("grant_types", "must not contain token exchange for a public client");
         }
+        for (field, uri) in spec.settings.uris() {
+            if !is_https(uri) {
+                refuse(field, "must be an https URL without user and fragment");
+            }
+        }
+        if spec.settings.jwks_uri.is_some() && spec.jwks.is_some() {
+            refuse("jwks", "and jwks_uri exclude each other");
+        }
+        if spec.settings.sector_identifier_uri.is_some() && !spec.settings.is_pairwise() {
+            refuse("sector_identifier_uri", "is for the subject type pairwise only");
+        }
         if !self.offers(spec.auth_method) {
             refuse("token_endpoint_auth_method", "is not available here; see the configuration");
         }
@@ -407,6 +455,7 @@ impl Provider {
             refuse("tls_client_certificate_bound_access_tokens", text);
         }
         match (spec.auth_method, keys) {
+            (AuthMethod::PrivateKeyJwt, None) if spec.settings.jwks_uri.is_some() => {}
             (AuthMethod::PrivateKeyJwt, None | Some((0, _))) => {
                 refuse("jwks", "must hold at least one usable public key for private_key_jwt");
             }

@@ -90,9 +90,26 @@ impl Provider {
             }
             Proof::Assertion { assertion, .. } => {
                 let registered = client.auth_method == AuthMethod::PrivateKeyJwt;
-                Ok(registered && self.check_assertion(client, assertion).await?)
+                Ok(registered && self.check_assertion_with_keys(client, assertion).await?)
             }
         }
+    }
+
+    /// With the keys at hand, and if they do not fit with fresh ones: the client may have rotated.
+    async fn check_assertion_with_keys(
+        &self,
+        client: &Client,
+        assertion: &str,
+    ) -> Result<bool, ProviderError> {
+        if client.settings.jwks_uri.is_none() {
+            return self.check_assertion(client, assertion).await;
+        }
+        let known = self.with_keys(client.clone(), false).await;
+        if self.check_assertion(&known, assertion).await? {
+            return Ok(true);
+        }
+        let fresh = self.with_keys(client.clone(), true).await;
+        Ok(fresh.jwks != known.jwks && self.check_assertion(&fresh, assertion).await?)
     }
 
     async fn check_secret(&self, client: &Client, secret: &str) -> Result<bool, ProviderError> {

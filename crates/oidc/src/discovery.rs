@@ -2,7 +2,7 @@ use portcullis_identity::Assurance;
 use portcullis_jose::{Alg, Enc, KeyManagement};
 use serde_json::{Value, json};
 
-use crate::{AuthMethod, GrantType, Provider};
+use crate::{AuthMethod, GrantType, Provider, SubjectType};
 
 /// The endpoints that clients with certificates call (RFC 8705, section 5).
 const MESH_ENDPOINTS: [(&str, &str); 6] = [
@@ -44,7 +44,9 @@ impl Provider {
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
-            "subject_types_supported": ["public"],
+            "subject_types_supported": SubjectType::ALL.map(SubjectType::as_str),
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
             "id_token_encryption_alg_values_supported": KeyManagement::ALL.map(KeyManagement::as_str),
             "id_token_encryption_enc_values_supported": Enc::ALL.map(Enc::as_str),
             "userinfo_signing_alg_values_supported": signing,
@@ -69,6 +71,9 @@ impl Provider {
             "claims_parameter_supported": true,
             "tls_client_certificate_bound_access_tokens": self.settings.mesh_url.is_some(),
         });
+        if self.registers() {
+            metadata["registration_endpoint"] = self.url("/oauth2/register").into();
+        }
         if let Some(base) = &self.settings.mesh_url {
             metadata["mtls_endpoint_aliases"] = aliases(base);
         }

@@ -16,12 +16,13 @@ use crate::{
     OAuthError, Params, Provider, ProviderError,
     dpop::PresentError,
     params::ParamsError,
+    registration_api,
     token::TokenCall,
     userinfo::{Userinfo, UserinfoError},
 };
 
 /// A form at a token endpoint is at most this long.
-const MAX_FORM_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;
 
 /// The endpoints that machines call.
 pub fn router(provider: Provider) -> Router {
@@ -34,6 +35,11 @@ pub fn router(provider: Provider) -> Router {
         .route("/oauth2/token", post(token))
         .route("/oauth2/introspect", post(introspect))
         .route("/oauth2/revoke", post(revoke))
+        .route("/oauth2/register", post(registration_api::register))
+        .route(
+            "/oauth2/register/{id}",
+            get(registration_api::show).put(registration_api::change).delete(registration_api::end),
+        )
         .route("/oauth2/userinfo", get(userinfo).post(userinfo))
         .with_state(provider)
 }
@@ -222,7 +228,7 @@ async fn read_params(body: Body) -> Result<Params, OAuthError> {
 /// The other scheme of a challenge (RFC 9449, section 7.1).
 const DPOP: &str = r#"DPoP algs="EdDSA Ed25519 ES256 PS256""#;
 
-fn challenge(status: StatusCode, values: &[&str]) -> Response {
+pub(crate) fn challenge(status: StatusCode, values: &[&str]) -> Response {
     let mut response = no_store(status.into_response());
     for value in values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
         response.headers_mut().append(header::WWW_AUTHENTICATE, value);
@@ -247,7 +253,7 @@ fn answer(result: Result<Response, ProviderError>) -> Response {
     no_store(response)
 }
 
-fn no_store(mut response: Response) -> Response {
+pub(crate) fn no_store(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

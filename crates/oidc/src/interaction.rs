@@ -90,7 +90,7 @@ impl Provider {
     }
 
     fn is_too_old(&self, request: &AuthorizationRequest, session: &Session) -> bool {
-        let account = session.account_id.to_string();
+        let account = self.subject(&request.client, session.account_id);
         if request.subject.as_ref().is_some_and(|subject| *subject != account) {
             return true;
         }

@@ -36,7 +36,7 @@ impl Provider {
             Some(Active::Refresh(grant, refresh)) if grant.client_id == client.id => json!({
                 "active": true,
                 "client_id": grant.client_id,
-                "sub": grant.account_id,
+                "sub": self.subject(client, grant.account_id),
                 "scope": grant.scope,
                 "exp": refresh.expires_at.secs(),
                 "iat": refresh.created_at.secs(),

@@ -69,7 +69,7 @@ impl Provider {
             sid: Some(grant.session_id.clone()),
             grant_id: Some(grant.id.to_string()),
             preferred_username: Some(account.username.clone()),
-            ..self.access_claims(call, &account.id.to_string(), scope, &granted)?
+            ..self.access_claims(call, &self.subject(client, account.id), scope, &granted)?
         };
         let access_token = self.access_token(client, &claims)?;
         let openid = scope.split(' ').any(|scope| scope == "openid");
@@ -169,7 +169,7 @@ impl Provider {
         let methods = Methods::from_row(&grant.methods);
         let mut claims = json!({
             "iss": self.settings.issuer,
-            "sub": account.id,
+            "sub": self.subject(client, account.id),
             "aud": client.id,
             "exp": now.plus(self.settings.access_token_lifetime).secs(),
             "iat": now.secs(),

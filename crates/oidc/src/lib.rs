@@ -5,10 +5,12 @@
 //! on HTTP. What people see (login, consent) is in `pages`, which calls [`Provider`] as well.
 
 mod authorize;
+mod backchannel;
 mod claims;
 mod client;
 mod client_admin;
 mod client_auth;
+mod client_keys;
 mod device;
 mod discovery;
 mod dpop;
@@ -24,7 +26,10 @@ mod logout;
 mod params;
 mod provider;
 mod pushed;
+mod registration;
+mod registration_api;
 mod resources;
+mod subject;
 mod token;
 mod userinfo;
 
@@ -32,6 +37,7 @@ pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME};
 pub use claims::check_claims_parameter;
 pub use client::{AuthMethod, Client, ClientSettings, GrantType, is_redirect_uri};
 pub use client_admin::{ClientError, ClientSpec};
+pub use client_keys::ClientKeys;
 pub use device::DeviceQuestion;
 pub use dpop::{Dpop, proof_lifetime};
 pub use error::{ErrorCode, OAuthError};
@@ -42,4 +48,6 @@ pub use keys::{KeyRing, KeyRingError, Keys};
 pub use logout::{LogoutError, LogoutRequest};
 pub use params::{Params, ParamsError};
 pub use provider::{Provider, ProviderError, Settings};
+pub use registration::{RegistrationMode, RegistrationPolicy};
 pub use resources::{ResourceKeys, ResourceServerSpec};
+pub use subject::SubjectType;

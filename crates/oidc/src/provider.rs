@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
+use aws_lc_rs::hmac;
 use portcullis_cluster::TokenFacts;
+use portcullis_egress::Egress;
 use portcullis_events::{Actor, Event, Kind, Origin, Outcome, TokenOperation};
 use portcullis_identity::{Identity, IdentityError};
 use portcullis_jose::{Alg, Audience, Verifier, access_token};
@@ -8,7 +10,10 @@ use portcullis_pki::PeerCertificate;
 use portcullis_store::{DbError, clients};
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
-use crate::{Client, Dpop, ErrorCode, KeyRing, KeyRingError, OAuthError, ResourceKeys};
+use crate::{
+    Client, ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, OAuthError, RegistrationPolicy,
+    ResourceKeys,
+};
 
 /// What operators set.
 #[derive(Debug, Clone)]
@@ -25,6 +30,8 @@ pub struct Settings {
     pub mesh_url: Option<String>,
     /// Whether a certificate may vouch for itself there.
     pub self_signed_clients: bool,
+    /// Whether and how clients register themselves.
+    pub registration: RegistrationPolicy,
 }
 
 impl Settings {
@@ -37,6 +44,7 @@ impl Settings {
             grant_lifetime: Duration::from_secs(30 * 24 * 3600),
             mesh_url: None,
             self_signed_clients: false,
+            registration: RegistrationPolicy::default(),
         }
     }
 }
@@ -102,6 +110,12 @@ pub struct Inner {
     pub keys: KeyRing,
     /// Proofs of possession.
     pub dpop: Dpop,
+    /// The way out to addresses that clients name.
+    pub egress: Egress,
+    /// Makes the subjects of pairwise clients.
+    pub pairwise_key: hmac::Key,
+    /// Keys that clients publish elsewhere.
+    pub client_keys: ClientKeys,
     /// Keys that tokens are encrypted to.
     pub resource_keys: ResourceKeys,
 }
@@ -116,9 +130,25 @@ impl std::ops::Deref for Provider {
 
 impl Provider {
     /// A provider over its parts.
-    pub fn new(settings: Settings, identity: Identity, keys: KeyRing, dpop: Dpop) -> Self {
+    pub fn new(
+        settings: Settings,
+        identity: Identity,
+        keys: KeyRing,
+        dpop: Dpop,
+        egress: Egress,
+        pairwise_key: &[u8],
+    ) -> Self {
         let resource_keys = ResourceKeys::default();
-        Self(Arc::new(Inner { settings, identity, keys, dpop, resource_keys }))
+        Self(Arc::new(Inner {
+            settings,
+            identity,
+            keys,
+            dpop,
+            egress,
+            pairwise_key: hmac::Key::new(hmac::HMAC_SHA256, pairwise_key),
+            client_keys: ClientKeys::default(),
+            resource_keys,
+        }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

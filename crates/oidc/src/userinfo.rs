@@ -33,20 +33,22 @@ impl Provider {
         if !scopes.contains("openid") {
             return Ok(Err(UserinfoError::Scope));
         }
-        let Ok(id) = claims.sub.parse() else {
-            return Ok(Err(UserinfoError::Token));
-        };
         let (db, tenant) = (&self.identity.db, self.tenant());
-        let account = accounts::by_id(db, tenant, id).await?;
-        let Some(account) = account.filter(|account| account.disabled_at.is_none()) else {
-            return Ok(Err(UserinfoError::Token));
-        };
         let grant = match &claims.grant_id {
             Some(grant) => grants::by_id(db, tenant, grant).await?,
             None => None,
         };
+        // The subject of a pairwise client is no id, but its grant knows whose it is.
+        let id = grant.as_ref().map(|grant| grant.account_id).or_else(|| claims.sub.parse().ok());
+        let Some(id) = id else {
+            return Ok(Err(UserinfoError::Token));
+        };
+        let account = accounts::by_id(db, tenant, id).await?;
+        let Some(account) = account.filter(|account| account.disabled_at.is_none()) else {
+            return Ok(Err(UserinfoError::Token));
+        };
         let named = grant.and_then(|grant| grant.claims);
-        let mut info = json!({ "sub": account.id });
+        let mut info = json!({ "sub": claims.sub });
         let named = RequestedClaims::from_row(named.as_deref()).userinfo;
         disclose(&mut info, &account, &scopes, &named);
         let client = self.client(&claims.client_id).await?;

@@ -5,7 +5,8 @@ use axum::{
 };
 use http::{Method, StatusCode};
 use portcullis_oidc::{
-    AuthorizationRequest, AuthorizeError, ErrorCode, LogoutError, Need, OAuthError, Params, Prompt,
+    AuthorizationRequest, AuthorizeError, Client, ErrorCode, LogoutError, Need, OAuthError, Params,
+    Prompt,
 };
 use portcullis_store::{accounts::Account, sessions::Session};
 
@@ -24,6 +25,8 @@ pub(crate) struct ConsentPage<'a> {
     pub client: &'a str,
     pub username: &'a str,
     pub scopes: Vec<&'a str>,
+    /// What the client says about itself: where, and in which words.
+    pub links: Vec<(&'a str, &'a str)>,
     /// What the device shows, if one asks.
     pub user_code: Option<&'a str>,
     pub hidden: Vec<(&'a str, &'a str)>,
@@ -213,10 +216,22 @@ fn ask(pages: &Pages, visit: &Visit, asked: &AuthorizationRequest, account: &Acc
         client: &asked.client.name,
         username: &account.username,
         scopes: asked.disclosed(account).into_iter().map(in_words).collect(),
+        links: links(&asked.client),
         // The consent that is given must not ask for itself again.
         hidden: asked.params.iter().filter(|(name, _)| *name != "prompt").collect(),
     };
     view::redirecting_page(StatusCode::OK, &page, cookie)
+}
+
+/// Where people can read more about a client.
+pub(crate) fn links(client: &Client) -> Vec<(&str, &str)> {
+    let settings = &client.settings;
+    let known = [
+        (&settings.client_uri, "About this application"),
+        (&settings.policy_uri, "What it does with your data"),
+        (&settings.tos_uri, "Its terms"),
+    ];
+    known.into_iter().filter_map(|(uri, text)| uri.as_deref().map(|uri| (uri, text))).collect()
 }
 
 pub(crate) fn in_words(scope: &str) -> &str {

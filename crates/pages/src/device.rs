@@ -8,7 +8,7 @@ use portcullis_store::{accounts::Account, sessions::Session};
 
 use crate::{
     Pages,
-    authorize::{ConsentPage, in_words, refused},
+    authorize::{ConsentPage, in_words, links, refused},
     form::{Form, Visit, read_form},
     view::{self, Field, FormPage, Message, Page},
 };
@@ -109,6 +109,7 @@ fn ask(pages: &Pages, visit: &Visit, question: &DeviceQuestion, account: &Accoun
         username: &account.username,
         scopes: question.scopes.iter().map(|scope| in_words(scope)).collect(),
         user_code: Some(&question.user_code),
+        links: links(&question.client),
         hidden: vec![("user_code", &question.user_code)],
     };
     view::page(StatusCode::OK, &page, cookie)

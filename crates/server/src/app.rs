@@ -11,13 +11,16 @@ use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
 use portcullis_audit::{Audit, LogReader, LogWriter};
 use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Replays, Revocations};
+use portcullis_egress::{Egress, system_resolver};
 use portcullis_events::Event;
 use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot, Upstream};
 use portcullis_identity::{
     HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
 };
 use portcullis_jose::{Alg, Verifier, access_token};
-use portcullis_oidc::{Dpop, KeyRing, Provider, Settings, proof_lifetime};
+use portcullis_oidc::{
+    Dpop, KeyRing, Provider, RegistrationMode, RegistrationPolicy, Settings, proof_lifetime,
+};
 use portcullis_pki::Authority;
 use portcullis_store::{CommitSink, Db, SinkFuture, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
@@ -25,7 +28,7 @@ use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, random_array}
 use tokio::sync::mpsc;
 
 use crate::{
-    config::Config,
+    config::{Config, Registration},
     routes::{self, BuiltIn},
     system,
     vault::Vault,
@@ -150,11 +153,19 @@ impl App {
             access_token_lifetime: config.tokens.access_token_lifetime,
             refresh_token_lifetime: config.tokens.refresh_token_lifetime,
             mesh_url: config.mesh_url(),
+            registration: registration(&config),
             self_signed_clients: config.tls.self_signed_clients,
             ..Settings::new(&config.issuer)
         };
         let dpop = Dpop::new(vault.random("dpop_nonce_key").await?.expose(), &*entropy);
-        let provider = Provider::new(settings, identity.clone(), keys, dpop);
+        let provider = Provider::new(
+            settings,
+            identity.clone(),
+            keys,
+            dpop,
+            egress(&config)?,
+            vault.random("pairwise_key").await?.expose(),
+        );
         let authority = vault.authority(&clock).await?;
         std::fs::write(data.join("ca.pem"), authority.certificate_pem())?;
         let upstreams = routes::upstreams(&config, &authority, &clock)?;
@@ -250,6 +261,30 @@ async fn check_anchor(vault: &Vault, data: &Path, origin: &str) -> Result<()> {
         known.size
     );
     Ok(())
+}
+
+/// The way out, under the rules of the file.
+fn egress(config: &Config) -> Result<Egress> {
+    let read = |path: &PathBuf| {
+        let path = config.path(path);
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let ca_pem = config.egress.ca.as_ref().map(read).transpose()?;
+    let settings = portcullis_egress::Settings { allow: config.egress.allow.clone(), ca_pem };
+    Egress::new(settings, system_resolver()).context("egress")
+}
+
+fn registration(config: &Config) -> RegistrationPolicy {
+    let registration = &config.registration;
+    RegistrationPolicy {
+        mode: match registration.mode {
+            Registration::Off => RegistrationMode::Off,
+            Registration::Token => RegistrationMode::Token,
+            Registration::Open => RegistrationMode::Open,
+        },
+        scopes: registration.scopes.clone(),
+        nonce_instead_of_pkce: registration.nonce_instead_of_pkce,
+    }
 }
 
 async fn identity(

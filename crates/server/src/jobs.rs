@@ -23,6 +23,7 @@ use crate::{
 
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 const OUTBOX_EVERY: Duration = Duration::from_secs(1);
+const LOGOUT_EVERY: Duration = Duration::from_millis(500);
 const MAIL_EVERY: Duration = Duration::from_millis(250);
 /// Memory of password hashes that nobody needed for so long is given back.
 const RELEASE_MEMORY_EVERY: Duration = Duration::from_secs(2);
@@ -57,6 +58,9 @@ pub fn start(
         every(app, RELEASE_MEMORY_EVERY, closing, "memory", |app| async move {
             app.identity.hasher.release_idle_memory();
             Ok(())
+        }),
+        every(app, LOGOUT_EVERY, closing, "logout", |app| async move {
+            Ok(app.provider.send_logout_notices().await?)
         }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;

@@ -124,6 +124,10 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     ] {
         routes.push(open(&pages, Method::POST, path, vec![]));
     }
+    routes.push(open(&oidc, Method::POST, "/oauth2/register", limits("register")));
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        routes.push(open(&oidc, method, "/oauth2/register/{id}", limits("register")));
+    }
     // Clients with certificates (RFC 8705, section 5).
     for path in [
         "/oauth2/par",

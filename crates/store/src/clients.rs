@@ -81,8 +81,8 @@ pub async fn insert(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbErro
 /// Writes back everything that can change.
 pub async fn update(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbError> {
     sql("UPDATE oauth_client SET name = $3, redirect_uris = $4, post_logout_redirect_uris = $5, \
-         scopes = $6, audiences = $7, jwks = $8, updated_at = $9, disabled_at = $10, settings = $11 \
-         WHERE tenant = $1 AND id = $2")
+         scopes = $6, audiences = $7, jwks = $8, updated_at = $9, disabled_at = $10, settings = $11, \
+         grant_types = $12, token_alg = $13 WHERE tenant = $1 AND id = $2")
     .bind(tenant)
     .bind(&client.id)
     .bind(&client.name)
@@ -94,6 +94,8 @@ pub async fn update(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbErro
     .bind(client.updated_at)
     .bind(client.disabled_at)
     .bind(&client.settings)
+    .bind(&client.grant_types)
+    .bind(&client.token_alg)
     .execute(tx)
     .await?;
     Ok(())

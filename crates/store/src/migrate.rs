@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("../migrations/0004_device.sql")),
     (5, include_str!("../migrations/0005_factors.sql")),
     (6, include_str!("../migrations/0006_resources.sql")),
+    (7, include_str!("../migrations/0007_registration.sql")),
 ];
 
 /// Held by the one process that migrates a PostgreSQL database.

@@ -45,6 +45,14 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ("device_request", KEEP_USED, sql("DELETE FROM device_request WHERE expires_at < $1")),
         ("pushed_request", Duration::ZERO, sql("DELETE FROM pushed_request WHERE expires_at < $1")),
         ("passkey_answer", Duration::ZERO, sql("DELETE FROM passkey_answer WHERE expires_at < $1")),
+        (
+            "client_registration",
+            Duration::ZERO,
+            sql(
+                "DELETE FROM oauth_client WHERE id IN (SELECT r.client_id FROM client_registration r \
+                 WHERE r.tenant = oauth_client.tenant AND r.unused_until < $1)",
+            ),
+        ),
         ("pending_login", Duration::ZERO, sql("DELETE FROM pending_login WHERE expires_at < $1")),
         ("mail_login", Duration::ZERO, sql("DELETE FROM mail_login WHERE expires_at < $1")),
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
@@ -56,6 +64,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
 pub const KEPT: &[(&str, &str)] = &[
     ("sealed_secret", "one row for each secret of the installation"),
     ("account", "removed by its owner or an administrator"),
+    ("logout_notice", "emptied as soon as the client knows or is given up"),
     ("resource_server", "removed by an administrator"),
     ("totp", "one row for each account; removed by its owner"),
     ("recovery_code", "ten rows for each account, replaced together"),

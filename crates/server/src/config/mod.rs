@@ -36,6 +36,12 @@ pub struct Config {
     /// How mails leave.
     #[serde(default)]
     pub mail: Mail,
+    /// Calls to addresses that clients name: key sets, sector identifiers, logouts.
+    #[serde(default)]
+    pub egress: EgressConfig,
+    /// Clients that register themselves (RFC 7591).
+    #[serde(default)]
+    pub registration: RegistrationConfig,
     /// What happens to addresses that attack.
     #[serde(default)]
     pub detect: Detect,
@@ -81,6 +87,50 @@ pub struct Tls {
     /// are registered with `self_signed_tls_client_auth`. They open nothing else.
     #[serde(default)]
     pub self_signed_clients: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EgressConfig {
+    /// Networks that may be called although they are not public, such as `10.1.0.0/16`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub allow: Vec<IpNet>,
+    /// Authorities that are trusted besides those of the web, PEM.
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrationConfig {
+    /// Who may register clients.
+    pub mode: Registration,
+    /// The scopes that such clients may have.
+    pub scopes: Vec<String>,
+    /// Whether confidential ones rely on the nonce of their ID tokens and may leave PKCE out.
+    pub nonce_instead_of_pkce: bool,
+}
+
+impl Default for RegistrationConfig {
+    fn default() -> Self {
+        Self {
+            mode: Registration::Off,
+            scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+            nonce_instead_of_pkce: false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Registration {
+    /// Administrators only.
+    #[default]
+    Off,
+    /// Whoever has an access token with the scope `client_registration`.
+    Token,
+    /// Everybody, for clients that act for people and ask for consent.
+    Open,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
