@@ -378,3 +378,17 @@ def test_a_client_that_cannot_keep_the_profile_is_not_registered(demo, bank, set
     refused = demo.operator().post("/api/admin/v1/clients", json=bank.registration(**settings))
     assert refused.status_code == 422, refused.text
     assert field in {v["pointer"] for v in refused.json()["violations"]}
+
+
+def test_an_assertion_survives_the_question_for_a_nonce(demo, source):
+    """It is good once; a client that has to come again with our nonce must not lose it."""
+    bank = Bank(demo, source)
+    own, key = bank.own(), Key()
+    code = bank.code()["code"][0]
+    # Key.post sends the same form twice: without our nonce, then with it.
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK,
+            "code_verifier": bank.verifier, **own}
+    answer = key.post(bank.http, f"{demo.issuer}/oauth2/token", form)
+    assert answer.status_code == 200, answer.text
+    answer = key.post(bank.http, f"{demo.issuer}/oauth2/token", form)
+    assert answer.json()["error"] == "invalid_client"

@@ -104,7 +104,12 @@ def test_oidcc_userinfo_post_body(party):
     for body in ({"access_token": "x"}, {"token": token}):
         answer = party.browser.post("/oauth2/userinfo", data=body)
         assert answer.status_code == 401 and "www-authenticate" in answer.headers
+    kind = {"content-type": "Application/X-WWW-Form-URLencoded;charset=UTF-8"}
+    answer = party.browser.post("/oauth2/userinfo", content=f"access_token={token}", headers=kind)
+    assert answer.status_code == 200, answer.text
     # Never in a URL (RFC 6750, section 2.3), and never in two places.
+    answer = party.browser.post("/oauth2/userinfo", data={"access_token": token}, headers=bearer(token))
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_request"
     assert party.browser.get(f"/oauth2/userinfo?access_token={token}").status_code == 401
 
 
@@ -297,3 +302,15 @@ def test_only_a_confidential_client_may_rely_on_its_nonce(demo):
         "scopes": ["openid"], "grant_types": ["authorization_code"], "nonce_instead_of_pkce": True,
     })
     assert made.status_code == 422 and "nonce_instead_of_pkce" in made.text
+
+
+def test_the_oldest_grant_makes_room(party):
+    """However often somebody comes back, ending all of it stays a small thing."""
+    first = party.tokens()
+    second = party.tokens()
+    for _ in range(99):
+        party.tokens()
+    gone = party.token({"grant_type": "refresh_token", "refresh_token": first["refresh_token"]})
+    assert gone.json()["error"] == "invalid_grant", gone.text
+    kept = party.token({"grant_type": "refresh_token", "refresh_token": second["refresh_token"]})
+    assert kept.status_code == 200, kept.text

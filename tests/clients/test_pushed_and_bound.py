@@ -177,6 +177,9 @@ def test_a_bound_token_passes_the_gate_with_its_key_only(demo, browser, source):
     refused(twice, "one DPoP proof")
     unbound = tokens(demo, demo.facts()["users"][1], source=source)["access_token"]
     refused(key.headers("GET", url, unbound), "bound to no key")
+    # A proof for another server is none for this one, whatever the request says of its host.
+    elsewhere = key.headers("GET", "https://else.example/profile/me", token)
+    refused({**elsewhere, "host": "else.example"}, "another host")
     # Query and escapes of unreserved characters are the gate's own business.
     spelled = f"{demo.issuer}/profile/%6De?x=1"
     headers = key.headers("GET", f"{demo.issuer}/profile/%6De", token)
@@ -202,6 +205,33 @@ def test_userinfo_and_introspection_know_what_is_bound(demo, browser):
     known = client.post("/oauth2/introspect", data={"token": token},
                         auth=(service["client_id"], service["client_secret"])).json()
     assert known["token_type"] == "DPoP" and known["cnf"] == {"jkt": key.thumbprint()}
+
+
+def test_every_challenge_names_the_scheme_that_was_used(demo, browser):
+    key = Key()
+    _, held = bound(demo, browser, key)
+    client, token = demo.client(), held["access_token"]
+    url = f"{demo.issuer}/admin-service/reports"
+    answer = client.get(url, headers=key.headers("GET", url, token))
+    assert answer.status_code == 403
+    assert answer.headers["www-authenticate"].startswith("DPoP "), answer.headers
+    url = f"{demo.issuer}/oauth2/userinfo"
+    answer = client.get(url, headers={"authorization": "DPoP nonsense"})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("DPoP "), answer.headers
+
+
+def test_head_asks_for_nothing(demo, browser):
+    """A GET that grants is no reading, so HEAD does not stand for it (RFC 9110, section 9.3.2)."""
+    auth = new_client(demo)
+    verifier, challenge = pkce()
+    uri = push(demo, auth, challenge).json()["request_uri"]
+    query = urlencode({"client_id": auth[0], "request_uri": uri})
+    assert browser.head(f"/oauth2/authorize?{query}").status_code == 405
+    assert browser.head("/oauth2/logout").status_code == 405
+    assert browser.head("/oauth2/jwks").status_code == 200
+    code = code_of(come(browser, auth[0], uri))["code"][0]
+    assert redeem(demo, auth, code, verifier).status_code == 200
 
 
 def test_a_public_clients_refresh_token_needs_its_key(demo, browser):

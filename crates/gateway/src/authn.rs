@@ -155,11 +155,13 @@ fn token<B>(
     }
     match (confirmation.and_then(|cnf| cnf.jkt.as_deref()), bound) {
         (None, false) => {}
-        (Some(jkt), true) => prove(shared, request, head, token, jkt, now).map_err(|why| {
-            let challenge =
-                format!(r#"{DPOP}, error="invalid_dpop_proof", error_description="{why}""#);
-            unauthorized("invalid_dpop_proof", why).with(header::WWW_AUTHENTICATE, &challenge)
-        })?,
+        (Some(jkt), true) => {
+            prove(snapshot, shared, request, head, token, jkt, now).map_err(|why| {
+                let challenge =
+                    format!(r#"{DPOP}, error="invalid_dpop_proof", error_description="{why}""#);
+                unauthorized("invalid_dpop_proof", why).with(header::WWW_AUTHENTICATE, &challenge)
+            })?;
+        }
         (None, true) => return Err(void("the token is bound to no key; present it as Bearer")),
         (Some(_), false) => return Err(void("the token is bound to a key; present it as DPoP")),
     }
@@ -167,8 +169,10 @@ fn token<B>(
 }
 
 /// RFC 9449, section 7.1: the request shows that its sender holds the key of the token. The URL is
-/// the one that was asked for, before its path is made canonical: that is what was signed.
+/// the one that was asked for, before its path is made canonical: that is what was signed. Its host
+/// must be one of ours, or a proof for another server could be used here by whoever got it there.
 fn prove<B>(
+    snapshot: &Snapshot,
     shared: &Shared,
     request: &Request<B>,
     head: &Head,
@@ -179,6 +183,9 @@ fn prove<B>(
     let mut proofs = request.headers().get_all("dpop").iter();
     let proof = proofs.next().and_then(|proof| proof.to_str().ok());
     let proof = proof.filter(|_| proofs.next().is_none()).ok_or("one DPoP proof is needed")?;
+    if !snapshot.is_own_host(&head.host) {
+        return Err("the DPoP proof is for another host");
+    }
     let url = format!("https://{}{}", head.host, request.uri().path());
     let method = request.method().as_str();
     let expected = DpopRequest { method, url: &url, access_token: Some(token) };
@@ -262,7 +269,10 @@ pub(crate) fn authorise(
         return Ok(Some(format!("scope {}", route.scopes.join(" "))));
     }
     let needed = route.scopes.join(" ");
-    let challenge = format!(r#"{REALM}, error="insufficient_scope", scope="{needed}""#);
+    let bound = matches!(who, Principal::Token(claims)
+        if claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some()));
+    let scheme = if bound { DPOP } else { REALM };
+    let challenge = format!(r#"{scheme}, error="insufficient_scope", scope="{needed}""#);
     let detail = format!("this route needs the scope {needed}");
     Err(forbidden("insufficient_scope", &detail).with(header::WWW_AUTHENTICATE, &challenge))
 }

@@ -1,4 +1,4 @@
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Method, Request, Response};
 use ipnet::IpNet;
@@ -61,6 +61,8 @@ pub struct Route {
     pub path: String,
     /// The methods; empty means all.
     pub methods: Vec<Method>,
+    /// GET is more than reading: HEAD is not answered in its place.
+    pub get_has_effects: bool,
     /// Where it leads.
     pub target: Target,
     /// Any of these ways to prove who one is.
@@ -127,6 +129,8 @@ pub struct Snapshot {
     pub minter: Minter,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// The gate's own names, with ports.
+    hosts: HashSet<String>,
     /// What was checked and signed under it.
     pub(crate) tokens: TokenCache,
 }
@@ -147,6 +151,7 @@ impl Snapshot {
         keys: Vec<VerifyingKey>,
         minter: Minter,
         trusted_proxies: Vec<IpNet>,
+        hosts: &[String],
     ) -> Result<Self, SnapshotError> {
         let (mut public, mut mesh) = (Table::default(), Table::default());
         for route in routes {
@@ -156,7 +161,14 @@ impl Snapshot {
             }
         }
         let tokens = TokenCache::default();
-        Ok(Self { public, mesh, verifier, keys, minter, trusted_proxies, tokens })
+        let hosts = hosts.iter().map(|host| with_port(&host.to_ascii_lowercase())).collect();
+        Ok(Self { public, mesh, verifier, keys, minter, trusted_proxies, hosts, tokens })
+    }
+
+    /// Whether `host`, lower case and perhaps with a port, is one of the gate's own names. What a
+    /// request says of itself is no proof of where its sender meant it to go.
+    pub(crate) fn is_own_host(&self, host: &str) -> bool {
+        self.hosts.contains(&with_port(host))
     }
 
     pub(crate) fn find(&self, listener: ListenerKind, method: &Method, path: &str) -> Found {
@@ -168,8 +180,10 @@ impl Snapshot {
             return Found::Nothing;
         };
         let accepts = |route: &&Arc<Route>| {
-            // A service that answers GET answers HEAD (RFC 9110, section 9.3.2).
-            let method = if *method == Method::HEAD { &Method::GET } else { method };
+            // A service that answers GET answers HEAD (RFC 9110, section 9.3.2), unless its GET
+            // does something that a HEAD must not.
+            let head = *method == Method::HEAD && !route.get_has_effects;
+            let method = if head { &Method::GET } else { method };
             route.methods.is_empty() || route.methods.contains(method)
         };
         match found.value.iter().find(accepts) {
@@ -180,6 +194,12 @@ impl Snapshot {
             }
         }
     }
+}
+
+/// A host with the port that https stands for, unless it names one.
+fn with_port(host: &str) -> String {
+    let bare = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    if bare.contains(':') { host.to_owned() } else { format!("{host}:443") }
 }
 
 impl fmt::Debug for Snapshot {

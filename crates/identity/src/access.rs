@@ -46,6 +46,9 @@ impl Identity {
     ) -> Result<Vec<Revocation>, IdentityError> {
         logout_notices::of_account(tx, &self.tenant, account, keep, now).await?;
         sessions::end_all(tx, &self.tenant, account, keep, now).await?;
+        // A code that waits in the session that stays is lost as well; it lives a minute.
+        let waiting = grants::Of::Account(account);
+        grants::revoke_unredeemed(tx, &self.tenant, waiting, reason, now).await?;
         let kept = keep.map(|id| id.to_string());
         let mut grants = grants::live_of_account(tx, &self.tenant, account).await?;
         grants.retain(|grant| Some(&grant.session_id) != kept.as_ref());

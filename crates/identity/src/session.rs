@@ -200,6 +200,8 @@ impl Identity {
                 }
                 let id = session.to_string();
                 logout_notices::of_session(&tx, &self.tenant, &id, now).await?;
+                let waiting = grants::Of::Session(&id);
+                grants::revoke_unredeemed(&tx, &self.tenant, waiting, "logout", now).await?;
                 let of_session =
                     grants::live_of_session(&tx, &self.tenant, &session.to_string()).await?;
                 let revoked = self.revoke_grants(&tx, of_session, "logout", now).await?;

@@ -207,6 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn points_of_small_order_are_no_keys() {
+        let mut points = vec![[0; 32]; 1];
+        for (first, rest, last) in
+            [(1, 0, 0), (0xec, 0xff, 0x7f), (0xed, 0xff, 0x7f), (0xee, 0xff, 0x7f)]
+        {
+            let mut y = [rest; 32];
+            (y[0], y[31]) = (first, last);
+            points.push(y);
+        }
+        for hex in [
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        ] {
+            let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
+            points.push(bytes.try_into().unwrap());
+        }
+        for mut point in points {
+            for sign in [0, 0x80] {
+                point[31] = point[31] & 0x7f | sign;
+                let key = Jwk { alg: None, use_: None, ..Jwk::okp(&point) };
+                assert_eq!(key.verifying_key().unwrap_err(), JwkError::Malformed, "{point:x?}");
+            }
+        }
+    }
+
+    #[test]
     fn wrong_use_wrong_alg_and_bad_points_are_refused() {
         let good = crate::SigningKey::generate(Alg::Es256).unwrap().0.public().clone();
         assert!(good.verifying_key().is_ok());

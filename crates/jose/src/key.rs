@@ -191,6 +191,9 @@ pub struct VerifyingKey {
 
 impl VerifyingKey {
     pub(crate) fn ed25519(kid: Option<String>, public: &[u8]) -> Option<Self> {
+        if !is_proper_point(public) {
+            return None;
+        }
         let key = UnparsedPublicKey::new(&ED25519, public).parse().ok()?;
         Some(Self { alg: Alg::EdDsa, kid, key: Arc::new(key) })
     }
@@ -226,6 +229,31 @@ impl VerifyingKey {
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
     }
+}
+
+/// y of the points whose order divides 8, as far as it is not near 0 or the prime (RFC 7748,
+/// section 6.1, has the like for X25519). Signatures of such a key hold without a private key.
+const SMALL_ORDER: [[u8; 32]; 2] = [
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+/// Whether 32 bytes are the canonical form of a point that is not of small order.
+fn is_proper_point(public: &[u8]) -> bool {
+    let Ok(mut y) = <[u8; 32]>::try_from(public) else { return false };
+    y[31] &= 0x7f;
+    // 0 and 1; and from p - 1 = 2^255 - 20 on.
+    let tiny = y[1..].iter().all(|byte| *byte == 0) && y[0] <= 1;
+    let huge = y[31] == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff) && y[0] >= 0xec;
+    !tiny && !huge && !SMALL_ORDER.contains(&y)
 }
 
 impl fmt::Debug for VerifyingKey {

@@ -180,7 +180,9 @@ impl Provider {
             methods: session.methods.clone(),
             auth_time: session.authenticated_at,
             created_at: now,
-            expires_at: now.plus(self.settings.grant_lifetime),
+            // Until its code is redeemed it lives no longer than that.
+            expires_at: now.plus(CODE_LIFETIME),
+            redeemed_at: None,
             revoked_at: None,
         };
         let stored = &Code {

@@ -278,6 +278,8 @@ impl Provider {
         id: &str,
     ) -> Result<Vec<grants::Revocation>, ClientError> {
         let now = self.now();
+        let waiting = grants::Of::Client(id);
+        grants::revoke_unredeemed(tx, self.tenant(), waiting, "client_disabled", now).await?;
         let live = grants::live_of_client(tx, self.tenant(), id).await?;
         let mut revoked = self.identity.revoke_grants(tx, live, "client_disabled", now).await?;
         revoked.push(self.identity.revocation(tx, Revoked::Client(id), now).await?);

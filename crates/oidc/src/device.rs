@@ -149,7 +149,9 @@ impl Provider {
             methods: session.methods.clone(),
             auth_time: session.authenticated_at,
             created_at: now,
-            expires_at: now.plus(self.settings.grant_lifetime),
+            // Until the device has asked it lives no longer than the code.
+            expires_at: question.request.expires_at,
+            redeemed_at: None,
             revoked_at: None,
         };
         let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };

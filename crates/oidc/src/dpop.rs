@@ -68,17 +68,18 @@ impl Dpop {
 
 /// How long after its first use a proof could still be taken for fresh.
 pub fn proof_lifetime() -> Duration {
-    Duration::from_secs(PROOF_LIFETIME_SECS.unsigned_abs()) + CLOCK_SKEW
+    // Times are compared in whole seconds, so a proof lives up to one longer than its numbers say.
+    Duration::from_secs(PROOF_LIFETIME_SECS.unsigned_abs() + 2) + CLOCK_SKEW
 }
 
 impl Provider {
-    /// The key that a request at one of our endpoints proves to hold; `None` without a proof. Our
-    /// nonce is always asked for, so that no proof can be made ahead of its time.
-    pub(crate) fn proven_key(
+    /// The proof that a request at one of our endpoints brings; `None` without one. Our nonce is
+    /// always asked for, so that no proof can be made ahead of its time.
+    pub(crate) fn proof(
         &self,
         headers: &HeaderMap,
         url: &str,
-    ) -> Result<Option<String>, OAuthError> {
+    ) -> Result<Option<DpopProof>, OAuthError> {
         let Some(header) = proof_header(headers)? else { return Ok(None) };
         let request = DpopRequest { method: "POST", url, access_token: None };
         let proof = verify_proof(header, request, self.now()).map_err(|_| refused())?;
@@ -88,8 +89,13 @@ impl Provider {
             let text = "the DPoP proof must carry the nonce of the DPoP-Nonce field";
             return Err(OAuthError::new(ErrorCode::UseDpopNonce, text));
         }
+        Ok(Some(proof))
+    }
+
+    /// The key of a proof, which is used up.
+    pub(crate) fn used_once(&self, proof: DpopProof) -> Result<String, OAuthError> {
         self.once(&self.dpop.used, &proof)?;
-        Ok(Some(proof.jkt))
+        Ok(proof.jkt)
     }
 
     fn once(&self, seen: &Replays, proof: &DpopProof) -> Result<(), OAuthError> {

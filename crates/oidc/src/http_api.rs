@@ -63,8 +63,7 @@ fn cacheable(mut response: Response) -> Response {
 async fn token(State(provider): State<Provider>, request: Request) -> Response {
     let call = async {
         let call = Call::read(request).await?;
-        let client = call.client(&provider).await?;
-        let key = provider.proven_key(&call.headers, &call.url(&provider, "/oauth2/token"))?;
+        let (client, key) = call.client_and_key(&provider, "/oauth2/token").await?;
         let (params, origin, key) = (&call.params, &call.origin, key.as_deref());
         let certificate = call.certificate.as_deref();
         let call = TokenCall { client: &client, params, key, certificate, origin };
@@ -77,8 +76,7 @@ async fn token(State(provider): State<Provider>, request: Request) -> Response {
 async fn push(State(provider): State<Provider>, request: Request) -> Response {
     let call = async {
         let call = Call::read(request).await?;
-        let client = call.client(&provider).await?;
-        let key = provider.proven_key(&call.headers, &call.url(&provider, "/oauth2/par"))?;
+        let (client, key) = call.client_and_key(&provider, "/oauth2/par").await?;
         let pushed = provider.push(&client, &call.params, key.as_deref()).await?;
         Ok((StatusCode::CREATED, Json(pushed)).into_response())
     };
@@ -129,23 +127,40 @@ async fn userinfo(State(provider): State<Provider>, request: Request) -> Respons
     let in_body = *request.method() == Method::POST
         && is_form(request.headers())
         && !request.headers().contains_key(header::AUTHORIZATION);
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let bound = authorization.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("dpop "));
+    // The scheme that was used is the one that is answered (RFC 9449, section 7.1).
+    let refused = |why: &str| {
+        if bound { format!("{DPOP}, {why}") } else { format!("Bearer {why}") }
+    };
+    let in_both = *request.method() == Method::POST && is_form(request.headers()) && !in_body;
+    let (parts, body) = request.into_parts();
+    let form = match (in_body || in_both).then(|| read_params(body)) {
+        Some(form) => match form.await {
+            Ok(form) => form,
+            Err(error) => return answer(Err(error.into())),
+        },
+        None => Params::default(),
+    };
+    if in_both && form.get("access_token").is_some() {
+        // RFC 6750, section 2.
+        return answer(Err(OAuthError::request("the token must be sent in one way").into()));
+    }
     let presented = if in_body {
         // RFC 6750, section 2.2.
-        match read_params(request.into_body()).await {
-            Ok(params) => provider.presented_in_body(params.get("access_token"), certificate),
-            Err(error) => return answer(Err(error.into())),
-        }
+        provider.presented_in_body(form.get("access_token"), certificate)
     } else {
-        let method = request.method().as_str();
         let url = provider.url_for(certificate, "/oauth2/userinfo");
-        provider.presented(request.headers(), method, &url, certificate)
+        provider.presented(&parts.headers, parts.method.as_str(), &url, certificate)
     };
     let claims = match presented {
         Ok(claims) => claims,
         Err(PresentError::Missing) => return challenge(unauthorized, &["Bearer", DPOP]),
         Err(PresentError::Token) => {
-            let why = r#"Bearer error="invalid_token", error_description="the token is not active here, or needs another scheme""#;
-            return challenge(unauthorized, &[why, DPOP]);
+            let why = r#"error="invalid_token", error_description="the token is not active here, or needs another scheme""#;
+            let other = if bound { "Bearer" } else { DPOP };
+            return challenge(unauthorized, &[&refused(why), other]);
         }
         Err(PresentError::Proof) => {
             return challenge(unauthorized, &[&format!(r#"{DPOP}, error="invalid_dpop_proof""#)]);
@@ -158,11 +173,11 @@ async fn userinfo(State(provider): State<Provider>, request: Request) -> Respons
             no_store((jwt, token).into_response())
         }
         Ok(Err(UserinfoError::Token)) => {
-            challenge(unauthorized, &[r#"Bearer error="invalid_token""#])
+            challenge(unauthorized, &[&refused(r#"error="invalid_token""#)])
         }
         Ok(Err(UserinfoError::Scope)) => {
-            let why = r#"Bearer error="insufficient_scope", scope="openid""#;
-            challenge(StatusCode::FORBIDDEN, &[why])
+            let why = refused(r#"error="insufficient_scope", scope="openid""#);
+            challenge(StatusCode::FORBIDDEN, &[&why])
         }
         Err(error) => answer(Err(error)),
     }
@@ -204,6 +219,20 @@ impl Call {
         provider.authenticate_client(header, &self.params, certificate, &self.origin).await
     }
 
+    /// The client and the key it proves to hold. The proof is looked at first, so that an assertion
+    /// is not used up by a request that has to come again with a nonce; it counts as used only when
+    /// the client is known, so that strangers cannot fill that table.
+    async fn client_and_key(
+        &self,
+        provider: &Provider,
+        path: &str,
+    ) -> Result<(crate::Client, Option<String>), ProviderError> {
+        let proof = provider.proof(&self.headers, &self.url(provider, path))?;
+        let client = self.client(provider).await?;
+        let key = proof.map(|proof| provider.used_once(proof)).transpose()?;
+        Ok((client, key))
+    }
+
     /// Where the client believes it is calling, for its proof of possession.
     fn url(&self, provider: &Provider, path: &str) -> String {
         provider.url_for(self.certificate.as_deref(), path)
@@ -213,7 +242,7 @@ impl Call {
 fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|value| value.split(';').next()).map(str::trim);
-    kind == Some("application/x-www-form-urlencoded")
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
 async fn read_params(body: Body) -> Result<Params, OAuthError> {

@@ -84,7 +84,9 @@ impl Provider {
                 // A confidential client proves itself with its own credential at every refresh.
                 dpop_jkt: key.filter(|_| client.auth_method == AuthMethod::None).map(str::to_owned),
                 created_at: now,
-                expires_at: now.plus(self.settings.refresh_token_lifetime).min(grant.expires_at),
+                expires_at: now
+                    .plus(self.settings.refresh_token_lifetime)
+                    .min(self.end_of(grant, now)),
                 consumed_at: None,
             };
             (token, row)

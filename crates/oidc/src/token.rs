@@ -17,6 +17,9 @@ use crate::{
 
 /// Codes and refresh tokens longer than this are not ours.
 const MAX_OPAQUE_CHARS: usize = 128;
+/// Grants in use of one person to one client: more devices than anybody has, and few enough that
+/// ending them all is one short transaction.
+const MAX_GRANTS: i64 = 100;
 
 /// A request at the token endpoint.
 #[derive(Clone, Copy)]
@@ -84,6 +87,9 @@ impl Provider {
         if code.consumed_at.is_some() {
             return self.replayed(code.grant_id, client, "authorization_code", origin).await;
         }
+        if code.expires_at <= now {
+            return Err(OAuthError::grant("the code has expired").into());
+        }
         let (grant, account) = self.live_grant(code.grant_id, client).await?;
         let scope = grant.scope.clone();
         let prepared = self.prepare(call, &grant, &account, &scope, code.nonce.as_deref())?;
@@ -96,9 +102,6 @@ impl Provider {
             .await?;
         if consumed {
             return Ok(prepared.response);
-        }
-        if code.expires_at <= now {
-            return Err(OAuthError::grant("the code has expired").into());
         }
         self.replayed(code.grant_id, client, "authorization_code", origin).await
     }
@@ -214,25 +217,56 @@ impl Provider {
     where
         F: Future<Output = Result<bool, ProviderError>>,
     {
-        let (consume, event) = (&consume, &event);
-        self.identity
+        let (consume, event, now) = (&consume, &event, self.now());
+        let stored = self
+            .identity
             .db
             .write(|tx| async move {
                 if !consume(tx.clone()).await? {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 // The family may have been revoked since it was looked at.
                 let grant = grants::by_id(&tx, self.tenant(), &prepared.grant).await?;
-                if grant.is_none_or(|grant| grant.revoked_at.is_some()) {
+                let Some(grant) = grant.filter(|grant| grant.revoked_at.is_none()) else {
                     return Err(OAuthError::grant("the grant was revoked").into());
-                }
+                };
+                let revoked = self.redeem(&tx, &grant, now).await?;
                 if let Some((hash, row)) = &prepared.refresh {
                     grants::insert_refresh(&tx, self.tenant(), hash, row).await?;
                 }
                 tx.emit(event.clone()).await?;
-                Ok::<_, ProviderError>(true)
+                Ok::<_, ProviderError>(Some(revoked))
             })
-            .await
+            .await?;
+        if let Some(revoked) = &stored {
+            self.identity.apply(revoked, now);
+        }
+        Ok(stored.is_some())
+    }
+
+    /// The first tokens from a grant begin its life, and end that of the oldest grant of the
+    /// same person to the same client if there are more than anybody uses.
+    async fn redeem(
+        &self,
+        tx: &Tx,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<Vec<grants::Revocation>, ProviderError> {
+        let (tenant, id) = (self.tenant(), grant.id.to_string());
+        if !grants::redeem(tx, tenant, &id, now, self.end_of(grant, now)).await? {
+            return Ok(Vec::new());
+        }
+        let beyond =
+            grants::beyond(tx, tenant, grant.account_id, &grant.client_id, MAX_GRANTS).await?;
+        Ok(self.identity.revoke_grants(tx, beyond, "replaced", now).await?)
+    }
+
+    /// When a grant ends that is redeemed now, if it was not redeemed before.
+    pub(crate) fn end_of(&self, grant: &Grant, now: Timestamp) -> Timestamp {
+        match grant.redeemed_at {
+            Some(_) => grant.expires_at,
+            None => now.plus(self.settings.grant_lifetime),
+        }
     }
 
     /// Somebody used a code or refresh token for the second time: one of the two is a thief, so
@@ -332,7 +366,12 @@ fn narrowed(granted: &str, asked: Option<&str>) -> Result<String, OAuthError> {
         return Ok(granted.to_owned());
     };
     let granted: Vec<&str> = granted.split(' ').collect();
-    let asked: Vec<&str> = asked.split(' ').filter(|scope| !scope.is_empty()).collect();
+    let mut asked: Vec<&str> = asked.split(' ').filter(|scope| !scope.is_empty()).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    if asked.is_empty() {
+        return Err(OAuthError::new(ErrorCode::InvalidScope, "the scope is empty"));
+    }
     if asked.iter().all(|scope| granted.contains(scope)) {
         Ok(asked.join(" "))
     } else {

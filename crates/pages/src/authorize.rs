@@ -218,7 +218,11 @@ fn ask(pages: &Pages, visit: &Visit, asked: &AuthorizationRequest, account: &Acc
         scopes: asked.disclosed(account).into_iter().map(in_words).collect(),
         links: links(&asked.client),
         // The consent that is given must not ask for itself again.
-        hidden: asked.params.iter().filter(|(name, _)| *name != "prompt").collect(),
+        hidden: asked
+            .params
+            .iter()
+            .filter(|(name, _)| !["prompt", "csrf", "decision"].contains(name))
+            .collect(),
     };
     view::redirecting_page(StatusCode::OK, &page, cookie)
 }

@@ -347,7 +347,14 @@ pub fn snapshot(
     let verifier = Verifier::new(&issuer, &issuer, access_token::TYP, &Alg::SIGNING);
     let minter = Minter { issuer, key };
     let trusted = config.client_address.trusted_proxies.clone();
-    Ok(Snapshot::new(routes, verifier, keys.verifying.clone(), minter, trusted)?)
+    Ok(Snapshot::new(
+        routes,
+        verifier,
+        keys.verifying.clone(),
+        minter,
+        trusted,
+        &config.own_hosts(),
+    )?)
 }
 
 /// A certificate of the local authority lives this long; every start makes a new one.

@@ -120,7 +120,6 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/account/passkeys/remove",
         "/account/password/remove",
         "/logout",
-        "/oauth2/consent",
     ] {
         routes.push(open(&pages, Method::POST, path, vec![]));
     }
@@ -141,9 +140,11 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     }
     routes.push(on_mesh(open(&oidc, Method::GET, "/oauth2/userinfo", vec![])));
     for path in ["/oauth2/authorize", "/oauth2/logout"] {
-        routes.push(open(&pages, Method::GET, path, vec![]));
-        routes.push(open(&pages, Method::POST, path, vec![]));
+        let get = open(&pages, Method::GET, path, limits("authorize"));
+        routes.push(Route { get_has_effects: true, ..get });
+        routes.push(open(&pages, Method::POST, path, limits("authorize")));
     }
+    routes.push(open(&pages, Method::POST, "/oauth2/consent", limits("authorize")));
     for path in [
         "/",
         "/assets/style.css",
@@ -193,6 +194,7 @@ fn built_in_route(
         listener: ListenerKind::Public,
         path: path.to_owned(),
         methods: vec![method],
+        get_has_effects: false,
         target: Target::Local(service.clone()),
         authenticate: vec![AuthKind::Anyone],
         scopes: vec![],
@@ -269,6 +271,7 @@ fn configured(config: &Config, route: &RouteConfig, upstreams: &[Arc<Upstream>])
         },
         path: route.path.clone(),
         methods: methods?,
+        get_has_effects: false,
         target: Target::Upstream(upstream.context("there is no such upstream")?.clone()),
         authenticate: ways.collect::<Result<_>>()?,
         scopes: route.scopes.clone(),
@@ -364,6 +367,6 @@ pub fn check_table(routes: Vec<Route>) -> Result<()> {
     let (key, _) = SigningKey::generate(Alg::EdDsa)?;
     let minter = Minter { issuer: String::new(), key: Arc::new(key) };
     let verifier = Verifier::new("", "", "at+jwt", &[]);
-    Snapshot::new(routes, verifier, Vec::new(), minter, Vec::new())?;
+    Snapshot::new(routes, verifier, Vec::new(), minter, Vec::new(), &[])?;
     Ok(())
 }

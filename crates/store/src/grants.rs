@@ -34,9 +34,12 @@ pub struct Grant {
     /// When it was granted.
     #[sqlx(try_from = "i64")]
     pub created_at: Timestamp,
-    /// When it ends however often it is refreshed.
+    /// When it ends however often it is refreshed; before the first redemption, when its code
+    /// ends.
     #[sqlx(try_from = "i64")]
     pub expires_at: Timestamp,
+    /// When tokens were first issued from it, if they were.
+    pub redeemed_at: Option<i64>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<i64>,
 }
@@ -45,7 +48,7 @@ macro_rules! select_grant {
     ($rest:literal) => {
         concat!(
             "SELECT id, client_id, account_id, session_id, scope, claims, resources, methods, auth_time, \
-             created_at, expires_at, revoked_at FROM oauth_grant WHERE tenant = $1 ",
+             created_at, expires_at, redeemed_at, revoked_at FROM oauth_grant WHERE tenant = $1 ",
             $rest
         )
     };
@@ -80,43 +83,121 @@ pub async fn by_id(source: impl Source, tenant: &str, id: &str) -> Result<Option
     sql(select_grant!("AND id = $2")).bind(tenant).bind(id).optional(source).await
 }
 
-/// The grants of an account that are not revoked.
+/// The grants of an account that are in use: redeemed and not revoked.
 pub async fn live_of_account(
     source: impl Source,
     tenant: &str,
     account: Id<tags::User>,
 ) -> Result<Vec<Grant>, DbError> {
-    sql(select_grant!("AND account_id = $2 AND revoked_at IS NULL"))
+    sql(select_grant!("AND account_id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL"))
         .bind(tenant)
         .bind(account)
         .all(source)
         .await
 }
 
-/// The grants of a session that are not revoked.
+/// The grants of a session that are in use.
 pub async fn live_of_session(
     source: impl Source,
     tenant: &str,
     session: &str,
 ) -> Result<Vec<Grant>, DbError> {
-    sql(select_grant!("AND session_id = $2 AND revoked_at IS NULL"))
+    sql(select_grant!("AND session_id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL"))
         .bind(tenant)
         .bind(session)
         .all(source)
         .await
 }
 
-/// The grants of a client that are not revoked.
+/// The grants of a client that are in use.
 pub async fn live_of_client(
     source: impl Source,
     tenant: &str,
     client: &str,
 ) -> Result<Vec<Grant>, DbError> {
-    sql(select_grant!("AND client_id = $2 AND revoked_at IS NULL"))
+    sql(select_grant!("AND client_id = $2 AND revoked_at IS NULL AND redeemed_at IS NOT NULL"))
         .bind(tenant)
         .bind(client)
         .all(source)
         .await
+}
+
+/// The grants of an account to a client that are in use, newest first, after the first `keep`.
+pub async fn beyond(
+    source: impl Source,
+    tenant: &str,
+    account: Id<tags::User>,
+    client: &str,
+    keep: i64,
+) -> Result<Vec<Grant>, DbError> {
+    sql(select_grant!(
+        "AND account_id = $2 AND client_id = $3 AND revoked_at IS NULL \
+         AND redeemed_at IS NOT NULL ORDER BY id DESC LIMIT 1000 OFFSET $4"
+    ))
+    .bind(tenant)
+    .bind(account)
+    .bind(client)
+    .bind(keep)
+    .all(source)
+    .await
+}
+
+/// The first redemption of a grant: from now on it lives until `expires_at`.
+pub async fn redeem(
+    tx: &Tx,
+    tenant: &str,
+    id: &str,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<bool, DbError> {
+    let redeemed = sql("UPDATE oauth_grant SET redeemed_at = $3, expires_at = $4 \
+                        WHERE tenant = $1 AND id = $2 AND redeemed_at IS NULL")
+    .bind(tenant)
+    .bind(id)
+    .bind(now)
+    .bind(expires_at)
+    .execute(tx)
+    .await?;
+    Ok(redeemed == 1)
+}
+
+/// Whose grants.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// Those of an account.
+    Account(Id<tags::User>),
+    /// Those made in a session.
+    Session(&'a str),
+    /// Those to a client.
+    Client(&'a str),
+}
+
+/// Voids the grants whose codes wait to be redeemed. Nothing was issued from them, so there is
+/// nothing else to revoke, however many there are.
+pub async fn revoke_unredeemed(
+    tx: &Tx,
+    tenant: &str,
+    of: Of<'_>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    macro_rules! revoke {
+        ($column:literal) => {
+            sql(concat!(
+                "UPDATE oauth_grant SET revoked_at = $3, revoke_reason = $4 WHERE tenant = $1 AND ",
+                $column,
+                " = $2 AND revoked_at IS NULL AND redeemed_at IS NULL"
+            ))
+            .bind(tenant)
+        };
+    }
+    let query = match of {
+        Of::Account(id) => revoke!("account_id").bind(id),
+        Of::Session(id) => revoke!("session_id").bind(id),
+        Of::Client(id) => revoke!("client_id").bind(id),
+    };
+    query.bind(now).bind(reason).execute(tx).await?;
+    Ok(())
 }
 
 /// Revokes a grant with everything that descends from it; `false` if it was revoked before.

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (5, include_str!("../migrations/0005_factors.sql")),
     (6, include_str!("../migrations/0006_resources.sql")),
     (7, include_str!("../migrations/0007_registration.sql")),
+    (8, include_str!("../migrations/0008_redeemed.sql")),
 ];
 
 /// Held by the one process that migrates a PostgreSQL database.

@@ -30,6 +30,11 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             Duration::ZERO,
             sql("DELETE FROM client_assertion WHERE expires_at < $1"),
         ),
+        (
+            "oauth_grant",
+            Duration::ZERO,
+            sql("DELETE FROM oauth_grant WHERE expires_at < $1 AND redeemed_at IS NULL"),
+        ),
         ("oauth_grant", KEEP_USED, sql("DELETE FROM oauth_grant WHERE expires_at < $1")),
         (
             "authorization_code",

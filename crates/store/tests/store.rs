@@ -127,6 +127,7 @@ fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
         auth_time: START,
         created_at: START,
         expires_at: START.plus(Duration::from_secs(60)),
+        redeemed_at: None,
         revoked_at: None,
     }
 }
@@ -312,6 +313,49 @@ on_both!(expired_artefacts_are_not_consumed, |db: TestDb| {
         .unwrap();
     assert!(!consumed);
 });
+
+on_both!(
+    /// Whoever asks for codes and never redeems them leaves nothing that has to be ended one by one.
+    a_grant_counts_from_its_first_redemption,
+    |db: TestDb| {
+        let alice = account(1, "alice");
+        add(&db.db, &alice).await.unwrap();
+        let (alice, client) = (alice.id, &client());
+        let later = START.plus(Duration::from_secs(600));
+        db.db
+            .write(|tx| async move {
+                clients::insert(&tx, TENANT, client).await?;
+                for seed in 10..16 {
+                    let granted = grant(seed, alice);
+                    grants::insert(&tx, TENANT, &granted).await?;
+                    if seed < 14 {
+                        let id = granted.id.to_string();
+                        assert!(grants::redeem(&tx, TENANT, &id, START, later).await?);
+                        assert!(!grants::redeem(&tx, TENANT, &id, later, later).await?);
+                    }
+                }
+                Ok::<_, DbError>(())
+            })
+            .await
+            .unwrap();
+        assert_eq!(grants::live_of_account(&db.db, TENANT, alice).await.unwrap().len(), 4);
+        let beyond = grants::beyond(&db.db, TENANT, alice, "web", 3).await.unwrap();
+        let oldest = (10..14).map(|seed| grant(seed, alice).id.to_string()).min();
+        assert_eq!(beyond.iter().map(|grant| grant.id.to_string()).min(), oldest);
+        assert_eq!(beyond.len(), 1);
+        let of = grants::Of::Account(alice);
+        db.db
+            .write(|tx| async move {
+                grants::revoke_unredeemed(&tx, TENANT, of, "logout", START).await
+            })
+            .await
+            .unwrap();
+        let waiting = grant(15, alice).id.to_string();
+        let waiting = grants::by_id(&db.db, TENANT, &waiting).await.unwrap().unwrap();
+        assert!(waiting.revoked_at.is_some() && waiting.redeemed_at.is_none());
+        assert_eq!(grants::live_of_account(&db.db, TENANT, alice).await.unwrap().len(), 4);
+    }
+);
 
 on_both!(blocks_are_listed_and_lifted_once, |db: TestDb| {
     let block = &defence::Block {

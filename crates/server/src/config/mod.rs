@@ -51,7 +51,7 @@ pub struct Config {
     /// Who may go where.
     #[serde(default, rename = "route")]
     pub routes: Vec<RouteConfig>,
-    /// Limits of the product's own doors: `login`, `register`, `recovery`, `token`.
+    /// Limits of the product's own doors: `login`, `register`, `recovery`, `second`, `token`, `authorize`.
     #[serde(default)]
     pub protect: BTreeMap<String, Protect>,
     /// Where relative paths begin: the directory of the file.
@@ -66,6 +66,10 @@ pub struct Listen {
     pub public: SocketAddr,
     /// Mutual TLS for services.
     pub mesh: Option<SocketAddr>,
+    /// Further names, with port unless it is 443, under which clients reach the gate: proofs of
+    /// possession must be for one of them. The issuer's and the mesh listener's are known.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// Where clients reach the mesh listener, such as `https://mtls.example.org`; the host of the
     /// issuer and the listener's port if left out.
     pub mesh_url: Option<String>,
@@ -376,7 +380,7 @@ pub struct Protect {
 }
 
 /// The doors of the product itself whose limits can be set.
-pub const PROTECTED: [&str; 5] = ["login", "register", "recovery", "second", "token"];
+pub const PROTECTED: [&str; 6] = ["login", "register", "recovery", "second", "authorize", "token"];
 
 /// A time, as [`read_span`] reads it.
 fn span_schema(_: &mut SchemaGenerator) -> Schema {
