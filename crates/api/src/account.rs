@@ -1,5 +1,6 @@
 use http::{Method, StatusCode};
 use portcullis_events::Actor;
+use portcullis_oidc::Application;
 use portcullis_store::{
     accounts::{self, Account},
     sessions::Session,
@@ -48,6 +49,22 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Own,
             "End one of your sessions",
             end,
+        )
+        .returns_nothing(),
+        Endpoint::new(
+            Method::GET,
+            "/api/account/v1/me/applications",
+            Own,
+            "Applications that act for you",
+            applications,
+        )
+        .returns::<Page<ApplicationView>>(StatusCode::OK),
+        Endpoint::new(
+            Method::DELETE,
+            "/api/account/v1/me/applications/{id}",
+            Own,
+            "End what an application may do",
+            end_application,
         )
         .returns_nothing(),
     ]
@@ -125,6 +142,32 @@ impl From<Session> for SessionView {
     }
 }
 
+/// An application that acts for the caller.
+#[derive(Debug, Serialize, ToSchema)]
+struct ApplicationView {
+    /// Its client id.
+    client_id: String,
+    name: String,
+    /// What it may do.
+    scopes: Vec<String>,
+    /// Its logins and devices; none if only the consent is remembered.
+    grants: usize,
+    /// When it was last let in, RFC 3339.
+    last_granted_at: String,
+}
+
+impl From<Application> for ApplicationView {
+    fn from(application: Application) -> Self {
+        Self {
+            client_id: application.client_id,
+            name: application.name,
+            scopes: application.scopes.into_iter().collect(),
+            grants: application.grants,
+            last_granted_at: application.last.to_rfc3339(),
+        }
+    }
+}
+
 async fn me(api: Api, call: Call) -> Reply {
     ok(Profile::from(own(&api, &call).await?))
 }
@@ -163,6 +206,19 @@ async fn end(api: Api, call: Call) -> Reply {
     let account = own(&api, &call).await?;
     api.identity.end_session(&account, call.id()?, &call.origin).await?;
     nothing()
+}
+
+async fn applications(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let items = api.provider.applications(&account).await?;
+    ok(Page { items: items.into_iter().map(ApplicationView::from).collect(), next: None })
+}
+
+async fn end_application(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let client: String = call.id()?;
+    let ended = api.provider.end_application(&account, &client, &call.origin).await?;
+    if ended { nothing() } else { Err(ApiError::NotFound) }
 }
 
 /// The account of whoever calls. A client acting for itself has none.

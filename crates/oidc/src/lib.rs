@@ -4,6 +4,7 @@
 //! Protocol first, HTTP last: [`Provider`] holds the operations, [`router`] puts those of machines
 //! on HTTP. What people see (login, consent) is in `pages`, which calls [`Provider`] as well.
 
+mod applications;
 mod authorize;
 mod backchannel;
 mod claims;
@@ -33,6 +34,7 @@ mod subject;
 mod token;
 mod userinfo;
 
+pub use applications::Application;
 pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME};
 pub use claims::check_claims_parameter;
 pub use client::{AuthMethod, Client, ClientSettings, GrantType, is_redirect_uri};

@@ -10,6 +10,7 @@ use portcullis_types::Timestamp;
 
 use crate::{
     Pages,
+    authorize::in_words,
     form::{Form, Visit, read_form},
     view::{self, Page},
 };
@@ -22,6 +23,7 @@ struct AccountPage<'a> {
     email: &'a str,
     display_name: &'a str,
     sessions: Vec<SessionRow>,
+    applications: Vec<ApplicationRow>,
     notice: Option<(&'a str, &'a str)>,
 }
 
@@ -31,6 +33,14 @@ struct SessionRow {
     user_agent: String,
     since: String,
     current: bool,
+}
+
+struct ApplicationRow {
+    id: String,
+    name: String,
+    may: String,
+    grants: usize,
+    since: String,
 }
 
 /// `GET /`
@@ -115,6 +125,23 @@ pub(crate) async fn end_session(State(pages): State<Pages>, request: Request) ->
     answer.await.unwrap_or_else(|page: Page| page)
 }
 
+/// `POST /account/applications/end`
+pub(crate) async fn end_application(
+    State(pages): State<Pages>,
+    request: Request,
+) -> impl IntoResponse {
+    let answer = async move {
+        let (form, session, account) = open(&pages, request).await?;
+        let (client, origin) = (form.text("client"), &form.visit.origin);
+        match pages.provider.end_application(&account, client, origin).await {
+            Ok(true) => tell(&pages, &form, &session, &account, "Its access was ended.").await,
+            Ok(false) => tell(&pages, &form, &session, &account, "It had no access.").await,
+            Err(error) => Err(view::failed(&error)),
+        }
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
 async fn open(pages: &Pages, request: Request) -> Result<(Form, Session, Account), Page> {
     let form = read_form(pages, request).await?;
     let (session, account) = signed_in(pages, &form.visit).await?;
@@ -181,6 +208,14 @@ async fn render(
         user_agent: session.user_agent,
         since: minutes(session.created_at),
     });
+    let applications = pages.provider.applications(account).await.map_err(|e| view::failed(&e))?;
+    let applications = applications.into_iter().map(|application| ApplicationRow {
+        may: application.scopes.iter().map(|scope| in_words(scope)).collect::<Vec<_>>().join(", "),
+        id: application.client_id,
+        name: application.name,
+        grants: application.grants,
+        since: minutes(application.last),
+    });
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let page = AccountPage {
         csrf,
@@ -188,6 +223,7 @@ async fn render(
         email: &account.email,
         display_name: &account.display_name,
         sessions: sessions.collect(),
+        applications: applications.collect(),
         notice,
     };
     Ok(view::page(status, &page, cookie))

@@ -243,6 +243,8 @@ pub(crate) fn in_words(scope: &str) -> &str {
         "openid" => "know who you are",
         "profile" => "see and use your profile",
         "email" => "see your e-mail address",
+        "offline_access" => "act for you while you are away",
+        "account" => "manage your account",
         "admin" => "administer this installation",
         other => other,
     }

@@ -63,6 +63,7 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
         .route("/account/passkeys/remove", post(security::remove_passkey))
         .route("/account/password/remove", post(security::remove_password))
         .route("/account/sessions/end", post(account::end_session))
+        .route("/account/applications/end", post(account::end_application))
         .route("/device", get(device::show).post(device::submit))
         .route("/oauth2/authorize", get(authorize::show).post(authorize::show))
         .route("/oauth2/consent", post(authorize::consent))

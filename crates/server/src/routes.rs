@@ -110,6 +110,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     for path in [
         "/account/profile",
         "/account/sessions/end",
+        "/account/applications/end",
         "/account/totp/begin",
         "/account/totp/confirm",
         "/account/totp/remove",

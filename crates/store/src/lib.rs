@@ -12,6 +12,7 @@ mod seal;
 
 pub mod accounts;
 pub mod api_keys;
+pub mod applications;
 pub mod clients;
 pub mod defence;
 pub mod device;

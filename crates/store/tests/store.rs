@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_events::{AccountChange, Actor, Event, Kind, Outcome};
 use portcullis_store::{
-    Db, DbError, accounts, clients, defence, device, factors, grants, mail_login, outbox, passkeys,
-    pushed, recovery, retention, sql, token_hash,
+    Db, DbError, accounts, applications, clients, defence, device, factors, grants, mail_login,
+    outbox, passkeys, pushed, recovery, retention, sql, token_hash,
 };
 use portcullis_testkit::{START, SeededEntropy, on_both};
 use portcullis_types::{Id, tags};
@@ -354,6 +354,23 @@ on_both!(
         let waiting = grants::by_id(&db.db, TENANT, &waiting).await.unwrap().unwrap();
         assert!(waiting.revoked_at.is_some() && waiting.redeemed_at.is_none());
         assert_eq!(grants::live_of_account(&db.db, TENANT, alice).await.unwrap().len(), 4);
+
+        // What is in use is what the person is shown, with the consent beside it.
+        assert_eq!(applications::in_use(&db.db, TENANT, alice, START).await.unwrap().len(), 4);
+        assert!(applications::in_use(&db.db, TENANT, alice, later).await.unwrap().is_empty());
+        let forgotten = db
+            .db
+            .write(|tx| async move {
+                grants::consent(&tx, TENANT, alice, "web", "openid", START).await?;
+                let shown = applications::consented(&tx, TENANT, alice).await?;
+                assert_eq!((shown[0].name.as_str(), shown[0].at), ("Web", START));
+                let first = applications::forget_consent(&tx, TENANT, alice, "web").await?;
+                let second = applications::forget_consent(&tx, TENANT, alice, "web").await?;
+                Ok::<_, DbError>((first, second))
+            })
+            .await
+            .unwrap();
+        assert_eq!(forgotten, (true, false));
     }
 );
 
