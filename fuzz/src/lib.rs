@@ -15,6 +15,7 @@ use portcullis_jose::{
     access_token::{self, AccessClaims},
     dpop::{DpopRequest, verify_proof},
     from_slice_strict, sign,
+    status_list::{self, StatusList},
 };
 use portcullis_oidc::{Params, is_redirect_uri};
 use portcullis_pki::{SpiffeId, peer_spiffe_id};
@@ -55,6 +56,11 @@ pub fn targets() -> Vec<Target> {
         target("path", path, &[b"/profile/%7Eme/x", b"/a/%2e%2e/b", b"/%F0%9F%94%92;x"]),
         target("proof", proof, &[PROOF]),
         target("redirect_uri", redirect_uri, URIS),
+        target(
+            "status_list",
+            status_list,
+            &[b"\0eNrbuRgAAhcBXQ", b"\x01eNo76fITAAPfAgc", b"\x03AAAA"],
+        ),
         target(
             "strict_json",
             strict_json,
@@ -146,6 +152,7 @@ static TOKEN: LazyLock<String> = LazyLock::new(|| {
         acr: None,
         act: None,
         cnf: None,
+        status: None,
     };
     sign(&SECRET, access_token::TYP, &claims).expect("sign a token")
 });
@@ -171,6 +178,26 @@ pub fn jws(input: &[u8]) {
     let now = Timestamp::from_secs(1_500);
     let verified: Result<AccessClaims, VerifyError> = KEYS.verifier.verify(text, keys, now);
     assert!(verified.is_err() || text == *TOKEN);
+}
+
+/// A list of whatever bytes, signed by its issuer, is read within its bounds: every place has a
+/// status that fits its bits, and there is nothing behind the last one.
+pub fn status_list(input: &[u8]) {
+    let Some((first, lst)) = input.split_first() else { return };
+    let Ok(lst) = str::from_utf8(lst) else { return };
+    let bits = 1_u8 << (first & 3);
+    let uri = "https://id.example/oauth2/status-list";
+    let claims = json!({ "sub": uri, "iat": 1_000, "status_list": { "bits": bits, "lst": lst } });
+    let token = sign(&SECRET, status_list::TYP, &claims).expect("sign a list");
+    let keys: &[VerifyingKey] = std::slice::from_ref(&KEYS.public);
+    let now = Timestamp::from_secs(1_500);
+    let Ok(list) = StatusList::open(&token, "https://id.example", uri, keys, now) else { return };
+    let status = |place: u32| list.get(place);
+    assert!((0..64).filter_map(status).all(|status| u32::from(status) < 1 << bits));
+    assert_eq!(status(u32::MAX), None);
+    // Who was not the issuer signs in vain.
+    let other = StatusList::open(&token, "https://id.example", "https://else", keys, now);
+    assert!(other.is_err());
 }
 
 /// Only what was encrypted is decrypted.

@@ -6,11 +6,13 @@
 mod api_keys;
 mod blocks;
 mod limiter;
+mod places;
 mod replays;
 mod revocations;
 
 pub use api_keys::{ApiKeyInfo, ApiKeys};
 pub use blocks::{Block, Blocks, LimitBlocks, addr_limit_key};
 pub use limiter::{Decision, Limiter, Rate, RateError};
+pub use places::{Place, Places};
 pub use replays::Replays;
 pub use revocations::{Revocations, Revoked, TokenFacts};

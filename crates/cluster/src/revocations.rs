@@ -5,6 +5,8 @@ use std::{
 
 use portcullis_types::{Entropy, HashKey, Timestamp};
 
+use crate::Places;
+
 /// Revocations kept before the oldest trick is used: everything issued so far becomes void.
 const MAX_REVOCATIONS: usize = 1 << 20;
 
@@ -65,6 +67,8 @@ pub struct TokenFacts<'a> {
     pub subject: &'a str,
     /// Its `client_id`.
     pub client: &'a str,
+    /// Its place in the status list.
+    pub place: Option<u32>,
     /// Its `iat`, in seconds.
     pub issued_at: i64,
 }
@@ -79,6 +83,8 @@ pub struct Revocations {
     entries: RwLock<HashMap<u128, Entry>>,
     /// Tokens issued until then are void whatever they are; used only when the table is full.
     all_until: Mutex<Timestamp>,
+    /// What of it is published.
+    pub places: Places,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +100,7 @@ impl Revocations {
             key: HashKey::new(entropy),
             entries: RwLock::default(),
             all_until: Mutex::new(Timestamp::default()),
+            places: Places::default(),
         }
     }
 
@@ -126,7 +133,9 @@ impl Revocations {
             Revoked::Client(token.client),
             Revoked::Grant(token.grant.unwrap_or_default()),
         ];
-        self.contains(&reasons, Timestamp::from_secs(token.issued_at))
+        let issued_at = Timestamp::from_secs(token.issued_at);
+        token.place.is_some_and(|place| self.places.is_marked(place, issued_at))
+            || self.contains(&reasons, issued_at)
     }
 
     /// Whether a token issued at `issued_at` (whole seconds, as `iat` has them) is void for any of

@@ -221,6 +221,7 @@ fn verify(
         grant: claims.grant_id.as_deref(),
         subject: &claims.sub,
         client: &claims.client_id,
+        place: claims.place(),
         issued_at: claims.iat,
     });
     if void { Err("the token was revoked".into()) } else { Ok(claims) }

@@ -282,6 +282,7 @@ impl Minter {
             grant_id: None,
             preferred_username: None,
             cnf: None,
+            status: None,
         };
         let claims = || match who {
             Principal::Anonymous => None,
@@ -289,6 +290,7 @@ impl Minter {
                 auth_time: own.auth_time,
                 acr: own.acr.clone(),
                 act: own.act.clone(),
+                status: own.status.clone(),
                 preferred_username: own.preferred_username.clone(),
                 ..claims(&own.sub, &own.client_id, own.scope.clone())
             }),

@@ -100,6 +100,7 @@ fn identity(who: &Principal, audience: &str) -> Digest {
             part(claims.preferred_username.as_deref().unwrap_or_default());
             part(&claims.auth_time.unwrap_or_default().to_string());
             part(claims.acr.as_deref().unwrap_or_default());
+            part(&claims.place().map(|place| place.to_string()).unwrap_or_default());
             let mut actor = claims.act.as_ref();
             while let Some(act) = actor {
                 part(&act.sub);
@@ -133,7 +134,10 @@ fn array(bytes: &[u8]) -> Digest {
 mod tests {
     use std::cell::Cell;
 
-    use portcullis_jose::Audience;
+    use portcullis_jose::{
+        Audience,
+        status_list::{Reference, Status},
+    };
 
     use super::*;
 
@@ -154,6 +158,7 @@ mod tests {
             grant_id: None,
             preferred_username: None,
             cnf: None,
+            status: None,
         }
     }
 
@@ -214,6 +219,9 @@ mod tests {
         all.push(mint(AccessClaims { act: Some(acting), ..claims("alice") }, "profile", 20));
         let surer = AccessClaims { acr: Some("phr".into()), ..claims("alice") };
         all.push(mint(surer, "profile", 20));
+        let place = Reference { idx: 7, uri: "https://id.example/list".into() };
+        let placed = Status { status_list: place };
+        all.push(mint(AccessClaims { status: Some(placed), ..claims("alice") }, "profile", 20));
         let later = AccessClaims { auth_time: Some(5), ..claims("alice") };
         all.push(mint(later, "profile", 20));
         let count = all.len();

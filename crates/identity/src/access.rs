@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_cluster::Revoked;
+use portcullis_cluster::{Place, Revoked};
 use portcullis_store::{
     Tx,
     grants::{self, Grant, Revocation},
@@ -10,7 +10,7 @@ use portcullis_store::{
 };
 use portcullis_types::{Id, Timestamp, tags};
 
-use crate::{Identity, IdentityError};
+use crate::{Identity, IdentityError, status};
 
 /// No access token lives longer; revocations are remembered for this long.
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
@@ -28,8 +28,10 @@ impl Identity {
         let mut revoked = Vec::new();
         for grant in grants {
             let id = grant.id.to_string();
-            if grants::revoke(tx, &self.tenant, &id, reason, now).await? {
+            if let Some(epoch) = grants::revoke(tx, &self.tenant, &id, reason, now).await? {
                 revoked.push(self.revocation(tx, Revoked::Grant(&id), now).await?);
+                let place = Place::One(status::in_grant(&id, epoch));
+                revoked.push(self.mark(tx, place, now).await?);
             }
         }
         Ok(revoked)
@@ -83,6 +85,8 @@ impl Identity {
         for row in rows {
             if let Some(what) = Revoked::from_row(&row.kind, &row.value) {
                 self.revocations.add(what, row.issued_until, row.expires_at, now);
+            } else if let Some(place) = Place::from_row(&row.kind, &row.value) {
+                self.revocations.places.mark(place, row.expires_at, now);
             }
         }
     }

@@ -23,6 +23,7 @@ mod recovery_codes;
 mod registration;
 mod service;
 mod session;
+mod status;
 mod throttle;
 mod totp;
 mod username;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Audience;
+use crate::{Audience, status_list::Status};
 
 /// The media type of an access token (RFC 9068, section 2.1).
 pub const TYP: &str = "at+jwt";
@@ -50,6 +50,9 @@ pub struct AccessClaims {
     /// The key that whoever uses the token must prove to hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
+    /// Where it says whether the token was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
 }
 
 /// Somebody who acts for somebody else, and who acted before.
@@ -115,6 +118,11 @@ impl Confirmation {
 }
 
 impl AccessClaims {
+    /// Its place in the status list.
+    pub fn place(&self) -> Option<u32> {
+        self.status.as_ref().map(|status| status.status_list.idx)
+    }
+
     /// The scopes as a set.
     pub fn scopes(&self) -> BTreeSet<&str> {
         self.scope.split(' ').filter(|scope| !scope.is_empty()).collect()

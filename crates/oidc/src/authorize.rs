@@ -183,6 +183,7 @@ impl Provider {
             // Until its code is redeemed it lives no longer than that.
             expires_at: now.plus(CODE_LIFETIME),
             redeemed_at: None,
+            status_epoch: 0,
             revoked_at: None,
         };
         let stored = &Code {

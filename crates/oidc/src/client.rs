@@ -134,6 +134,8 @@ pub struct Client {
     pub token_alg: Alg,
     /// What else was registered.
     pub settings: ClientSettings,
+    /// How often its block in the status list was given up.
+    pub status_epoch: i64,
     /// Whether it may be used.
     pub enabled: bool,
 }
@@ -328,6 +330,7 @@ impl Client {
             jwks: row.jwks.as_deref().map(serde_json::from_str).transpose().ok()?,
             token_alg: Alg::parse(&row.token_alg)?,
             settings: ClientSettings::from_row(&row.settings)?,
+            status_epoch: row.status_epoch,
             enabled: row.disabled_at.is_none(),
         })
     }

@@ -115,6 +115,7 @@ impl Provider {
             jwks: spec.jwks.as_ref().map(Value::to_string),
             token_alg: spec.token_alg.as_str().into(),
             settings: json!(settings).to_string(),
+            status_epoch: 0,
             created_at: now.micros(),
             updated_at: now.micros(),
             disabled_at: None,
@@ -283,6 +284,7 @@ impl Provider {
         let live = grants::live_of_client(tx, self.tenant(), id).await?;
         let mut revoked = self.identity.revoke_grants(tx, live, "client_disabled", now).await?;
         revoked.push(self.identity.revocation(tx, Revoked::Client(id), now).await?);
+        revoked.extend(self.identity.mark_client(tx, id, now).await?);
         Ok(revoked)
     }
 

@@ -152,6 +152,7 @@ impl Provider {
             // Until the device has asked it lives no longer than the code.
             expires_at: question.request.expires_at,
             redeemed_at: None,
+            status_epoch: 0,
             revoked_at: None,
         };
         let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };

@@ -52,6 +52,7 @@ impl Provider {
             acr: subject.acr.clone(),
             sid: subject.sid.clone(),
             grant_id: subject.grant_id.clone(),
+            status: subject.status.clone(),
             act: Some(if person.is_some() { impersonator(&subject, act) } else { act }),
             ..base
         };

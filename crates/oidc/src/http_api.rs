@@ -30,6 +30,7 @@ pub fn router(provider: Provider) -> Router {
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .route("/oauth2/jwks", get(jwks))
+        .route("/oauth2/status-list", get(status_list))
         .route("/oauth2/par", post(push))
         .route("/oauth2/device_authorization", post(device_authorization))
         .route("/oauth2/token", post(token))
@@ -50,6 +51,21 @@ async fn metadata(State(provider): State<Provider>) -> Response {
 
 async fn jwks(State(provider): State<Provider>) -> Response {
     cacheable(Json(&provider.keys.current().published).into_response())
+}
+
+async fn status_list(State(provider): State<Provider>) -> Response {
+    let list = match provider.status_list() {
+        Ok(list) => list,
+        Err(error) => return answer(Err(error)),
+    };
+    let mut response = Response::new(Body::from(list.to_string()));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/statuslist+jwt");
+    headers.insert(header::CONTENT_TYPE, kind);
+    // Its own lifetime is what counts; a cache must not add to it.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=1"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 /// Public documents; short enough that a rotation gets round within its overlap.

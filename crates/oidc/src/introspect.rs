@@ -59,9 +59,10 @@ impl Provider {
             let text = "an encrypted access token is revoked by its refresh token";
             return Err(OAuthError::new(ErrorCode::UnsupportedTokenType, text).into());
         }
-        let (grant, token_id, subject) = match self.find(text).await? {
+        let (grant, token, subject) = match self.find(text).await? {
             Some(Active::Access(claims)) if claims.client_id == client.id => {
-                (None, Some(claims.jti.clone()), claims.sub.clone())
+                let subject = claims.sub.clone();
+                (None, Some(claims), subject)
             }
             Some(Active::Refresh(grant, _)) if grant.client_id == client.id => {
                 let subject = grant.account_id.to_string();
@@ -74,7 +75,7 @@ impl Provider {
             None => return Ok(()),
         };
         let now = self.now();
-        let (grant, token_id, subject) = (&grant, &token_id, &subject);
+        let (grant, token, subject) = (&grant, &token, &subject);
         let revoked = self
             .identity
             .db
@@ -86,15 +87,21 @@ impl Provider {
                     }
                     None => Vec::new(),
                 };
-                if let Some(id) = token_id {
-                    revoked.push(self.identity.revocation(&tx, Revoked::Token(id), now).await?);
+                if let Some(claims) = token {
+                    let id = Revoked::Token(&claims.jti);
+                    revoked.push(self.identity.revocation(&tx, id, now).await?);
+                    // What was exchanged stands where its subject's token does, which stays good.
+                    if let (Some(status), None) = (&claims.status, &claims.act) {
+                        let (place, grant) = (status.status_list.idx, claims.grant_id.as_deref());
+                        revoked.push(self.identity.mark_token(&tx, place, grant, now).await?);
+                    }
                 }
                 let operation = TokenOperation {
                     operation: "revoke",
                     client: client.id.clone(),
                     grant_type: String::new(),
                     scope: String::new(),
-                    token_id: token_id.clone(),
+                    token_id: token.as_ref().map(|claims| claims.jti.clone()),
                     grant: grant.as_ref().map(|grant| grant.id.to_string()),
                 };
                 let who = Actor::User { id: subject.clone(), username: subject.clone() };

@@ -45,6 +45,8 @@ pub(crate) struct Prepared {
     pub token_id: String,
     pub grant: String,
     pub refresh: Option<(Vec<u8>, Refresh)>,
+    /// The epoch of its place in the status list.
+    pub status_epoch: i64,
 }
 
 impl Provider {
@@ -63,11 +65,14 @@ impl Provider {
         let kept = refreshing && client.settings.keeps_refresh_tokens();
         let now = self.now();
         let granted = resources::from_row(grant.resources.as_deref())?;
+        let id = grant.id.to_string();
+        let (place, status_epoch) = self.identity.place_of_grant(&id, grant.status_epoch, now);
         let claims = AccessClaims {
+            status: Some(self.status_at(place)),
             auth_time: Some(grant.auth_time.secs()),
             acr: Some(Methods::from_row(&grant.methods).assurance().acr().to_owned()),
             sid: Some(grant.session_id.clone()),
-            grant_id: Some(grant.id.to_string()),
+            grant_id: Some(id.clone()),
             preferred_username: Some(account.username.clone()),
             ..self.access_claims(call, &self.subject(client, account.id), scope, &granted)?
         };
@@ -101,7 +106,7 @@ impl Provider {
             id_token,
         };
         let refresh = refresh.map(|(token, row)| (token_hash(token.expose()), row));
-        Ok(Prepared { response, token_id: claims.jti, grant: grant.id.to_string(), refresh })
+        Ok(Prepared { response, token_id: claims.jti, grant: id, refresh, status_epoch })
     }
 
     pub(crate) fn access_claims(
@@ -134,6 +139,7 @@ impl Provider {
                 key.map(str::to_owned),
                 certificate.map(|own| own.thumbprint().to_owned()),
             ),
+            status: None,
         })
     }
 

@@ -30,6 +30,7 @@ mod pushed;
 mod registration;
 mod registration_api;
 mod resources;
+mod status_list;
 mod subject;
 mod token;
 mod userinfo;

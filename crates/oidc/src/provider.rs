@@ -12,7 +12,7 @@ use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
 use crate::{
     Client, ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, OAuthError, RegistrationPolicy,
-    ResourceKeys,
+    ResourceKeys, status_list::Published,
 };
 
 /// What operators set.
@@ -32,10 +32,12 @@ pub struct Settings {
     pub self_signed_clients: bool,
     /// Whether and how clients register themselves.
     pub registration: RegistrationPolicy,
+    /// Elsewhere than at the gate, a revoked token stops working within this time.
+    pub status_list_lifetime: Duration,
 }
 
 impl Settings {
-    /// The defaults for an issuer: five minutes, a day, thirty days.
+    /// The defaults for an issuer: five minutes, a day, thirty days, fifteen seconds.
     pub fn new(issuer: &str) -> Self {
         Self {
             issuer: issuer.trim_end_matches('/').to_owned(),
@@ -45,6 +47,7 @@ impl Settings {
             mesh_url: None,
             self_signed_clients: false,
             registration: RegistrationPolicy::default(),
+            status_list_lifetime: Duration::from_secs(15),
         }
     }
 }
@@ -118,6 +121,7 @@ pub struct Inner {
     pub client_keys: ClientKeys,
     /// Keys that tokens are encrypted to.
     pub resource_keys: ResourceKeys,
+    pub(crate) published: Published,
 }
 
 impl std::ops::Deref for Provider {
@@ -148,6 +152,7 @@ impl Provider {
             pairwise_key: hmac::Key::new(hmac::HMAC_SHA256, pairwise_key),
             client_keys: ClientKeys::default(),
             resource_keys,
+            published: Published::default(),
         }))
     }
 
@@ -217,6 +222,7 @@ impl Provider {
             grant: claims.grant_id.as_deref(),
             subject: &claims.sub,
             client: &claims.client_id,
+            place: claims.place(),
             issued_at: claims.iat,
         });
         (!void).then_some(claims)

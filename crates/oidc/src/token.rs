@@ -162,6 +162,7 @@ impl Provider {
         }
         let scope = scopes.join(" ");
         let claims = self.access_claims(call, &client.id, &scope, &[])?;
+        let claims = self.with_own_place(client, claims).await?;
         let token_id = claims.jti.clone();
         let access_token = self.access_token(client, &claims)?;
         let operation = TokenOperation {
@@ -231,6 +232,10 @@ impl Provider {
                     return Err(OAuthError::grant("the grant was revoked").into());
                 };
                 let revoked = self.redeem(&tx, &grant, now).await?;
+                if prepared.status_epoch > grant.status_epoch {
+                    let (id, epoch) = (&prepared.grant, prepared.status_epoch);
+                    grants::set_status_epoch(&tx, self.tenant(), id, epoch).await?;
+                }
                 if let Some((hash, row)) = &prepared.refresh {
                     grants::insert_refresh(&tx, self.tenant(), hash, row).await?;
                 }

@@ -1,4 +1,4 @@
-//! Fetching the issuer's keys: https, one host, bounded in time and size.
+//! Fetching what the issuer publishes: https, one host, bounded in time and size.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use portcullis_jose::{JwkSet, VerifyingKey, from_slice_strict};
+use portcullis_jose::{JwkSet, VerifyError, VerifyingKey, from_slice_strict, status_list};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -16,10 +16,12 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_KEYS_BYTES: usize = 256 * 1024;
 const JWKS_PATH: &str = "/oauth2/jwks";
+/// Where the issuer publishes what it revoked.
+pub(crate) const STATUS_PATH: &str = "/oauth2/status-list";
 
-/// The keys could not be fetched.
+/// Something of the issuer's could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The issuer is not an https URL, or the certificates are not PEM.
@@ -28,9 +30,12 @@ pub enum FetchError {
     /// The connection failed.
     #[error("the issuer cannot be reached")]
     Connect(#[from] std::io::Error),
-    /// The answer is not a key set.
-    #[error("the issuer's answer is not a key set")]
+    /// The answer is not what was asked for.
+    #[error("the issuer's answer is not what was asked for")]
     Answer,
+    /// The status list does not hold.
+    #[error("the issuer's status list does not hold")]
+    List(#[source] VerifyError),
     /// It failed a moment ago.
     #[error("the issuer could not be reached a moment ago")]
     Recently,
@@ -71,12 +76,21 @@ impl Source {
     }
 
     pub async fn keys(&self) -> Result<Vec<VerifyingKey>, FetchError> {
-        let fetched = timeout(FETCH_TIMEOUT, self.get()).await.map_err(|_| FetchError::Timeout)?;
-        let set: JwkSet = from_slice_strict(&fetched?).map_err(|_| FetchError::Answer)?;
+        let fetched = self.get_in_time(JWKS_PATH, MAX_KEYS_BYTES).await?;
+        let set: JwkSet = from_slice_strict(&fetched).map_err(|_| FetchError::Answer)?;
         set.verifying_keys().map_err(|_| FetchError::Answer)
     }
 
-    async fn get(&self) -> Result<Bytes, FetchError> {
+    pub async fn status_list(&self) -> Result<String, FetchError> {
+        let fetched = self.get_in_time(STATUS_PATH, status_list::MAX_BYTES).await?;
+        String::from_utf8(fetched.into()).map_err(|_| FetchError::Answer)
+    }
+
+    async fn get_in_time(&self, path: &str, max_bytes: usize) -> Result<Bytes, FetchError> {
+        timeout(FETCH_TIMEOUT, self.get(path, max_bytes)).await.map_err(|_| FetchError::Timeout)?
+    }
+
+    async fn get(&self, path: &str, max_bytes: usize) -> Result<Bytes, FetchError> {
         let name =
             ServerName::try_from(self.host.clone()).map_err(|_| FetchError::Configuration)?;
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
@@ -86,7 +100,7 @@ impl Source {
         tokio::spawn(async move {
             let _ = connection.await;
         });
-        let request = Request::get(JWKS_PATH)
+        let request = Request::get(path)
             .header(header::HOST, &self.authority)
             .body(Empty::<Bytes>::new())
             .map_err(|_| FetchError::Configuration)?;
@@ -94,7 +108,7 @@ impl Source {
         if response.status() != StatusCode::OK {
             return Err(FetchError::Answer);
         }
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), max_bytes).collect().await;
         Ok(body.map_err(|_| FetchError::Answer)?.to_bytes())
     }
 }

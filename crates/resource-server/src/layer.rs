@@ -66,14 +66,15 @@ where
                     request.extensions_mut().insert(claims);
                     inner.call(request).await
                 }
-                Err(error @ (TokenError::Token(_) | TokenError::Bound)) => {
+                Err(TokenError::Issuer(error)) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "nothing can be checked without the issuer");
+                    Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, ""))
+                }
+                Err(error) => {
                     let challenge =
                         format!(r#"Bearer error="invalid_token", error_description="{error}""#);
                     Ok(refuse(StatusCode::UNAUTHORIZED, &challenge))
-                }
-                Err(TokenError::Keys(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "no keys");
-                    Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, ""))
                 }
             }
         })

@@ -2,8 +2,12 @@
 //! for this service through.
 //!
 //! The gate gives every request a fresh access token (RFC 9068) whose audience is the service. This
-//! layer checks it: signature, issuer, audience, type and times. It trusts no header, so a service
-//! stays protected even if somebody reaches it without the gate.
+//! layer checks it: signature, issuer, audience, type, times, and in the issuer's status list whether
+//! it was revoked. It trusts no header, so a service stays protected even if somebody reaches it
+//! without the gate.
+//!
+//! Keys and list are fetched from the issuer and kept. While the issuer cannot be reached, old keys
+//! serve on; a status list that has ended does not, and requests get 503 until there is a new one.
 //!
 //! ```no_run
 //! use portcullis_resource_server::{ResourceServer, ResourceServerLayer};
@@ -15,6 +19,7 @@
 //! ```
 
 mod fetch;
+mod held;
 mod layer;
 
 pub use fetch::FetchError;
@@ -23,17 +28,19 @@ pub use portcullis_jose::access_token::AccessClaims;
 
 use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
-use portcullis_jose::{Alg, Verifier, VerifyError, VerifyingKey, access_token};
-use portcullis_types::{SharedClock, Timestamp};
-use tokio::sync::Mutex;
+use held::Held;
+use portcullis_jose::{
+    Alg, Verifier, VerifyError, VerifyingKey, access_token,
+    status_list::{Reference, StatusList},
+};
+use portcullis_types::SharedClock;
 
 /// Keys are fetched again after this time.
 const KEYS_LIFETIME: Duration = Duration::from_secs(300);
-/// After a failure nobody tries for this long.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A token with an unknown key makes us look at most this often.
 const REFETCH_AFTER: Duration = Duration::from_secs(10);
+/// A list that does not say how long it lives, lives this long.
+const LIST_LIFETIME: Duration = Duration::from_secs(15);
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +51,15 @@ pub enum TokenError {
     /// The token is bound to a key (RFC 9449), which the gate checks and this library does not.
     #[error("the token is bound to a key; present it at the gate")]
     Bound,
-    /// The issuer's keys cannot be had, so nothing can be checked.
-    #[error("the issuer's keys cannot be fetched")]
-    Keys(#[from] FetchError),
+    /// The token was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// The token names a status list that is not its issuer's, or no place in it.
+    #[error("the token's status cannot be looked up")]
+    Status,
+    /// What the issuer publishes cannot be had, so nothing can be checked.
+    #[error("the issuer's keys or status list cannot be fetched")]
+    Issuer(#[from] FetchError),
 }
 
 /// Checks tokens of one issuer for one service.
@@ -55,17 +68,12 @@ pub struct ResourceServer(Arc<Inner>);
 
 struct Inner {
     verifier: Verifier,
+    issuer: String,
+    status_uri: String,
     source: fetch::Source,
-    keys: ArcSwap<Fetched>,
-    /// When fetching failed last, if it did.
-    fetching: Mutex<Option<Timestamp>>,
+    keys: Held<Vec<VerifyingKey>>,
+    statuses: Held<StatusList>,
     clock: SharedClock,
-}
-
-#[derive(Default)]
-struct Fetched {
-    keys: Vec<VerifyingKey>,
-    at: Timestamp,
 }
 
 impl ResourceServer {
@@ -77,61 +85,89 @@ impl ResourceServer {
         ca_pem: Option<&str>,
         clock: SharedClock,
     ) -> Result<Self, FetchError> {
-        let verifier = Verifier::new(issuer, audience, access_token::TYP, &Alg::SIGNING);
-        let source = fetch::Source::new(issuer, ca_pem.unwrap_or_default())?;
-        let keys = ArcSwap::from_pointee(Fetched::default());
-        Ok(Self(Arc::new(Inner { verifier, source, keys, fetching: Mutex::new(None), clock })))
+        Ok(Self(Arc::new(Inner {
+            verifier: Verifier::new(issuer, audience, access_token::TYP, &Alg::SIGNING),
+            issuer: issuer.to_owned(),
+            status_uri: format!("{issuer}{}", fetch::STATUS_PATH),
+            source: fetch::Source::new(issuer, ca_pem.unwrap_or_default())?,
+            keys: Held::new(clock.clone()),
+            statuses: Held::new(clock.clone()),
+            clock,
+        })))
     }
 
     /// The claims of `token`, if it is for this service.
     pub async fn verify(&self, token: &str) -> Result<AccessClaims, TokenError> {
-        let inner = &*self.0;
-        let now = inner.clock.now();
-        if now.since(inner.keys.load().at) > KEYS_LIFETIME {
-            // Old keys are better than none while the issuer is away.
-            let fetched = self.fetch(KEYS_LIFETIME).await;
-            if inner.keys.load().keys.is_empty() {
-                fetched?;
-            }
-        }
-        match self.check(token, now) {
+        let claims = match self.check(token, KEYS_LIFETIME).await {
             // The issuer may have rotated its keys.
             Err(TokenError::Token(VerifyError::UnknownKey)) => {
-                self.fetch(REFETCH_AFTER).await?;
-                self.check(token, now)
+                self.check(token, REFETCH_AFTER).await?
+            }
+            result => result?,
+        };
+        if claims.cnf.is_some() {
+            return Err(TokenError::Bound);
+        }
+        if let Some(status) = &claims.status {
+            self.check_status(&status.status_list).await?;
+        }
+        Ok(claims)
+    }
+
+    async fn check(&self, token: &str, age: Duration) -> Result<AccessClaims, TokenError> {
+        let inner = &*self.0;
+        let keys = match inner.keys.fresh(age, inner.source.keys()).await {
+            Ok(keys) => keys,
+            // Old keys are better than none while the issuer is away.
+            Err(error) => inner.keys.newest().ok_or(error)?,
+        };
+        Ok(inner.verifier.verify(token, keys.value.as_slice(), inner.clock.now())?)
+    }
+
+    /// The list is looked at again before it ends, in the background, so that a request waits for it
+    /// only if nobody came for a while.
+    async fn check_status(&self, place: &Reference) -> Result<(), TokenError> {
+        let inner = &*self.0;
+        if place.uri != inner.status_uri {
+            return Err(TokenError::Status);
+        }
+        let newest = inner.statuses.newest();
+        let (ttl, lifetime) = newest.map_or((Duration::ZERO, LIST_LIFETIME), |held| {
+            let list = &held.value;
+            let lifetime = list.lifetime().map_or(LIST_LIFETIME, Duration::from_secs);
+            (list.ttl.map_or(lifetime / 3, Duration::from_secs), lifetime)
+        });
+        if inner.statuses.within(ttl).is_none() && !inner.statuses.is_fetching() {
+            let again = self.clone();
+            tokio::spawn(async move {
+                let inner = &*again.0;
+                if let Err(error) = inner.statuses.fresh(ttl, again.statuses()).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "no status list");
+                }
+            });
+        }
+        let list = inner.statuses.fresh(lifetime, self.statuses()).await?;
+        match list.value.get(place.idx) {
+            Some(0) => Ok(()),
+            Some(_) => Err(TokenError::Revoked),
+            None => Err(TokenError::Status),
+        }
+    }
+
+    async fn statuses(&self) -> Result<StatusList, FetchError> {
+        let inner = &*self.0;
+        let token = inner.source.status_list().await?;
+        let open = |keys: &[VerifyingKey]| {
+            StatusList::open(&token, &inner.issuer, &inner.status_uri, keys, inner.clock.now())
+        };
+        let keys = inner.keys.fresh(KEYS_LIFETIME, inner.source.keys()).await?;
+        let opened = match open(&keys.value) {
+            Err(VerifyError::UnknownKey) => {
+                open(&inner.keys.fresh(REFETCH_AFTER, inner.source.keys()).await?.value)
             }
             result => result,
-        }
-    }
-
-    fn check(&self, token: &str, now: Timestamp) -> Result<AccessClaims, TokenError> {
-        let claims: AccessClaims =
-            self.0.verifier.verify(token, self.0.keys.load().keys.as_slice(), now)?;
-        if claims.cnf.is_some() { Err(TokenError::Bound) } else { Ok(claims) }
-    }
-
-    /// Fetches the keys, unless somebody did within `fresh`.
-    async fn fetch(&self, fresh: Duration) -> Result<(), FetchError> {
-        let inner = &*self.0;
-        let mut failed_at = inner.fetching.lock().await;
-        let at = inner.clock.now();
-        if at.since(inner.keys.load().at) <= fresh {
-            return Ok(());
-        }
-        if failed_at.is_some_and(|failed| at.since(failed) < RETRY_AFTER) {
-            return Err(FetchError::Recently);
-        }
-        match inner.source.keys().await {
-            Ok(keys) => {
-                *failed_at = None;
-                inner.keys.store(Arc::new(Fetched { keys, at }));
-                Ok(())
-            }
-            Err(error) => {
-                *failed_at = Some(inner.clock.now());
-                Err(error)
-            }
-        }
+        };
+        opened.map_err(FetchError::List)
     }
 }
 

@@ -152,6 +152,7 @@ impl App {
         let settings = Settings {
             access_token_lifetime: config.tokens.access_token_lifetime,
             refresh_token_lifetime: config.tokens.refresh_token_lifetime,
+            status_list_lifetime: config.tokens.status_list_lifetime,
             mesh_url: config.mesh_url(),
             registration: registration(&config),
             self_signed_clients: config.tls.self_signed_clients,

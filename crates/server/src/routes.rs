@@ -83,6 +83,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&oidc, Method::GET, "/.well-known/openid-configuration", vec![]),
         open(&oidc, Method::GET, "/.well-known/oauth-authorization-server", vec![]),
         open(&oidc, Method::GET, "/oauth2/jwks", vec![]),
+        open(&oidc, Method::GET, "/oauth2/status-list", vec![]),
         open(&oidc, Method::POST, "/oauth2/par", limits("token")),
         open(&oidc, Method::POST, "/oauth2/device_authorization", limits("token")),
         open(&oidc, Method::POST, "/oauth2/token", limits("token")),

@@ -32,6 +32,8 @@ pub struct Client {
     pub token_alg: String,
     /// What else was registered, as a JSON object in the words of RFC 7591.
     pub settings: String,
+    /// How often its block in the status list was given up.
+    pub status_epoch: i64,
     /// When it was registered.
     pub created_at: i64,
     /// When it last changed.
@@ -44,8 +46,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, auth_method, first_party, redirect_uris, post_logout_redirect_uris, \
-             grant_types, scopes, audiences, jwks, token_alg, settings, created_at, updated_at, \
-             disabled_at FROM oauth_client WHERE tenant = $1 ",
+             grant_types, scopes, audiences, jwks, token_alg, settings, status_epoch, created_at, \
+             updated_at, disabled_at FROM oauth_client WHERE tenant = $1 ",
             $rest
         )
     };
@@ -96,6 +98,18 @@ pub async fn update(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbErro
     .bind(&client.settings)
     .bind(&client.grant_types)
     .bind(&client.token_alg)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives up the block of a client in the status list for that of a later epoch.
+pub async fn set_status_epoch(tx: &Tx, tenant: &str, id: &str, epoch: i64) -> Result<(), DbError> {
+    sql("UPDATE oauth_client SET status_epoch = $3 \
+         WHERE tenant = $1 AND id = $2 AND status_epoch < $3")
+    .bind(tenant)
+    .bind(id)
+    .bind(epoch)
     .execute(tx)
     .await?;
     Ok(())

@@ -40,6 +40,8 @@ pub struct Grant {
     pub expires_at: Timestamp,
     /// When tokens were first issued from it, if they were.
     pub redeemed_at: Option<i64>,
+    /// How often its place in the status list was given up.
+    pub status_epoch: i64,
     /// When it was revoked, if it was.
     pub revoked_at: Option<i64>,
 }
@@ -48,7 +50,7 @@ macro_rules! select_grant {
     ($rest:literal) => {
         concat!(
             "SELECT id, client_id, account_id, session_id, scope, claims, resources, methods, auth_time, \
-             created_at, expires_at, redeemed_at, revoked_at FROM oauth_grant WHERE tenant = $1 ",
+             created_at, expires_at, redeemed_at, status_epoch, revoked_at FROM oauth_grant WHERE tenant = $1 ",
             $rest
         )
     };
@@ -200,23 +202,41 @@ pub async fn revoke_unredeemed(
     Ok(())
 }
 
-/// Revokes a grant with everything that descends from it; `false` if it was revoked before.
+#[derive(sqlx::FromRow)]
+struct Epoch {
+    status_epoch: i64,
+}
+
+/// Revokes a grant with everything that descends from it; its epoch in the status list, or nothing
+/// if it was revoked before.
 pub async fn revoke(
     tx: &Tx,
     tenant: &str,
     id: &str,
     reason: &str,
     now: Timestamp,
-) -> Result<bool, DbError> {
-    let changed = sql("UPDATE oauth_grant SET revoked_at = $3, revoke_reason = $4 \
-                       WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL")
+) -> Result<Option<i64>, DbError> {
+    let epoch: Option<Epoch> = sql("UPDATE oauth_grant SET revoked_at = $3, revoke_reason = $4 \
+             WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL RETURNING status_epoch")
     .bind(tenant)
     .bind(id)
     .bind(now)
     .bind(reason)
+    .optional(tx)
+    .await?;
+    Ok(epoch.map(|row| row.status_epoch))
+}
+
+/// Gives up the place of a grant in the status list for that of a later epoch.
+pub async fn set_status_epoch(tx: &Tx, tenant: &str, id: &str, epoch: i64) -> Result<(), DbError> {
+    sql("UPDATE oauth_grant SET status_epoch = $3 \
+         WHERE tenant = $1 AND id = $2 AND status_epoch < $3")
+    .bind(tenant)
+    .bind(id)
+    .bind(epoch)
     .execute(tx)
     .await?;
-    Ok(changed == 1)
+    Ok(())
 }
 
 /// A row of `authorization_code`: everything that its redemption is compared with.

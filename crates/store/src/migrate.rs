@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (6, include_str!("../migrations/0006_resources.sql")),
     (7, include_str!("../migrations/0007_registration.sql")),
     (8, include_str!("../migrations/0008_redeemed.sql")),
+    (9, include_str!("../migrations/0009_status_places.sql")),
 ];
 
 /// Held by the one process that migrates a PostgreSQL database.

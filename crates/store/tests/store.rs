@@ -128,6 +128,7 @@ fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
         created_at: START,
         expires_at: START.plus(Duration::from_secs(60)),
         redeemed_at: None,
+        status_epoch: 0,
         revoked_at: None,
     }
 }
@@ -146,6 +147,7 @@ fn client() -> clients::Client {
         jwks: None,
         token_alg: "EdDSA".into(),
         settings: "{}".into(),
+        status_epoch: 0,
         created_at: 0,
         updated_at: 0,
         disabled_at: None,

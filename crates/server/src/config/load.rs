@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -100,6 +101,10 @@ impl Config {
             self.tokens.access_token_lifetime <= longest,
             "tokens.access_token_lifetime must be at most {} s",
             longest.as_secs()
+        );
+        ensure!(
+            (Duration::from_secs(3)..=longest).contains(&self.tokens.status_list_lifetime),
+            "tokens.status_list_lifetime must be from 3s to 1h"
         );
         for name in self.protect.keys() {
             ensure!(PROTECTED.contains(&name.as_str()), "protect.{name}: there is no such door");

@@ -184,6 +184,10 @@ pub struct Tokens {
     #[serde(deserialize_with = "span")]
     #[schemars(schema_with = "span_schema")]
     pub refresh_token_lifetime: Duration,
+    /// Services that check tokens themselves learn of a revocation within this time; 3s to 1h.
+    #[serde(deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub status_list_lifetime: Duration,
 }
 
 impl Default for Tokens {
@@ -191,6 +195,7 @@ impl Default for Tokens {
         Self {
             access_token_lifetime: Duration::from_secs(300),
             refresh_token_lifetime: Duration::from_secs(24 * 3600),
+            status_list_lifetime: Duration::from_secs(15),
         }
     }
 }

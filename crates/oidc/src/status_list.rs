@@ -1,0 +1,97 @@
+//! The status list that resource servers fetch, and where our tokens stand in it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use portcullis_identity::Identity;
+use portcullis_jose::{
+    Alg,
+    access_token::AccessClaims,
+    status_list::{PLACES, Reference, Status, Unsigned},
+};
+use portcullis_store::clients;
+use portcullis_types::{Id, Timestamp};
+
+use crate::{Client, ErrorCode, OAuthError, Provider, ProviderError};
+
+/// Where the list is, after the issuer.
+pub(crate) const PATH: &str = "/oauth2/status-list";
+/// A list is made anew when somebody asks and the last one is older than this.
+const MADE_EVERY: Duration = Duration::from_secs(1);
+/// Of the places of a client's block a few may be marked.
+const TRIES: usize = 16;
+
+/// The list as it was last made.
+#[derive(Debug, Default)]
+pub(crate) struct Published(Mutex<Option<(Timestamp, Arc<str>)>>);
+
+impl Provider {
+    /// The status list token, at most [`MADE_EVERY`] old.
+    pub(crate) fn status_list(&self) -> Result<Arc<str>, ProviderError> {
+        let now = self.now();
+        let mut published = self.published.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made, list)) = &*published
+            && now.since(*made) < MADE_EVERY
+            && *made <= now
+        {
+            return Ok(list.clone());
+        }
+        let keys = self.keys.current();
+        let missing = || OAuthError::new(ErrorCode::ServerError, "no key for the algorithm");
+        let list = Unsigned {
+            issuer: &self.settings.issuer,
+            uri: &self.status_uri(),
+            now,
+            lifetime: self.settings.status_list_lifetime.as_secs(),
+            ttl: self.status_ttl(),
+            bitmap: &self.identity.revocations.places.bitmap(PLACES, now),
+        };
+        let list: Arc<str> = list.sign(keys.signing(Alg::EdDsa).ok_or_else(missing)?)?.into();
+        *published = Some((now, list.clone()));
+        Ok(list)
+    }
+
+    /// After how many seconds readers look again: twice may fail before the list ends.
+    pub(crate) fn status_ttl(&self) -> u64 {
+        (self.settings.status_list_lifetime.as_secs() / 3).max(1)
+    }
+
+    /// The claim of a token that stands at `place`.
+    pub(crate) fn status_at(&self, place: u32) -> Status {
+        Status { status_list: Reference { idx: place, uri: self.status_uri() } }
+    }
+
+    fn status_uri(&self) -> String {
+        format!("{}{PATH}", self.settings.issuer)
+    }
+
+    /// A token of a client that acts for itself, at a place of its own in the client's block.
+    pub(crate) async fn with_own_place(
+        &self,
+        client: &Client,
+        mut claims: AccessClaims,
+    ) -> Result<AccessClaims, ProviderError> {
+        let now = self.now();
+        let (block, epoch) = self.identity.block_of_client(&client.id, client.status_epoch, now);
+        if epoch > client.status_epoch {
+            let moved = self.identity.db.write(|tx| async move {
+                clients::set_status_epoch(&tx, self.tenant(), &client.id, epoch).await?;
+                Ok::<_, ProviderError>(())
+            });
+            moved.await?;
+        }
+        let issued_at = Timestamp::from_secs(claims.iat);
+        for _ in 0..TRIES {
+            let place = Identity::place_in_block(block, &claims.jti);
+            claims.status = Some(self.status_at(place));
+            if !self.identity.revocations.places.is_marked(place, issued_at) {
+                break;
+            }
+            claims.jti =
+                Id::<portcullis_types::tags::Token>::new(now, &*self.identity.entropy).to_string();
+        }
+        Ok(claims)
+    }
+}
