@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from portcullis import bearer, exchange, fields, log_in, tokens
+from portcullis import authorize, bearer, code_of, exchange, fields, log_in, pkce, tokens
 
 
 def client_of(page, name):
@@ -70,7 +70,7 @@ def test_consent_is_forgotten_and_asked_for_again(demo, source):
 
 
 def test_nobody_ends_what_is_not_theirs(demo, source):
-    alice, other = demo.facts()["users"][:2]
+    alice = demo.facts()["users"][0]
     kept = tokens(demo, alice, source=source)
     name = f"eve{secrets.token_hex(4)}"
     demo.new_user(name)
@@ -81,3 +81,23 @@ def test_nobody_ends_what_is_not_theirs(demo, source):
     answer = thief.post("/account/applications/end", data={"client": web, "csrf": csrf})
     assert "It had no access" in answer.text
     assert thief.get("/oauth2/userinfo", headers=bearer(kept["access_token"])).status_code == 200
+
+
+def test_ending_one_application_leaves_the_login_at_another(demo, source):
+    browser, person = demo.client(source), demo.facts()["users"][0]
+    assert log_in(browser, person["username"], person["password"]).status_code == 303
+    exchange(demo, browser)
+    web = demo.facts()["clients"]["web"]
+    verifier, challenge = pkce()
+    code = code_of(authorize(demo, browser, challenge))["code"][0]
+    csrf = fields(browser.get("/account").text)["csrf"]
+    browser.post("/account/applications/end", data={"client": "another", "csrf": csrf})
+    form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier,
+            "client_id": web["client_id"], "redirect_uri": web["redirect_uri"]}
+    assert browser.post("/oauth2/token", data=form).status_code == 200
+    # A code of the application itself ends with it.
+    verifier, challenge = pkce()
+    code = code_of(authorize(demo, browser, challenge))["code"][0]
+    browser.post("/account/applications/end", data={"client": web["client_id"], "csrf": csrf})
+    late = browser.post("/oauth2/token", data={**form, "code": code, "code_verifier": verifier})
+    assert late.json()["error"] == "invalid_grant"

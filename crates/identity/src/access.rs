@@ -64,17 +64,39 @@ impl Identity {
         what: Revoked<'_>,
         now: Timestamp,
     ) -> Result<Revocation, IdentityError> {
-        let expires_at = now.plus(MAX_TOKEN_LIFETIME);
+        // A grant or token never comes back, so whatever is issued from it while this commits is
+        // void as well. A client may be enabled again: its next second is its own.
+        let issued_within = match what {
+            Revoked::Grant(_) | Revoked::Token(_) => MAX_TOKEN_LIFETIME,
+            Revoked::Client(_) | Revoked::Subject(_) => Duration::from_secs(1),
+        };
+        self.remember(tx, what.kind(), what.value().to_owned(), issued_within, now).await
+    }
+
+    /// Marks a place in the status list until no token that holds it can be alive. Call
+    /// [`Identity::apply`] with the result after the commit.
+    pub(crate) async fn mark(
+        &self,
+        tx: &Tx,
+        place: Place,
+        now: Timestamp,
+    ) -> Result<Revocation, IdentityError> {
+        self.remember(tx, place.kind(), place.value(), MAX_TOKEN_LIFETIME, now).await
+    }
+
+    async fn remember(
+        &self,
+        tx: &Tx,
+        kind: &str,
+        value: String,
+        issued_within: Duration,
+        now: Timestamp,
+    ) -> Result<Revocation, IdentityError> {
         let row = Revocation {
-            kind: what.kind().to_owned(),
-            value: what.value().to_owned(),
-            // A grant or token never comes back, so whatever is issued from it while this commits
-            // is void as well. A client may be enabled again: its next second is its own.
-            issued_until: match what {
-                Revoked::Grant(_) | Revoked::Token(_) => expires_at,
-                Revoked::Client(_) | Revoked::Subject(_) => now.plus(Duration::from_secs(1)),
-            },
-            expires_at,
+            kind: kind.to_owned(),
+            value,
+            issued_until: now.plus(issued_within),
+            expires_at: now.plus(MAX_TOKEN_LIFETIME),
         };
         grants::insert_revocation(tx, &self.tenant, &row).await?;
         Ok(row)

@@ -13,7 +13,7 @@ use portcullis_store::{
 };
 use portcullis_types::Timestamp;
 
-use crate::{Identity, IdentityError, MAX_TOKEN_LIFETIME};
+use crate::{Identity, IdentityError};
 
 /// How far somebody looks for a place that is free.
 const TRIES: i64 = 16;
@@ -42,26 +42,8 @@ impl Identity {
         u32::from(block) << 8 | u32::from(spread)
     }
 
-    /// Marks a place until no token that holds it can be alive. Call [`Identity::apply`] with the
-    /// result after the commit.
-    pub async fn mark(
-        &self,
-        tx: &Tx,
-        place: Place,
-        now: Timestamp,
-    ) -> Result<Revocation, IdentityError> {
-        let until = now.plus(MAX_TOKEN_LIFETIME);
-        let row = Revocation {
-            kind: place.kind().to_owned(),
-            value: place.value(),
-            issued_until: until,
-            expires_at: until,
-        };
-        grants::insert_revocation(tx, &self.tenant, &row).await?;
-        Ok(row)
-    }
-
-    /// Marks the place of one token. Tokens that come from its grant later get another.
+    /// Marks the place of one token. Tokens that come from its grant later get another. Call
+    /// [`Identity::apply`] with the result after the commit.
     pub async fn mark_token(
         &self,
         tx: &Tx,
@@ -83,7 +65,8 @@ impl Identity {
         self.mark(tx, Place::One(place), now).await
     }
 
-    /// Marks the block of a client's own tokens. Those that it gets later are in another.
+    /// Marks the block of a client's own tokens. Those that it gets later are in another. Call
+    /// [`Identity::apply`] with the result after the commit.
     pub async fn mark_client(
         &self,
         tx: &Tx,

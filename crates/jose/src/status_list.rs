@@ -1,14 +1,15 @@
 //! Token Status List (draft-ietf-oauth-status-list): a bit for every token, published as one
 //! signed list, so that whoever checks tokens learns of revocations without asking about each.
 
+use data_encoding::BASE64URL_NOPAD;
 use miniz_oxide::{deflate::compress_to_vec_zlib, inflate::decompress_to_vec_zlib_with_limit};
 use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use data_encoding::BASE64URL_NOPAD;
-
 use crate::{
-    Alg, CLOCK_SKEW, Compact, JwsError, KeySource, SigningKey, VerifyError, from_slice_strict, sign,
+    Alg, CLOCK_SKEW, Compact, JwsError, KeySource, SigningKey, VerifyError, from_slice_strict,
+    sign,
+    verify::{check_signature, is_type},
 };
 
 /// The media type of a status list token (section 5.1).
@@ -113,17 +114,10 @@ impl StatusList {
         now: Timestamp,
     ) -> Result<Self, VerifyError> {
         let token = Compact::parse_up_to(token, MAX_BYTES).map_err(VerifyError::Malformed)?;
-        let bare = |typ: &str| typ.strip_prefix("application/").unwrap_or(typ) == TYP;
-        if !token.typ.as_deref().is_some_and(bare) {
+        if !token.typ.as_deref().is_some_and(|typ| is_type(typ, TYP)) {
             return Err(VerifyError::Type);
         }
-        if !Alg::SIGNING.contains(&token.alg) {
-            return Err(VerifyError::Algorithm);
-        }
-        let key = keys.find(token.kid.as_deref(), token.alg).ok_or(VerifyError::UnknownKey)?;
-        if !key.verify(token.signed, &token.signature) {
-            return Err(VerifyError::Signature);
-        }
+        check_signature(&token, &Alg::SIGNING, keys)?;
         let claims: Claims = from_slice_strict(&token.payload).map_err(|_| VerifyError::Claims)?;
         if claims.sub != uri || claims.iss.as_deref().is_some_and(|iss| iss != issuer) {
             return Err(VerifyError::Issuer);

@@ -95,6 +95,28 @@ impl KeySource for [VerifyingKey] {
     }
 }
 
+/// RFC 7515, section 4.1.9: case-insensitive, `application/` may be left out.
+pub(crate) fn is_type(typ: &str, known: &str) -> bool {
+    let bare = typ
+        .get(..12)
+        .filter(|prefix| prefix.eq_ignore_ascii_case("application/"))
+        .map_or(typ, |_| &typ[12..]);
+    bare.eq_ignore_ascii_case(known)
+}
+
+/// Whether one of `keys` signed it with one of `algs`.
+pub(crate) fn check_signature(
+    token: &Compact<'_>,
+    algs: &[Alg],
+    keys: &(impl KeySource + ?Sized),
+) -> Result<(), VerifyError> {
+    if !algs.contains(&token.alg) {
+        return Err(VerifyError::Algorithm);
+    }
+    let key = keys.find(token.kid.as_deref(), token.alg).ok_or(VerifyError::UnknownKey)?;
+    if key.verify(token.signed, &token.signature) { Ok(()) } else { Err(VerifyError::Signature) }
+}
+
 /// Checks tokens of one issuer for one audience. There is no way to build one without both.
 #[derive(Debug, Clone)]
 pub struct Verifier {
@@ -151,27 +173,13 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<T, VerifyError> {
         let token = Compact::parse(token).map_err(VerifyError::Malformed)?;
-        if !self.algs.contains(&token.alg) {
-            return Err(VerifyError::Algorithm);
-        }
-        if !token.typ.as_deref().map_or(self.untyped, |typ| self.accepts_type(typ)) {
+        let typed = |typ: &str| self.types.iter().any(|known| is_type(typ, known));
+        if !token.typ.as_deref().map_or(self.untyped, typed) {
             return Err(VerifyError::Type);
         }
-        let key = keys.find(token.kid.as_deref(), token.alg).ok_or(VerifyError::UnknownKey)?;
-        if !key.verify(token.signed, &token.signature) {
-            return Err(VerifyError::Signature);
-        }
+        check_signature(&token, &self.algs, keys)?;
         self.check_claims(&token.payload, now)?;
         from_slice_strict(&token.payload).map_err(|_| VerifyError::Claims)
-    }
-
-    /// RFC 7515, section 4.1.9: case-insensitive, `application/` may be left out.
-    fn accepts_type(&self, typ: &str) -> bool {
-        let bare = typ
-            .get(..12)
-            .filter(|prefix| prefix.eq_ignore_ascii_case("application/"))
-            .map_or(typ, |_| &typ[12..]);
-        self.types.iter().any(|known| bare.eq_ignore_ascii_case(known))
     }
 
     fn check_claims(&self, payload: &[u8], now: Timestamp) -> Result<(), VerifyError> {

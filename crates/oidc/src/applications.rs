@@ -62,7 +62,7 @@ impl Provider {
             .identity
             .db
             .write(|tx| async move {
-                let waiting = grants::Of::Account(account.id);
+                let waiting = grants::Of::Application(account.id, client);
                 grants::revoke_unredeemed(&tx, tenant, waiting, "ended", now).await?;
                 let live = grants::beyond(&tx, tenant, account.id, client, 0).await?;
                 let revoked = self.identity.revoke_grants(&tx, live, "ended", now).await?;

@@ -16,7 +16,7 @@ use crate::{
     OAuthError, Params, Provider, ProviderError,
     dpop::PresentError,
     params::ParamsError,
-    registration_api,
+    registration_api, status_list,
     token::TokenCall,
     userinfo::{Userinfo, UserinfoError},
 };
@@ -30,7 +30,7 @@ pub fn router(provider: Provider) -> Router {
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .route("/oauth2/jwks", get(jwks))
-        .route("/oauth2/status-list", get(status_list))
+        .route(status_list::PATH, get(published_statuses))
         .route("/oauth2/par", post(push))
         .route("/oauth2/device_authorization", post(device_authorization))
         .route("/oauth2/token", post(token))
@@ -53,12 +53,12 @@ async fn jwks(State(provider): State<Provider>) -> Response {
     cacheable(Json(&provider.keys.current().published).into_response())
 }
 
-async fn status_list(State(provider): State<Provider>) -> Response {
-    let list = match provider.status_list() {
+async fn published_statuses(State(provider): State<Provider>) -> Response {
+    let list = match provider.status_list().await {
         Ok(list) => list,
         Err(error) => return answer(Err(error)),
     };
-    let mut response = Response::new(Body::from(list.to_string()));
+    let mut response = Response::new(Body::from(list));
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static("application/statuslist+jwt");
     headers.insert(header::CONTENT_TYPE, kind);
@@ -140,9 +140,6 @@ async fn userinfo(State(provider): State<Provider>, request: Request) -> Respons
     let unauthorized = StatusCode::UNAUTHORIZED;
     let certificate = request.extensions().get::<Arc<PeerCertificate>>().cloned();
     let certificate = certificate.as_deref();
-    let in_body = *request.method() == Method::POST
-        && is_form(request.headers())
-        && !request.headers().contains_key(header::AUTHORIZATION);
     let authorization = request.headers().get(header::AUTHORIZATION);
     let authorization = authorization.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bound = authorization.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("dpop "));
@@ -150,25 +147,29 @@ async fn userinfo(State(provider): State<Provider>, request: Request) -> Respons
     let refused = |why: &str| {
         if bound { format!("{DPOP}, {why}") } else { format!("Bearer {why}") }
     };
-    let in_both = *request.method() == Method::POST && is_form(request.headers()) && !in_body;
     let (parts, body) = request.into_parts();
-    let form = match (in_body || in_both).then(|| read_params(body)) {
-        Some(form) => match form.await {
-            Ok(form) => form,
+    let in_header = parts.headers.contains_key(header::AUTHORIZATION);
+    let form = if parts.method == Method::POST && is_form(&parts.headers) {
+        match read_params(body).await {
+            Ok(form) => Some(form),
             Err(error) => return answer(Err(error.into())),
-        },
-        None => Params::default(),
-    };
-    if in_both && form.get("access_token").is_some() {
-        // RFC 6750, section 2.
-        return answer(Err(OAuthError::request("the token must be sent in one way").into()));
-    }
-    let presented = if in_body {
-        // RFC 6750, section 2.2.
-        provider.presented_in_body(form.get("access_token"), certificate)
+        }
     } else {
-        let url = provider.url_for(certificate, "/oauth2/userinfo");
-        provider.presented(&parts.headers, parts.method.as_str(), &url, certificate)
+        None
+    };
+    let presented = match &form {
+        // RFC 6750, section 2.
+        Some(form) if in_header && form.get("access_token").is_some() => {
+            return answer(Err(OAuthError::request("the token must be sent in one way").into()));
+        }
+        // RFC 6750, section 2.2.
+        Some(form) if !in_header => {
+            provider.presented_in_body(form.get("access_token"), certificate)
+        }
+        _ => {
+            let url = provider.url_for(certificate, "/oauth2/userinfo");
+            provider.presented(&parts.headers, parts.method.as_str(), &url, certificate)
+        }
     };
     let claims = match presented {
         Ok(claims) => claims,

@@ -121,6 +121,7 @@ pub struct Inner {
     pub client_keys: ClientKeys,
     /// Keys that tokens are encrypted to.
     pub resource_keys: ResourceKeys,
+    /// The status list as it was last made.
     pub(crate) published: Published,
 }
 

@@ -1,10 +1,8 @@
 //! The status list that resource servers fetch, and where our tokens stand in it.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use axum::body::Bytes;
 use portcullis_identity::Identity;
 use portcullis_jose::{
     Alg,
@@ -12,7 +10,8 @@ use portcullis_jose::{
     status_list::{PLACES, Reference, Status, Unsigned},
 };
 use portcullis_store::clients;
-use portcullis_types::{Id, Timestamp};
+use portcullis_types::{Id, Timestamp, tags};
+use tokio::sync::Mutex;
 
 use crate::{Client, ErrorCode, OAuthError, Provider, ProviderError};
 
@@ -23,39 +22,44 @@ const MADE_EVERY: Duration = Duration::from_secs(1);
 /// Of the places of a client's block a few may be marked.
 const TRIES: usize = 16;
 
-/// The list as it was last made.
+/// The list as it was last made. Locked while somebody makes a new one.
 #[derive(Debug, Default)]
-pub(crate) struct Published(Mutex<Option<(Timestamp, Arc<str>)>>);
+pub(crate) struct Published(Mutex<Option<(Timestamp, Bytes)>>);
 
 impl Provider {
     /// The status list token, at most [`MADE_EVERY`] old.
-    pub(crate) fn status_list(&self) -> Result<Arc<str>, ProviderError> {
+    pub(crate) async fn status_list(&self) -> Result<Bytes, ProviderError> {
+        let mut published = self.published.0.lock().await;
         let now = self.now();
-        let mut published = self.published.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((made, list)) = &*published
             && now.since(*made) < MADE_EVERY
             && *made <= now
         {
             return Ok(list.clone());
         }
-        let keys = self.keys.current();
-        let missing = || OAuthError::new(ErrorCode::ServerError, "no key for the algorithm");
-        let list = Unsigned {
-            issuer: &self.settings.issuer,
-            uri: &self.status_uri(),
-            now,
-            lifetime: self.settings.status_list_lifetime.as_secs(),
-            ttl: self.status_ttl(),
-            bitmap: &self.identity.revocations.places.bitmap(PLACES, now),
-        };
-        let list: Arc<str> = list.sign(keys.signing(Alg::EdDsa).ok_or_else(missing)?)?.into();
+        // A full list takes milliseconds to pack, which other requests shall not wait for.
+        let provider = self.clone();
+        let made = tokio::task::spawn_blocking(move || provider.make_status_list(now)).await;
+        let failed = |_| OAuthError::new(ErrorCode::ServerError, "the list could not be made");
+        let list = Bytes::from(made.map_err(failed)??);
         *published = Some((now, list.clone()));
         Ok(list)
     }
 
-    /// After how many seconds readers look again: twice may fail before the list ends.
-    pub(crate) fn status_ttl(&self) -> u64 {
-        (self.settings.status_list_lifetime.as_secs() / 3).max(1)
+    fn make_status_list(&self, now: Timestamp) -> Result<String, ProviderError> {
+        let keys = self.keys.current();
+        let missing = || OAuthError::new(ErrorCode::ServerError, "no key for the algorithm");
+        let lifetime = self.settings.status_list_lifetime.as_secs();
+        let list = Unsigned {
+            issuer: &self.settings.issuer,
+            uri: &self.status_uri(),
+            now,
+            lifetime,
+            // Twice it may fail to be fetched before it ends.
+            ttl: (lifetime / 3).max(1),
+            bitmap: &self.identity.revocations.places.bitmap(PLACES, now),
+        };
+        Ok(list.sign(keys.signing(Alg::EdDsa).ok_or_else(missing)?)?)
     }
 
     /// The claim of a token that stands at `place`.
@@ -83,15 +87,15 @@ impl Provider {
             moved.await?;
         }
         let issued_at = Timestamp::from_secs(claims.iat);
+        let mut place = Identity::place_in_block(block, &claims.jti);
         for _ in 0..TRIES {
-            let place = Identity::place_in_block(block, &claims.jti);
-            claims.status = Some(self.status_at(place));
             if !self.identity.revocations.places.is_marked(place, issued_at) {
                 break;
             }
-            claims.jti =
-                Id::<portcullis_types::tags::Token>::new(now, &*self.identity.entropy).to_string();
+            claims.jti = Id::<tags::Token>::new(now, &*self.identity.entropy).to_string();
+            place = Identity::place_in_block(block, &claims.jti);
         }
+        claims.status = Some(self.status_at(place));
         Ok(claims)
     }
 }

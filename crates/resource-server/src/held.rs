@@ -57,7 +57,7 @@ impl<T> Held<T> {
             return Ok(held);
         }
         let at = self.clock.now();
-        if failed.is_some_and(|failed| failed <= at && at.since(failed) < RETRY_AFTER) {
+        if is_recent(*failed, at) {
             return Err(FetchError::Recently);
         }
         match fetch.await {
@@ -74,8 +74,12 @@ impl<T> Held<T> {
         }
     }
 
-    /// Whether somebody fetches at this moment.
-    pub fn is_fetching(&self) -> bool {
-        self.failed.try_lock().is_err()
+    /// Whether nobody fetches at this moment, nor failed to a moment ago.
+    pub fn may_fetch(&self) -> bool {
+        self.failed.try_lock().is_ok_and(|failed| !is_recent(*failed, self.clock.now()))
     }
+}
+
+fn is_recent(failed: Option<Timestamp>, now: Timestamp) -> bool {
+    failed.is_some_and(|failed| failed <= now && now.since(failed) < RETRY_AFTER)
 }

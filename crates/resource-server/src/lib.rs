@@ -98,13 +98,9 @@ impl ResourceServer {
 
     /// The claims of `token`, if it is for this service.
     pub async fn verify(&self, token: &str) -> Result<AccessClaims, TokenError> {
-        let claims = match self.check(token, KEYS_LIFETIME).await {
-            // The issuer may have rotated its keys.
-            Err(TokenError::Token(VerifyError::UnknownKey)) => {
-                self.check(token, REFETCH_AFTER).await?
-            }
-            result => result?,
-        };
+        let inner = &*self.0;
+        let check = |keys: &[VerifyingKey]| inner.verifier.verify(token, keys, inner.clock.now());
+        let claims: AccessClaims = self.with_keys(check).await??;
         if claims.cnf.is_some() {
             return Err(TokenError::Bound);
         }
@@ -114,37 +110,38 @@ impl ResourceServer {
         Ok(claims)
     }
 
-    async fn check(&self, token: &str, age: Duration) -> Result<AccessClaims, TokenError> {
+    /// What `check` says with the issuer's keys.
+    async fn with_keys<T>(
+        &self,
+        check: impl Fn(&[VerifyingKey]) -> Result<T, VerifyError>,
+    ) -> Result<Result<T, VerifyError>, FetchError> {
         let inner = &*self.0;
-        let keys = match inner.keys.fresh(age, inner.source.keys()).await {
+        let keys = match inner.keys.fresh(KEYS_LIFETIME, inner.source.keys()).await {
             Ok(keys) => keys,
             // Old keys are better than none while the issuer is away.
             Err(error) => inner.keys.newest().ok_or(error)?,
         };
-        Ok(inner.verifier.verify(token, keys.value.as_slice(), inner.clock.now())?)
+        match check(&keys.value) {
+            // The issuer may have rotated its keys; what is signed with them is not wrong because
+            // we could not ask.
+            Err(VerifyError::UnknownKey) => {
+                let keys = inner.keys.fresh(REFETCH_AFTER, inner.source.keys()).await?;
+                Ok(check(&keys.value))
+            }
+            result => Ok(result),
+        }
     }
 
-    /// The list is looked at again before it ends, in the background, so that a request waits for it
-    /// only if nobody came for a while.
     async fn check_status(&self, place: &Reference) -> Result<(), TokenError> {
         let inner = &*self.0;
         if place.uri != inner.status_uri {
             return Err(TokenError::Status);
         }
-        let newest = inner.statuses.newest();
-        let (ttl, lifetime) = newest.map_or((Duration::ZERO, LIST_LIFETIME), |held| {
-            let list = &held.value;
-            let lifetime = list.lifetime().map_or(LIST_LIFETIME, Duration::from_secs);
-            (list.ttl.map_or(lifetime / 3, Duration::from_secs), lifetime)
-        });
-        if inner.statuses.within(ttl).is_none() && !inner.statuses.is_fetching() {
-            let again = self.clone();
-            tokio::spawn(async move {
-                let inner = &*again.0;
-                if let Err(error) = inner.statuses.fresh(ttl, again.statuses()).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "no status list");
-                }
-            });
+        let mut lifetime = LIST_LIFETIME;
+        if let Some(held) = inner.statuses.newest() {
+            lifetime = held.value.lifetime().map_or(LIST_LIFETIME, Duration::from_secs);
+            let ttl = held.value.ttl.map_or(lifetime / 3, Duration::from_secs);
+            self.look_again_after(ttl);
         }
         let list = inner.statuses.fresh(lifetime, self.statuses()).await?;
         match list.value.get(place.idx) {
@@ -154,20 +151,27 @@ impl ResourceServer {
         }
     }
 
+    /// Fetches the list in the background before it ends, so that a request waits for it only if
+    /// nobody came for a while.
+    fn look_again_after(&self, ttl: Duration) {
+        if self.0.statuses.within(ttl).is_some() || !self.0.statuses.may_fetch() {
+            return;
+        }
+        let again = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = again.0.statuses.fresh(ttl, again.statuses()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no status list");
+            }
+        });
+    }
+
     async fn statuses(&self) -> Result<StatusList, FetchError> {
         let inner = &*self.0;
         let token = inner.source.status_list().await?;
         let open = |keys: &[VerifyingKey]| {
             StatusList::open(&token, &inner.issuer, &inner.status_uri, keys, inner.clock.now())
         };
-        let keys = inner.keys.fresh(KEYS_LIFETIME, inner.source.keys()).await?;
-        let opened = match open(&keys.value) {
-            Err(VerifyError::UnknownKey) => {
-                open(&inner.keys.fresh(REFETCH_AFTER, inner.source.keys()).await?.value)
-            }
-            result => result,
-        };
-        opened.map_err(FetchError::List)
+        self.with_keys(open).await?.map_err(FetchError::List)
     }
 }
 

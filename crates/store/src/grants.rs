@@ -172,6 +172,8 @@ pub enum Of<'a> {
     Session(&'a str),
     /// Those to a client.
     Client(&'a str),
+    /// Those of an account to a client.
+    Application(Id<tags::User>, &'a str),
 }
 
 /// Voids the grants whose codes wait to be redeemed. Nothing was issued from them, so there is
@@ -184,21 +186,26 @@ pub async fn revoke_unredeemed(
     now: Timestamp,
 ) -> Result<(), DbError> {
     macro_rules! revoke {
-        ($column:literal) => {
+        ($whose:literal) => {
             sql(concat!(
-                "UPDATE oauth_grant SET revoked_at = $3, revoke_reason = $4 WHERE tenant = $1 AND ",
-                $column,
-                " = $2 AND revoked_at IS NULL AND redeemed_at IS NULL"
+                "UPDATE oauth_grant SET revoked_at = $2, revoke_reason = $3 WHERE tenant = $1 \
+                 AND revoked_at IS NULL AND redeemed_at IS NULL AND ",
+                $whose
             ))
             .bind(tenant)
+            .bind(now)
+            .bind(reason)
         };
     }
     let query = match of {
-        Of::Account(id) => revoke!("account_id").bind(id),
-        Of::Session(id) => revoke!("session_id").bind(id),
-        Of::Client(id) => revoke!("client_id").bind(id),
+        Of::Account(id) => revoke!("account_id = $4").bind(id),
+        Of::Session(id) => revoke!("session_id = $4").bind(id),
+        Of::Client(id) => revoke!("client_id = $4").bind(id),
+        Of::Application(account, client) => {
+            revoke!("account_id = $4 AND client_id = $5").bind(account).bind(client)
+        }
     };
-    query.bind(now).bind(reason).execute(tx).await?;
+    query.execute(tx).await?;
     Ok(())
 }
 

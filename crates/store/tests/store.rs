@@ -345,6 +345,21 @@ on_both!(
         let oldest = (10..14).map(|seed| grant(seed, alice).id.to_string()).min();
         assert_eq!(beyond.iter().map(|grant| grant.id.to_string()).min(), oldest);
         assert_eq!(beyond.len(), 1);
+        // What waits for one client ends alone.
+        for client in ["else", "web"] {
+            let of = grants::Of::Application(alice, client);
+            let ended = db.db.write(|tx| async move {
+                grants::revoke_unredeemed(&tx, TENANT, of, "ended", START).await
+            });
+            ended.await.unwrap();
+            let waiting = grant(14, alice).id.to_string();
+            let waiting = grants::by_id(&db.db, TENANT, &waiting).await.unwrap().unwrap();
+            assert_eq!(waiting.revoked_at.is_some(), client == "web");
+        }
+        let added = db
+            .db
+            .write(|tx| async move { grants::insert(&tx, TENANT, &grant(16, alice)).await });
+        added.await.unwrap();
         let of = grants::Of::Account(alice);
         db.db
             .write(|tx| async move {
@@ -352,7 +367,7 @@ on_both!(
             })
             .await
             .unwrap();
-        let waiting = grant(15, alice).id.to_string();
+        let waiting = grant(16, alice).id.to_string();
         let waiting = grants::by_id(&db.db, TENANT, &waiting).await.unwrap().unwrap();
         assert!(waiting.revoked_at.is_some() && waiting.redeemed_at.is_none());
         assert_eq!(grants::live_of_account(&db.db, TENANT, alice).await.unwrap().len(), 4);

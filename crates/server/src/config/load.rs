@@ -96,6 +96,15 @@ impl Config {
                 bail!("tls: certificate and key belong to mode \"files\"")
             }
         }
+        for host in &self.listen.hosts {
+            let url = url::Url::parse(&format!("https://{host}"));
+            let bare = url.is_ok_and(|url| {
+                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                let plain = format!("{}{port}", url.host_str().unwrap_or_default());
+                plain.eq_ignore_ascii_case(host.strip_suffix(":443").unwrap_or(host))
+            });
+            ensure!(bare && !host.contains('*'), "listen.hosts: {host:?} is not HOST or HOST:PORT");
+        }
         let longest = portcullis_identity::MAX_TOKEN_LIFETIME;
         ensure!(
             self.tokens.access_token_lifetime <= longest,
@@ -223,6 +232,27 @@ mod tests {
         assert!(Config::parse(MINIMAL, PathBuf::new()).is_ok());
     }
 
+    #[test]
+    fn the_gate_knows_its_names() {
+        let with = |hosts: &str| {
+            let listen = format!("[listen]\nhosts = [{hosts}]");
+            Config::parse(&MINIMAL.replace("[listen]", &listen), PathBuf::new())
+        };
+        let good =
+            with(r#""api.example.org", "Api.example.org:8443", "[2001:db8::1]:8443", "x:443""#);
+        let known = good.unwrap().own_hosts();
+        assert_eq!(known[0], "localhost:8443");
+        assert_eq!(known.len(), 5);
+        // A name that could never match would refuse every proof, and nobody would know why.
+        for bad in
+            ["https://api.example.org", "api.example.org/", "a b", "", "user@x", "x:0x", "*.x"]
+        {
+            let refused = with(&format!("{bad:?}"));
+            let text = format!("{:#}", refused.err().unwrap_or_else(|| panic!("{bad}")));
+            assert!(text.contains("listen.hosts"), "{bad}: {text}");
+        }
+    }
+
     /// Editors read the copy in `docs/`; `portcullis check --schema` writes it.
     #[test]
     fn the_published_schema_is_this_one_and_fits_the_examples() {
@@ -260,6 +290,7 @@ mod tests {
                 "no upstream",
             ),
             ("[tokens]\naccess_token_lifetime = \"2h\"\n", "at most"),
+            ("[tokens]\nstatus_list_lifetime = \"2s\"\n", "status_list_lifetime"),
             ("[client_address]\ntrusted_proxies = [\"10.0.0.0/33\"]\n", "trusted_proxies"),
         ] {
             let text = refused(more);
