@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "/usr/bin/python3"),
     ("oathtool", "/usr/bin/oathtool"),
     ("chromium", "/usr/bin/chromium"),
+    ("softhsm2", "/usr/bin/softhsm2-util"),
 ];
 
 /// The whole suite: rules, lints, unit and integration tests on both databases, and real clients

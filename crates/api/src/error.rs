@@ -4,7 +4,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
-use portcullis_oidc::ClientError;
+use portcullis_oidc::{ClientError, KeyRingError};
 use portcullis_store::DbError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -51,6 +51,9 @@ pub enum ApiError {
     /// A part of ours failed.
     #[error("the request could not be completed")]
     Failed(#[source] IdentityError),
+    /// The signing keys cannot be opened or made.
+    #[error("the request could not be completed")]
+    Keys(#[source] KeyRingError),
 }
 
 impl From<IdentityError> for ApiError {
@@ -79,6 +82,16 @@ impl From<ClientError> for ApiError {
             ClientError::Invalid(fields) => Self::Invalid(fields),
             ClientError::NotFound => Self::NotFound,
             ClientError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeyRingError> for ApiError {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::NotFound => Self::NotFound,
+            KeyRingError::Db(error) => error.into(),
+            error => Self::Keys(error),
         }
     }
 }
@@ -112,15 +125,15 @@ impl ApiError {
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Failed(_) | Self::Keys(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Failed(error) = &self {
-            tracing::error!(error = error as &dyn std::error::Error, "an API call failed");
+        if let Self::Failed(_) | Self::Keys(_) = &self {
+            tracing::error!(error = &self as &dyn std::error::Error, "an API call failed");
         }
         let (status, kind) = self.status();
         let violations = match &self {

@@ -7,6 +7,7 @@
 mod account;
 mod admin_access;
 mod admin_clients;
+mod admin_keys;
 mod admin_resources;
 mod admin_users;
 mod call;

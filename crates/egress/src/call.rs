@@ -1,7 +1,7 @@
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -66,6 +66,19 @@ pub enum EgressError {
     Timeout,
 }
 
+/// What to send where.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// The method.
+    pub method: Method,
+    /// An https URL.
+    pub url: &'a str,
+    /// Fields beside those that every call has. `Host` and `Content-Type` are not among them.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+    /// The body, with its media type.
+    pub body: Option<(HeaderValue, String)>,
+}
+
 /// A status and a body.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -118,25 +131,24 @@ impl Egress {
 
     /// Fetches a document.
     pub async fn get(&self, url: &str) -> Result<Answer, EgressError> {
-        self.call(Method::GET, url, None).await
+        self.call(Call { method: Method::GET, url, headers: &[], body: None }).await
     }
 
     /// Sends a form.
     pub async fn post_form(&self, url: &str, form: String) -> Result<Answer, EgressError> {
-        self.call(Method::POST, url, Some(form)).await
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let body = Some((kind, form));
+        self.call(Call { method: Method::POST, url, headers: &[], body }).await
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        url: &str,
-        form: Option<String>,
-    ) -> Result<Answer, EgressError> {
+    /// Makes any call.
+    pub async fn call(&self, call: Call<'_>) -> Result<Answer, EgressError> {
+        let Call { url, .. } = call;
         let target = Target::read(url)?;
         let work = async {
             let _place = self.0.calls.acquire().await.map_err(|_| EgressError::Timeout)?;
             let addrs = self.addresses(&target).await?;
-            self.exchange(&target, &addrs, method, form.as_deref()).await
+            self.exchange(&target, &addrs, &call).await
         };
         timeout(CALL_TIMEOUT, work).await.map_err(|_| EgressError::Timeout)?
     }
@@ -164,8 +176,7 @@ impl Egress {
         &self,
         target: &Target,
         addrs: &[SocketAddr],
-        method: Method,
-        form: Option<&str>,
+        call: &Call<'_>,
     ) -> Result<Answer, EgressError> {
         let stream = TcpStream::connect(addrs).await.map_err(EgressError::Connect)?;
         let name = ServerName::try_from(target.name.clone()).map_err(|_| EgressError::Url)?;
@@ -176,7 +187,7 @@ impl Egress {
         let connection = tokio::spawn(async move {
             let _ = connection.await;
         });
-        let request = target.request(method, form)?;
+        let request = target.request(call)?;
         let answered = async {
             let response = sender.send_request(request).await.map_err(|_| EgressError::Answer)?;
             let status = response.status();
@@ -221,24 +232,21 @@ impl Target {
         }
     }
 
-    fn request(
-        &self,
-        method: Method,
-        form: Option<&str>,
-    ) -> Result<Request<Full<Bytes>>, EgressError> {
+    fn request(&self, call: &Call<'_>) -> Result<Request<Full<Bytes>>, EgressError> {
         let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
         let authority = &self.url[url::Position::BeforeHost..url::Position::AfterPort];
         let mut request = Request::builder()
-            .method(method)
+            .method(&call.method)
             .uri(path)
             .header(header::HOST, authority)
             .header(header::ACCEPT, "application/json, */*;q=0.1")
             .header(header::USER_AGENT, "portcullis")
-            .body(Full::from(form.unwrap_or_default().to_owned()))
+            .body(Full::from(call.body.as_ref().map(|(_, text)| text.clone()).unwrap_or_default()))
             .map_err(|_| EgressError::Url)?;
-        if form.is_some() {
-            let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-            request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let headers = request.headers_mut();
+        headers.extend(call.headers.iter().cloned());
+        if let Some((kind, _)) = &call.body {
+            headers.insert(header::CONTENT_TYPE, kind.clone());
         }
         Ok(request)
     }

@@ -9,4 +9,6 @@ mod address;
 mod call;
 
 pub use address::is_public;
-pub use call::{Answer, Egress, EgressError, MAX_ANSWER_BYTES, Resolve, Settings, system_resolver};
+pub use call::{
+    Answer, Call, Egress, EgressError, MAX_ANSWER_BYTES, Resolve, Settings, system_resolver,
+};

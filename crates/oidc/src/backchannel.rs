@@ -6,7 +6,7 @@ use portcullis_store::logout_notices::{self, Notice};
 use portcullis_types::{Id, tags};
 use serde_json::json;
 
-use crate::{Client, Provider, ProviderError};
+use crate::{Client, KeyUse, Provider, ProviderError};
 
 /// The media type of a logout token (section 2.4).
 const TYP: &str = "logout+jwt";
@@ -79,7 +79,7 @@ impl Provider {
             "events": { EVENT: {} },
             "sid": notice.session_id,
         });
-        let token = self.sign(client.token_alg, TYP, &claims)?;
+        let token = self.sign(KeyUse::IdToken, client.token_alg, TYP, &claims)?;
         let settings = &client.settings;
         // Section 2.4: encrypted like the ID tokens of the client.
         let alg = settings.id_token_encrypted_response_alg;

@@ -376,8 +376,8 @@ impl Provider {
                 "must be values that we can reach; see acr_values_supported",
             );
         }
-        if !Alg::SIGNING.contains(&spec.token_alg) {
-            refuse("token_alg", "must be EdDSA, ES256 or RS256");
+        if !self.keys.schedule().algorithms.contains(&spec.token_alg) {
+            refuse("token_alg", "must be an algorithm that tokens are signed with here");
         }
         if spec.scopes.len() > MAX_LIST || !spec.scopes.iter().all(|scope| is_scope_token(scope)) {
             refuse("scopes", "must be at most 32 scope names");
@@ -411,8 +411,11 @@ impl Provider {
             refuse("jwks", "must hold a public key for each way of encryption");
         }
         let userinfo = spec.settings.userinfo_signed_response_alg;
-        if userinfo.is_some_and(|alg| !Alg::SIGNING.contains(&alg)) {
-            refuse("userinfo_signed_response_alg", "must be EdDSA, ES256 or RS256");
+        if userinfo.is_some_and(|alg| !self.keys.schedule().algorithms.contains(&alg)) {
+            refuse(
+                "userinfo_signed_response_alg",
+                "must be an algorithm that tokens are signed with here",
+            );
         }
         if public && spec.grant_types.contains(&GrantType::TokenExchange) {
             refuse("grant_types", "must not contain token exchange for a public client");

@@ -26,7 +26,8 @@ impl Provider {
         let methods: Vec<_> = methods.into_iter().map(AuthMethod::as_str).collect();
         let confidential: Vec<_> = methods.iter().filter(|method| **method != "none").collect();
         let algs = Alg::ALL.map(Alg::as_str);
-        let signing = Alg::SIGNING.map(Alg::as_str);
+        let signing: Vec<_> =
+            self.keys.schedule().algorithms.iter().map(|alg| alg.as_str()).collect();
         let mut metadata = json!({
             "issuer": self.settings.issuer,
             "authorization_endpoint": self.url("/oauth2/authorize"),

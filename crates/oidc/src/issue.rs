@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    AuthMethod, Client, ErrorCode, GrantType, OAuthError, Provider, ProviderError,
+    AuthMethod, Client, ErrorCode, GrantType, KeyUse, OAuthError, Provider, ProviderError,
     claims::{RequestedClaims, disclose},
     resources,
     token::TokenCall,
@@ -149,19 +149,20 @@ impl Provider {
         client: &Client,
         claims: &AccessClaims,
     ) -> Result<String, ProviderError> {
-        let signed = self.sign(client.token_alg, access_token::TYP, claims)?;
+        let signed = self.sign(KeyUse::AccessToken, client.token_alg, access_token::TYP, claims)?;
         self.for_its_reader(&claims.aud, signed)
     }
 
     pub(crate) fn sign(
         &self,
+        key_use: KeyUse,
         alg: Alg,
         typ: &str,
         claims: &impl Serialize,
     ) -> Result<String, ProviderError> {
         let keys = self.keys.current();
         let missing = OAuthError::new(ErrorCode::ServerError, "no key for the algorithm");
-        Ok(sign(keys.signing(alg).ok_or(missing)?, typ, claims)?)
+        Ok(sign(keys.signing(key_use, alg).ok_or(missing)?, typ, claims)?)
     }
 
     /// OpenID Connect Core, section 2.
@@ -192,7 +193,7 @@ impl Provider {
         }
         let named = RequestedClaims::from_row(grant.claims.as_deref()).id_token;
         disclose(&mut claims, account, &BTreeSet::new(), &named);
-        let signed = self.sign(client.token_alg, "JWT", &claims)?;
+        let signed = self.sign(KeyUse::IdToken, client.token_alg, "JWT", &claims)?;
         let settings = &client.settings;
         self.for_client(
             client,

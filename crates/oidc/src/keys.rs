@@ -1,21 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome};
 use portcullis_jose::{Alg, JwkSet, KeyError, SigningKey, VerifyingKey};
 use portcullis_store::{
-    Db, DbError, SealError, Sealer,
-    secrets::{self, SigningKeyRow},
+    Db, DbError, SealError, Sealer, Tx,
+    signing_keys::{self, SigningKeyRow},
 };
 use portcullis_types::{Id, SharedEntropy, Timestamp};
+use serde_json::json;
 
 /// The purpose under which private keys are sealed.
 const PURPOSE: &str = "signing_key";
-/// A key signs for this long.
-const SIGNS_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
-/// A successor is published this long before it signs, so that nobody meets an unknown key.
-const PUBLISHED_BEFORE: Duration = Duration::from_secs(24 * 3600);
-/// A key stays published this long after it signed last: longer than any token lives.
-const PUBLISHED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The keys could not be loaded or made.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +25,9 @@ pub enum KeyRingError {
     /// A stored key is malformed.
     #[error("a signing key is malformed")]
     Key(#[from] KeyError),
+    /// There is no such key in use.
+    #[error("no key of that name is in use")]
+    NotFound,
 }
 
 impl portcullis_store::RaceCheck for KeyRingError {
@@ -37,53 +36,146 @@ impl portcullis_store::RaceCheck for KeyRingError {
     }
 }
 
-/// The keys at one moment.
-#[derive(Debug)]
-pub struct Keys {
-    signing: Vec<Arc<SigningKey>>,
-    /// What tokens are checked with.
-    pub verifying: Vec<VerifyingKey>,
-    /// What is published.
-    pub published: JwkSet,
+/// Who changes the keys, and through which request.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyChangedBy<'a> {
+    /// Who.
+    pub actor: &'a Actor,
+    /// The request, if it was one.
+    pub origin: Option<&'a Origin>,
 }
 
-impl Keys {
-    /// The key that signs with `alg` now.
-    pub fn signing(&self, alg: Alg) -> Option<&Arc<SigningKey>> {
-        self.signing.iter().find(|key| key.alg() == alg)
+impl KeyChangedBy<'static> {
+    /// The schedule.
+    pub const SYSTEM: Self = Self { actor: &Actor::System, origin: None };
+    /// Somebody with access to the machine.
+    pub const OPERATOR: Self = Self { actor: &Actor::Operator, origin: None };
+}
+
+/// What a key signs. Each use has keys of its own, so that one can be retired without the others,
+/// and a token of one kind never verifies as another, whatever its header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyUse {
+    /// Access tokens (RFC 9068) and the status list that revokes them.
+    AccessToken,
+    /// What clients read: ID tokens, signed userinfo, logout tokens.
+    IdToken,
+    /// Tokens that the gate makes for the services behind it.
+    Upstream,
+}
+
+impl KeyUse {
+    /// Every use.
+    pub const ALL: [Self; 3] = [Self::AccessToken, Self::IdToken, Self::Upstream];
+
+    /// Its name in the database, in events and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access_token",
+            Self::IdToken => "id_token",
+            Self::Upstream => "upstream",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|each| each.as_str() == name)
     }
 }
 
-/// The signing keys: one for each algorithm, rotated with overlap, sealed at rest.
+/// Which algorithms there are keys for, and when a key follows another.
+#[derive(Debug, Clone)]
+pub struct KeySchedule {
+    /// The algorithms that tokens are signed with, the preferred first; never empty.
+    pub algorithms: Vec<Alg>,
+    /// A key signs for this long.
+    pub signs_for: Duration,
+    /// A successor is published this long before it signs, so that nobody meets an unknown key.
+    pub published_before: Duration,
+    /// A key stays published this long after it signed last: longer than any token lives.
+    pub published_after: Duration,
+}
+
+impl Default for KeySchedule {
+    /// Every algorithm; 90 days, one day before, one day after.
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 3600);
+        Self {
+            algorithms: Alg::SIGNING.to_vec(),
+            signs_for: 90 * day,
+            published_before: day,
+            published_after: day,
+        }
+    }
+}
+
+impl KeySchedule {
+    /// The algorithm of everything that no client chose one for.
+    pub fn preferred(&self) -> Alg {
+        self.algorithms.first().copied().unwrap_or(Alg::EdDsa)
+    }
+
+    /// Every use with every algorithm that it has keys of.
+    fn slots(&self) -> Vec<(KeyUse, Alg)> {
+        let of_clients = [KeyUse::AccessToken, KeyUse::IdToken];
+        let chosen = of_clients
+            .into_iter()
+            .flat_map(|key_use| self.algorithms.iter().map(move |alg| (key_use, *alg)));
+        chosen.chain([(KeyUse::Upstream, self.preferred())]).collect()
+    }
+
+    fn end_of(&self, active_from: Timestamp) -> Timestamp {
+        active_from.plus(self.signs_for).plus(self.published_after)
+    }
+}
+
+/// The keys at one moment.
+#[derive(Debug, Default)]
+pub struct Keys {
+    signing: Vec<(KeyUse, Arc<SigningKey>)>,
+    verifying: Vec<(KeyUse, Vec<VerifyingKey>)>,
+    /// What is published.
+    pub published: JwkSet,
+    /// Names of what is published and of what signs, to tell whether something changed.
+    state: Vec<(String, bool)>,
+}
+
+impl Keys {
+    /// The key that signs for `key_use` with `alg` now.
+    pub fn signing(&self, key_use: KeyUse, alg: Alg) -> Option<&Arc<SigningKey>> {
+        let mut keys = self.signing.iter().filter(|(own, key)| *own == key_use && key.alg() == alg);
+        keys.next().map(|(_, key)| key)
+    }
+
+    /// What tokens of `key_use` are checked with.
+    pub fn verifying(&self, key_use: KeyUse) -> &[VerifyingKey] {
+        let own = self.verifying.iter().find(|(own, _)| *own == key_use);
+        own.map_or(&[], |(_, keys)| keys)
+    }
+}
+
+/// The signing keys: one for each use and algorithm, rotated with overlap, sealed at rest.
 #[derive(Clone)]
 pub struct KeyRing {
     tenant: String,
     db: Db,
     sealer: Arc<Sealer>,
     entropy: SharedEntropy,
+    schedule: Arc<KeySchedule>,
     current: Arc<ArcSwap<Keys>>,
 }
 
 impl KeyRing {
-    /// Loads the keys, making what is missing.
-    pub async fn open(
+    /// A ring that has loaded nothing yet; [`KeyRing::refresh`] does.
+    pub fn new(
         tenant: &str,
         db: Db,
         sealer: Arc<Sealer>,
         entropy: SharedEntropy,
-        now: Timestamp,
-    ) -> Result<Self, KeyRingError> {
-        let none =
-            Keys { signing: Vec::new(), verifying: Vec::new(), published: JwkSet::default() };
-        let ring = Self {
-            tenant: tenant.to_owned(),
-            db,
-            sealer,
-            entropy,
-            current: Arc::new(ArcSwap::from_pointee(none)),
-        };
-        ring.refresh(now).await?;
-        Ok(ring)
+        schedule: KeySchedule,
+    ) -> Self {
+        let (tenant, schedule) = (tenant.to_owned(), Arc::new(schedule));
+        Self { tenant, db, sealer, entropy, schedule, current: Arc::default() }
     }
 
     /// The keys now.
@@ -91,69 +183,181 @@ impl KeyRing {
         self.current.load_full()
     }
 
+    /// When keys follow each other, and of which algorithms there are.
+    pub fn schedule(&self) -> &KeySchedule {
+        &self.schedule
+    }
+
     /// Makes the successors whose time has come and loads what is published. Called regularly.
-    pub async fn refresh(&self, now: Timestamp) -> Result<(), KeyRingError> {
-        let rows = secrets::published_keys(&self.db, &self.tenant, now).await?;
-        let mut made = false;
-        for alg in Alg::SIGNING {
-            let of_alg = || rows.iter().filter(|row| row.alg == alg.as_str());
-            let newest = of_alg().map(|row| row.active_from).max();
-            match newest {
-                None => made |= self.add(alg, now, now).await?,
-                Some(from) if from.plus(SIGNS_FOR).minus(PUBLISHED_BEFORE) <= now => {
-                    // After a long stop the old key may be about to end: then there is no overlap.
-                    let begin = now.plus(PUBLISHED_BEFORE).min(from.plus(SIGNS_FOR)).max(now);
-                    made |= self.add(alg, now, begin).await?;
-                }
-                Some(_) => {}
+    /// True if other keys are published, or sign, than before.
+    pub async fn refresh(&self, now: Timestamp) -> Result<bool, KeyRingError> {
+        let mut rows = signing_keys::published(&self.db, &self.tenant, now).await?;
+        let due: Vec<_> = self.due(&rows, now).collect();
+        if !due.is_empty() {
+            for (slot, from) in due {
+                self.add(slot, KeyChangedBy::SYSTEM, now, from).await?;
             }
+            rows = signing_keys::published(&self.db, &self.tenant, now).await?;
         }
-        let rows =
-            if made { secrets::published_keys(&self.db, &self.tenant, now).await? } else { rows };
-        self.current.store(Arc::new(self.load(&rows, now)?));
-        Ok(())
+        let state = state(&rows, now);
+        if state == self.current().state {
+            return Ok(false);
+        }
+        let keys = Keys { state, ..self.load(&rows, now)? };
+        self.current.store(Arc::new(keys));
+        Ok(true)
     }
 
-    /// Begins a rotation by hand: every algorithm gets a successor that signs after the overlap.
-    pub async fn rotate(&self, now: Timestamp, overlap: Duration) -> Result<(), KeyRingError> {
-        for alg in Alg::SIGNING {
-            self.add(alg, now, now.plus(overlap)).await?;
-        }
-        self.refresh(now).await
+    /// The uses and algorithms that need a key, and from when.
+    fn due<'a>(
+        &'a self,
+        rows: &'a [SigningKeyRow],
+        now: Timestamp,
+    ) -> impl Iterator<Item = ((KeyUse, Alg), Timestamp)> + 'a {
+        self.schedule.slots().into_iter().filter_map(move |slot| {
+            let own = rows.iter().filter(|row| is_in(row, slot));
+            let Some(newest) = own.map(|row| row.active_from).max() else {
+                return Some((slot, now));
+            };
+            let ends = newest.plus(self.schedule.signs_for);
+            // After a long stop the old key may be about to end: then there is no overlap.
+            let begin = now.plus(self.schedule.published_before).min(ends).max(now);
+            (ends.minus(self.schedule.published_before) <= now).then_some((slot, begin))
+        })
     }
 
-    async fn add(&self, alg: Alg, now: Timestamp, from: Timestamp) -> Result<bool, KeyRingError> {
-        let (_, pkcs8) = SigningKey::generate(alg)?;
-        let row = &SigningKeyRow {
-            id: Id::new(now, &*self.entropy),
+    /// Begins a rotation by hand: a successor for each use and algorithm that `which` names, which
+    /// signs after `overlap`. Returns the names of the new keys.
+    pub async fn rotate(
+        &self,
+        which: (Option<KeyUse>, Option<Alg>),
+        overlap: Duration,
+        by: KeyChangedBy<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<String>, KeyRingError> {
+        let mut made = Vec::new();
+        let slots = self.schedule.slots().into_iter().filter(|(key_use, alg)| {
+            which.0.is_none_or(|own| own == *key_use) && which.1.is_none_or(|own| own == *alg)
+        });
+        for slot in slots {
+            made.push(self.add(slot, by, now, now.plus(overlap)).await?);
+        }
+        Ok(made)
+    }
+
+    /// Takes a key out of use at once: what it signed is no longer good. If it was the one that
+    /// signs, its successor signs from now on, published or not.
+    pub async fn retire(
+        &self,
+        kid: &str,
+        by: KeyChangedBy<'_>,
+        now: Timestamp,
+    ) -> Result<(), KeyRingError> {
+        let rows = signing_keys::published(&self.db, &self.tenant, now).await?;
+        let row = rows.iter().find(|row| row.kid == kid).ok_or(KeyRingError::NotFound)?;
+        let slot = KeyUse::parse(&row.key_use).zip(Alg::parse(&row.alg));
+        let mut signs = rows.iter().filter(|other| {
+            (&other.key_use, &other.alg) == (&row.key_use, &row.alg) && other.active_from <= now
+        });
+        let is_current = signs.next_back().is_some_and(|newest| newest.kid == kid);
+        let wanted = slot.filter(|slot| is_current && self.schedule.slots().contains(slot));
+        let successor = &wanted.map(|slot| self.make(slot, now, now)).transpose()?;
+        self.db
+            .write(|tx| async move {
+                if !signing_keys::retire(&tx, &self.tenant, kid, now).await? {
+                    return Err(KeyRingError::NotFound);
+                }
+                tx.emit(self.event("retire", row, by, now)).await?;
+                if let Some(successor) = successor {
+                    self.insert(&tx, successor, by, now).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn add(
+        &self,
+        slot: (KeyUse, Alg),
+        by: KeyChangedBy<'_>,
+        now: Timestamp,
+        from: Timestamp,
+    ) -> Result<String, KeyRingError> {
+        let row = &self.make(slot, now, from)?;
+        self.db.write(|tx| async move { self.insert(&tx, row, by, now).await }).await?;
+        Ok(row.kid.clone())
+    }
+
+    fn make(
+        &self,
+        (key_use, alg): (KeyUse, Alg),
+        now: Timestamp,
+        from: Timestamp,
+    ) -> Result<SigningKeyRow, KeyRingError> {
+        let (key, pkcs8) = SigningKey::generate(alg)?;
+        Ok(SigningKeyRow {
+            kid: key.kid().to_owned(),
+            key_use: key_use.as_str().to_owned(),
             alg: alg.as_str().to_owned(),
             pkcs8: self.sealer.seal(PURPOSE, &pkcs8, &*self.entropy)?,
             created_at: now,
             active_from: from,
-            expires_at: from.plus(SIGNS_FOR).plus(PUBLISHED_AFTER),
+            expires_at: self.schedule.end_of(from),
+            retired_at: None,
+        })
+    }
+
+    async fn insert(
+        &self,
+        tx: &Tx,
+        row: &SigningKeyRow,
+        by: KeyChangedBy<'_>,
+        now: Timestamp,
+    ) -> Result<(), KeyRingError> {
+        signing_keys::insert(tx, &self.tenant, row).await?;
+        let end = row.active_from.plus(self.schedule.published_after);
+        let slot = (row.key_use.as_str(), row.alg.as_str());
+        signing_keys::end_predecessors(tx, &self.tenant, slot, row.active_from, end).await?;
+        Ok(tx.emit(self.event("create", row, by, now)).await?)
+    }
+
+    fn event(
+        &self,
+        action: &'static str,
+        row: &SigningKeyRow,
+        by: KeyChangedBy<'_>,
+        now: Timestamp,
+    ) -> Event {
+        let change = AdminChange {
+            action,
+            object_type: "signing_key",
+            object: row.kid.clone(),
+            before: None,
+            after: Some(json!({
+                "use": row.key_use, "alg": row.alg, "active_from": row.active_from.to_rfc3339(),
+            })),
         };
-        self.db
-            .write(|tx| async move {
-                secrets::insert_key(&tx, &self.tenant, row).await?;
-                Ok::<_, KeyRingError>(())
-            })
-            .await?;
-        Ok(true)
+        let id = Id::new(now, &*self.entropy);
+        let origin = by.origin.cloned();
+        Event::new(id, now, origin, by.actor.clone(), Outcome::Success, Kind::Admin(change))
     }
 
     fn load(&self, rows: &[SigningKeyRow], now: Timestamp) -> Result<Keys, KeyRingError> {
-        let mut keys =
-            Keys { signing: Vec::new(), verifying: Vec::new(), published: JwkSet::default() };
-        // Newest first, so that the first active key of an algorithm is the one that signs.
+        let mut keys = Keys::default();
+        // Newest first, so that the first active key of a slot is the one that signs.
         for row in rows.iter().rev() {
-            let Some(alg) = Alg::parse(&row.alg) else {
+            let Some((key_use, alg)) = KeyUse::parse(&row.key_use).zip(Alg::parse(&row.alg)) else {
                 continue;
             };
             let key = SigningKey::from_pkcs8(alg, &self.sealer.open(PURPOSE, &row.pkcs8)?)?;
-            keys.verifying.extend(key.public().verifying_key().ok());
+            let verifying = key.public().verifying_key().ok();
+            match keys.verifying.iter_mut().find(|(own, _)| *own == key_use) {
+                Some((_, own)) => own.extend(verifying),
+                None => keys.verifying.push((key_use, verifying.into_iter().collect())),
+            }
             keys.published.keys.push(key.public().clone());
-            if row.active_from <= now && keys.signing(alg).is_none() {
-                keys.signing.push(Arc::new(key));
+            if row.active_from <= now && keys.signing(key_use, alg).is_none() {
+                keys.signing.push((key_use, Arc::new(key)));
             }
         }
         Ok(keys)
@@ -164,4 +368,12 @@ impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyRing")
     }
+}
+
+fn is_in(row: &SigningKeyRow, (key_use, alg): (KeyUse, Alg)) -> bool {
+    row.key_use == key_use.as_str() && row.alg == alg.as_str()
+}
+
+fn state(rows: &[SigningKeyRow], now: Timestamp) -> Vec<(String, bool)> {
+    rows.iter().map(|row| (row.kid.clone(), row.active_from <= now)).collect()
 }

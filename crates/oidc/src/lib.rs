@@ -47,7 +47,7 @@ pub use error::{ErrorCode, OAuthError};
 pub use fapi::SecurityProfile;
 pub use http_api::router;
 pub use interaction::{Need, Prompt};
-pub use keys::{KeyRing, KeyRingError, Keys};
+pub use keys::{KeyChangedBy, KeyRing, KeyRingError, KeySchedule, KeyUse, Keys};
 pub use logout::{LogoutError, LogoutRequest};
 pub use params::{Params, ParamsError};
 pub use provider::{Provider, ProviderError, Settings};

@@ -3,7 +3,7 @@ use portcullis_types::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use crate::{Client, OAuthError, Params, Provider, ProviderError};
+use crate::{Client, KeyUse, OAuthError, Params, Provider, ProviderError};
 
 /// A logout that a client asks for (OpenID Connect RP-Initiated Logout 1.0).
 #[derive(Debug)]
@@ -86,7 +86,8 @@ impl Provider {
         let verifier = Verifier::new(&self.settings.issuer, &client, "JWT", &Alg::SIGNING);
         let just_before = Timestamp::from_secs(claimed.exp.checked_sub(1)?);
         let keys = self.keys.current();
-        let hint: Hint = verifier.verify(token, keys.verifying.as_slice(), just_before).ok()?;
+        let hint: Hint =
+            verifier.verify(token, keys.verifying(KeyUse::IdToken), just_before).ok()?;
         Some(IdTokenHint { client, subject: hint.sub, session: hint.sid })
     }
 }

@@ -11,8 +11,8 @@ use portcullis_store::{DbError, clients};
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
 use crate::{
-    Client, ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, OAuthError, RegistrationPolicy,
-    ResourceKeys, status_list::Published,
+    Client, ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, KeyUse, OAuthError,
+    RegistrationPolicy, ResourceKeys, status_list::Published,
 };
 
 /// What operators set.
@@ -217,7 +217,7 @@ impl Provider {
         let verifier = Verifier::new(issuer, audience, access_token::TYP, &Alg::SIGNING);
         let keys = self.keys.current();
         let claims: access_token::AccessClaims =
-            verifier.verify(token, keys.verifying.as_slice(), self.now()).ok()?;
+            verifier.verify(token, keys.verifying(KeyUse::AccessToken), self.now()).ok()?;
         let void = self.identity.revocations.is_void(&TokenFacts {
             token: &claims.jti,
             grant: claims.grant_id.as_deref(),

@@ -226,9 +226,10 @@ impl Provider {
                 asked.into_iter().map(str::to_owned).collect()
             }
         };
+        // OpenID Connect Registration, section 2, says what no choice means.
         let alg = metadata.id_token_signed_response_alg.as_deref().unwrap_or("RS256");
         let token_alg = Alg::parse(alg)
-            .filter(|alg| Alg::SIGNING.contains(alg))
+            .filter(|alg| self.keys.schedule().algorithms.contains(alg))
             .ok_or_else(|| wrong("id_token_signed_response_alg is not supported"))?;
         // What only an administrator may give.
         let settings = ClientSettings {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::body::Bytes;
 use portcullis_identity::Identity;
 use portcullis_jose::{
-    Alg,
     access_token::AccessClaims,
     status_list::{PLACES, Reference, Status, Unsigned},
 };
@@ -13,7 +12,7 @@ use portcullis_store::clients;
 use portcullis_types::{Id, Timestamp, tags};
 use tokio::sync::Mutex;
 
-use crate::{Client, ErrorCode, OAuthError, Provider, ProviderError};
+use crate::{Client, ErrorCode, KeyUse, OAuthError, Provider, ProviderError};
 
 /// Where the list is, after the issuer.
 pub(crate) const PATH: &str = "/oauth2/status-list";
@@ -59,7 +58,10 @@ impl Provider {
             ttl: (lifetime / 3).max(1),
             bitmap: &self.identity.revocations.places.bitmap(PLACES, now),
         };
-        Ok(list.sign(keys.signing(Alg::EdDsa).ok_or_else(missing)?)?)
+        Ok(list.sign(
+            keys.signing(KeyUse::AccessToken, self.keys.schedule().preferred())
+                .ok_or_else(missing)?,
+        )?)
     }
 
     /// The claim of a token that stands at `place`.

@@ -3,7 +3,7 @@ use portcullis_store::{accounts, grants};
 use serde_json::{Value, json};
 
 use crate::{
-    Client, Provider, ProviderError,
+    Client, KeyUse, Provider, ProviderError,
     claims::{RequestedClaims, disclose},
 };
 
@@ -66,7 +66,7 @@ impl Provider {
             (Some(signed), _) => {
                 info["iss"] = self.settings.issuer.as_str().into();
                 info["aud"] = client.id.as_str().into();
-                self.sign(signed, "JWT", &info)?
+                self.sign(KeyUse::IdToken, signed, "JWT", &info)?
             }
         };
         Ok(Userinfo::Token(self.for_client(client, alg, enc, text)?))

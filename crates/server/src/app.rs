@@ -19,10 +19,11 @@ use portcullis_identity::{
 };
 use portcullis_jose::{Alg, Verifier, access_token};
 use portcullis_oidc::{
-    Dpop, KeyRing, Provider, RegistrationMode, RegistrationPolicy, Settings, proof_lifetime,
+    Dpop, KeyRing, KeySchedule, KeyUse, Provider, RegistrationMode, RegistrationPolicy, Settings,
+    proof_lifetime,
 };
 use portcullis_pki::Authority;
-use portcullis_store::{CommitSink, Db, SinkFuture, grants, secrets};
+use portcullis_store::{CommitSink, Db, SinkFuture, clients, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
 use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, random_array};
 use tokio::sync::mpsc;
@@ -122,7 +123,7 @@ impl App {
         let sink = Arc::new(AuditSink::default());
         let url = database_url(&config, data);
         let db = Db::open(&url, sink.clone()).await.context("open the database")?;
-        let vault = Vault::open(data, db.clone(), entropy.clone())?;
+        let vault = Vault::open(&config, data, db.clone(), entropy.clone()).await?;
 
         let seed = vault.random("audit_log_seed").await?;
         let origin = log_origin(data, &config.issuer, &entropy)?;
@@ -141,14 +142,9 @@ impl App {
         let _ = sink.0.set(audit.clone());
 
         let identity = identity(&config, &vault, db, &audit, &clock, &entropy).await?;
-        let keys = KeyRing::open(
-            DEFAULT_TENANT,
-            identity.db.clone(),
-            vault.sealer.clone(),
-            entropy.clone(),
-            clock.now(),
-        );
-        let keys = keys.await.context("load the signing keys")?;
+        let keys = key_ring(&config, &identity.db, &vault, &entropy);
+        keys.refresh(clock.now()).await.context("load the signing keys")?;
+        check_algorithms(&identity.db, &config).await?;
         let settings = Settings {
             access_token_lifetime: config.tokens.access_token_lifetime,
             refresh_token_lifetime: config.tokens.refresh_token_lifetime,
@@ -243,10 +239,12 @@ impl App {
         Ok(())
     }
 
-    /// Swaps in new signing keys.
+    /// Swaps in new signing keys, if there are any: made by the schedule, by another node, or by an
+    /// administrator.
     pub async fn refresh_keys(&self) -> Result<()> {
-        self.provider.keys.refresh(self.clock.now()).await?;
-        self.gateway.swap(snapshot(&self.config, &self.provider, &self.upstreams)?);
+        if self.provider.keys.refresh(self.clock.now()).await? {
+            self.gateway.swap(snapshot(&self.config, &self.provider, &self.upstreams)?);
+        }
         Ok(())
     }
 }
@@ -273,6 +271,33 @@ fn egress(config: &Config) -> Result<Egress> {
     let ca_pem = config.egress.ca.as_ref().map(read).transpose()?;
     let settings = portcullis_egress::Settings { allow: config.egress.allow.clone(), ca_pem };
     Egress::new(settings, system_resolver()).context("egress")
+}
+
+/// The ring of signing keys, not loaded yet.
+pub fn key_ring(config: &Config, db: &Db, vault: &Vault, entropy: &SharedEntropy) -> KeyRing {
+    let schedule = KeySchedule {
+        algorithms: config.keys.algorithms.iter().map(|alg| alg.alg()).collect(),
+        signs_for: config.keys.signs_for,
+        published_before: config.keys.published_before,
+        published_after: config.keys.published_after,
+    };
+    KeyRing::new(DEFAULT_TENANT, db.clone(), vault.sealer.clone(), entropy.clone(), schedule)
+}
+
+/// Nobody may be left with an algorithm that has no keys any more.
+async fn check_algorithms(db: &Db, config: &Config) -> Result<()> {
+    for alg in Alg::SIGNING.map(Alg::as_str) {
+        if config.keys.algorithms.iter().any(|own| own.alg().as_str() == alg) {
+            continue;
+        }
+        let clients = clients::with_algorithm(db, DEFAULT_TENANT, alg).await?;
+        ensure!(
+            clients == 0,
+            "{clients} clients are registered with {alg}, which keys.algorithms leaves out; move \
+             them first: portcullis keys migrate --from {alg} --to …"
+        );
+    }
+    Ok(())
 }
 
 fn registration(config: &Config) -> RegistrationPolicy {
@@ -343,7 +368,9 @@ pub fn snapshot(
     };
     let routes = routes::all(config, built_in, upstreams)?;
     let keys = provider.keys.current();
-    let key = keys.signing(Alg::EdDsa).context("there is no key for tokens")?.clone();
+    let preferred = provider.keys.schedule().preferred();
+    let key = keys.signing(KeyUse::Upstream, preferred).context("there is no key for tokens")?;
+    let key = key.clone();
     let issuer = config.issuer.clone();
     let verifier = Verifier::new(&issuer, &issuer, access_token::TYP, &Alg::SIGNING);
     let minter = Minter { issuer, key };
@@ -351,7 +378,7 @@ pub fn snapshot(
     Ok(Snapshot::new(
         routes,
         verifier,
-        keys.verifying.clone(),
+        keys.verifying(KeyUse::AccessToken).to_vec(),
         minter,
         trusted,
         &config.own_hosts(),

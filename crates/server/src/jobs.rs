@@ -67,8 +67,7 @@ pub fn start(
             Ok(())
         }),
         every(app, HOUSEKEEPING_EVERY, closing, "housekeeping", |app| async move {
-            app.identity.reload_api_keys().await?;
-            app.refresh_keys().await
+            Ok(app.identity.reload_api_keys().await?)
         }),
         every(app, MAIL_EVERY, closing, "mail", move |app| {
             let mailer = mailer.clone();
@@ -143,6 +142,7 @@ async fn sync(app: &App) -> Result<()> {
     }
     outbox::clear_events(&app.identity.db, &ids).await?;
     app.reload_revocations().await?;
+    app.refresh_keys().await?;
     app.provider.reload_resource_servers().await?;
     Ok(app.identity.reload_blocks().await?)
 }

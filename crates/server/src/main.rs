@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod demo;
 mod jobs;
+mod kek;
 mod mailer;
 mod ops;
 mod routes;
@@ -57,6 +58,9 @@ enum Command {
     /// Use the built-in certificate authority
     #[command(subcommand)]
     Ca(commands::ca::CaCommand),
+    /// List, rotate and retire signing keys, and move the key that seals them
+    #[command(subcommand)]
+    Keys(commands::keys::KeysCommand),
     /// Manage accounts from the command line
     #[command(subcommand)]
     Users(commands::users::UsersCommand),
@@ -109,6 +113,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Audit(command) => commands::audit::run(command),
         Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),
         Command::Ca(command) => runtime.block_on(commands::ca::run(command)),
+        Command::Keys(command) => runtime.block_on(commands::keys::run(command)),
         Command::Users(command) => runtime.block_on(commands::users::run(command)),
         Command::Completions { shell } => {
             let mut command = Cli::command();

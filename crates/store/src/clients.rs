@@ -103,6 +103,61 @@ pub async fn update(tx: &Tx, tenant: &str, client: &Client) -> Result<(), DbErro
     Ok(())
 }
 
+#[derive(sqlx::FromRow)]
+struct Count {
+    n: i64,
+}
+
+/// How many clients get tokens, or userinfo, signed with `alg`.
+pub async fn with_algorithm(source: impl Source, tenant: &str, alg: &str) -> Result<i64, DbError> {
+    let count: Option<Count> = sql("SELECT COUNT(*) AS n FROM oauth_client WHERE tenant = $1 \
+                                    AND (token_alg = $2 OR settings LIKE $3)")
+    .bind(tenant)
+    .bind(alg)
+    .bind(format!("%{}%", userinfo_alg(alg)))
+    .optional(source)
+    .await?;
+    Ok(count.map_or(0, |count| count.n))
+}
+
+/// As it stands in `settings`, which is written by us and without spaces.
+fn userinfo_alg(alg: &str) -> String {
+    format!("\"userinfo_signed_response_alg\":\"{alg}\"")
+}
+
+/// Whether a client that is held to FAPI 2.0 gets tokens signed with `alg`.
+pub async fn any_fapi(source: impl Source, tenant: &str, alg: &str) -> Result<bool, DbError> {
+    let count: Option<Count> = sql("SELECT COUNT(*) AS n FROM oauth_client WHERE tenant = $1 \
+                                    AND token_alg = $2 AND settings LIKE '%\"fapi_2_0\"%'")
+    .bind(tenant)
+    .bind(alg)
+    .optional(source)
+    .await?;
+    Ok(count.is_some_and(|count| count.n > 0))
+}
+
+/// Gives every client that has the algorithm `from` the algorithm `to`, and returns how many.
+pub async fn set_algorithm(
+    tx: &Tx,
+    tenant: &str,
+    from: &str,
+    to: &str,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    let changed = sql("UPDATE oauth_client SET updated_at = $6, \
+                       token_alg = CASE WHEN token_alg = $2 THEN $3 ELSE token_alg END, \
+                       settings = REPLACE(settings, $4, $5) \
+                       WHERE tenant = $1 AND (token_alg = $2 OR settings LIKE '%' || $4 || '%')")
+    .bind(tenant)
+    .bind(from)
+    .bind(to)
+    .bind(userinfo_alg(from))
+    .bind(userinfo_alg(to))
+    .bind(now)
+    .execute(tx);
+    changed.await
+}
+
 /// Gives up the block of a client in the status list for that of a later epoch.
 pub async fn set_status_epoch(tx: &Tx, tenant: &str, id: &str, epoch: i64) -> Result<(), DbError> {
     sql("UPDATE oauth_client SET status_epoch = $3 \

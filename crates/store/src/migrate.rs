@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("../migrations/0007_registration.sql")),
     (8, include_str!("../migrations/0008_redeemed.sql")),
     (9, include_str!("../migrations/0009_status_places.sql")),
+    (10, include_str!("../migrations/0010_signing_keys.sql")),
 ];
 
 /// Held by the one process that migrates a PostgreSQL database.

@@ -53,7 +53,7 @@ pub async fn run(command: CaCommand) -> Result<ExitCode> {
     match command {
         CaCommand::Show { place } => {
             let offline = Offline::open(&place).await?;
-            let authority = vault(&offline, &place)?.authority(&offline.clock).await?;
+            let authority = vault(&offline, &place).await?.authority(&offline.clock).await?;
             say(authority.certificate_pem().trim_end());
         }
         CaCommand::Issue { place, spiffe_id, dns, days, out } => {
@@ -65,13 +65,14 @@ pub async fn run(command: CaCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn vault(offline: &Offline, place: &Place) -> Result<Vault> {
-    Vault::open(&place.data, offline.db.clone(), offline.entropy.clone())
+async fn vault(offline: &Offline, place: &Place) -> Result<Vault> {
+    let (db, entropy) = (offline.db.clone(), offline.entropy.clone());
+    Vault::open(&offline.config, &place.data, db, entropy).await
 }
 
 async fn issue(place: &Place, id: &SpiffeId, dns: &[String], days: u64, out: &Path) -> Result<()> {
     let offline = &Offline::open(place).await?;
-    let authority = vault(offline, place)?.authority(&offline.clock).await?;
+    let authority = vault(offline, place).await?.authority(&offline.clock).await?;
     let lifetime = Duration::from_secs(days * 24 * 3600);
     let made = authority.issue_workload(id, dns, offline.clock.now(), lifetime)?;
     let change = &AdminChange {

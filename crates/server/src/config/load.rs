@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use portcullis_pki::SpiffeId;
 
-use super::{Authenticate, Config, Door, PROTECTED, RouteConfig, TlsMode};
+use super::{Authenticate, Config, Door, KeyEncryption, Keys, PROTECTED, RouteConfig, TlsMode};
 use crate::system;
 
 /// The file is at most this long.
@@ -115,6 +115,7 @@ impl Config {
             (Duration::from_secs(3)..=longest).contains(&self.tokens.status_list_lifetime),
             "tokens.status_list_lifetime must be from 3s to 1h"
         );
+        self.check_keys(longest)?;
         for name in self.protect.keys() {
             ensure!(PROTECTED.contains(&name.as_str()), "protect.{name}: there is no such door");
         }
@@ -123,6 +124,25 @@ impl Config {
             self.check_route(route).with_context(|| format!("route {}", route.name))
         })?;
         unique("route", self.routes.iter().map(|route| &route.name))
+    }
+
+    fn check_keys(&self, longest_token: Duration) -> Result<()> {
+        let Keys { algorithms, signs_for, published_before, published_after } = &self.keys;
+        let repeated = algorithms.iter().enumerate().any(|(i, alg)| algorithms[..i].contains(alg));
+        ensure!(!algorithms.is_empty() && !repeated, "keys.algorithms must name each once");
+        ensure!(
+            *published_after > longest_token,
+            "keys.published_after must be longer than any token lives, {} s",
+            longest_token.as_secs()
+        );
+        ensure!(
+            published_before < signs_for,
+            "keys.published_before must be shorter than keys.signs_for"
+        );
+        if let KeyEncryption::Transit { address, .. } = &self.key_encryption {
+            ensure!(address.starts_with("https://"), "key_encryption.address must be an https URL");
+        }
+        Ok(())
     }
 
     fn check_issuer(&mut self) -> Result<()> {

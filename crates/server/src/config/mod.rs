@@ -1,5 +1,6 @@
 //! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
 
+mod keys;
 mod load;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -8,6 +9,8 @@ use ipnet::IpNet;
 use portcullis_cluster::Rate;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
+
+pub use keys::{KeyEncryption, Keys};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -30,6 +33,12 @@ pub struct Config {
     /// How long tokens live.
     #[serde(default)]
     pub tokens: Tokens,
+    /// What tokens are signed with, and when keys follow each other.
+    #[serde(default)]
+    pub keys: Keys,
+    /// Where the key is that the installation's secrets are sealed with.
+    #[serde(default)]
+    pub key_encryption: KeyEncryption,
     /// Password rules and the cost of argon2id.
     #[serde(default)]
     pub passwords: Passwords,
