@@ -150,6 +150,8 @@ static TOKEN: LazyLock<String> = LazyLock::new(|| {
         grant_id: None,
         preferred_username: Some("ada".into()),
         acr: None,
+        groups: Vec::new(),
+        roles: Vec::new(),
         act: None,
         cnf: None,
         status: None,

@@ -12,6 +12,8 @@ use crate::{
 };
 
 const USERS: &str = "/api/admin/v1/users";
+/// The longest address there is.
+const MAX_SEARCH_CHARS: usize = 254;
 const USER: &str = "/api/admin/v1/users/{id}";
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
@@ -21,7 +23,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             USERS,
             Admin,
-            "List accounts; ?flagged=true for those to review",
+            "List accounts; ?flagged=true for those to review, ?username= or ?email= for a beginning",
             list,
         )
         .paged()
@@ -132,6 +134,33 @@ struct RolesChange {
 }
 
 async fn list(api: Api, call: Call) -> Reply {
+    match (call.query.get("username"), call.query.get("email")) {
+        (None, None) => listed(api, call).await,
+        (Some(prefix), None) => {
+            let (after, limit) = call.page_after("after", MAX_SEARCH_CHARS)?;
+            let prefix = search(prefix, "username")?;
+            let (db, tenant) = (&api.identity.db, &api.identity.tenant);
+            let rows = accounts::by_username_prefix(db, tenant, &prefix, &after, limit).await?;
+            ok(Page::of(rows, limit, |row| row.username.clone(), UserView::from))
+        }
+        (None, Some(prefix)) => {
+            let (after, limit) = call.page_after("after", MAX_SEARCH_CHARS)?;
+            let prefix = search(prefix, "email")?;
+            let (db, tenant) = (&api.identity.db, &api.identity.tenant);
+            let rows = accounts::by_email_prefix(db, tenant, &prefix, &after, limit).await?;
+            ok(Page::of(rows, limit, |row| row.email.clone(), UserView::from))
+        }
+        (Some(_), Some(_)) => Err(ApiError::Parameter("username")),
+    }
+}
+
+/// What somebody types to find an account, as names and addresses are stored.
+fn search(prefix: &str, parameter: &'static str) -> Result<String, ApiError> {
+    let fits = prefix.chars().count() <= MAX_SEARCH_CHARS && !prefix.chars().any(char::is_control);
+    fits.then(|| prefix.to_lowercase()).ok_or(ApiError::Parameter(parameter))
+}
+
+async fn listed(api: Api, call: Call) -> Reply {
     let (after, limit) = call.page::<Id<tags::User>>()?;
     let (db, tenant) = (&api.identity.db, &api.identity.tenant);
     let rows = match call.query.get("flagged") {

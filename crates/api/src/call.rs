@@ -46,22 +46,32 @@ impl Call {
         text.parse().map_err(|_| ApiError::NotFound)
     }
 
+    /// Where a page begins that is not in the order of ids, and how long it is.
+    pub fn page_after(
+        &self,
+        name: &'static str,
+        longest: usize,
+    ) -> Result<(String, i64), ApiError> {
+        let after = self.query.get(name).unwrap_or_default();
+        if after.len() > longest || after.chars().any(char::is_control) {
+            return Err(ApiError::Parameter(name));
+        }
+        Ok((after.to_owned(), self.limit()?))
+    }
+
     /// Where the page begins and how long it is. A cursor is the id of the last object seen.
     pub fn page<T: FromStr>(&self) -> Result<(String, i64), ApiError> {
         let after = self.query.get("after").unwrap_or_default();
         if !after.is_empty() && after.parse::<T>().is_err() {
             return Err(ApiError::Parameter("after"));
         }
-        let limit = match self.query.get("limit") {
-            None => DEFAULT_PAGE,
-            Some(text) => {
-                let limit = text.parse::<i64>().map_err(|_| ApiError::Parameter("limit"))?;
-                Some(limit)
-                    .filter(|l| (1..=MAX_PAGE).contains(l))
-                    .ok_or(ApiError::Parameter("limit"))?
-            }
-        };
-        Ok((after.to_owned(), limit))
+        Ok((after.to_owned(), self.limit()?))
+    }
+
+    fn limit(&self) -> Result<i64, ApiError> {
+        let Some(text) = self.query.get("limit") else { return Ok(DEFAULT_PAGE) };
+        let limit = text.parse::<i64>().ok().filter(|l| (1..=MAX_PAGE).contains(l));
+        limit.ok_or(ApiError::Parameter("limit"))
     }
 }
 

@@ -18,8 +18,8 @@ use utoipa::{
 };
 
 use crate::{
-    ApiError, Caller, account, admin_access, admin_clients, admin_keys, admin_resources,
-    admin_users, call::Call, openapi,
+    ApiError, Caller, account, admin_access, admin_clients, admin_groups, admin_invitations,
+    admin_keys, admin_resources, admin_users, call::Call, openapi,
 };
 
 /// A JSON body is at most this long.
@@ -140,6 +140,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_clients::endpoints(),
         admin_resources::endpoints(),
         admin_keys::endpoints(),
+        admin_groups::endpoints(),
+        admin_invitations::endpoints(),
         admin_access::endpoints(),
     ]
     .concat()

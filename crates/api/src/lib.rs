@@ -7,6 +7,8 @@
 mod account;
 mod admin_access;
 mod admin_clients;
+mod admin_groups;
+mod admin_invitations;
 mod admin_keys;
 mod admin_resources;
 mod admin_users;

@@ -277,6 +277,8 @@ impl Minter {
             scope,
             auth_time: None,
             acr: None,
+            groups: Vec::new(),
+            roles: Vec::new(),
             act: None,
             sid: None,
             grant_id: None,
@@ -292,6 +294,8 @@ impl Minter {
                 act: own.act.clone(),
                 status: own.status.clone(),
                 preferred_username: own.preferred_username.clone(),
+                groups: own.groups.clone(),
+                roles: own.roles.clone(),
                 ..claims(&own.sub, &own.client_id, own.scope.clone())
             }),
             Principal::ApiKey(key) => Some(claims(&key.id, &key.id, key.scopes.join(" "))),

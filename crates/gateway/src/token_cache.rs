@@ -101,6 +101,10 @@ fn identity(who: &Principal, audience: &str) -> Digest {
             part(&claims.auth_time.unwrap_or_default().to_string());
             part(claims.acr.as_deref().unwrap_or_default());
             part(&claims.place().map(|place| place.to_string()).unwrap_or_default());
+            for list in [&claims.groups, &claims.roles] {
+                part(&list.len().to_string());
+                list.iter().for_each(|name| part(name));
+            }
             let mut actor = claims.act.as_ref();
             while let Some(act) = actor {
                 part(&act.sub);
@@ -153,6 +157,8 @@ mod tests {
             scope: "profile".into(),
             auth_time: None,
             acr: None,
+            groups: Vec::new(),
+            roles: Vec::new(),
             act: None,
             sid: None,
             grant_id: None,
@@ -222,6 +228,11 @@ mod tests {
         let place = Reference { idx: 7, uri: "https://id.example/list".into() };
         let placed = Status { status_list: place };
         all.push(mint(AccessClaims { status: Some(placed), ..claims("alice") }, "profile", 20));
+        let grouped = AccessClaims { groups: vec!["a".into(), "b".into()], ..claims("alice") };
+        all.push(mint(grouped, "profile", 20));
+        let roles = vec!["b".to_owned()];
+        let apart = AccessClaims { groups: vec!["a".into()], roles, ..claims("alice") };
+        all.push(mint(apart, "profile", 20));
         let later = AccessClaims { auth_time: Some(5), ..claims("alice") };
         all.push(mint(later, "profile", 20));
         let count = all.len();

@@ -10,7 +10,7 @@ use argon2::{
 use portcullis_types::{Secret, SharedEntropy, random_array};
 use tokio::sync::Semaphore;
 
-use crate::password::normalised;
+use crate::{foreign_hash::ForeignHash, password::normalised};
 
 /// Requests that may wait for a free hashing thread before newcomers are turned away.
 const MAX_WAITING: usize = 256;
@@ -105,18 +105,26 @@ impl Hasher {
         let exists = stored.is_some();
         let stored: Arc<str> = stored.map_or_else(|| self.decoy.clone(), Arc::from);
         let work = move || {
+            // The other system hashed what was typed, in whatever form.
+            if let Ok(foreign) = ForeignHash::parse(&stored) {
+                return foreign.matches(password.expose());
+            }
             let parsed = PasswordHash::new(&stored).map_err(|_| HashError::Failed)?;
             matches(&memory, &normalised(password.expose()), &parsed)
         };
         Ok(self.run(work).await? && exists)
     }
 
-    /// Whether a stored hash was made at another cost and should be made anew at the next login.
+    /// Whether a stored hash was made at another cost, or by another system, and should be made anew at the next login.
     pub fn is_outdated(&self, stored: &str) -> bool {
         let own = self.argon.params();
-        let parsed = PasswordHash::new(stored).ok().and_then(|hash| Params::try_from(&hash).ok());
-        parsed
-            .is_none_or(|params| (params.m_cost(), params.t_cost()) != (own.m_cost(), own.t_cost()))
+        let Ok(parsed) = PasswordHash::new(stored) else { return true };
+        let id = parsed.algorithm == Algorithm::Argon2id.ident();
+        let params = Params::try_from(&parsed).ok().filter(|_| id);
+        params.is_none_or(|params| {
+            (params.m_cost(), params.t_cost(), params.p_cost())
+                != (own.m_cost(), own.t_cost(), own.p_cost())
+        })
     }
 
     /// Runs work that an attacker can make expensive on the bounded threads, in its turn.

@@ -11,8 +11,9 @@ use crate::{Email, Identity, IdentityError, Username, registration::problem, ser
 
 /// A display name is at most this long.
 const MAX_DISPLAY_NAME_CHARS: usize = 100;
-/// Roles that exist.
-const ROLES: &[&str] = &["admin"];
+/// An account or group has at most this many roles.
+const MAX_ROLES: usize = 32;
+const MAX_ROLE_CHARS: usize = 64;
 
 /// An account that an administrator makes. Its address counts as proven by the administrator.
 #[derive(Debug, Clone)]
@@ -73,18 +74,11 @@ impl Identity {
             return Err(IdentityError::Invalid(problems));
         };
         let now = self.now();
+        let id = Id::new(now, &*self.entropy);
         let account = &Account {
-            id: Id::new(now, &*self.entropy),
-            display_name: username.to_string(),
-            username: username.to_string(),
-            email: email.to_string(),
             password_hash: self.hasher.hash(&new.password).await?,
             roles,
-            disabled_at: None,
-            flagged_at: None,
-            flag_reason: None,
-            created_at: now.micros(),
-            updated_at: now.micros(),
+            ..Account::new(id, username.as_str(), email.as_str(), now)
         };
         let inserted = self
             .db
@@ -204,7 +198,11 @@ impl Identity {
         Ok(())
     }
 
-    async fn stored(&self, tx: &Tx, id: Id<tags::User>) -> Result<Account, IdentityError> {
+    pub(crate) async fn stored(
+        &self,
+        tx: &Tx,
+        id: Id<tags::User>,
+    ) -> Result<Account, IdentityError> {
         accounts::by_id(tx, &self.tenant, id).await?.ok_or(IdentityError::NotFound)
     }
 
@@ -245,7 +243,7 @@ fn visible(account: &Account) -> Value {
     })
 }
 
-fn taken(error: IdentityError) -> IdentityError {
+pub(crate) fn taken(error: IdentityError) -> IdentityError {
     let IdentityError::Db(db) = &error else {
         return error;
     };
@@ -260,14 +258,23 @@ fn taken(error: IdentityError) -> IdentityError {
     }
 }
 
-fn checked_roles(roles: &[String]) -> Result<String, IdentityError> {
-    match roles.iter().find(|role| !ROLES.contains(&role.as_str())) {
-        Some(_) => Err(IdentityError::field("roles", "may contain only: admin")),
-        None => Ok(roles.join(" ")),
+/// Names that services know. `admin` is the one that Portcullis itself knows.
+pub(crate) fn checked_roles(roles: &[String]) -> Result<String, IdentityError> {
+    let is_name = |role: &String| {
+        let letters = role
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._:-".contains(&b));
+        letters && (1..=MAX_ROLE_CHARS).contains(&role.len())
+    };
+    if roles.len() > MAX_ROLES || !roles.iter().all(is_name) {
+        let text = "must be at most 32 names of 1 to 64 lower-case letters, digits, and . _ : -";
+        return Err(IdentityError::field("roles", text));
     }
+    let unique: std::collections::BTreeSet<&str> = roles.iter().map(String::as_str).collect();
+    Ok(unique.into_iter().collect::<Vec<_>>().join(" "))
 }
 
-fn checked_display_name(name: &str) -> Result<String, IdentityError> {
+pub(crate) fn checked_display_name(name: &str) -> Result<String, IdentityError> {
     let name = name.trim();
     let clean = portcullis_events::clean(name) == name;
     if name.is_empty() || name.chars().count() > MAX_DISPLAY_NAME_CHARS || !clean {

@@ -19,7 +19,7 @@ pub struct Registration {
     pub username: String,
     /// The e-mail address.
     pub email: String,
-    /// The password.
+    /// The password; empty for an account without one.
     pub password: Secret<String>,
 }
 
@@ -27,7 +27,7 @@ pub struct Registration {
 #[derive(Debug)]
 pub enum Confirmed {
     /// The account exists now.
-    Created(Account),
+    Created(Box<Account>),
     /// The address is proven, but somebody else took the name meanwhile: ask for another one and
     /// call again with it. The link still works.
     NameTaken {
@@ -52,7 +52,10 @@ impl Identity {
         origin: &Origin,
     ) -> Result<(), IdentityError> {
         let Checked { username, email } = &self.check(registration).await?;
-        let password_hash = &self.hasher.hash(&registration.password).await?;
+        let password_hash = &match registration.password.expose().is_empty() {
+            true => String::new(),
+            false => self.hasher.hash(&registration.password).await?,
+        };
         let now = self.now();
         let (token, token_hash) = &fresh(&*self.entropy);
         self.db
@@ -97,7 +100,10 @@ impl Identity {
             .parse::<Email>()
             .map_err(|error: EmailError| problems.push(problem("email", &error)));
         let context = [registration.username.as_str(), registration.email.as_str()];
-        if let Err(error) = self.check_rules(&registration.password, &context).await? {
+        // Whoever chooses none logs in with a passkey, or by mail.
+        if !registration.password.expose().is_empty()
+            && let Err(error) = self.check_rules(&registration.password, &context).await?
+        {
             problems.push(problem("password", &error));
         }
         match (username, email) {
@@ -135,23 +141,15 @@ impl Identity {
                 if !recovery::consume_registration(&tx, &self.tenant, hash, now).await? {
                     return Err(IdentityError::Link);
                 }
+                let id = Id::new(now, &*self.entropy);
                 let account = Account {
-                    id: Id::new(now, &*self.entropy),
-                    display_name: username.clone(),
-                    username,
-                    email: pending.email,
                     password_hash: pending.password_hash,
-                    roles: String::new(),
-                    disabled_at: None,
-                    flagged_at: None,
-                    flag_reason: None,
-                    created_at: now.micros(),
-                    updated_at: now.micros(),
+                    ..Account::new(id, &username, &pending.email, now)
                 };
                 accounts::insert(&tx, &self.tenant, &account).await?;
                 tx.emit(self.changed(origin, "registered", actor(&account), actor(&account)))
                     .await?;
-                Ok(Confirmed::Created(account))
+                Ok(Confirmed::Created(Box::new(account)))
             })
             .await
     }

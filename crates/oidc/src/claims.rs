@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use portcullis_identity::Memberships;
 use portcullis_jose::from_slice_strict;
 use portcullis_store::accounts::Account;
 use serde::{Deserialize, Serialize};
@@ -16,11 +17,28 @@ pub(crate) enum Claim {
     UpdatedAt,
     Email,
     EmailVerified,
+    Groups,
+    Roles,
+}
+
+/// Somebody whom tokens are about.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub account: Account,
+    /// Empty unless somebody may know.
+    pub memberships: Memberships,
 }
 
 impl Claim {
-    pub const ALL: [Self; 5] =
-        [Self::Name, Self::PreferredUsername, Self::UpdatedAt, Self::Email, Self::EmailVerified];
+    pub const ALL: [Self; 7] = [
+        Self::Name,
+        Self::PreferredUsername,
+        Self::UpdatedAt,
+        Self::Email,
+        Self::EmailVerified,
+        Self::Groups,
+        Self::Roles,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -29,6 +47,8 @@ impl Claim {
             Self::UpdatedAt => "updated_at",
             Self::Email => "email",
             Self::EmailVerified => "email_verified",
+            Self::Groups => "groups",
+            Self::Roles => "roles",
         }
     }
 
@@ -38,11 +58,16 @@ impl Claim {
         match self {
             Self::Name | Self::PreferredUsername | Self::UpdatedAt => "profile",
             Self::Email | Self::EmailVerified => "email",
+            Self::Groups => "groups",
+            Self::Roles => "roles",
         }
     }
 
-    fn of(self, account: &Account) -> Value {
+    fn of(self, person: &Person) -> Value {
+        let Person { account, memberships } = person;
         match self {
+            Self::Groups => memberships.groups.clone().into(),
+            Self::Roles => memberships.roles.iter().cloned().collect::<Vec<_>>().into(),
             Self::Name => account.display_name.as_str().into(),
             Self::PreferredUsername => account.username.as_str().into(),
             Self::UpdatedAt => (account.updated_at / 1_000_000).into(),
@@ -112,6 +137,12 @@ impl RequestedClaims {
         self.userinfo.iter().chain(&self.id_token).map(|claim| claim.scope()).collect()
     }
 
+    /// Whether somebody may know the groups or roles of the person.
+    pub fn wants_memberships(&self, scope: &str) -> bool {
+        let wanted = ["groups", "roles"];
+        scope.split(' ').chain(self.scopes()).any(|scope| wanted.contains(&scope))
+    }
+
     /// For the row of the grant; nothing for nothing.
     pub fn to_row(&self) -> Option<String> {
         let empty = self.userinfo.is_empty() && self.id_token.is_empty();
@@ -151,13 +182,13 @@ pub fn check_claims_parameter(text: &str) -> Result<(), OAuthError> {
 /// The claims that `scopes` and `named` allow, with their values, added to `into`.
 pub(crate) fn disclose(
     into: &mut Value,
-    account: &Account,
+    person: &Person,
     scopes: &BTreeSet<&str>,
     named: &BTreeSet<Claim>,
 ) {
     for claim in Claim::ALL {
         if scopes.contains(claim.scope()) || named.contains(&claim) {
-            into[claim.as_str()] = claim.of(account);
+            into[claim.as_str()] = claim.of(person);
         }
     }
 }

@@ -222,10 +222,11 @@ impl Provider {
             }
             (Some(_), Some(grant)) => grant,
         };
-        let (grant, account) = self.live_grant(grant, client).await?;
+        let (grant, person) = self.live_grant(grant, client).await?;
         let scope = grant.scope.clone();
-        let prepared = self.prepare(call, &grant, &account, &scope, None)?;
-        let event = self.issued(call, GrantType::DeviceCode, "issue", &account, &prepared, &grant);
+        let prepared = self.prepare(call, &grant, &person, &scope, None)?;
+        let event =
+            self.issued(call, GrantType::DeviceCode, "issue", &person.account, &prepared, &grant);
         let consumed = self
             .store(&prepared, event, |tx| async move {
                 Ok(device::consume(&tx, self.tenant(), hash, now).await?)

@@ -41,7 +41,7 @@ impl Provider {
             "require_pushed_authorization_requests": false,
             "dpop_signing_alg_values_supported": ["EdDSA", "Ed25519", "ES256", "PS256"],
             "end_session_endpoint": self.url("/oauth2/logout"),
-            "scopes_supported": ["openid", "profile", "email"],
+            "scopes_supported": ["openid", "profile", "email", "groups", "roles"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
@@ -64,7 +64,7 @@ impl Provider {
             "acr_values_supported": Assurance::ALL.map(Assurance::acr),
             "claims_supported": [
                 "sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "at_hash", "sid", "name",
-                "preferred_username", "email", "email_verified", "updated_at",
+                "preferred_username", "email", "email_verified", "updated_at", "groups", "roles",
             ],
             "authorization_response_iss_parameter_supported": true,
             "request_parameter_supported": false,

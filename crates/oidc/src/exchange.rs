@@ -6,7 +6,9 @@ use portcullis_store::accounts;
 use portcullis_types::{Id, tags};
 
 use crate::{
-    ErrorCode, GrantType, OAuthError, Provider, ProviderError, issue::TokenResponse,
+    ErrorCode, GrantType, OAuthError, Provider, ProviderError,
+    claims::{Person, RequestedClaims},
+    issue::TokenResponse,
     token::TokenCall,
 };
 
@@ -37,9 +39,17 @@ impl Provider {
         let act = chain(call, &subject, actor.as_ref())?;
         let whom = params.get("requested_subject");
         let person = match whom {
-            Some(other) => Some(self.impersonated(call, &subject, other).await?),
+            Some(other) => Some(self.impersonated(call, &subject, other, &scope).await?),
             None => None,
         };
+        let may = |wanted: &str| scope.split(' ').any(|scope| scope == wanted);
+        let (groups, roles) = match &person {
+            Some(Person { memberships, .. }) => {
+                (memberships.groups.clone(), memberships.roles.iter().cloned().collect())
+            }
+            None => (subject.groups.clone(), subject.roles.clone()),
+        };
+        let person = person.map(|person| (person.account.id, person.account.username));
         let base = self.access_claims(call, &subject.sub, &scope, &[])?;
         let claims = AccessClaims {
             sub: person.as_ref().map_or_else(|| subject.sub.clone(), |(id, _)| id.to_string()),
@@ -50,6 +60,8 @@ impl Provider {
             exp: base.exp.min(subject.exp),
             auth_time: subject.auth_time,
             acr: subject.acr.clone(),
+            groups: if may("groups") { groups } else { Vec::new() },
+            roles: if may("roles") { roles } else { Vec::new() },
             sid: subject.sid.clone(),
             grant_id: subject.grant_id.clone(),
             status: subject.status.clone(),
@@ -105,7 +117,8 @@ impl Provider {
         call: TokenCall<'_>,
         subject: &AccessClaims,
         whom: &str,
-    ) -> Result<(Id<tags::User>, String), ProviderError> {
+        scope: &str,
+    ) -> Result<Person, ProviderError> {
         let may_not =
             || OAuthError::new(ErrorCode::UnauthorizedClient, "nobody may be impersonated");
         if !call.client.settings.may_impersonate {
@@ -126,7 +139,7 @@ impl Provider {
         };
         let other = other.filter(|other| good(other) && !other.has_role("admin"));
         let other = other.ok_or(OAuthError::request("requested_subject cannot be impersonated"))?;
-        Ok((other.id, other.username))
+        Ok(self.person(other, &RequestedClaims::default(), scope).await?)
     }
 
     async fn record_exchange(

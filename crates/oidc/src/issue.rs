@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_identity::Methods;
@@ -9,7 +7,6 @@ use portcullis_jose::{
     sign,
 };
 use portcullis_store::{
-    accounts::Account,
     grants::{Grant, Refresh},
     token_hash,
 };
@@ -19,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     AuthMethod, Client, ErrorCode, GrantType, KeyUse, OAuthError, Provider, ProviderError,
-    claims::{RequestedClaims, disclose},
+    claims::{Person, RequestedClaims, disclose},
     resources,
     token::TokenCall,
 };
@@ -55,7 +52,7 @@ impl Provider {
         &self,
         call: TokenCall<'_>,
         grant: &Grant,
-        account: &Account,
+        person: &Person,
         scope: &str,
         nonce: Option<&str>,
     ) -> Result<Prepared, ProviderError> {
@@ -63,7 +60,8 @@ impl Provider {
         // A client that keeps its refresh token gets no other.
         let refreshing = params.get("grant_type") == Some(GrantType::RefreshToken.as_str());
         let kept = refreshing && client.settings.keeps_refresh_tokens();
-        let now = self.now();
+        let (now, Person { account, memberships }) = (self.now(), person);
+        let may = |wanted: &str| scope.split(' ').any(|scope| scope == wanted);
         let granted = resources::from_row(grant.resources.as_deref())?;
         let id = grant.id.to_string();
         let (place, status_epoch) = self.identity.place_of_grant(&id, grant.status_epoch, now);
@@ -74,12 +72,16 @@ impl Provider {
             sid: Some(grant.session_id.clone()),
             grant_id: Some(id.clone()),
             preferred_username: Some(account.username.clone()),
+            groups: if may("groups") { memberships.groups.clone() } else { Vec::new() },
+            roles: match may("roles") {
+                true => memberships.roles.iter().cloned().collect(),
+                false => Vec::new(),
+            },
             ..self.access_claims(call, &self.subject(client, account.id), scope, &granted)?
         };
         let access_token = self.access_token(client, &claims)?;
-        let openid = scope.split(' ').any(|scope| scope == "openid");
-        let id_token = openid
-            .then(|| self.id_token(client, grant, account, &access_token, nonce))
+        let id_token = may("openid")
+            .then(|| self.id_token(client, grant, person, (&access_token, scope), nonce))
             .transpose()?;
         let fresh = client.grant_types.contains(&GrantType::RefreshToken) && !kept;
         let refresh = fresh.then(|| {
@@ -131,6 +133,8 @@ impl Provider {
             scope: scope.to_owned(),
             auth_time: None,
             acr: None,
+            groups: Vec::new(),
+            roles: Vec::new(),
             act: None,
             sid: None,
             grant_id: None,
@@ -170,15 +174,15 @@ impl Provider {
         &self,
         client: &Client,
         grant: &Grant,
-        account: &Account,
-        access_token: &str,
+        person: &Person,
+        (access_token, scope): (&str, &str),
         nonce: Option<&str>,
     ) -> Result<String, ProviderError> {
         let now = self.now();
         let methods = Methods::from_row(&grant.methods);
         let mut claims = json!({
             "iss": self.settings.issuer,
-            "sub": self.subject(client, account.id),
+            "sub": self.subject(client, person.account.id),
             "aud": client.id,
             "exp": now.plus(self.settings.access_token_lifetime).secs(),
             "iat": now.secs(),
@@ -192,7 +196,11 @@ impl Provider {
             claims["nonce"] = nonce.into();
         }
         let named = RequestedClaims::from_row(grant.claims.as_deref()).id_token;
-        disclose(&mut claims, account, &BTreeSet::new(), &named);
+        // What else a scope stands for is at userinfo (section 5.4). Groups and roles decide what
+        // somebody may do, and many clients look for them here.
+        let here = ["groups", "roles"];
+        let scopes = scope.split(' ').filter(|scope| here.contains(scope)).collect();
+        disclose(&mut claims, person, &scopes, &named);
         let signed = self.sign(KeyUse::IdToken, client.token_alg, "JWT", &claims)?;
         let settings = &client.settings;
         self.for_client(

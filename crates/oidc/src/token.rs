@@ -1,9 +1,10 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_events::{Actor, Event, Origin, Outcome, TokenOperation};
+use portcullis_identity::Memberships;
 use portcullis_pki::PeerCertificate;
 use portcullis_store::{
-    Tx,
+    DbError, Tx,
     accounts::{self, Account},
     grants::{self, Code, Grant},
     token_hash,
@@ -12,6 +13,7 @@ use portcullis_types::{Id, Timestamp, same_secret, tags};
 
 use crate::{
     Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError,
+    claims::{Person, RequestedClaims},
     issue::{Prepared, TokenResponse},
 };
 
@@ -90,11 +92,11 @@ impl Provider {
         if code.expires_at <= now {
             return Err(OAuthError::grant("the code has expired").into());
         }
-        let (grant, account) = self.live_grant(code.grant_id, client).await?;
+        let (grant, person) = self.live_grant(code.grant_id, client).await?;
         let scope = grant.scope.clone();
-        let prepared = self.prepare(call, &grant, &account, &scope, code.nonce.as_deref())?;
+        let prepared = self.prepare(call, &grant, &person, &scope, code.nonce.as_deref())?;
         let kind = GrantType::AuthorizationCode;
-        let event = self.issued(call, kind, "issue", &account, &prepared, &grant);
+        let event = self.issued(call, kind, "issue", &person.account, &prepared, &grant);
         let consumed = self
             .store(&prepared, event, |tx| async move {
                 Ok(grants::consume_code(&tx, self.tenant(), hash, now).await?)
@@ -125,11 +127,11 @@ impl Provider {
         if refresh.consumed_at.is_some() {
             return self.replayed(refresh.grant_id, client, "refresh_token", origin).await;
         }
-        let (grant, account) = self.live_grant(refresh.grant_id, client).await?;
+        let (grant, person) = self.live_grant(refresh.grant_id, client).await?;
         let scope = narrowed(&grant.scope, params.get("scope"))?;
-        let prepared = self.prepare(call, &grant, &account, &scope, None)?;
+        let prepared = self.prepare(call, &grant, &person, &scope, None)?;
         let kind = GrantType::RefreshToken;
-        let event = self.issued(call, kind, "refresh", &account, &prepared, &grant);
+        let event = self.issued(call, kind, "refresh", &person.account, &prepared, &grant);
         let consumed = self
             .store(&prepared, event, |tx| async move {
                 if client.settings.keeps_refresh_tokens() {
@@ -193,7 +195,7 @@ impl Provider {
         &self,
         id: Id<tags::Grant>,
         client: &Client,
-    ) -> Result<(Grant, Account), ProviderError> {
+    ) -> Result<(Grant, Person), ProviderError> {
         let over = || OAuthError::grant("the grant was revoked or has expired");
         let (db, tenant) = (&self.identity.db, self.tenant());
         let grant = grants::by_id(db, tenant, &id.to_string()).await?.ok_or_else(over)?;
@@ -205,7 +207,23 @@ impl Provider {
         }
         let account = accounts::by_id(db, tenant, grant.account_id).await?;
         let account = account.filter(|account| account.disabled_at.is_none()).ok_or_else(over)?;
-        Ok((grant, account))
+        let named = RequestedClaims::from_row(grant.claims.as_deref());
+        let person = self.person(account, &named, &grant.scope).await?;
+        Ok((grant, person))
+    }
+
+    /// Somebody with the groups and roles that `named` or `scope` ask for.
+    pub(crate) async fn person(
+        &self,
+        account: Account,
+        named: &RequestedClaims,
+        scope: &str,
+    ) -> Result<Person, DbError> {
+        let memberships = match named.wants_memberships(scope) {
+            true => self.identity.memberships(&self.identity.db, &account).await?,
+            false => Memberships::default(),
+        };
+        Ok(Person { account, memberships })
     }
 
     /// Consumes what was redeemed and stores what was issued, together or not at all.

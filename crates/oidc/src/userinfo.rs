@@ -49,8 +49,9 @@ impl Provider {
         };
         let named = grant.and_then(|grant| grant.claims);
         let mut info = json!({ "sub": claims.sub });
-        let named = RequestedClaims::from_row(named.as_deref()).userinfo;
-        disclose(&mut info, &account, &scopes, &named);
+        let named = RequestedClaims::from_row(named.as_deref());
+        let person = self.person(account, &named, &claims.scope).await?;
+        disclose(&mut info, &person, &scopes, &named.userinfo);
         let client = self.client(&claims.client_id).await?;
         let Some(client) = client else { return Ok(Err(UserinfoError::Token)) };
         Ok(Ok(self.as_registered(&client, info)?))

@@ -243,6 +243,8 @@ pub(crate) fn in_words(scope: &str) -> &str {
         "openid" => "know who you are",
         "profile" => "see and use your profile",
         "email" => "see your e-mail address",
+        "groups" => "see which groups you are in",
+        "roles" => "see your roles",
         "offline_access" => "act for you while you are away",
         "account" => "manage your account",
         "admin" => "administer this installation",

@@ -7,6 +7,7 @@ mod account;
 mod authorize;
 mod device;
 mod form;
+mod invitation;
 mod login;
 mod mail_login;
 mod passkey;
@@ -44,6 +45,7 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
         .route("/login/link", get(mail_login::show_link).post(mail_login::link))
         .route("/logout", post(login::logout))
         .route("/register", get(register::show).post(register::submit))
+        .route("/invitation", get(invitation::show).post(invitation::accept))
         .route("/verify-email", get(register::show_confirm).post(register::confirm))
         .route("/forgot-password", get(recovery::show_forgot).post(recovery::forgot))
         .route("/reset-password", get(recovery::show_reset).post(recovery::reset))

@@ -11,7 +11,7 @@ use crate::{
     view::{self, Field, FormPage, Message, Page},
 };
 
-const NAME_HINT: &str = "3 to 32 letters a to z, digits, and single . _ - between them";
+pub(crate) const NAME_HINT: &str = "3 to 32 letters a to z, digits, and single . _ - between them";
 
 /// `GET /register`
 pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
@@ -62,7 +62,8 @@ fn render(
             .errors(errors),
         Field::new("email", "E-mail address", "email", "email").value(email).errors(errors),
         Field::new("password", "Password", "password", "new-password")
-            .hint("At least 15 characters; a few unrelated words do well")
+            .hint("At least 15 characters; leave it empty to use a passkey, or mail")
+            .optional()
             .errors(errors),
     ];
     let page = FormPage {

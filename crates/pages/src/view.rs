@@ -188,15 +188,22 @@ pub(crate) struct Field<'a> {
     pub autocomplete: &'a str,
     pub hint: Option<&'a str>,
     pub error: Option<String>,
+    pub required: bool,
 }
 
 impl<'a> Field<'a> {
     pub fn new(name: &'a str, label: &'a str, kind: &'a str, autocomplete: &'a str) -> Self {
-        Self { name, label, kind, value: "", autocomplete, hint: None, error: None }
+        Self { name, label, kind, value: "", autocomplete, hint: None, error: None, required: true }
     }
 
     pub fn hint(mut self, hint: &'a str) -> Self {
         self.hint = Some(hint);
+        self
+    }
+
+    /// It may stay empty.
+    pub fn optional(mut self) -> Self {
+        self.required = false;
         self
     }
 

@@ -108,7 +108,9 @@ async fn seed(app: &App) -> Result<Credentials> {
         redirect_uris: vec!["http://127.0.0.1/callback".into(), web_redirect()],
         post_logout_redirect_uris: vec!["http://127.0.0.1:7010/".into()],
         grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
-        scopes: ["openid", "profile", "email", "account", "admin"].map(str::to_owned).to_vec(),
+        scopes: ["openid", "profile", "email", "groups", "roles", "account", "admin"]
+            .map(str::to_owned)
+            .to_vec(),
         audiences: vec![],
         jwks: None,
         token_alg: Alg::EdDsa,

@@ -102,6 +102,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&pages, Method::POST, "/account/password", login()),
         open(&pages, Method::POST, "/account/email", login()),
         open(&pages, Method::POST, "/register", with_login("register")),
+        open(&pages, Method::POST, "/invitation", with_login("register")),
         open(&pages, Method::POST, "/reset-password", with_login("recovery")),
         open(&pages, Method::POST, "/forgot-password", limits("recovery")),
     ];
@@ -157,6 +158,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/login/mail",
         "/login/link",
         "/register",
+        "/invitation",
         "/verify-email",
         "/forgot-password",
         "/reset-password",

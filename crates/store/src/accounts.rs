@@ -3,7 +3,7 @@
 use portcullis_types::{Id, Timestamp, tags};
 
 use crate::db::{DbError, Tx};
-use crate::query::{Source, sql};
+use crate::query::{Query, Source, per, sql};
 
 /// A row of `account`.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -17,7 +17,7 @@ pub struct Account {
     pub email: String,
     /// What to call the person.
     pub display_name: String,
-    /// PHC string of the password.
+    /// PHC string of the password; empty if there is none.
     pub password_hash: String,
     /// Roles, separated by spaces.
     pub roles: String,
@@ -27,6 +27,8 @@ pub struct Account {
     pub flagged_at: Option<i64>,
     /// Why.
     pub flag_reason: Option<String>,
+    /// The language the person reads, such as `de`; empty if we do not know.
+    pub locale: String,
     /// When it began.
     pub created_at: i64,
     /// When it last changed.
@@ -34,6 +36,24 @@ pub struct Account {
 }
 
 impl Account {
+    /// A new account without password and roles. Its address must have been proven.
+    pub fn new(id: Id<tags::User>, username: &str, email: &str, now: Timestamp) -> Self {
+        Self {
+            id,
+            username: username.to_owned(),
+            email: email.to_owned(),
+            display_name: username.to_owned(),
+            password_hash: String::new(),
+            roles: String::new(),
+            disabled_at: None,
+            flagged_at: None,
+            flag_reason: None,
+            locale: String::new(),
+            created_at: now.micros(),
+            updated_at: now.micros(),
+        }
+    }
+
     /// Whether the account has `role`.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.split(' ').any(|own| own == role)
@@ -44,7 +64,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, username, email, display_name, password_hash, roles, disabled_at, \
-             flagged_at, flag_reason, created_at, updated_at FROM account WHERE tenant = $1 ",
+             flagged_at, flag_reason, locale, created_at, updated_at FROM account WHERE tenant = $1 ",
             $rest
         )
     };
@@ -53,8 +73,8 @@ macro_rules! select {
 /// Adds an account. Fails on the constraints `account_username` and `account_email`.
 pub async fn insert(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbError> {
     sql("INSERT INTO account (tenant, id, username, email, display_name, password_hash, roles, \
-         disabled_at, flagged_at, flag_reason, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+         disabled_at, flagged_at, flag_reason, created_at, updated_at, locale) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
     .bind(tenant)
     .bind(account.id)
     .bind(&account.username)
@@ -67,6 +87,7 @@ pub async fn insert(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbEr
     .bind(account.flag_reason.clone())
     .bind(account.created_at)
     .bind(account.updated_at)
+    .bind(&account.locale)
     .execute(tx)
     .await?;
     Ok(())
@@ -78,7 +99,11 @@ pub async fn by_id(
     tenant: &str,
     id: Id<tags::User>,
 ) -> Result<Option<Account>, DbError> {
-    sql(select!("AND id = $2")).bind(tenant).bind(id).optional(source).await
+    by_id_query(tenant, id).optional(source).await
+}
+
+pub(crate) fn by_id_query(tenant: &str, id: Id<tags::User>) -> Query {
+    sql(select!("AND id = $2")).bind(tenant).bind(id)
 }
 
 /// The account with this canonical user name.
@@ -87,7 +112,11 @@ pub async fn by_username(
     tenant: &str,
     username: &str,
 ) -> Result<Option<Account>, DbError> {
-    sql(select!("AND username = $2")).bind(tenant).bind(username).optional(source).await
+    by_username_query(tenant, username).optional(source).await
+}
+
+pub(crate) fn by_username_query(tenant: &str, username: &str) -> Query {
+    sql(select!("AND username = $2")).bind(tenant).bind(username)
 }
 
 /// The account with this normalised e-mail address.
@@ -96,7 +125,11 @@ pub async fn by_email(
     tenant: &str,
     email: &str,
 ) -> Result<Option<Account>, DbError> {
-    sql(select!("AND email = $2")).bind(tenant).bind(email).optional(source).await
+    by_email_query(tenant, email).optional(source).await
+}
+
+pub(crate) fn by_email_query(tenant: &str, email: &str) -> Query {
+    sql(select!("AND email = $2")).bind(tenant).bind(email)
 }
 
 /// A page of accounts after the id `after`, in order of id.
@@ -106,12 +139,11 @@ pub async fn page(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, DbError> {
-    sql(select!("AND id > $2 ORDER BY id LIMIT $3"))
-        .bind(tenant)
-        .bind(after)
-        .bind(limit)
-        .all(source)
-        .await
+    page_query(tenant, after, limit).all(source).await
+}
+
+pub(crate) fn page_query(tenant: &str, after: &str, limit: i64) -> Query {
+    sql(select!("AND id > $2 ORDER BY id LIMIT $3")).bind(tenant).bind(after).bind(limit)
 }
 
 /// A page of flagged accounts after the id `after`.
@@ -121,12 +153,68 @@ pub async fn flagged(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, DbError> {
+    flagged_query(tenant, after, limit).all(source).await
+}
+
+pub(crate) fn flagged_query(tenant: &str, after: &str, limit: i64) -> Query {
     sql(select!("AND flagged_at IS NOT NULL AND id > $2 ORDER BY id LIMIT $3"))
         .bind(tenant)
         .bind(after)
         .bind(limit)
-        .all(source)
-        .await
+}
+
+/// Accounts whose user name begins with `prefix`, after the name `after`, in the order of their
+/// bytes.
+pub async fn by_username_prefix(
+    source: impl Source,
+    tenant: &str,
+    prefix: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Account>, DbError> {
+    username_prefix_query(tenant, prefix, after, limit).all(source).await
+}
+
+/// Accounts whose e-mail address begins with `prefix`, after the address `after`, in the order of
+/// their bytes.
+pub async fn by_email_prefix(
+    source: impl Source,
+    tenant: &str,
+    prefix: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Account>, DbError> {
+    email_prefix_query(tenant, prefix, after, limit).all(source).await
+}
+
+pub(crate) fn username_prefix_query(tenant: &str, prefix: &str, after: &str, limit: i64) -> Query {
+    let query = per(
+        select!(
+            "AND username >= $2 AND username < $3 AND username > $4 ORDER BY username LIMIT $5"
+        ),
+        select!(
+            "AND username ~>=~ $2 AND username ~<~ $3 AND username ~>~ $4 \
+             ORDER BY username USING ~<~ LIMIT $5"
+        ),
+    );
+    prefixed(query, tenant, prefix, after, limit)
+}
+
+pub(crate) fn email_prefix_query(tenant: &str, prefix: &str, after: &str, limit: i64) -> Query {
+    let query = per(
+        select!("AND email >= $2 AND email < $3 AND email > $4 ORDER BY email LIMIT $5"),
+        select!(
+            "AND email ~>=~ $2 AND email ~<~ $3 AND email ~>~ $4 \
+             ORDER BY email USING ~<~ LIMIT $5"
+        ),
+    );
+    prefixed(query, tenant, prefix, after, limit)
+}
+
+/// The last character that there is ends the range.
+fn prefixed(query: Query, tenant: &str, prefix: &str, after: &str, limit: i64) -> Query {
+    let end = format!("{prefix}\u{10ffff}");
+    query.bind(tenant).bind(prefix).bind(end).bind(after).bind(limit)
 }
 
 /// Whether any account has been made yet.
@@ -137,7 +225,7 @@ pub async fn any(source: impl Source, tenant: &str) -> Result<bool, DbError> {
 /// Writes back everything that can change. Fails on the constraint `account_email`.
 pub async fn update(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbError> {
     sql("UPDATE account SET email = $3, display_name = $4, password_hash = $5, roles = $6, \
-         disabled_at = $7, flagged_at = $8, flag_reason = $9, updated_at = $10 \
+         disabled_at = $7, flagged_at = $8, flag_reason = $9, updated_at = $10, locale = $11 \
          WHERE tenant = $1 AND id = $2")
     .bind(tenant)
     .bind(account.id)
@@ -149,6 +237,7 @@ pub async fn update(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbEr
     .bind(account.flagged_at)
     .bind(account.flag_reason.clone())
     .bind(account.updated_at)
+    .bind(&account.locale)
     .execute(tx)
     .await?;
     Ok(())
@@ -182,10 +271,14 @@ pub async fn delete(tx: &Tx, tenant: &str, id: Id<tags::User>) -> Result<bool, D
 
 /// Whether an account that is not disabled has the role `admin`.
 pub async fn has_admin(source: impl Source, tenant: &str) -> Result<bool, DbError> {
-    let found: Option<Account> =
-        sql(select!("AND disabled_at IS NULL AND (' ' || roles || ' ') LIKE '% admin %' LIMIT 1"))
-            .bind(tenant)
-            .optional(source)
-            .await?;
+    let found: Option<Account> = has_admin_query(tenant).optional(source).await?;
     Ok(found.is_some())
+}
+
+/// Few accounts have roles, and those have an index.
+pub(crate) fn has_admin_query(tenant: &str) -> Query {
+    sql(select!(
+        "AND roles <> '' AND disabled_at IS NULL AND (' ' || roles || ' ') LIKE '% admin %' LIMIT 1"
+    ))
+    .bind(tenant)
 }

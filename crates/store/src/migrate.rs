@@ -18,7 +18,12 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (8, include_str!("../migrations/0008_redeemed.sql")),
     (9, include_str!("../migrations/0009_status_places.sql")),
     (10, include_str!("../migrations/0010_signing_keys.sql")),
+    (11, include_str!("../migrations/0011_groups.sql")),
+    (12, include_str!("../migrations/0012_import.sql")),
 ];
+
+/// In the comment of a statement that SQLite does not need.
+const POSTGRES_ONLY: &str = "-- PostgreSQL only";
 
 /// Held by the one process that migrates a PostgreSQL database.
 const ADVISORY_LOCK: i64 = 0x706f_7274_6375_6c6c;
@@ -85,7 +90,8 @@ async fn migrate(db: &Db) -> Result<(), DbError> {
 
 async fn apply(tx: &Tx, version: i64, text: &'static str, checksum: &str) -> Result<(), DbError> {
     for statement in text.split(';').filter(|statement| !statement.trim().is_empty()) {
-        sql(statement).execute(tx).await?;
+        let only_postgres = statement.contains(POSTGRES_ONLY);
+        per(if only_postgres { "SELECT 1" } else { statement }, statement).execute(tx).await?;
     }
     sql("INSERT INTO schema_migration (version, checksum) VALUES ($1, $2)")
         .bind(version)

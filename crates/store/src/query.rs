@@ -4,7 +4,7 @@ use std::future::Future;
 
 use portcullis_types::{Id, Tag, Timestamp};
 use sqlx::{
-    FromRow,
+    AssertSqlSafe, FromRow, Row as _,
     postgres::{PgArguments, PgRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -90,6 +90,24 @@ impl Query {
             Begun::Postgres(tx) => {
                 let query = sqlx::query_with(self.postgres, postgres_arguments(self.args)?);
                 Ok(query.execute(&mut **tx).await?.rows_affected())
+            }
+        }
+    }
+
+    /// What the database would do to answer, a step a line.
+    pub async fn plan(self, db: &Db) -> Result<Vec<String>, DbError> {
+        match &db.pools {
+            Pools::Sqlite { read, .. } => {
+                let text = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", self.sqlite));
+                let arguments = sqlite_arguments(self.args)?;
+                let rows = sqlx::query_with(text, arguments).fetch_all(read).await?;
+                Ok(rows.iter().map(|row| row.try_get("detail")).collect::<Result<_, _>>()?)
+            }
+            Pools::Postgres(pool) => {
+                let text = AssertSqlSafe(format!("EXPLAIN {}", self.postgres));
+                let arguments = postgres_arguments(self.args)?;
+                let rows = sqlx::query_with(text, arguments).fetch_all(pool).await?;
+                Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
             }
         }
     }

@@ -59,6 +59,8 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             ),
         ),
         ("pending_login", Duration::ZERO, sql("DELETE FROM pending_login WHERE expires_at < $1")),
+        ("invitation", KEEP_USED, sql("DELETE FROM invitation WHERE expires_at < $1")),
+        ("user_import", KEEP_BLOCKS, sql("DELETE FROM user_import WHERE updated_at < $1")),
         ("mail_login", Duration::ZERO, sql("DELETE FROM mail_login WHERE expires_at < $1")),
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
@@ -69,6 +71,8 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
 pub const KEPT: &[(&str, &str)] = &[
     ("sealed_secret", "one row for each secret of the installation"),
     ("account", "removed by its owner or an administrator"),
+    ("account_group", "removed by an administrator"),
+    ("group_member", "goes with the account or the group"),
     ("logout_notice", "emptied as soon as the client knows or is given up"),
     ("resource_server", "removed by an administrator"),
     ("totp", "one row for each account; removed by its owner"),

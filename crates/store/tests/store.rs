@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_events::{AccountChange, Actor, Event, Kind, Outcome};
 use portcullis_store::{
-    Db, DbError, accounts, applications, clients, defence, device, factors, grants, mail_login,
-    outbox, passkeys, pushed, recovery, retention, sql, token_hash,
+    Db, DbError, accounts, applications, clients, defence, device, factors, grants, invitations,
+    mail_login, outbox, passkeys, pushed, recovery, retention, sql, token_hash,
 };
 use portcullis_testkit::{START, SeededEntropy, on_both};
 use portcullis_types::{Id, tags};
@@ -14,18 +14,11 @@ use portcullis_types::{Id, tags};
 const TENANT: &str = "main";
 
 fn account(seed: u64, username: &str) -> accounts::Account {
+    let id = Id::new(START, &*SeededEntropy::new(seed));
     accounts::Account {
-        id: Id::new(START, &*SeededEntropy::new(seed)),
-        username: username.into(),
-        email: format!("{username}@example.org"),
-        display_name: String::new(),
         password_hash: "x".into(),
         roles: "admin auditor".into(),
-        disabled_at: None,
-        flagged_at: None,
-        flag_reason: None,
-        created_at: START.micros(),
-        updated_at: START.micros(),
+        ..accounts::Account::new(id, username, &format!("{username}@example.org"), START)
     }
 }
 
@@ -232,7 +225,18 @@ on_both!(
                     code_hash: b"digits".to_vec(),
                     account_id: Some(alice.id.to_string()),
                 };
-                mail_login::insert(&tx, TENANT, &mailed, START, later).await
+                mail_login::insert(&tx, TENANT, &mailed, START, later).await?;
+                let invitation = invitations::Invitation {
+                    id: Id::new(START, &*SeededEntropy::new(5)),
+                    email: "guest@example.org".into(),
+                    roles: String::new(),
+                    group_ids: String::new(),
+                    invited_by: "operator".into(),
+                    created_at: START,
+                    expires_at: later,
+                    consumed_at: None,
+                };
+                invitations::insert(&tx, TENANT, b"invited", &invitation).await
             })
             .await
             .unwrap();
@@ -241,7 +245,7 @@ on_both!(
         for kind in
             [
                 "code", "refresh", "begin", "pushed", "decide", "device", "reset", "mail", "reg",
-                "assertion", "login", "totp", "recovery", "link", "challenge",
+                "assertion", "login", "totp", "recovery", "link", "challenge", "invited",
             ]
         {
             let tries: Vec<_> = (0..12)
@@ -280,6 +284,9 @@ on_both!(
                                     let code = b"recovery";
                                     factors::use_recovery_code(&tx, TENANT, alice_id, code, START)
                                         .await
+                                }
+                                "invited" => {
+                                    invitations::consume(&tx, TENANT, b"invited", START).await
                                 }
                                 "link" => mail_login::consume(&tx, TENANT, b"link", START).await,
                                 "challenge" => {
@@ -527,4 +534,70 @@ on_both!(a_device_that_asks_too_often_must_wait_longer, |db: TestDb| {
     assert!(!poll(9).await);
     // Ten seconds from the one that came too soon.
     assert!(!poll(18).await && poll(33).await);
+});
+
+/// Enough rows that a planner thinks before it reads a table from end to end.
+const MANY: i64 = 20_000;
+
+on_both!(hot_queries_stay_with_their_indices, |db: TestDb| {
+    let fill = |tx: portcullis_store::Tx| async move {
+        portcullis_store::per(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) \
+             INSERT INTO account (tenant, id, username, email, display_name, password_hash, roles, \
+             created_at, updated_at) SELECT $1, 'usr_' || i, 'user' || i, i || '@example.org', '', \
+             '', '', 0, 0 FROM n",
+            "INSERT INTO account (tenant, id, username, email, display_name, password_hash, roles, \
+             created_at, updated_at) SELECT $1, 'usr_' || i, 'user' || i, i || '@example.org', '', \
+             '', '', 0, 0 FROM generate_series(1, $2) AS n(i)",
+        )
+        .bind(TENANT)
+        .bind(MANY)
+        .execute(&tx)
+        .await?;
+        sql("INSERT INTO account_group (tenant, id, name, description, roles, created_at, \
+             updated_at) VALUES ($1, $2, 'g', '', '', 0, 0)")
+        .bind(TENANT)
+        .bind(Id::<tags::Group>::from_bits(1))
+        .execute(&tx)
+        .await?;
+        sql("INSERT INTO group_member SELECT tenant, $2, id, 0 FROM account WHERE tenant = $1")
+            .bind(TENANT)
+            .bind(Id::<tags::Group>::from_bits(1))
+            .execute(&tx)
+            .await?;
+        sql("ANALYZE").execute(&tx).await
+    };
+    db.db.write(fill).await.unwrap();
+    for (name, query) in portcullis_store::plans::hot_queries() {
+        let plan = query.plan(&db.db).await.unwrap();
+        let walks = |step: &String| {
+            let step = step.trim_start();
+            // SQLite: SCAN; PostgreSQL: Seq Scan. A sort means that it reads more than a page.
+            step.starts_with("SCAN ")
+                || step.contains("Seq Scan on account ")
+                || step.contains("Seq Scan on group_member")
+                || (step.contains("Sort") && !name.starts_with("groups of"))
+        };
+        assert!(!plan.iter().any(walks), "{name}: {plan:#?}");
+        let index = |step: &String| step.contains("INDEX") || step.contains("Index");
+        assert!(plan.iter().any(index), "{name}: {plan:#?}");
+    }
+});
+
+on_both!(accounts_are_found_by_how_they_begin, |db: TestDb| {
+    for (n, name) in ["ann", "anna", "annika", "bert", "an_na"].into_iter().enumerate() {
+        add(&db.db, &account(n as u64, name)).await.unwrap();
+    }
+    let names =
+        |rows: Vec<accounts::Account>| rows.into_iter().map(|row| row.username).collect::<Vec<_>>();
+    let page = accounts::by_username_prefix(&db.db, TENANT, "ann", "", 2).await.unwrap();
+    assert_eq!(names(page), ["ann", "anna"]);
+    let page = accounts::by_username_prefix(&db.db, TENANT, "ann", "anna", 2).await.unwrap();
+    assert_eq!(names(page), ["annika"]);
+    // What means something in a pattern means itself here.
+    let page = accounts::by_username_prefix(&db.db, TENANT, "an_", "", 9).await.unwrap();
+    assert_eq!(names(page), ["an_na"]);
+    assert!(accounts::by_email_prefix(&db.db, TENANT, "%", "", 9).await.unwrap().is_empty());
+    let page = accounts::by_email_prefix(&db.db, TENANT, "annika@", "", 9).await.unwrap();
+    assert_eq!(names(page), ["annika"]);
 });

@@ -161,8 +161,10 @@ pub mod tags {
         Request = "req";
         /// One event in the audit log.
         Event = "evt";
-        /// A signing key.
-        Key = "sig";
+        /// A group of accounts.
+        Group = "grp";
+        /// An invitation.
+        Invitation = "inv";
         /// An access token (`jti`).
         Token = "tok";
         /// A passkey.

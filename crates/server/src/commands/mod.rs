@@ -4,6 +4,7 @@ pub mod audit;
 pub mod blocks;
 pub mod ca;
 pub mod check;
+pub mod import;
 pub mod keys;
 pub mod users;
 

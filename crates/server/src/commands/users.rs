@@ -13,7 +13,11 @@ use serde_json::json;
 
 use crate::{
     Place,
-    commands::{Offline, say},
+    commands::{
+        Offline,
+        import::{self, Import},
+        say,
+    },
 };
 
 /// A password on standard input is at most this long.
@@ -33,10 +37,16 @@ pub enum UsersCommand {
         #[arg(long)]
         admin: bool,
     },
+    /// Import accounts from CSV or JSON lines, with bcrypt, scrypt, PBKDF2 or argon2 hashes; run it
+    /// again to go on where it was stopped
+    Import(Import),
 }
 
 pub async fn run(command: UsersCommand) -> Result<ExitCode> {
-    let UsersCommand::Create { place, username, email, admin } = command;
+    let (place, username, email, admin) = match command {
+        UsersCommand::Import(import) => return import::run(import).await,
+        UsersCommand::Create { place, username, email, admin } => (place, username, email, admin),
+    };
     let offline = &Offline::open(&place).await?;
     let account = &new_account(offline, &username, &email, admin).await?;
     let inserted = offline.db.write(|tx| async move {
@@ -83,17 +93,10 @@ async fn new_account(
     };
     let hasher = Hasher::new(parameters, Arc::clone(&offline.entropy))?;
     let now = offline.clock.now();
+    let id = Id::new(now, &*offline.entropy);
     Ok(Account {
-        id: Id::new(now, &*offline.entropy),
-        display_name: name.to_string(),
-        username: name.to_string(),
-        email: email.to_string(),
         password_hash: hasher.hash(&password).await?,
         roles: if admin { "admin".into() } else { String::new() },
-        disabled_at: None,
-        flagged_at: None,
-        flag_reason: None,
-        created_at: now.micros(),
-        updated_at: now.micros(),
+        ..Account::new(id, name.as_str(), email.as_str(), now)
     })
 }
