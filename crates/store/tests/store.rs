@@ -560,6 +560,13 @@ on_both!(hot_queries_stay_with_their_indices, |db: TestDb| {
         .bind(Id::<tags::Group>::from_bits(1))
         .execute(&tx)
         .await?;
+        sql(
+            "INSERT INTO account_group SELECT tenant, 'grp_' || id, id, '', '', 0, 0 FROM account \
+             WHERE tenant = $1",
+        )
+        .bind(TENANT)
+        .execute(&tx)
+        .await?;
         sql("INSERT INTO group_member SELECT tenant, $2, id, 0 FROM account WHERE tenant = $1")
             .bind(TENANT)
             .bind(Id::<tags::Group>::from_bits(1))
