@@ -23,6 +23,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("oathtool", "/usr/bin/oathtool"),
     ("chromium", "/usr/bin/chromium"),
     ("softhsm2", "/usr/bin/softhsm2-util"),
+    ("apache2-bin", "/usr/sbin/apache2"),
+    ("libapache2-mod-auth-openidc", "/usr/lib/apache2/modules/mod_auth_openidc.so"),
 ];
 
 /// The whole suite: rules, lints, unit and integration tests on both databases, and real clients
