@@ -35,6 +35,15 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         .returns::<CreatedClient>(StatusCode::CREATED),
         Endpoint::new(Method::GET, CLIENT, Admin, "One client", show).returns::<ClientView>(ok),
         Endpoint::new(
+            Method::PUT,
+            CLIENT,
+            Admin,
+            "Change a client as a whole; what loses a scope or an audience loses its grants",
+            update,
+        )
+        .takes::<NewClient>()
+        .returns::<ClientView>(ok),
+        Endpoint::new(
             Method::DELETE,
             CLIENT,
             Admin,
@@ -123,6 +132,7 @@ struct ClientView {
     #[serde(skip_serializing_if = "Option::is_none")]
     tos_uri: Option<String>,
     serves: Vec<String>,
+    optional_audiences: Vec<String>,
     may_impersonate: bool,
     default_acr_values: Vec<String>,
     default_max_age: Option<u32>,
@@ -177,6 +187,7 @@ impl From<Client> for ClientView {
             policy_uri: settings.policy_uri,
             tos_uri: settings.tos_uri,
             serves: settings.serves,
+            optional_audiences: settings.optional_audiences,
             may_impersonate: settings.may_impersonate,
             default_acr_values: settings.default_acr_values,
             default_max_age: settings.default_max_age,
@@ -277,6 +288,9 @@ struct NewClient {
     /// The audiences whose resource server it is: it may exchange tokens for them (RFC 8693).
     #[serde(default)]
     serves: Vec<String>,
+    /// Audiences that its tokens are for only if it asks (`resource`, RFC 8707).
+    #[serde(default)]
+    optional_audiences: Vec<String>,
     /// Administrators may use it to look at the world as somebody else does.
     #[serde(default)]
     may_impersonate: bool,
@@ -377,6 +391,7 @@ impl NewClient {
                 sector_identifier: None,
                 backchannel_logout_session_required: false,
                 serves: self.serves,
+                optional_audiences: self.optional_audiences,
                 may_impersonate: self.may_impersonate,
                 default_acr_values: self.default_acr_values,
                 default_max_age: self.default_max_age,
@@ -416,6 +431,13 @@ async fn show(api: Api, call: Call) -> Reply {
     let id: String = call.id()?;
     let client = clients::by_id(&api.identity.db, &api.identity.tenant, &id).await?;
     ok(ClientView::from(client.ok_or(ApiError::NotFound)?))
+}
+
+async fn update(api: Api, call: Call) -> Reply {
+    let id: String = call.id()?;
+    let spec = call.json::<NewClient>()?.into_spec()?;
+    let (by, origin) = (&call.caller.actor, &call.origin);
+    ok(ClientView::from(api.provider.update_client(&id, &spec, by, origin).await?))
 }
 
 async fn delete(api: Api, call: Call) -> Reply {

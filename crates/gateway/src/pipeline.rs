@@ -15,6 +15,7 @@ use crate::{
     authn::{AuthKind, Principal, authenticate, authorise},
     body::{Bounded, Broken, GateBody, full},
     contract::ContractViolation,
+    cors::read_preflight,
     forward::{Passage, broken_body, forward, strip_hop_by_hop, too_long},
     guard::{self, Head},
     limits::{self, Passed, client_address, count},
@@ -102,12 +103,13 @@ impl Gateway {
         let origin = self.origin(&snapshot, &request, peer, now);
         let (method, version) = (request.method().to_string(), request.version());
         let for_people = prefers_html(request.headers());
+        let page = request.headers().get(header::ORIGIN).cloned();
         let mut trail = Trail::default();
         let result = self.walk(&snapshot, request, peer, &origin, now, &mut trail).await;
         let refused = result.as_ref().err().map(|refusal| (refusal.stage, refusal.reason));
         let mut response =
             result.unwrap_or_else(|refusal| refusal.respond(&origin.request_id, for_people));
-        self.finish(&mut response, &trail, &origin);
+        self.finish(&mut response, &trail, &origin, page.as_ref());
         let seen = RequestSeen {
             method: clean(&method),
             path: clean(trail.path.as_deref().unwrap_or("-")),
@@ -144,6 +146,13 @@ impl Gateway {
         let head = guard::check(&request)?;
         trail.path = Some(head.path.clone());
         let closed = self.block_list(&request, origin.addr, now)?;
+        if let Some((page, method)) = read_preflight(&request)
+            && let Found::Route(route) = snapshot.find(peer.listener, &method, &head.path)
+            && let Some(cors) = &route.cors
+        {
+            trail.route = Some(route.clone());
+            return cors.preflight(&page, &method);
+        }
         let route = find_route(snapshot, &request, peer, &head)?;
         trail.route = Some(route.clone());
         self.limit(&route, origin.addr, None, now, trail)?;
@@ -268,7 +277,16 @@ impl Gateway {
         }
     }
 
-    fn finish(&self, response: &mut Response<GateBody>, trail: &Trail, origin: &Origin) {
+    fn finish(
+        &self,
+        response: &mut Response<GateBody>,
+        trail: &Trail,
+        origin: &Origin,
+        page: Option<&HeaderValue>,
+    ) {
+        if let Some(cors) = trail.route.as_ref().and_then(|route| route.cors.as_ref()) {
+            cors.announce(response.headers_mut(), page);
+        }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let known = trail.principal.as_ref().is_some_and(|who| who.id().is_some());
             strip_hop_by_hop(response.headers_mut());

@@ -16,6 +16,7 @@ use crate::{
     authn::{AuthKind, Principal},
     body::GateBody,
     contract::Contract,
+    cors::Cors,
     limits::{LimitBlock, LimitRule},
     listener::ListenerKind,
     token_cache::TokenCache,
@@ -79,6 +80,8 @@ pub struct Route {
     pub max_body: u64,
     /// What requests must fit.
     pub contract: Option<Arc<Contract>>,
+    /// Pages of which other origins may use it.
+    pub cors: Option<Cors>,
 }
 
 /// What a token must say of the login behind it (RFC 9470).

@@ -16,7 +16,7 @@ use crate::{
     Client, ErrorCode, GrantType, OAuthError, Params, Provider, ProviderError,
     claims::RequestedClaims,
     interaction::{Prompt, Wanted, read_max_age, read_prompt},
-    pushed::Pushed,
+    pushed::{Pushed, URN},
     resources,
 };
 
@@ -125,8 +125,9 @@ impl Provider {
         params: &Params,
     ) -> Result<AuthorizationRequest, AuthorizeError> {
         let request = match params.get("request_uri") {
-            Some(uri) => self.pushed_request(params, uri).await,
-            None => self.checked_request(params).await.and_then(unpushed),
+            Some(uri) if uri.starts_with(URN) => self.pushed_request(params, uri).await,
+            // A request object elsewhere is an error for the client, if we know where it is.
+            _ => self.checked_request(params).await.and_then(unpushed),
         };
         request.map_err(|refused| match refused {
             Refused::Untrusted(error) => AuthorizeError::Page(error),
@@ -323,7 +324,7 @@ fn read_rest(
         Some(_) => {}
     }
     let resources = resources::asked(params)?;
-    if resources.iter().any(|resource| !client.audiences.contains(resource)) {
+    if !resources.iter().all(|resource| client.may_ask_for(resource)) {
         let text = "a resource is not registered for this client";
         return Err(OAuthError::new(ErrorCode::InvalidTarget, text));
     }

@@ -218,6 +218,9 @@ pub struct ClientSettings {
     /// The audiences whose resource server it is: it may exchange tokens for them (RFC 8693).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub serves: Vec<String>,
+    /// Audiences that its tokens are for only if it asks (`resource`, RFC 8707).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub optional_audiences: Vec<String>,
     /// Administrators may use it to look at the world as somebody else does.
     #[serde(skip_serializing_if = "is_false")]
     pub may_impersonate: bool,
@@ -346,13 +349,31 @@ impl Client {
         self.redirect_uris.iter().any(|known| known == uri || is_loopback_variant(known, uri))
     }
 
+    /// The same for the end of a logout.
+    pub fn may_return_to(&self, uri: &str) -> bool {
+        let known = &self.post_logout_redirect_uris;
+        known.iter().any(|known| known == uri || is_loopback_variant(known, uri))
+    }
+
+    /// Whether tokens may be asked for that are for `resource` (RFC 8707).
+    pub fn may_ask_for(&self, resource: &String) -> bool {
+        self.audiences.contains(resource) || self.settings.optional_audiences.contains(resource)
+    }
+
     /// The scopes of `asked` that the client may have, in order; `None` if one is beyond it.
     pub fn scopes_of<'a>(&self, asked: &'a str) -> Option<Vec<&'a str>> {
-        let mut scopes: Vec<&str> = asked.split(' ').filter(|scope| !scope.is_empty()).collect();
+        let offered = |scope: &&str| is_offered(scope) || self.scopes.contains(*scope);
+        let mut scopes: Vec<&str> = asked.split(' ').filter(offered).collect();
         scopes.sort_unstable();
         scopes.dedup();
         scopes.iter().all(|scope| self.scopes.contains(*scope)).then_some(scopes)
     }
+}
+
+/// Whether a scope means something here. OpenID Connect has some more, which clients ask everybody
+/// for, and which it says to ignore where they are not understood (Core, section 3.1.2.1).
+pub(crate) fn is_offered(scope: &str) -> bool {
+    !["", "address", "phone", "offline_access"].contains(&scope)
 }
 
 fn is_loopback_variant(known: &str, asked: &str) -> bool {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use portcullis_cluster::Revoked;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, clean};
@@ -97,11 +97,6 @@ impl Provider {
             .unwrap_or_else(|| Id::<portcullis_types::tags::Client>::new(now, entropy).to_string());
         let sector_identifier = self.sector(spec, &id).await?;
         let settings = ClientSettings { sector_identifier, ..spec.settings.clone() };
-        let audiences = if spec.audiences.is_empty() {
-            vec![self.settings.issuer.clone()]
-        } else {
-            spec.audiences.clone()
-        };
         let row = &clients::Client {
             id,
             name: spec.name.clone(),
@@ -111,7 +106,7 @@ impl Provider {
             post_logout_redirect_uris: json!(spec.post_logout_redirect_uris).to_string(),
             grant_types: json!(spec.grant_types).to_string(),
             scopes: spec.scopes.join(" "),
-            audiences: json!(audiences).to_string(),
+            audiences: json!(self.audiences_of(spec)).to_string(),
             jwks: spec.jwks.as_ref().map(Value::to_string),
             token_alg: spec.token_alg.as_str().into(),
             settings: json!(settings).to_string(),
@@ -144,7 +139,8 @@ impl Provider {
     }
 
     /// Puts what `spec` describes in the place of what a client was registered with. How it proves
-    /// who it is, and its secrets, stay.
+    /// who it is, and its secrets, stay. What was granted to it ends if it loses a scope or an
+    /// audience.
     pub(crate) async fn replace_client(
         &self,
         before: &clients::Client,
@@ -153,28 +149,67 @@ impl Provider {
         origin: &Origin,
     ) -> Result<clients::Client, ClientError> {
         self.check(spec)?;
+        let now = self.now();
         let sector_identifier = self.sector(spec, &before.id).await?;
         let settings = ClientSettings { sector_identifier, ..spec.settings.clone() };
         let after = &clients::Client {
             name: spec.name.clone(),
+            first_party: spec.first_party,
             redirect_uris: json!(spec.redirect_uris).to_string(),
             post_logout_redirect_uris: json!(spec.post_logout_redirect_uris).to_string(),
             grant_types: json!(spec.grant_types).to_string(),
             scopes: spec.scopes.join(" "),
+            audiences: json!(self.audiences_of(spec)).to_string(),
             jwks: spec.jwks.as_ref().map(Value::to_string),
             token_alg: spec.token_alg.as_str().into(),
             settings: json!(settings).to_string(),
-            updated_at: self.now().micros(),
+            updated_at: now.micros(),
             ..before.clone()
         };
+        let loses = loses(before, after);
         let changed = self.identity.db.write(|tx| async move {
             clients::update(&tx, self.tenant(), after).await?;
+            let revoked = match loses {
+                true => self.void_client(&tx, &before.id).await?,
+                false => Vec::new(),
+            };
             let event = self.client_event("update", Some(before), Some(after), by, origin);
             tx.emit(event).await?;
-            Ok::<_, ClientError>(())
+            Ok::<_, ClientError>(revoked)
         });
-        changed.await?;
+        let revoked = changed.await?;
+        self.identity.apply(&revoked, now);
         Ok(after.clone())
+    }
+
+    /// The same for an administrator, who names the client.
+    pub async fn update_client(
+        &self,
+        id: &str,
+        spec: &ClientSpec,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<clients::Client, ClientError> {
+        let before = clients::by_id(&self.identity.db, self.tenant(), id).await?;
+        let before = before.ok_or(ClientError::NotFound)?;
+        let fixed = |field, same| match same {
+            true => Ok(()),
+            false => {
+                let message = "cannot be changed; register another client".to_owned();
+                Err(ClientError::Invalid(vec![FieldError { field, message }]))
+            }
+        };
+        fixed("client_id", spec.id.as_deref().is_none_or(|named| named == id))?;
+        let same = spec.auth_method.as_str() == before.auth_method;
+        fixed("token_endpoint_auth_method", same)?;
+        self.replace_client(&before, spec, by, origin).await
+    }
+
+    fn audiences_of(&self, spec: &ClientSpec) -> Vec<String> {
+        match spec.audiences.is_empty() {
+            true => vec![self.settings.issuer.clone()],
+            false => spec.audiences.clone(),
+        }
     }
 
     fn fresh_secret(&self) -> (ClientSecret, Secret<String>) {
@@ -308,6 +343,19 @@ impl Provider {
     }
 }
 
+/// Whether a client had a scope or an audience before that it has no more.
+fn loses(before: &clients::Client, after: &clients::Client) -> bool {
+    let audiences = |client: &clients::Client| {
+        let settings: ClientSettings = serde_json::from_str(&client.settings).unwrap_or_default();
+        let own: Vec<String> = serde_json::from_str(&client.audiences).unwrap_or_default();
+        own.into_iter().chain(settings.optional_audiences).collect::<BTreeSet<_>>()
+    };
+    let scopes = |client: &clients::Client| {
+        client.scopes.split(' ').map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    !audiences(before).is_subset(&audiences(after)) || !scopes(before).is_subset(&scopes(after))
+}
+
 fn visible(client: &clients::Client) -> Value {
     json!({
         "name": client.name,
@@ -383,7 +431,9 @@ impl Provider {
             refuse("scopes", "must be at most 32 scope names");
         }
         if spec.audiences.len() > MAX_LIST
-            || spec.audiences.iter().any(|aud| clean(aud) != *aud || aud.is_empty())
+            || spec.settings.optional_audiences.len() > MAX_LIST
+            || (spec.audiences.iter().chain(&spec.settings.optional_audiences))
+                .any(|aud| clean(aud) != *aud || aud.is_empty())
         {
             refuse("audiences", "must be at most 32 identifiers of resource servers");
         }
@@ -423,6 +473,24 @@ impl Provider {
         for (field, uri) in spec.settings.uris() {
             if !is_https(uri) {
                 refuse(field, "must be an https URL without user and fragment");
+            }
+        }
+        // OpenID Connect Registration, section 2: the one needs the other.
+        let settings = &spec.settings;
+        for (field, alg, enc) in [
+            (
+                "id_token_encrypted_response_enc",
+                settings.id_token_encrypted_response_alg,
+                settings.id_token_encrypted_response_enc,
+            ),
+            (
+                "userinfo_encrypted_response_enc",
+                settings.userinfo_encrypted_response_alg,
+                settings.userinfo_encrypted_response_enc,
+            ),
+        ] {
+            if enc.is_some() && alg.is_none() {
+                refuse(field, "needs the algorithm beside it");
             }
         }
         if spec.settings.jwks_uri.is_some() && spec.jwks.is_some() {

@@ -1,7 +1,7 @@
 use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 use portcullis_events::{Actor, Kind, LoginAttempt, Origin, Outcome};
-use portcullis_jose::{Alg, Audience, Verifier};
+use portcullis_jose::{Audience, Verifier, VerifyError};
 use portcullis_pki::PeerCertificate;
 use portcullis_store::{CLIENT_SECRET_PREFIX, clients, is_well_formed, token_hash};
 use portcullis_types::{Timestamp, same_secret};
@@ -15,6 +15,8 @@ const MAX_ASSERTION_SECS: i64 = 300;
 /// Client ids are at most this long.
 const MAX_CLIENT_ID_CHARS: usize = 128;
 const MAX_JTI_CHARS: usize = 256;
+/// None of the keys that we know of the client signed it.
+const BY_NO_KEY: &str = "assertion_key";
 
 /// What a request offers as proof. Exactly one way may be used (RFC 6749, section 2.3).
 enum Proof<'a> {
@@ -55,12 +57,14 @@ impl Provider {
         let client = if plausible { self.client(&id).await? } else { None };
         let proven = match &client {
             Some(client) => self.check_proof(client, &proof, certificate).await?,
-            None => false,
+            None => Err("invalid_client"),
         };
-        match client.filter(|_| proven) {
-            Some(client) => Ok(client),
-            None => {
-                self.refused(&id, factor, origin).await?;
+        match (client, proven) {
+            (Some(client), Ok(())) => Ok(client),
+            // The answer says nothing of why; the record does.
+            (_, proven) => {
+                let reason = proven.err().unwrap_or("invalid_client");
+                self.refused(&id, factor, reason, origin).await?;
                 Err(OAuthError::client().into())
             }
         }
@@ -72,9 +76,9 @@ impl Provider {
         client: &Client,
         proof: &Proof<'_>,
         certificate: Option<&PeerCertificate>,
-    ) -> Result<bool, ProviderError> {
-        match proof {
-            Proof::Nothing(_) => Ok(match client.auth_method {
+    ) -> Result<Result<(), &'static str>, ProviderError> {
+        let proven = match proof {
+            Proof::Nothing(_) => match client.auth_method {
                 AuthMethod::None => true,
                 AuthMethod::TlsClientAuth => certificate.is_some_and(|own| {
                     let names = client.settings.certificate_names();
@@ -84,15 +88,16 @@ impl Provider {
                     client.certificates.iter().any(|known| known == own.thumbprint())
                 }),
                 _ => false,
-            }),
+            },
             Proof::Secret { secret, method, .. } => {
-                Ok(client.auth_method == *method && self.check_secret(client, secret).await?)
+                client.auth_method == *method && self.check_secret(client, secret).await?
             }
+            Proof::Assertion { .. } if client.auth_method != AuthMethod::PrivateKeyJwt => false,
             Proof::Assertion { assertion, .. } => {
-                let registered = client.auth_method == AuthMethod::PrivateKeyJwt;
-                Ok(registered && self.check_assertion_with_keys(client, assertion).await?)
+                return self.check_assertion_with_keys(client, assertion).await;
             }
-        }
+        };
+        Ok(if proven { Ok(()) } else { Err("invalid_client") })
     }
 
     /// With the keys at hand, and if they do not fit with fresh ones: the client may have rotated.
@@ -100,16 +105,21 @@ impl Provider {
         &self,
         client: &Client,
         assertion: &str,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Result<(), &'static str>, ProviderError> {
         if client.settings.jwks_uri.is_none() {
             return self.check_assertion(client, assertion).await;
         }
         let known = self.with_keys(client.clone(), false).await;
-        if self.check_assertion(&known, assertion).await? {
-            return Ok(true);
+        let checked = self.check_assertion(&known, assertion).await?;
+        if checked != Err(BY_NO_KEY) {
+            return Ok(checked);
         }
         let fresh = self.with_keys(client.clone(), true).await;
-        Ok(fresh.jwks != known.jwks && self.check_assertion(&fresh, assertion).await?)
+        if fresh.jwks == known.jwks {
+            Ok(checked)
+        } else {
+            self.check_assertion(&fresh, assertion).await
+        }
     }
 
     async fn check_secret(&self, client: &Client, secret: &str) -> Result<bool, ProviderError> {
@@ -127,24 +137,34 @@ impl Provider {
         &self,
         client: &Client,
         assertion: &str,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Result<(), &'static str>, ProviderError> {
         let Some(jwks) = &client.jwks else {
-            return Ok(false);
+            return Ok(Err(BY_NO_KEY));
         };
         let keys = jwks.verifying_keys().unwrap_or_default();
-        let verifier = Verifier::new(&client.id, &self.settings.issuer, "JWT", &Alg::ALL)
+        let algs = client.settings.assertion_algs();
+        let verifier = Verifier::new(&client.id, &self.settings.issuer, "JWT", algs)
             .or_type("client-authentication+jwt")
             .or_untyped();
         let now = self.now();
-        let Ok(claims) = verifier.verify::<AssertionClaims>(assertion, keys.as_slice(), now) else {
-            return Ok(false);
+        let claims = match verifier.verify::<AssertionClaims>(assertion, keys.as_slice(), now) {
+            Ok(claims) => claims,
+            Err(error) => return Ok(Err(reason(&error))),
         };
         let ours = claims.aud == Audience::One(self.settings.issuer.clone());
         let short = claims.exp <= now.secs() + MAX_ASSERTION_SECS;
         let named = (1..=MAX_JTI_CHARS).contains(&claims.jti.len())
             && !claims.jti.contains(char::is_control);
-        if !(claims.iss == client.id && claims.sub == client.id && ours && short && named) {
-            return Ok(false);
+        if let Some(wrong) = [
+            (claims.iss == client.id && claims.sub == client.id, "assertion_subject"),
+            (ours, "assertion_audience"),
+            (short, "assertion_lifetime"),
+            (named, "assertion_jti"),
+        ]
+        .into_iter()
+        .find_map(|(right, name)| (!right).then_some(name))
+        {
+            return Ok(Err(wrong));
         }
         let (id, jti, end) = (&client.id, &claims.jti, Timestamp::from_secs(claims.exp));
         let fresh = self
@@ -156,21 +176,34 @@ impl Provider {
                 )
             })
             .await?;
-        Ok(fresh)
+        Ok(if fresh { Ok(()) } else { Err("assertion_replayed") })
     }
 
     async fn refused(
         &self,
         client: &str,
         factor: &'static str,
+        reason: &'static str,
         origin: &Origin,
     ) -> Result<(), ProviderError> {
         let attempt =
             LoginAttempt { factor, door: "token", session: None, password_fingerprint: None };
         let actor = Actor::Client { id: portcullis_events::clean(client) };
-        let outcome = Outcome::Failure("invalid_client");
+        let outcome = Outcome::Failure(reason);
         let event = self.identity.event(origin, actor, outcome, Kind::Login(attempt));
         self.identity.audit.append(vec![event]).await.map_err(|e| ProviderError::Identity(e.into()))
+    }
+}
+
+/// For the record.
+fn reason(error: &VerifyError) -> &'static str {
+    match error {
+        VerifyError::Audience => "assertion_audience",
+        VerifyError::Issuer => "assertion_subject",
+        VerifyError::Expired | VerifyError::NotYetValid => "assertion_lifetime",
+        VerifyError::Signature | VerifyError::UnknownKey => BY_NO_KEY,
+        VerifyError::Algorithm => "assertion_algorithm",
+        _ => "assertion_malformed",
     }
 }
 

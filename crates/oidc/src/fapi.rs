@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AuthMethod, ClientSettings, ClientSpec};
 
+/// PKCS #1 v1.5 is not among them (section 5.4.1).
+const FAPI_ALGS: [Alg; 3] = [Alg::EdDsa, Alg::Es256, Alg::Ps256];
+
 /// A set of rules beyond what every client must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecurityProfile {
@@ -35,6 +38,11 @@ impl ClientSettings {
     /// Whether tokens must be bound to a key or certificate (section 5.3.2.1).
     pub(crate) fn must_bind(&self) -> bool {
         self.tls_client_certificate_bound_access_tokens || self.security_profile.is_some()
+    }
+
+    /// What an assertion may be signed with (section 5.4.1).
+    pub(crate) fn assertion_algs(&self) -> &'static [Alg] {
+        if self.security_profile.is_some() { &FAPI_ALGS } else { &Alg::ALL }
     }
 
     /// Whether refresh tokens stay the same (section 5.3.2.1): they are bound to a client that

@@ -64,7 +64,6 @@ async fn published_statuses(State(provider): State<Provider>) -> Response {
     headers.insert(header::CONTENT_TYPE, kind);
     // Its own lifetime is what counts; a cache must not add to it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=1"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
@@ -72,7 +71,6 @@ async fn published_statuses(State(provider): State<Provider>) -> Response {
 fn cacheable(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 

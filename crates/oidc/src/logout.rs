@@ -93,8 +93,7 @@ impl Provider {
 }
 
 fn returning(client: &Client, uri: &str, state: Option<&str>) -> Option<String> {
-    let mut url =
-        Url::parse(client.post_logout_redirect_uris.iter().find(|known| *known == uri)?).ok()?;
+    let mut url = Url::parse(uri).ok().filter(|_| client.may_return_to(uri))?;
     if let Some(state) = state {
         url.query_pairs_mut().append_pair("state", state);
     }

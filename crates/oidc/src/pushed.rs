@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// RFC 9126, section 2.2.
-const URN: &str = "urn:ietf:params:oauth:request_uri:";
+pub(crate) const URN: &str = "urn:ietf:params:oauth:request_uri:";
 /// A browser must come with a pushed request within this time.
 const PUSHED_LIFETIME: Duration = Duration::from_secs(90);
 /// And the person must have logged in and agreed within this time from then.
@@ -103,13 +103,11 @@ impl Provider {
         uri: &str,
     ) -> Result<AuthorizationRequest, Refused> {
         let page = |code, text| Refused::Untrusted(OAuthError::new(code, text));
-        let name = uri.strip_prefix(URN).filter(|name| name.len() <= 64).ok_or_else(|| {
-            page(ErrorCode::RequestUriNotSupported, "only pushed requests can be referred to")
-        })?;
         let over = || {
             let text = "the pushed request is unknown, was used or has expired";
             page(ErrorCode::InvalidRequestUri, text)
         };
+        let name = uri.strip_prefix(URN).filter(|name| name.len() <= 64).ok_or_else(over)?;
         let (now, hash) = (self.now(), &token_hash(name));
         let row = pushed::by_hash(&self.identity.db, self.tenant(), hash).await?;
         let row = row

@@ -36,6 +36,8 @@ pub struct RegistrationPolicy {
     pub mode: RegistrationMode,
     /// The scopes a client may have.
     pub scopes: Vec<String>,
+    /// The audiences a client may ask for.
+    pub audiences: Vec<String>,
     /// Whether confidential clients may rely on their nonce instead of PKCE.
     pub nonce_instead_of_pkce: bool,
 }
@@ -217,7 +219,8 @@ impl Provider {
         let scopes = match &metadata.scope {
             None => policy.scopes.clone(),
             Some(scope) => {
-                let asked: Vec<_> = scope.split(' ').filter(|scope| !scope.is_empty()).collect();
+                let asked: Vec<_> =
+                    scope.split(' ').filter(|scope| crate::client::is_offered(scope)).collect();
                 if !asked.iter().all(|scope| policy.scopes.iter().any(|known| known == scope)) {
                     return Err(wrong(
                         "a scope is not offered to clients that register themselves",
@@ -236,6 +239,7 @@ impl Provider {
             nonce_instead_of_pkce: policy.nonce_instead_of_pkce && auth_method != AuthMethod::None,
             may_impersonate: false,
             serves: Vec::new(),
+            optional_audiences: policy.audiences.clone(),
             sector_identifier: None,
             ..metadata.settings
         };

@@ -160,7 +160,7 @@ impl Provider {
         let chosen = [asked, granted].into_iter().find(|list| !list.is_empty());
         let chosen = chosen.unwrap_or(&client.audiences);
         // What was granted may have been taken from the client since.
-        if chosen.iter().any(|resource| !client.audiences.contains(resource)) {
+        if !chosen.iter().all(|resource| client.may_ask_for(resource)) {
             return Err(target("the resource is not registered for this client"));
         }
         let keys = self.resource_keys.0.load();

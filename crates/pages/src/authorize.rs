@@ -88,6 +88,10 @@ pub(crate) async fn logout(State(pages): State<Pages>, request: Request) -> impl
         let visit = Visit::read(&request)?;
         let confirmed = request.method() == Method::POST;
         let params = if confirmed { read_params(request).await? } else { visit.query.clone() };
+        // A form on the client's page comes without our cookies (SameSite=Lax); a link does not.
+        if confirmed && params.get("csrf").is_none() {
+            return Ok(view::see_other(&format!("/oauth2/logout?{}", params.to_query()), None));
+        }
         let asked = pages.provider.logout_request(&params).await.map_err(|error| match error {
             LogoutError::Page(error) => refused(&error),
             LogoutError::Failed(error) => refused(&error.public()),
@@ -104,10 +108,22 @@ pub(crate) async fn logout(State(pages): State<Pages>, request: Request) -> impl
             return Ok(ask_to_leave(&params, csrf, cookie, asked.client.as_deref()));
         }
         end_current(&pages, &visit).await?;
-        let to = asked.return_to.as_deref().unwrap_or("/login");
-        Ok(view::see_other(to, Some(clear_cookie(SESSION_COOKIE))))
+        let gone = clear_cookie(SESSION_COOKIE);
+        Ok(match asked.return_to.as_deref() {
+            Some(to) => view::see_other(to, Some(gone)),
+            None => left().with_cookies([gone]),
+        })
     };
     answer.await.unwrap_or_else(|page: Page| page)
+}
+
+fn left() -> Page {
+    let link = Some(("/login", "Log in"));
+    let text = "You can close this page.";
+    view::message(
+        StatusCode::OK,
+        &Message { title: "You are logged out", tone: "good", text, link },
+    )
 }
 
 /// Where the person must go before the request can be answered, if anywhere.

@@ -309,6 +309,7 @@ fn registration(config: &Config) -> RegistrationPolicy {
             Registration::Open => RegistrationMode::Open,
         },
         scopes: registration.scopes.clone(),
+        audiences: registration.audiences.clone(),
         nonce_instead_of_pkce: registration.nonce_instead_of_pkce,
     }
 }

@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use portcullis_api::Caller;
+use portcullis_api::{Caller, Permission};
 use portcullis_cluster::Rate;
 use portcullis_gateway::{
-    AuthKind, Contract, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitRule, ListenerKind,
+    AuthKind, Contract, Cors, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitRule, ListenerKind,
     LocalService, Principal, Route, Server, StepUp, Target, Upstream,
 };
 use portcullis_identity::Assurance;
@@ -80,17 +80,17 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         built_in_route(service, method, path, limits)
     };
     let mut routes = vec![
-        open(&oidc, Method::GET, "/.well-known/openid-configuration", vec![]),
-        open(&oidc, Method::GET, "/.well-known/oauth-authorization-server", vec![]),
-        open(&oidc, Method::GET, "/oauth2/jwks", vec![]),
-        open(&oidc, Method::GET, "/oauth2/status-list", vec![]),
-        open(&oidc, Method::POST, "/oauth2/par", limits("token")),
-        open(&oidc, Method::POST, "/oauth2/device_authorization", limits("token")),
-        open(&oidc, Method::POST, "/oauth2/token", limits("token")),
+        for_pages(open(&oidc, Method::GET, "/.well-known/openid-configuration", vec![])),
+        for_pages(open(&oidc, Method::GET, "/.well-known/oauth-authorization-server", vec![])),
+        for_pages(open(&oidc, Method::GET, "/oauth2/jwks", vec![])),
+        for_pages(open(&oidc, Method::GET, "/oauth2/status-list", vec![])),
+        for_pages(open(&oidc, Method::POST, "/oauth2/par", limits("token"))),
+        for_pages(open(&oidc, Method::POST, "/oauth2/device_authorization", limits("token"))),
+        for_pages(open(&oidc, Method::POST, "/oauth2/token", limits("token"))),
         open(&oidc, Method::POST, "/oauth2/introspect", limits("token")),
-        open(&oidc, Method::POST, "/oauth2/revoke", limits("token")),
-        open(&oidc, Method::GET, "/oauth2/userinfo", vec![]),
-        open(&oidc, Method::POST, "/oauth2/userinfo", vec![]),
+        for_pages(open(&oidc, Method::POST, "/oauth2/revoke", limits("token"))),
+        for_pages(open(&oidc, Method::GET, "/oauth2/userinfo", vec![])),
+        for_pages(open(&oidc, Method::POST, "/oauth2/userinfo", vec![])),
         open(&api, Method::GET, "/api/openapi.json", vec![]),
         open(&pages, Method::POST, "/login", login()),
         open(&pages, Method::POST, "/login/second", limits("second")),
@@ -126,9 +126,9 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     ] {
         routes.push(open(&pages, Method::POST, path, vec![]));
     }
-    routes.push(open(&oidc, Method::POST, "/oauth2/register", limits("register")));
+    routes.push(for_pages(open(&oidc, Method::POST, "/oauth2/register", limits("register"))));
     for method in [Method::GET, Method::PUT, Method::DELETE] {
-        routes.push(open(&oidc, method, "/oauth2/register/{id}", limits("register")));
+        routes.push(for_pages(open(&oidc, method, "/oauth2/register/{id}", limits("register"))));
     }
     // Clients with certificates (RFC 8705, section 5).
     for path in [
@@ -175,6 +175,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         routes.push(Route {
             authenticate: vec![AuthKind::Bearer, AuthKind::ApiKey],
             scopes: vec![endpoint.permission.scope().to_owned()],
+            cors: (endpoint.permission == Permission::Account).then_some(Cors::Anywhere),
             ..built_in_route(&api, endpoint.method, endpoint.path, limits)
         });
     }
@@ -207,7 +208,13 @@ fn built_in_route(
         limits,
         max_body: BUILT_IN_BODY,
         contract: None,
+        cors: None,
     }
+}
+
+/// The same for pages from anywhere: what proves who they are is in the request, never a cookie.
+fn for_pages(route: Route) -> Route {
+    Route { cors: Some(Cors::Anywhere), ..route }
 }
 
 /// The limits of a door of our own: those of the file, or the default.
@@ -284,6 +291,7 @@ fn configured(config: &Config, route: &RouteConfig, upstreams: &[Arc<Upstream>])
         limits: rules(&route.name, &route.limits),
         max_body: route.max_body.unwrap_or(DEFAULT_BODY_LIMIT),
         contract,
+        cors: route.cors.as_ref().map(|cors| Cors::From(cors.origins.clone())),
     })
 }
 

@@ -172,6 +172,13 @@ impl Config {
     }
 
     fn check_route(&self, route: &RouteConfig) -> Result<()> {
+        for origin in route.cors.iter().flat_map(|cors| &cors.origins) {
+            let url = url::Url::parse(origin).with_context(|| format!("cors: {origin:?}"))?;
+            ensure!(
+                url.origin().ascii_serialization() == *origin,
+                "cors: {origin:?} is not an origin such as https://app.example"
+            );
+        }
         let known = self.upstreams.iter().any(|upstream| upstream.name == route.upstream);
         ensure!(known, "there is no upstream called {}", route.upstream);
         ensure!(route.path.starts_with('/'), "path must begin with /");

@@ -120,6 +120,8 @@ pub struct RegistrationConfig {
     pub mode: Registration,
     /// The scopes that such clients may have.
     pub scopes: Vec<String>,
+    /// Resource servers that such clients may ask tokens for (`resource`, RFC 8707).
+    pub audiences: Vec<String>,
     /// Whether confidential ones rely on the nonce of their ID tokens and may leave PKCE out.
     pub nonce_instead_of_pkce: bool,
 }
@@ -129,6 +131,7 @@ impl Default for RegistrationConfig {
         Self {
             mode: Registration::Off,
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+            audiences: Vec::new(),
             nonce_instead_of_pkce: false,
         }
     }
@@ -335,6 +338,16 @@ pub struct RouteConfig {
     pub openapi: Option<PathBuf>,
     /// The longest body in bytes; 1 MiB if left out.
     pub max_body: Option<u64>,
+    /// Pages of which other origins may use the route (CORS). Without it the service answers for
+    /// itself.
+    pub cors: Option<CorsConfig>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorsConfig {
+    /// Such as `https://app.example`, each spelled as browsers send it.
+    pub origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
