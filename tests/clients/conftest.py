@@ -1,6 +1,9 @@
 import pytest
 
-from portcullis import Demo
+import registrant
+from listener import Listener, certificate
+from portcullis import Demo, log_in
+from relying_party import Party
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +20,40 @@ def own_demo():
     with Demo() as running:
         yield running
         assert "panicked" not in running.log()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """The certificate of clients' own servers."""
+    return certificate(tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture(scope="session")
+def op(files):
+    """An installation where clients register themselves."""
+    with Demo(registrant.config(files)) as running:
+        yield running
+        assert "panicked" not in running.log()
+
+
+@pytest.fixture
+def there(files):
+    return Listener(files[0])
+
+
+@pytest.fixture
+def browser(op, source):
+    """Bob's, logged in where clients register themselves."""
+    bob = op.facts()["users"][1]
+    browser = op.client(source)
+    assert log_in(browser, bob["username"], bob["password"]).status_code == 303
+    return browser
+
+
+@pytest.fixture
+def party(demo, source):
+    """A client with Alice, who is logged in."""
+    return Party(demo, source).log_in()
 
 
 @pytest.fixture
