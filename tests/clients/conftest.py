@@ -1,6 +1,7 @@
 import pytest
 
 import registrant
+from bank import WAYS, Bank
 from listener import Listener, certificate
 from portcullis import Demo, log_in
 from relying_party import Party
@@ -54,6 +55,18 @@ def browser(op, source):
 def party(demo, source):
     """A client with Alice, who is logged in."""
     return Party(demo, source).log_in()
+
+
+@pytest.fixture(params=[WAYS[0], WAYS[3]], ids="+".join)
+def bank(request, demo, source):
+    """A client under FAPI 2.0: once with private_key_jwt and DPoP, once with certificates alone."""
+    return Bank(demo, source, *request.param)
+
+
+@pytest.fixture
+def signing(demo, source):
+    """With private_key_jwt and DPoP, where the test is about one of them."""
+    return Bank(demo, source)
 
 
 @pytest.fixture

@@ -27,15 +27,19 @@ class Key:
     def thumbprint(self):
         return b64(hashlib.sha256(json.dumps(self.jwk, separators=(",", ":")).encode()).digest())
 
-    def proof(self, method, url, token=None, nonce=None, **changes):
+    def proof(self, method, url, token=None, nonce=None, header=None, **changes):
         claims = {"jti": secrets.token_urlsafe(12), "htm": method, "htu": url, "iat": int(time.time())}
         if token:
             claims["ath"] = b64(hashlib.sha256(token.encode()).digest())
         if nonce:
             claims["nonce"] = nonce
-        claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
-        header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk}
-        signed = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
+        header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk, **(header or {})}
+        return self.sign(header, {**claims, **changes})
+
+    def sign(self, *parts):
+        """Header and claims; what is None in them is left out."""
+        given = [{name: value for name, value in part.items() if value is not None} for part in parts]
+        signed = ".".join(b64(json.dumps(part).encode()) for part in given)
         r, s = decode_dss_signature(self.private.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
         return f"{signed}.{b64(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
