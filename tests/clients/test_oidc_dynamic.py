@@ -149,6 +149,13 @@ def test_redirect_uris_are_named_and_safe(op):
         assert register(op, 400, redirect_uris=uris)["error"] == "invalid_redirect_uri", uris
 
 
+@pytest.mark.parametrize("name", ["id_token", "userinfo"])
+def test_a_content_encryption_needs_its_key_management(op, name):
+    """OpenID Connect Registration, section 2: otherwise the client waits for what never comes."""
+    refused = register(op, 400, **{f"{name}_encrypted_response_enc": "A256GCM"})
+    assert refused["error"] == "invalid_client_metadata"
+
+
 def asked_page(op, browser, **metadata):
     made = register(op, **metadata)
     query = {"response_type": "code", "client_id": made["client_id"], "redirect_uri": CALLBACK,

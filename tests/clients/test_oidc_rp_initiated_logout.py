@@ -128,6 +128,14 @@ def test_oidcc_rp_initiated_logout_only_state(party):
     assert says_so(party, agree(party, page))
 
 
+def test_the_person_is_told_of_the_logout(party):
+    """The modules without a way back want a page that says so, not one that asks to log in."""
+    held = party.tokens()["id_token"]
+    answer = leave(party, id_token_hint=held, post_logout_redirect_uri=None)
+    page = party.browser.get(answer.headers["location"], follow_redirects=True)
+    assert "logged out" in page.text.lower()
+
+
 def test_a_client_that_only_names_itself_has_the_person_asked(party):
     """Section 2: without a hint anybody could have sent the browser here."""
     page = leave(party, client_id=party.id)
