@@ -1,7 +1,7 @@
 """The JSON APIs: every endpoint denies whoever may not call it, secrets are shown once, and rotation
 overlaps."""
 
-from portcullis import bearer, tokens
+from portcullis import bearer, tokens, until
 
 
 def walk(demo):
@@ -127,3 +127,45 @@ def test_a_disabled_account_is_out_at_once_and_the_last_admin_stays(demo, source
     changes = demo.audit("--kind", "admin_user_", "--subject", made["id"])
     assert [event["metadata"]["event_code"] for event in changes] == ["admin_user_create", "admin_user_disable"]
     assert changes[1]["unmapped"]["before"]["disabled"] is False
+
+
+def test_a_client_is_changed_as_a_whole(demo, source):
+    operator, clients = demo.operator(source), "/api/admin/v1/clients"
+    wish = {"name": "Stock", "token_endpoint_auth_method": "client_secret_basic",
+            "grant_types": ["client_credentials"], "scopes": ["profile", "email"],
+            "audiences": ["https://one.example", "https://two.example"]}
+    made = operator.post(clients, json=wish).json()
+    client = made["client"]["client_id"]
+    ask = lambda **more: demo.client(source).post("/oauth2/token", data={"grant_type": "client_credentials", **more},
+                                                  auth=(client, made["client_secret"]))
+    before = ask().json()["access_token"]
+    # More of something ends nothing.
+    more = {**wish, "name": "Stocks", "optional_audiences": ["https://three.example"]}
+    changed = operator.put(f"{clients}/{client}", json=more)
+    assert changed.status_code == 200 and changed.json()["name"] == "Stocks", changed.text
+    active = lambda token: demo.client(source).post("/oauth2/introspect", data={"token": token},
+                                                    auth=(client, made["client_secret"])).json()["active"]
+    assert active(before)
+    third = ask(resource="https://three.example")
+    assert third.status_code == 200
+    # What it loses, its tokens lose.
+    less = operator.put(f"{clients}/{client}", json={**wish, "scopes": ["profile"]})
+    assert less.status_code == 200 and not active(before)
+    assert ask(resource="https://three.example").json()["error"] == "invalid_target"
+    for fixed, value in (("token_endpoint_auth_method", "client_secret_post"), ("client_id", "other")):
+        refused = operator.put(f"{clients}/{client}", json={**wish, fixed: value})
+        assert refused.status_code == 422 and refused.json()["violations"][0]["pointer"] == f"/{fixed}"
+    assert operator.put(f"{clients}/nobody", json=wish).status_code == 404
+
+
+def test_the_first_key_comes_from_the_command_line(demo, source):
+    key = demo.cli("api-keys", "create", "setup", "--scope", "admin", "--data", demo.data).stdout.strip()
+    admin = demo.client(source, headers={"x-api-key": key})
+    until(lambda: admin.get("/api/admin/v1/users").status_code == 200, "the key's work")
+    listed = [line.split() for line in demo.cli("api-keys", "list", "--data", demo.data).stdout.splitlines()]
+    own = [row for row in listed if row[-1] == "setup"]
+    assert len(own) == 1 and key not in str(listed)
+    demo.cli("api-keys", "revoke", own[0][0], "--data", demo.data)
+    until(lambda: admin.get("/api/admin/v1/users").status_code == 401, "the key's end")
+    again = demo.cli("api-keys", "revoke", own[0][0], "--data", demo.data, check=False)
+    assert again.returncode == 1

@@ -48,7 +48,6 @@ def pinned(demo):
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
-@pytest.mark.xfail(strict=True, reason="no CORS at /oauth2/token and /oauth2/userinfo")
 def test_a_single_page_application_logs_somebody_in_and_out(demo, follow, person):
     recipe = follow("spa.md")
     recipe.register()

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::PoisonError, time::Duration};
 
 use portcullis_cluster::ApiKeyInfo;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, clean};
@@ -117,6 +117,17 @@ impl Identity {
             })
             .await?;
         self.reload_api_keys().await
+    }
+
+    /// Takes in keys that another process made, changed or revoked. Called every second.
+    pub async fn follow_api_keys(&self) -> Result<(), IdentityError> {
+        let state = api_keys::state(&self.db, &self.tenant).await?;
+        let known = &self.inner().api_keys_state;
+        if *known.lock().unwrap_or_else(PoisonError::into_inner) != state {
+            self.reload_api_keys().await?;
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        }
+        Ok(())
     }
 
     /// Hands the keys that work to the gate.

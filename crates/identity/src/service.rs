@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use data_encoding::HEXLOWER;
 use portcullis_audit::Audit;
 use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Revocations};
 use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome};
-use portcullis_store::{Db, Sealer, accounts::Account};
+use portcullis_store::{Db, Sealer, accounts::Account, api_keys};
 use portcullis_types::{HashKey, Id, Secret, SharedClock, SharedEntropy, Timestamp};
 
 use url::Url;
@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub fingerprints: HashKey,
     /// None if the issuer is an address, which no passkey can be for.
     pub webauthn: Option<Webauthn>,
+    /// What was read of the API keys last.
+    pub api_keys_state: Mutex<api_keys::State>,
 }
 
 impl std::ops::Deref for Identity {
@@ -75,7 +77,13 @@ impl Identity {
         let pseudonym = Key::new(HMAC_SHA256, &parts.pseudonym_key);
         let fingerprints = HashKey::new(&*parts.entropy);
         let webauthn = webauthn(&parts.issuer);
-        Self(Arc::new(Inner { parts, pseudonym, fingerprints, webauthn }))
+        Self(Arc::new(Inner {
+            parts,
+            pseudonym,
+            fingerprints,
+            webauthn,
+            api_keys_state: Mutex::default(),
+        }))
     }
 
     pub(crate) fn inner(&self) -> &Inner {

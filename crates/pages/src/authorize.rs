@@ -109,15 +109,14 @@ pub(crate) async fn logout(State(pages): State<Pages>, request: Request) -> impl
         }
         end_current(&pages, &visit).await?;
         let gone = clear_cookie(SESSION_COOKIE);
-        Ok(match asked.return_to.as_deref() {
-            Some(to) => view::see_other(to, Some(gone)),
-            None => left().with_cookies([gone]),
-        })
+        let to = asked.return_to.as_deref().unwrap_or("/logged-out");
+        Ok(view::see_other(to, Some(gone)))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
 
-fn left() -> Page {
+/// `GET /logged-out`
+pub(crate) async fn left() -> impl IntoResponse {
     let link = Some(("/login", "Log in"));
     let text = "You can close this page.";
     view::message(

@@ -69,6 +69,7 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
         .route("/device", get(device::show).post(device::submit))
         .route("/oauth2/authorize", get(authorize::show).post(authorize::show))
         .route("/oauth2/consent", post(authorize::consent))
+        .route("/logged-out", get(authorize::left))
         .route("/oauth2/logout", get(authorize::logout).post(authorize::logout))
         .with_state(Pages { identity, provider })
 }

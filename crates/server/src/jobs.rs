@@ -29,7 +29,6 @@ const MAIL_EVERY: Duration = Duration::from_millis(250);
 const RELEASE_MEMORY_EVERY: Duration = Duration::from_secs(2);
 /// What strangers can have stored goes soon after it has expired.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
-const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3600);
 /// A mail is given up after this many attempts: some two days.
 const MAIL_ATTEMPTS: i64 = 12;
 /// Clocks may have been set back between the event and the search for it.
@@ -65,9 +64,6 @@ pub fn start(
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;
             Ok(())
-        }),
-        every(app, HOUSEKEEPING_EVERY, closing, "housekeeping", |app| async move {
-            Ok(app.identity.reload_api_keys().await?)
         }),
         every(app, MAIL_EVERY, closing, "mail", move |app| {
             let mailer = mailer.clone();
@@ -143,6 +139,7 @@ async fn sync(app: &App) -> Result<()> {
     outbox::clear_events(&app.identity.db, &ids).await?;
     app.reload_revocations().await?;
     app.refresh_keys().await?;
+    app.identity.follow_api_keys().await?;
     app.provider.reload_resource_servers().await?;
     Ok(app.identity.reload_blocks().await?)
 }

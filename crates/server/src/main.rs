@@ -52,6 +52,9 @@ enum Command {
     /// Verify, search and export the audit log, or prove an entry of it
     #[command(subcommand)]
     Audit(commands::audit::AuditCommand),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    ApiKeys(commands::api_keys::ApiKeysCommand),
     /// List and lift blocks
     #[command(subcommand)]
     Blocks(commands::blocks::BlocksCommand),
@@ -111,6 +114,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Check { place, schema } => runtime.block_on(commands::check::run(&place, schema)),
         Command::Audit(command) => commands::audit::run(command),
+        Command::ApiKeys(command) => runtime.block_on(commands::api_keys::run(command)),
         Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),
         Command::Ca(command) => runtime.block_on(commands::ca::run(command)),
         Command::Keys(command) => runtime.block_on(commands::keys::run(command)),

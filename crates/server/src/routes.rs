@@ -163,6 +163,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/forgot-password",
         "/reset-password",
         "/confirm-email",
+        "/logged-out",
         "/device",
         "/account",
     ] {

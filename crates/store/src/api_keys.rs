@@ -94,6 +94,27 @@ pub async fn live(
         .await
 }
 
+/// Tells whether keys came, went or changed their end, for nodes that look every second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct State {
+    keys: i64,
+    made: i64,
+    revoked: i64,
+    ends: i64,
+}
+
+/// The state now.
+pub async fn state(source: impl Source, tenant: &str) -> Result<State, DbError> {
+    let row: Option<State> = sql("SELECT COUNT(*) AS keys, COALESCE(MAX(created_at), 0) AS made, \
+                                  COALESCE(MAX(revoked_at), 0) AS revoked, \
+                                  CAST(COALESCE(SUM(expires_at % 1000003), 0) AS BIGINT) AS ends \
+                                  FROM api_key WHERE tenant = $1")
+    .bind(tenant)
+    .optional(source)
+    .await?;
+    Ok(row.unwrap_or_default())
+}
+
 /// Lets a key end at `at`, if it would live longer.
 pub async fn expire(
     tx: &Tx,
