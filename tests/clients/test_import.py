@@ -9,6 +9,7 @@ import secrets
 import signal
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import argon2
 import bcrypt
@@ -220,3 +221,13 @@ def test_imported_people_are_people(demo, source):
     imported(demo, [{"username": username, "email": f"{username}@example.org", "password_hash": HASHES["bcrypt"]()}])
     got = tokens(demo, {"username": username, "password": PASSWORD}, source=source)
     assert got["id_token"]
+
+
+def test_logins_at_once_are_all_right_while_the_hash_is_made_anew(demo):
+    """The first of them replaces the hash that the others were checked against."""
+    username = name()
+    imported(demo, [{"username": username, "email": f"{username}@example.org", "password_hash": HASHES["bcrypt"]()}])
+    browsers = [demo.client(f"127.9.0.{n}") for n in range(1, 13)]
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda browser: log_in(browser, username, PASSWORD).status_code, browsers))
+    assert answers == [303] * 12

@@ -117,8 +117,7 @@ impl Identity {
                     let text = "is needed until there is a passkey";
                     return Err(IdentityError::field("password", text));
                 }
-                let stored =
-                    Account { password_hash: String::new(), updated_at: now.micros(), ..stored };
+                let stored = stored.with_password(String::new(), now);
                 accounts::update(&tx, &self.tenant, &stored).await?;
                 let subject = "The password was removed from your account";
                 let mail = notice(&stored.email, subject, &self.issuer);

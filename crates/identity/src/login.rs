@@ -73,8 +73,12 @@ impl Identity {
         origin: &Origin,
     ) -> Result<(Login, Account), LoginError> {
         let account = self.check_password("login", name, password, browser.device, origin).await?;
-        let login = self.first_factor(&account, Method::Password, browser, origin, None).await?;
-        Ok((login, account))
+        let login = self.first_factor(&account, Method::Password, browser, origin, None).await;
+        if let Err(LoginError::Expired) = login {
+            let who = actor(&account);
+            self.refused(Method::Password, "login", origin, who, "account_changed", None).await?;
+        }
+        Ok((login?, account))
     }
 
     /// What follows a proven first factor. `link` is consumed with it, if it was a link.
@@ -103,7 +107,7 @@ impl Identity {
             let pending = PendingLogin {
                 account_id: account.id,
                 methods: methods.to_row(),
-                password_hash: account.password_hash.clone(),
+                password_epoch: account.password_epoch,
             };
             let until = now.plus(SECOND_FACTOR_WAITS);
             factors::insert_pending_login(&tx, &self.tenant, &hash, &pending, now, until).await?;
@@ -129,7 +133,7 @@ impl Identity {
         let pending = factors::pending_login(&self.db, &self.tenant, hash, now).await?;
         let pending = &pending.ok_or(LoginError::Expired)?;
         let account = accounts::by_id(&self.db, &self.tenant, pending.account_id).await?;
-        let unchanged = account.filter(|account| account.password_hash == pending.password_hash);
+        let unchanged = account.filter(|account| account.password_epoch == pending.password_epoch);
         let account = &unchanged.ok_or(LoginError::Expired)?;
         let throttle = self.throttle(Counter::SecondFactor, Some(account), "", browser.device);
         self.may_try(&throttle, Method::Totp, "login", account, origin).await?;

@@ -105,8 +105,7 @@ impl Identity {
                 let account = accounts::by_id(&tx, &self.tenant, proof.account.id)
                     .await?
                     .ok_or(IdentityError::Link)?;
-                let account =
-                    Account { password_hash: hash.to_owned(), updated_at: now.micros(), ..account };
+                let account = account.with_password(hash.to_owned(), now);
                 accounts::update(&tx, &self.tenant, &account).await?;
                 recovery::void_all_of(&tx, &self.tenant, account.id, now).await?;
                 let revoked =
@@ -139,8 +138,7 @@ impl Identity {
             .db
             .write(|tx| async move {
                 let stored = self.unchanged(&tx, account).await?;
-                let stored =
-                    Account { password_hash: hash.clone(), updated_at: now.micros(), ..stored };
+                let stored = stored.with_password(hash.clone(), now);
                 accounts::update(&tx, &self.tenant, &stored).await?;
                 recovery::void_all_of(&tx, &self.tenant, account.id, now).await?;
                 let revoked =
@@ -259,7 +257,7 @@ impl Identity {
     ) -> Result<Account, IdentityError> {
         let stored = accounts::by_id(tx, &self.tenant, account.id).await?;
         let stored = stored.filter(|stored| {
-            stored.disabled_at.is_none() && stored.password_hash == account.password_hash
+            stored.disabled_at.is_none() && stored.password_epoch == account.password_epoch
         });
         stored.ok_or(IdentityError::CurrentPassword)
     }

@@ -75,7 +75,7 @@ impl Identity {
         let account = accounts::by_id(tx, &self.tenant, account.id)
             .await?
             .filter(|fresh| {
-                fresh.disabled_at.is_none() && fresh.password_hash == account.password_hash
+                fresh.disabled_at.is_none() && fresh.password_epoch == account.password_epoch
             })
             .ok_or(IdentityError::NotFound)?;
         let token = Secret::new(random_token(&*self.entropy));

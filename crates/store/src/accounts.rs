@@ -19,6 +19,8 @@ pub struct Account {
     pub display_name: String,
     /// PHC string of the password; empty if there is none.
     pub password_hash: String,
+    /// How often the password was changed or removed. A hash at another cost is no change.
+    pub password_epoch: i64,
     /// Roles, separated by spaces.
     pub roles: String,
     /// When it was disabled, if it is.
@@ -44,6 +46,7 @@ impl Account {
             email: email.to_owned(),
             display_name: username.to_owned(),
             password_hash: String::new(),
+            password_epoch: 0,
             roles: String::new(),
             disabled_at: None,
             flagged_at: None,
@@ -52,6 +55,12 @@ impl Account {
             created_at: now.micros(),
             updated_at: now.micros(),
         }
+    }
+
+    /// The same account with another password, or without one.
+    pub fn with_password(self, hash: String, now: Timestamp) -> Self {
+        let password_epoch = self.password_epoch + 1;
+        Self { password_hash: hash, password_epoch, updated_at: now.micros(), ..self }
     }
 
     /// Whether the account has `role`.
@@ -63,7 +72,7 @@ impl Account {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, username, email, display_name, password_hash, roles, disabled_at, \
+            "SELECT id, username, email, display_name, password_hash, password_epoch, roles, disabled_at, \
              flagged_at, flag_reason, locale, created_at, updated_at FROM account WHERE tenant = $1 ",
             $rest
         )
@@ -73,8 +82,8 @@ macro_rules! select {
 /// Adds an account. Fails on the constraints `account_username` and `account_email`.
 pub async fn insert(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbError> {
     sql("INSERT INTO account (tenant, id, username, email, display_name, password_hash, roles, \
-         disabled_at, flagged_at, flag_reason, created_at, updated_at, locale) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
+         disabled_at, flagged_at, flag_reason, created_at, updated_at, locale, password_epoch) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
     .bind(tenant)
     .bind(account.id)
     .bind(&account.username)
@@ -88,6 +97,7 @@ pub async fn insert(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbEr
     .bind(account.created_at)
     .bind(account.updated_at)
     .bind(&account.locale)
+    .bind(account.password_epoch)
     .execute(tx)
     .await?;
     Ok(())
@@ -225,7 +235,7 @@ pub async fn any(source: impl Source, tenant: &str) -> Result<bool, DbError> {
 /// Writes back everything that can change. Fails on the constraint `account_email`.
 pub async fn update(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbError> {
     sql("UPDATE account SET email = $3, display_name = $4, password_hash = $5, roles = $6, \
-         disabled_at = $7, flagged_at = $8, flag_reason = $9, updated_at = $10, locale = $11 \
+         disabled_at = $7, flagged_at = $8, flag_reason = $9, updated_at = $10, locale = $11, password_epoch = $12 \
          WHERE tenant = $1 AND id = $2")
     .bind(tenant)
     .bind(account.id)
@@ -238,6 +248,7 @@ pub async fn update(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbEr
     .bind(account.flag_reason.clone())
     .bind(account.updated_at)
     .bind(&account.locale)
+    .bind(account.password_epoch)
     .execute(tx)
     .await?;
     Ok(())

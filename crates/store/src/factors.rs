@@ -154,8 +154,8 @@ pub struct PendingLogin {
     pub account_id: Id<tags::User>,
     /// What was proven.
     pub methods: String,
-    /// The password hash at that time: a changed password ends what waits.
-    pub password_hash: String,
+    /// The password at that time: another one ends what waits.
+    pub password_epoch: i64,
 }
 
 /// Keeps a login until its second factor comes.
@@ -167,13 +167,13 @@ pub async fn insert_pending_login(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO pending_login (tenant, token_hash, account_id, methods, password_hash, \
+    sql("INSERT INTO pending_login (tenant, token_hash, account_id, methods, password_epoch, \
          created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)")
     .bind(tenant)
     .bind(token_hash)
     .bind(pending.account_id)
     .bind(&pending.methods)
-    .bind(&pending.password_hash)
+    .bind(pending.password_epoch)
     .bind(now)
     .bind(expires_at)
     .execute(tx)
@@ -188,7 +188,7 @@ pub async fn pending_login(
     token_hash: &[u8],
     now: Timestamp,
 ) -> Result<Option<PendingLogin>, DbError> {
-    sql("SELECT account_id, methods, password_hash FROM pending_login \
+    sql("SELECT account_id, methods, password_epoch FROM pending_login \
          WHERE tenant = $1 AND token_hash = $2 AND consumed_at IS NULL AND expires_at > $3")
     .bind(tenant)
     .bind(token_hash)

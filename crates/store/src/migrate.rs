@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (10, include_str!("../migrations/0010_signing_keys.sql")),
     (11, include_str!("../migrations/0011_groups.sql")),
     (12, include_str!("../migrations/0012_import.sql")),
+    (13, include_str!("../migrations/0013_password_epoch.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

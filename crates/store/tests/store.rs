@@ -213,7 +213,7 @@ on_both!(
                 let waiting = factors::PendingLogin {
                     account_id: alice.id,
                     methods: "pwd".into(),
-                    password_hash: "x".into(),
+                    password_epoch: 0,
                 };
                 factors::insert_pending_login(&tx, TENANT, b"wait", &waiting, START, later).await?;
                 factors::put_totp(&tx, TENANT, alice.id, b"sealed", START).await?;
