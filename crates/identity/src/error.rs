@@ -30,6 +30,9 @@ pub enum IdentityError {
     /// What the browser says about a passkey cannot be accepted.
     #[error("the passkey cannot be accepted")]
     Passkey,
+    /// State that a browser should keep could not be made.
+    #[error("state could not be sealed")]
+    State,
     /// There is no such account, session or object.
     #[error("not found")]
     NotFound,

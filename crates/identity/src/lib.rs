@@ -25,11 +25,13 @@ mod profile;
 mod recovery;
 mod recovery_codes;
 mod registration;
+mod sealed;
 mod service;
 mod session;
 mod status;
 mod throttle;
 mod totp;
+mod upstream;
 mod username;
 
 pub use access::MAX_TOKEN_LIFETIME;
@@ -50,7 +52,9 @@ pub use password::{MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, PasswordError, Passwo
 pub use profile::NewAccount;
 pub use recovery::EMAIL_LINK_LIFETIME;
 pub use registration::{Confirmed, Registration};
+pub use sealed::Opened;
 pub use service::{Identity, Parts};
 pub use session::{Browser, LoggedIn, RECENT, Recent, SESSION_LIFETIME};
 pub use totp::TotpSetup;
+pub use upstream::UpstreamLogin;
 pub use username::{Username, UsernameError};

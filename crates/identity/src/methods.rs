@@ -13,12 +13,14 @@ pub enum Method {
     Passkey,
     /// A link or code sent by mail.
     Mail,
+    /// A login at another provider.
+    Upstream,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Password, Self::Totp, Self::RecoveryCode, Self::Passkey, Self::Mail];
+    pub const ALL: [Self; 6] =
+        [Self::Password, Self::Totp, Self::RecoveryCode, Self::Passkey, Self::Mail, Self::Upstream];
 
     /// The name in the database and in events.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Method {
             Self::RecoveryCode => "recovery_code",
             Self::Passkey => "passkey",
             Self::Mail => "mail",
+            Self::Upstream => "upstream",
         }
     }
 }
@@ -102,7 +105,7 @@ impl Methods {
         let any = |methods: &[Method]| methods.iter().any(|method| self.0.contains(method));
         if any(&[Method::Passkey]) {
             Assurance::PhishingResistant
-        } else if any(&[Method::Password, Method::Mail])
+        } else if any(&[Method::Password, Method::Mail, Method::Upstream])
             && any(&[Method::Totp, Method::RecoveryCode])
         {
             Assurance::Multi
@@ -119,6 +122,8 @@ impl Methods {
                 Method::Password => values.extend(["pwd"]),
                 Method::Totp | Method::RecoveryCode | Method::Mail => values.extend(["otp"]),
                 Method::Passkey => values.extend(["pop", "user"]),
+                // RFC 8176 has no name for what somebody else looked at.
+                Method::Upstream => values.extend(["fed"]),
             }
         }
         if self.assurance() >= Assurance::Multi {

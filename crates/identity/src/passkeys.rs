@@ -1,14 +1,12 @@
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use data_encoding::BASE64URL_NOPAD;
 use portcullis_events::Origin;
 use portcullis_store::{
     accounts::{self, Account},
     passkeys::{self, Passkey as Row},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 use webauthn_rs::prelude::{
@@ -20,7 +18,7 @@ use webauthn_rs_proto::ResidentKeyRequirement;
 
 use crate::{
     Browser, Identity, IdentityError, LoggedIn, LoginError, Method, Methods, Recent,
-    recovery::notice, service::actor,
+    recovery::notice, sealed::Opened, service::actor,
 };
 
 /// A browser answers within this time.
@@ -29,8 +27,6 @@ const CEREMONY_LIFETIME: Duration = Duration::from_secs(300);
 const MAX_PASSKEYS: usize = 20;
 /// A passkey's name, in characters.
 const MAX_NAME_CHARS: usize = 60;
-/// Longer answers are not read.
-const MAX_SEALED_CHARS: usize = 16 * 1024;
 
 /// What a browser is asked to do, and what it must bring back with the answer.
 #[derive(Debug, Serialize)]
@@ -42,12 +38,9 @@ pub struct Ceremony<T> {
     pub ceremony: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Sealed<T> {
-    state: T,
-    account: Option<String>,
-    expires_at: i64,
-}
+/// Under which challenges are sealed.
+const REGISTER: &str = "passkey register";
+const LOGIN: &str = "passkey login";
 
 impl Identity {
     /// Asks the browser to make a passkey (Web Authentication Level 3, section 7.1). It must be
@@ -74,7 +67,8 @@ impl Identity {
             selection.resident_key = Some(ResidentKeyRequirement::Required);
             selection.require_resident_key = true;
         }
-        let ceremony = self.seal("register", state, Some(account.id.to_string()))?;
+        let bound = (state, account.id.to_string());
+        let ceremony = self.seal_state(REGISTER, bound, CEREMONY_LIFETIME)?;
         Ok(Ceremony { options, ceremony })
     }
 
@@ -90,11 +84,11 @@ impl Identity {
         let name = passkey_name(name)?;
         let account = who.account();
         let answer: RegisterPublicKeyCredential = read(answer)?;
-        let sealed: Sealed<PasskeyRegistration> = self.unseal("register", ceremony)?;
-        if sealed.account != Some(account.id.to_string()) {
-            return Err(IdentityError::Passkey);
-        }
-        let made = self.webauthn()?.finish_passkey_registration(&answer, &sealed.state);
+        let opened = self.open_state::<(PasskeyRegistration, String)>(REGISTER, ceremony);
+        let opened = &opened
+            .filter(|opened| opened.state.1 == account.id.to_string())
+            .ok_or(IdentityError::Passkey)?;
+        let made = self.webauthn()?.finish_passkey_registration(&answer, &opened.state.0);
         let made = made.map_err(|error| {
             tracing::debug!(%error, "a new passkey was refused");
             IdentityError::Passkey
@@ -109,11 +103,10 @@ impl Identity {
             created_at: now.micros(),
             last_used_at: None,
         };
-        let (used, until) = (&challenge_hash(ceremony), Timestamp::from_micros(sealed.expires_at));
         let added = self.db.write(|tx| async move {
             let stored = accounts::by_id(&tx, &self.tenant, account.id).await?;
             let stored = stored.ok_or(IdentityError::NotFound)?;
-            if !passkeys::answer(&tx, &self.tenant, used, until).await? {
+            if !passkeys::answer(&tx, &self.tenant, &opened.hash, opened.until).await? {
                 return Err(IdentityError::Passkey);
             }
             passkeys::insert(&tx, &self.tenant, row).await?;
@@ -134,7 +127,7 @@ impl Identity {
     pub fn ask_for_passkey(&self) -> Result<Ceremony<RequestChallengeResponse>, IdentityError> {
         let begun = self.webauthn()?.start_discoverable_authentication();
         let (options, state) = begun.map_err(|_| IdentityError::Passkey)?;
-        Ok(Ceremony { options, ceremony: self.seal("login", state, None)? })
+        Ok(Ceremony { options, ceremony: self.seal_state(LOGIN, state, CEREMONY_LIFETIME)? })
     }
 
     /// Logs in whoever owns the passkey that signed (Web Authentication Level 3, section 7.2).
@@ -157,7 +150,7 @@ impl Identity {
             Err(error) => return Err(error),
         };
         let methods = &Methods::one(Method::Passkey);
-        let (used, now) = (&challenge_hash(ceremony), self.now());
+        let (used, now) = (&signed.challenge, self.now());
         let (account, row, credential) = (&account, &row, &signed.credential);
         let entered = self.db.write(|tx| async move {
             if !passkeys::answer(&tx, &self.tenant, used, signed.until).await? {
@@ -184,8 +177,8 @@ impl Identity {
         answer: Value,
     ) -> Result<(Account, Row, Signed), LoginError> {
         let answer: PublicKeyCredential = read(answer).map_err(|_| LoginError::Credentials)?;
-        let sealed: Sealed<DiscoverableAuthentication> =
-            self.unseal("login", ceremony).map_err(|_| LoginError::Expired)?;
+        let opened: Opened<DiscoverableAuthentication> =
+            self.open_state(LOGIN, ceremony).ok_or(LoginError::Expired)?;
         let webauthn = self.webauthn()?;
         let (handle, credential) = webauthn
             .identify_discoverable_authentication(&answer)
@@ -202,15 +195,15 @@ impl Identity {
             serde_json::from_str(&row.credential).map_err(|_| IdentityError::Passkey)?;
         let key = [DiscoverableKey::from(&passkey)];
         #[expect(deprecated, reason = "its successor wants the internals of the credential")]
-        let finished = webauthn.finish_discoverable_authentication(&answer, sealed.state, &key);
+        let finished = webauthn.finish_discoverable_authentication(&answer, opened.state, &key);
         let result = finished.map_err(|error| {
             tracing::debug!(%error, "a passkey was refused");
             LoginError::Credentials
         })?;
         passkey.update_credential(&result);
         let credential = serde_json::to_string(&passkey).map_err(|_| IdentityError::Passkey)?;
-        let until = Timestamp::from_micros(sealed.expires_at);
-        Ok((account, row, Signed { credential, until }))
+        let signed = Signed { credential, challenge: opened.hash, until: opened.until };
+        Ok((account, row, signed))
     }
 
     /// The passkeys of an account, oldest first.
@@ -235,49 +228,13 @@ impl Identity {
     fn webauthn(&self) -> Result<&webauthn_rs::Webauthn, IdentityError> {
         self.inner().webauthn.as_ref().ok_or(IdentityError::Passkey)
     }
-
-    fn seal<T: Serialize>(
-        &self,
-        purpose: &str,
-        state: T,
-        account: Option<String>,
-    ) -> Result<String, IdentityError> {
-        let expires_at = self.now().plus(CEREMONY_LIFETIME).micros();
-        let json = serde_json::to_vec(&Sealed { state, account, expires_at });
-        let json = json.map_err(|_| IdentityError::Passkey)?;
-        let sealed = self.sealer.seal(&format!("passkey {purpose}"), &json, &*self.entropy)?;
-        Ok(BASE64URL_NOPAD.encode(&sealed))
-    }
-
-    fn unseal<T: DeserializeOwned>(
-        &self,
-        purpose: &str,
-        ceremony: &str,
-    ) -> Result<Sealed<T>, IdentityError> {
-        if ceremony.len() > MAX_SEALED_CHARS {
-            return Err(IdentityError::Passkey);
-        }
-        let sealed =
-            BASE64URL_NOPAD.decode(ceremony.as_bytes()).map_err(|_| IdentityError::Passkey)?;
-        let opened = self.sealer.open(&format!("passkey {purpose}"), &sealed);
-        let opened = opened.map_err(|_| IdentityError::Passkey)?;
-        let sealed: Sealed<T> =
-            serde_json::from_slice(&opened).map_err(|_| IdentityError::Passkey)?;
-        if sealed.expires_at <= self.now().micros() {
-            return Err(IdentityError::Passkey);
-        }
-        Ok(sealed)
-    }
 }
 
 struct Signed {
     credential: String,
+    /// Stands for the challenge, which is answered once.
+    challenge: Vec<u8>,
     until: Timestamp,
-}
-
-/// The sealed text has one spelling, so its hash stands for the challenge in it.
-fn challenge_hash(ceremony: &str) -> Vec<u8> {
-    digest(&SHA256, ceremony.as_bytes()).as_ref().to_vec()
 }
 
 fn read<T: DeserializeOwned>(answer: Value) -> Result<T, IdentityError> {

@@ -14,12 +14,16 @@ mod passkey;
 mod recovery;
 mod register;
 mod security;
+mod upstream;
 mod view;
+
+use std::sync::Arc;
 
 use axum::{
     Router,
     routing::{get, post},
 };
+use portcullis_federation::UpstreamProvider;
 use portcullis_identity::Identity;
 use portcullis_oidc::Provider;
 
@@ -28,10 +32,15 @@ use portcullis_oidc::Provider;
 pub struct Pages {
     identity: Identity,
     provider: Provider,
+    upstreams: Arc<Vec<UpstreamProvider>>,
 }
 
 /// The pages and their forms.
-pub fn router(identity: Identity, provider: Provider) -> Router {
+pub fn router(
+    identity: Identity,
+    provider: Provider,
+    upstreams: Arc<Vec<UpstreamProvider>>,
+) -> Router {
     Router::new()
         .route("/", get(account::home))
         .route("/assets/style.css", get(view::style))
@@ -43,6 +52,12 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
         .route("/login/mail", get(mail_login::show).post(mail_login::send))
         .route("/login/mail/code", post(mail_login::code))
         .route("/login/link", get(mail_login::show_link).post(mail_login::link))
+        .route("/login/upstream/callback", get(upstream::returned))
+        .route("/login/upstream/new", get(upstream::show_new).post(upstream::register))
+        .route("/login/upstream/link", get(upstream::show_link).post(upstream::link))
+        .route("/login/upstream/{name}", post(upstream::begin))
+        .route("/account/upstream/remove", post(upstream::unlink))
+        .route("/account/upstream/{name}", post(upstream::begin_link))
         .route("/logout", post(login::logout))
         .route("/register", get(register::show).post(register::submit))
         .route("/invitation", get(invitation::show).post(invitation::accept))
@@ -71,5 +86,5 @@ pub fn router(identity: Identity, provider: Provider) -> Router {
         .route("/oauth2/consent", post(authorize::consent))
         .route("/logged-out", get(authorize::left))
         .route("/oauth2/logout", get(authorize::logout).post(authorize::logout))
-        .with_state(Pages { identity, provider })
+        .with_state(Pages { identity, provider, upstreams })
 }

@@ -22,6 +22,8 @@ struct LoginPage<'a> {
     csrf: String,
     return_to: &'a str,
     mail_link: String,
+    /// Name and label of other providers.
+    providers: Vec<(&'a str, &'a str)>,
     username: &'a str,
     confirm: Option<&'a str>,
     alert: Option<&'a str>,
@@ -238,7 +240,9 @@ fn render(
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let query = Params::default().with("return_to", return_to).to_query();
     let mail_link = format!("/login/mail?{query}");
-    let page = LoginPage { csrf, return_to, mail_link, username, confirm, alert };
+    let settings = pages.upstreams.iter().map(|provider| &provider.settings);
+    let providers = settings.map(|own| (own.name.as_str(), own.label.as_str())).collect();
+    let page = LoginPage { csrf, return_to, mail_link, providers, username, confirm, alert };
     view::scripted_page(status, &page, cookie)
 }
 
@@ -246,6 +250,7 @@ fn render(
 pub(crate) fn safe_return(asked: Option<&str>) -> &str {
     match asked {
         Some("/account/security") => "/account/security",
+        Some("/login/upstream/link") => "/login/upstream/link",
         Some(asked)
             if (asked.starts_with("/oauth2/authorize?") || asked.starts_with("/device?"))
                 && asked.bytes().all(|b| b.is_ascii_graphic()) =>

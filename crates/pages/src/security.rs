@@ -16,6 +16,7 @@ use crate::{
     Pages,
     account::minutes,
     form::{Form, Visit, read_form},
+    upstream::label,
     view::{self, Page},
 };
 
@@ -33,6 +34,18 @@ struct SecurityPage<'a> {
     totp: bool,
     recovery_codes: i64,
     password: bool,
+    identities: Vec<IdentityRow<'a>>,
+    /// Name and label of providers that can be linked.
+    providers: Vec<(&'a str, &'a str)>,
+}
+
+struct IdentityRow<'a> {
+    provider: String,
+    subject: String,
+    label: &'a str,
+    who: String,
+    added: String,
+    used: Option<String>,
 }
 
 struct PasskeyRow {
@@ -237,6 +250,16 @@ async fn render(
         added: time(passkey.created_at),
         used: passkey.last_used_at.map(time),
     };
+    let linked = pages.identity.upstream_identities(account).await.map_err(failed)?;
+    let identities = linked.iter().map(|row| IdentityRow {
+        provider: row.provider.clone(),
+        subject: row.subject.clone(),
+        label: label(pages, &row.provider),
+        who: if row.email.is_empty() { row.subject.clone() } else { row.email.clone() },
+        added: minutes(row.created_at),
+        used: row.last_used_at.map(time),
+    });
+    let settings = pages.upstreams.iter().map(|provider| &provider.settings);
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let passkeys: Vec<_> = passkeys.into_iter().map(row).collect();
     let page = SecurityPage {
@@ -249,6 +272,8 @@ async fn render(
         recovery_codes: factors.recovery_codes,
         // The account as it was when the page was asked for may have had one.
         password: pages.identity.has_password(account).await.map_err(failed)?,
+        identities: identities.collect(),
+        providers: settings.map(|own| (own.name.as_str(), own.label.as_str())).collect(),
     };
     let status = match notice {
         Some(("bad", _)) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -13,6 +13,7 @@ use portcullis_audit::{Audit, LogReader, LogWriter};
 use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Replays, Revocations};
 use portcullis_egress::{Egress, system_resolver};
 use portcullis_events::Event;
+use portcullis_federation::{ProviderSettings, UpstreamProvider};
 use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot, Upstream};
 use portcullis_identity::{
     HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
@@ -25,11 +26,11 @@ use portcullis_oidc::{
 use portcullis_pki::Authority;
 use portcullis_store::{CommitSink, Db, SinkFuture, clients, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
-use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, random_array};
+use portcullis_types::{DEFAULT_TENANT, Secret, SharedClock, SharedEntropy, random_array};
 use tokio::sync::mpsc;
 
 use crate::{
-    config::{Config, Registration},
+    config::{Config, LoginProvider, Registration},
     routes::{self, BuiltIn},
     system,
     vault::Vault,
@@ -54,6 +55,8 @@ pub struct App {
     pub authority: Authority,
     pub audit: Audit,
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Other providers that people may log in with.
+    pub login_providers: Arc<Vec<UpstreamProvider>>,
     /// The name under which the database remembers the newest checkpoint.
     anchor: String,
     /// The checkpoint that the database remembers.
@@ -154,13 +157,15 @@ impl App {
             self_signed_clients: config.tls.self_signed_clients,
             ..Settings::new(&config.issuer)
         };
+        let egress = egress(&config)?;
+        let login_providers = Arc::new(login_providers(&config, &egress)?);
         let dpop = Dpop::new(vault.random("dpop_nonce_key").await?.expose(), &*entropy);
         let provider = Provider::new(
             settings,
             identity.clone(),
             keys,
             dpop,
-            egress(&config)?,
+            egress.clone(),
             vault.random("pairwise_key").await?.expose(),
         );
         let authority = vault.authority(&clock).await?;
@@ -180,7 +185,8 @@ impl App {
             record: Arc::new(move |event| recorder.record(event)),
             limit_blocked: Arc::new(move |block| drop(blocked.try_send(block))),
         };
-        let gateway = Gateway::new(snapshot(&config, &provider, &upstreams)?, shared);
+        let gateway =
+            Gateway::new(snapshot(&config, &provider, &login_providers, &upstreams)?, shared);
         let data = data.to_owned();
         let app = Self {
             config,
@@ -193,6 +199,7 @@ impl App {
             authority,
             audit,
             upstreams,
+            login_providers,
             anchor: anchor_name(&origin),
             anchored: Mutex::default(),
         };
@@ -243,7 +250,8 @@ impl App {
     /// administrator.
     pub async fn refresh_keys(&self) -> Result<()> {
         if self.provider.keys.refresh(self.clock.now()).await? {
-            self.gateway.swap(snapshot(&self.config, &self.provider, &self.upstreams)?);
+            let Self { config, provider, login_providers, upstreams, .. } = self;
+            self.gateway.swap(snapshot(config, provider, login_providers, upstreams)?);
         }
         Ok(())
     }
@@ -298,6 +306,36 @@ async fn check_algorithms(db: &Db, config: &Config) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The providers that people may log in with; nothing is asked of them yet.
+fn login_providers(config: &Config, egress: &Egress) -> Result<Vec<UpstreamProvider>> {
+    let one = |own: &LoginProvider| {
+        let secret = match &own.client_secret_file {
+            Some(path) => {
+                let path = config.path(path);
+                Some(
+                    std::fs::read_to_string(&path)
+                        .with_context(|| format!("read {}", path.display()))?,
+                )
+            }
+            None => system::variable(&own.variable()),
+        };
+        let secret = secret.with_context(|| {
+            format!("login_provider {}: no client_secret_file and no {}", own.name, own.variable())
+        })?;
+        let settings = ProviderSettings {
+            name: own.name.clone(),
+            label: own.label.clone(),
+            issuer: own.issuer.clone(),
+            client_id: own.client_id.clone(),
+            client_secret: Secret::new(secret.trim().to_owned()),
+            scopes: own.scopes.clone(),
+            trust_email: own.trust_email,
+        };
+        Ok(UpstreamProvider::new(settings, egress.clone()))
+    };
+    config.login_providers.iter().map(one).collect()
 }
 
 fn registration(config: &Config) -> RegistrationPolicy {
@@ -359,12 +397,17 @@ async fn identity(
 pub fn snapshot(
     config: &Config,
     provider: &Provider,
+    login_providers: &Arc<Vec<UpstreamProvider>>,
     upstreams: &[Arc<Upstream>],
 ) -> Result<Snapshot> {
     let identity = &provider.identity;
     let built_in = BuiltIn {
         oidc: portcullis_oidc::router(provider.clone()),
-        pages: portcullis_pages::router(identity.clone(), provider.clone()),
+        pages: portcullis_pages::router(
+            identity.clone(),
+            provider.clone(),
+            login_providers.clone(),
+        ),
         api: portcullis_api::router(identity.clone(), provider.clone()),
     };
     let routes = routes::all(config, built_in, upstreams)?;

@@ -99,6 +99,10 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&pages, Method::POST, "/login/mail/code", limits("second")),
         open(&pages, Method::POST, "/login/mail", limits("recovery")),
         open(&pages, Method::POST, "/login/link", limits("recovery")),
+        open(&pages, Method::POST, "/login/upstream/{name}", limits("second")),
+        open(&pages, Method::POST, "/login/upstream/new", limits("second")),
+        open(&pages, Method::POST, "/login/upstream/link", limits("second")),
+        open(&pages, Method::POST, "/account/upstream/{name}", limits("second")),
         open(&pages, Method::POST, "/account/password", login()),
         open(&pages, Method::POST, "/account/email", login()),
         open(&pages, Method::POST, "/register", with_login("register")),
@@ -122,6 +126,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/account/passkeys/rename",
         "/account/passkeys/remove",
         "/account/password/remove",
+        "/account/upstream/remove",
         "/logout",
     ] {
         routes.push(open(&pages, Method::POST, path, vec![]));
@@ -164,6 +169,9 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/reset-password",
         "/confirm-email",
         "/logged-out",
+        "/login/upstream/callback",
+        "/login/upstream/new",
+        "/login/upstream/link",
         "/device",
         "/account",
     ] {

@@ -34,6 +34,7 @@ pub mod retention;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
+pub mod upstream;
 
 pub use credential::{API_KEY_PREFIX, CLIENT_SECRET_PREFIX, Credential, is_well_formed};
 pub use db::{CommitSink, Constraint, Db, DbError, RaceCheck, SinkFuture, Tx};

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (11, include_str!("../migrations/0011_groups.sql")),
     (12, include_str!("../migrations/0012_import.sql")),
     (13, include_str!("../migrations/0013_password_epoch.sql")),
+    (14, include_str!("../migrations/0014_upstream.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -3,7 +3,7 @@
 
 use portcullis_types::{Id, tags};
 
-use crate::{accounts, groups, query::Query};
+use crate::{accounts, groups, query::Query, upstream};
 
 /// Each with a name for whoever reads that it is slow.
 pub fn hot_queries() -> Vec<(&'static str, Query)> {
@@ -20,6 +20,7 @@ pub fn hot_queries() -> Vec<(&'static str, Query)> {
         ("search by e-mail address", accounts::email_prefix_query(tenant, "ali", "", 50)),
         ("whether there is an administrator", accounts::has_admin_query(tenant)),
         ("groups of an account", groups::of_account_query(tenant, account)),
+        ("login with another provider", upstream::find_query(tenant, "acme", "1")),
         ("members of a group", groups::members_query(tenant, group, "usr_1", 50)),
     ]
 }

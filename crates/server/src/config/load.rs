@@ -119,6 +119,20 @@ impl Config {
         for name in self.protect.keys() {
             ensure!(PROTECTED.contains(&name.as_str()), "protect.{name}: there is no such door");
         }
+        unique("login_provider", self.login_providers.iter().map(|own| &own.name))?;
+        for provider in &self.login_providers {
+            let url = url::Url::parse(&provider.issuer);
+            ensure!(
+                url.is_ok_and(|url| url.scheme() == "https" && url.query().is_none()),
+                "login_provider {}: issuer must be an https URL",
+                provider.name
+            );
+            ensure!(
+                provider.scopes.iter().any(|scope| scope == "openid"),
+                "login_provider {}: scopes must contain openid",
+                provider.name
+            );
+        }
         self.check_upstreams()?;
         self.routes.iter().try_for_each(|route| {
             self.check_route(route).with_context(|| format!("route {}", route.name))

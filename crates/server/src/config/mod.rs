@@ -2,6 +2,7 @@
 
 mod keys;
 mod load;
+mod login;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -11,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
 pub use keys::{KeyEncryption, Keys};
+pub use login::LoginProvider;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -39,6 +41,9 @@ pub struct Config {
     /// Where the key is that the installation's secrets are sealed with.
     #[serde(default)]
     pub key_encryption: KeyEncryption,
+    /// Other providers that people may log in with.
+    #[serde(default, rename = "login_provider")]
+    pub login_providers: Vec<LoginProvider>,
     /// Password rules and the cost of argon2id.
     #[serde(default)]
     pub passwords: Passwords,

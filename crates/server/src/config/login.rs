@@ -1,0 +1,40 @@
+//! `[[login_provider]]`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginProvider {
+    /// Letters, digits, - and _; 1 to 32. Linked identities are stored under it.
+    pub name: String,
+    /// What people see on the button.
+    pub label: String,
+    /// An OpenID provider: https, as it writes itself.
+    pub issuer: String,
+    /// What we are called there; its redirect URI is `ISSUER/login/upstream/callback`.
+    pub client_id: String,
+    /// The file with the secret; `PORTCULLIS_LOGIN_SECRET_NAME` if left out, with the name in
+    /// capitals and _ for -.
+    pub client_secret_file: Option<PathBuf>,
+    /// What is asked for.
+    #[serde(default = "scopes")]
+    pub scopes: Vec<String>,
+    /// Whether an address that it calls verified counts as proven here: whoever it says owns an
+    /// address may make an account with it.
+    #[serde(default)]
+    pub trust_email: bool,
+}
+
+fn scopes() -> Vec<String> {
+    ["openid", "email", "profile"].map(str::to_owned).to_vec()
+}
+
+impl LoginProvider {
+    /// Where the secret is if there is no file.
+    pub fn variable(&self) -> String {
+        format!("PORTCULLIS_LOGIN_SECRET_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+}
