@@ -1,10 +1,12 @@
 use http::{Method, StatusCode};
 use portcullis_events::Actor;
+use portcullis_identity::IdentityError;
 use portcullis_oidc::Application;
 use portcullis_store::{
     accounts::{self, Account},
     sessions::Session,
 };
+use portcullis_texts::Lang;
 use portcullis_types::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,6 +55,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         .returns_nothing(),
         Endpoint::new(
             Method::GET,
+            "/api/account/v1/me/export",
+            Own,
+            "Everything that is kept about you",
+            export,
+        ),
+        Endpoint::new(
+            Method::GET,
             "/api/account/v1/me/applications",
             Own,
             "Applications that act for you",
@@ -81,6 +90,8 @@ struct Profile {
     email: String,
     /// What to call the person.
     display_name: String,
+    /// What the person reads; empty if we do not know.
+    locale: String,
 }
 
 impl From<Account> for Profile {
@@ -90,6 +101,7 @@ impl From<Account> for Profile {
             username: account.username,
             email: account.email,
             display_name: account.display_name,
+            locale: account.locale,
         }
     }
 }
@@ -99,6 +111,8 @@ impl From<Account> for Profile {
 struct ProfileChange {
     /// 1 to 100 characters.
     display_name: String,
+    /// `en`, `de`, `es` or `fr`; stays as it is if left out.
+    locale: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -168,6 +182,11 @@ impl From<Application> for ApplicationView {
     }
 }
 
+async fn export(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    ok(api.identity.export(&account).await?)
+}
+
 async fn me(api: Api, call: Call) -> Reply {
     ok(Profile::from(own(&api, &call).await?))
 }
@@ -175,8 +194,12 @@ async fn me(api: Api, call: Call) -> Reply {
 async fn rename(api: Api, call: Call) -> Reply {
     let account = own(&api, &call).await?;
     let change: ProfileChange = call.json()?;
-    let name = &change.display_name;
-    ok(Profile::from(api.identity.set_display_name(&account, name, &call.origin).await?))
+    let lang = match change.locale.as_deref().map(Lang::of_tag) {
+        Some(None) => return Err(IdentityError::field("locale", "is not a language here").into()),
+        lang => lang.flatten(),
+    };
+    let (name, origin) = (&change.display_name, &call.origin);
+    ok(Profile::from(api.identity.set_profile(&account, name, lang, origin).await?))
 }
 
 async fn password(api: Api, call: Call) -> Reply {

@@ -23,6 +23,6 @@ mod writer;
 pub use files::LogError;
 pub use reader::LogReader;
 pub use search::{Filter, Found, MAX_RESULTS};
-pub use sequencer::{Audit, AuditError, Watcher};
+pub use sequencer::{Audit, AuditError, EntrySealer, Watcher};
 pub use verify::{Damage, Report, verify};
 pub use writer::LogWriter;

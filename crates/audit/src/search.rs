@@ -19,10 +19,12 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Before this time.
     pub until: Option<Timestamp>,
-    /// An id or name of anyone the event concerns.
-    pub subject: Option<String>,
+    /// Ids or names of which the event concerns one; empty for anybody.
+    pub subjects: Vec<String>,
     /// The address, or for IPv6 the /64, it came from.
     pub addr: Option<AddrKey>,
+    /// What stands for that address where it is sealed.
+    pub addr_tag: Option<String>,
     /// The event's code, or the beginning of it: `authn_` finds all authentication.
     pub kind: Option<String>,
     /// Whether it succeeded.
@@ -37,12 +39,14 @@ pub struct Filter {
 
 impl Filter {
     fn accepts(&self, fields: &SearchFields) -> bool {
-        let addr = |key: AddrKey| {
-            fields.addr.as_deref().and_then(AddrKey::parse).is_some_and(|seen| seen == key)
+        let addr = |key: AddrKey| match &fields.addr {
+            Some(seen) => AddrKey::parse(seen).is_some_and(|seen| seen == key),
+            None => fields.addr_tag.is_some() && fields.addr_tag == self.addr_tag,
         };
         self.from.is_none_or(|from| fields.time >= from)
             && self.until.is_none_or(|until| fields.time < until)
-            && self.subject.as_ref().is_none_or(|subject| fields.subjects.contains(subject))
+            && (self.subjects.is_empty()
+                || self.subjects.iter().any(|subject| fields.subjects.contains(subject)))
             && self.addr.is_none_or(addr)
             && self.kind.as_ref().is_none_or(|kind| fields.code.starts_with(kind.as_str()))
             && self.success.is_none_or(|success| fields.success == Some(success))

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use portcullis_events::{Event, leaf};
+use portcullis_events::{Event, SealPersonal, leaf, sealed_leaf};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -22,6 +22,9 @@ const BATCH_JOBS: usize = 256;
 /// Sees every event as it is handed in, before it is durable: a detector must not wait for a disk.
 /// It must not block.
 pub type Watcher = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Seals what is personal in entries, on the thread that writes them.
+pub type EntrySealer = Arc<dyn SealPersonal + Send + Sync>;
 
 /// The event is not durable; whatever it was about must not be answered as done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -52,14 +55,18 @@ pub struct Audit {
 
 impl Audit {
     /// Starts the sequencer thread over `writer`.
-    pub fn start(writer: LogWriter, watcher: Option<Watcher>) -> Result<Self, LogError> {
+    pub fn start(
+        writer: LogWriter,
+        watcher: Option<Watcher>,
+        sealer: Option<EntrySealer>,
+    ) -> Result<Self, LogError> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let healthy = Arc::new(AtomicBool::new(true));
         let lost = Arc::new(AtomicU64::new(0));
         let (flag, uncounted) = (healthy.clone(), lost.clone());
         thread::Builder::new()
             .name("audit".into())
-            .spawn(move || run(writer, queue, &flag, &uncounted))
+            .spawn(move || run(writer, queue, sealer.as_deref(), &flag, &uncounted))
             .map_err(|source| LogError::Io {
                 operation: "start",
                 path: "audit thread".into(),
@@ -142,6 +149,7 @@ impl std::fmt::Debug for Audit {
 fn run(
     mut writer: LogWriter,
     mut queue: mpsc::Receiver<Job>,
+    sealer: Option<&(dyn SealPersonal + Send + Sync)>,
     healthy: &AtomicBool,
     lost: &AtomicU64,
 ) {
@@ -153,7 +161,11 @@ fn run(
         for job in jobs.drain(..) {
             match job {
                 Job::Events(events, done) => {
-                    leaves.extend(events.iter().map(|event| fit(leaf(event))));
+                    let entry = |event| match sealer {
+                        Some(sealer) => sealed_leaf(event, sealer),
+                        None => leaf(event),
+                    };
+                    leaves.extend(events.iter().map(|event| fit(entry(event))));
                     // Nobody waits for these, so a failure must be counted here.
                     unwatched += if done.is_none() { events.len() as u64 } else { 0 };
                     waiting.extend(done);

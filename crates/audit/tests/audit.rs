@@ -234,6 +234,7 @@ fn login(secs: i64, addr: &str, user: &str, outcome: Outcome) -> Event {
         addr: ClientAddr::new(addr.parse().unwrap()),
         request_id: format!("req_{secs}"),
         user_agent: Some("test".into()),
+        ..Origin::default()
     };
     let kind = Kind::Login(LoginAttempt {
         factor: "password",
@@ -248,7 +249,7 @@ fn login(secs: i64, addr: &str, user: &str, outcome: Outcome) -> Event {
 #[tokio::test]
 async fn events_are_found_by_time_subject_address_kind_and_outcome() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::start(open(dir.path()), None).unwrap();
+    let audit = Audit::start(open(dir.path()), None, None).unwrap();
     let mut events = Vec::new();
     for second in 0..1_000 {
         let user = if second % 10 == 0 { "alice" } else { "bob" };
@@ -266,8 +267,8 @@ async fn events_are_found_by_time_subject_address_kind_and_outcome() {
     assert_eq!(find(Filter::default()), 1_001);
     assert_eq!(find(Filter { from: at(900), ..Filter::default() }), 101);
     assert_eq!(find(Filter { from: at(100), until: at(200), ..Filter::default() }), 100);
-    assert_eq!(find(Filter { subject: Some("alice".into()), ..Filter::default() }), 100);
-    assert_eq!(find(Filter { subject: Some("usr_carol".into()), ..Filter::default() }), 1);
+    assert_eq!(find(Filter { subjects: vec!["alice".into()], ..Filter::default() }), 100);
+    assert_eq!(find(Filter { subjects: vec!["usr_carol".into()], ..Filter::default() }), 1);
     let whole_64 = AddrKey::parse("2001:db8::/64");
     assert_eq!(find(Filter { addr: whole_64, ..Filter::default() }), 1_000);
     assert_eq!(find(Filter { kind: Some("authn_login_fail".into()), ..Filter::default() }), 250);
@@ -285,7 +286,7 @@ async fn events_are_found_by_time_subject_address_kind_and_outcome() {
 #[tokio::test]
 async fn concurrent_callers_are_all_acknowledged_and_ordered() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::start(open(dir.path()), None).unwrap();
+    let audit = Audit::start(open(dir.path()), None, None).unwrap();
     let calls: Vec<_> = (0..200)
         .map(|n| {
             let audit = audit.clone();

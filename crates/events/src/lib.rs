@@ -7,6 +7,7 @@
 mod clean;
 mod kind;
 mod ocsf;
+mod sealed;
 
 pub use clean::{MAX_TEXT_BYTES, clean};
 pub use kind::{
@@ -14,6 +15,9 @@ pub use kind::{
     RequestSeen, Stage, TokenOperation,
 };
 pub use ocsf::{OCSF_VERSION, SearchFields, leaf, search_fields};
+pub use sealed::{SealPersonal, opened_entry, sealed_data, sealed_leaf, sealed_of, subject};
+
+use std::sync::{Arc, OnceLock};
 
 use portcullis_types::{ClientAddr, DEFAULT_TENANT, Id, Timestamp, tags};
 
@@ -46,6 +50,9 @@ impl Event {
         outcome: Outcome,
         kind: Kind,
     ) -> Self {
+        if let (Some(origin), Actor::User { .. }) = (&origin, &actor) {
+            origin.is_of(&actor);
+        }
         Self { id, time, tenant: DEFAULT_TENANT.to_owned(), origin, actor, outcome, kind }
     }
 }
@@ -59,6 +66,26 @@ pub struct Origin {
     pub request_id: String,
     /// The `User-Agent`, cleaned and cut.
     pub user_agent: Option<String>,
+    /// Whose request it turned out to be. Clones of an origin learn of it together.
+    pub person: Arc<OnceLock<Actor>>,
+}
+
+impl Origin {
+    /// The origin of a request of nobody known yet.
+    pub fn new(addr: ClientAddr, request_id: String, user_agent: Option<String>) -> Self {
+        Self { addr, request_id, user_agent, person: Arc::default() }
+    }
+
+    /// Notes whose request it is. The gate's own event of it must not say in the clear where
+    /// somebody was whose other events are sealed.
+    pub fn is_of(&self, person: &Actor) {
+        let _ = self.person.set(person.clone());
+    }
+
+    /// Whose request it turned out to be.
+    pub fn whose(&self) -> Option<&Actor> {
+        self.person.get()
+    }
 }
 
 /// Who did something.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Outcome, RequestSeen, TokenOperation, clean,
+    LoginAttempt, Outcome, RequestSeen, TokenOperation, clean, sealed::TAG_PREFIX,
 };
 
 /// The version of the Open Cybersecurity Schema Framework the leaves follow.
@@ -25,8 +25,12 @@ const fn class(uid: u32, category: u32, activity: u32) -> Class {
     Class { uid, category, activity }
 }
 
-/// The bytes of the log entry for `event`.
+/// The bytes of the log entry for `event`, nothing sealed.
 pub fn leaf(event: &Event) -> Vec<u8> {
+    entry(event).to_string().into_bytes()
+}
+
+pub(crate) fn entry(event: &Event) -> Value {
     let (class, severity, fields) = body(event);
     let mut all = Map::new();
     all.insert("activity_id".into(), class.activity.into());
@@ -52,7 +56,7 @@ pub fn leaf(event: &Event) -> Vec<u8> {
         };
     }
     all.extend(fields);
-    Value::Object(all).to_string().into_bytes()
+    Value::Object(all)
 }
 
 fn metadata(event: &Event, class: u32) -> Value {
@@ -153,7 +157,7 @@ fn account_activity(change: &AccountChange) -> u32 {
         "password_changed" => 3,
         "password_reset" => 4,
         "disabled" => 5,
-        "deleted" => 6,
+        "deleted" | "erased" => 6,
         _ => 99,
     }
 }
@@ -276,6 +280,8 @@ fn service(name: &str) -> Value {
 /// The OCSF `user` of an actor. Every variant has a name or an id, as the class demands.
 fn user(actor: &Actor) -> Value {
     match actor {
+        // Whoever was erased has no name any more.
+        Actor::User { id, username } if username.is_empty() => json!({ "uid": id, "type_id": 1 }),
         Actor::User { id, username } => json!({ "uid": id, "name": clean(username), "type_id": 1 }),
         Actor::UnknownUser { pseudonym } => {
             json!({ "uid": format!("unknown:{pseudonym}"), "type_id": 0 })
@@ -310,6 +316,8 @@ pub struct SearchFields {
     pub uid: String,
     /// The address of the client.
     pub addr: Option<String>,
+    /// What stands for the address where it is sealed.
+    pub addr_tag: Option<String>,
     /// Whether it succeeded; `None` for alerts.
     pub success: Option<bool>,
     /// Ids and names of everyone it concerns.
@@ -345,6 +353,7 @@ struct EntryMetadata {
 #[derive(Deserialize)]
 struct EntryEndpoint {
     ip: Option<String>,
+    uid: Option<String>,
 }
 #[derive(Deserialize)]
 struct EntryEvidence {
@@ -370,7 +379,10 @@ pub fn search_fields(leaf: &[u8]) -> Option<SearchFields> {
     }
     subjects.extend(entry.entity.and_then(|entity| entity.uid));
     let evidence = entry.evidences.into_iter().find_map(|evidence| evidence.src_endpoint);
-    let mut addr = entry.src_endpoint.or(evidence).and_then(|endpoint| endpoint.ip);
+    let source = entry.src_endpoint.or(evidence);
+    let tag = source.as_ref().and_then(|source| source.uid.as_deref()?.strip_prefix(TAG_PREFIX));
+    let addr_tag = tag.map(str::to_owned);
+    let mut addr = source.and_then(|endpoint| endpoint.ip);
     if let Some(unmapped) = entry.unmapped {
         let accounts = unmapped["accounts"].as_array().into_iter().flatten();
         subjects.extend(accounts.filter_map(Value::as_str).map(str::to_owned));
@@ -382,6 +394,7 @@ pub fn search_fields(leaf: &[u8]) -> Option<SearchFields> {
         code: entry.metadata.event_code,
         uid: entry.metadata.uid,
         addr,
+        addr_tag,
         success: entry.status_id.filter(|_| entry.class_uid != 2004).map(|status| status == 1),
         subjects,
         request_id: entry.metadata.correlation_uid,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use portcullis_events::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Origin, Outcome, RequestSeen, Stage, TokenOperation, leaf, search_fields,
+    LoginAttempt, Origin, Outcome, RequestSeen, SealPersonal, Stage, TokenOperation, leaf,
+    sealed_leaf, search_fields,
 };
 use portcullis_types::{Entropy, Id, Timestamp};
 use serde_json::Value;
@@ -19,8 +20,19 @@ impl Entropy for Zero {
     }
 }
 
+struct Sealing;
+impl SealPersonal for Sealing {
+    fn seal(&self, _: &str, _: &[u8]) -> Option<String> {
+        Some("sealed".into())
+    }
+    fn tag(&self, _: portcullis_types::AddrKey) -> String {
+        "tag".into()
+    }
+}
+
 fn user() -> Actor {
-    Actor::User { id: "usr_1".into(), username: "alice".into() }
+    let id = "usr_00000000000000000000000001".into();
+    Actor::User { id, username: "alice".into() }
 }
 
 fn kinds() -> Vec<Kind> {
@@ -162,16 +174,20 @@ fn every_event_fits_its_class() {
                     outcome,
                     kind.clone(),
                 );
-                let entry = leaf(&event);
-                let value: Value = serde_json::from_slice(&entry).unwrap();
-                let class = value["class_uid"].as_u64().unwrap();
-                let shape = &schema["classes"][class.to_string()];
-                assert!(shape.is_object(), "class {class}");
-                fits(&schema, shape, &value, shape["name"].as_str().unwrap());
-                assert_eq!(value["type_uid"], class * 100 + value["activity_id"].as_u64().unwrap());
-                assert_eq!(value["category_uid"], shape["category"]);
-                let found = search_fields(&entry).unwrap();
-                assert_eq!((found.time, found.uid), (time, event.id.to_string()));
+                for entry in [leaf(&event), sealed_leaf(&event, &Sealing)] {
+                    let value: Value = serde_json::from_slice(&entry).unwrap();
+                    let class = value["class_uid"].as_u64().unwrap();
+                    let shape = &schema["classes"][class.to_string()];
+                    assert!(shape.is_object(), "class {class}");
+                    fits(&schema, shape, &value, shape["name"].as_str().unwrap());
+                    assert_eq!(
+                        value["type_uid"],
+                        class * 100 + value["activity_id"].as_u64().unwrap()
+                    );
+                    assert_eq!(value["category_uid"], shape["category"]);
+                    let found = search_fields(&entry).unwrap();
+                    assert_eq!((found.time, found.uid), (time, event.id.to_string()));
+                }
             }
         }
     }

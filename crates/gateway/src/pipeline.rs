@@ -125,7 +125,11 @@ impl Gateway {
             version: if version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
         };
         let outcome = refused.map_or(Outcome::Success, |(_, reason)| Outcome::Failure(reason));
-        let actor = trail.principal.as_ref().map_or(Actor::Anonymous, Principal::actor);
+        let actor = match trail.principal.as_ref().map(Principal::actor) {
+            // A built-in service may have found out who it was.
+            None | Some(Actor::Anonymous) => origin.whose().cloned().unwrap_or_default(),
+            Some(known) => known,
+        };
         let done = self.shared.clock.now();
         let id = Id::new(done, &*self.shared.entropy);
         let event = Event::new(id, done, Some(origin), actor, outcome, Kind::Request(seen));
@@ -270,11 +274,8 @@ impl Gateway {
         };
         let given = text(REQUEST_ID).filter(plain).filter(|_| from_proxy);
         let fresh = || Id::<tags::Request>::new(now, &*self.shared.entropy).to_string();
-        Origin {
-            addr,
-            request_id: given.map_or_else(fresh, str::to_owned),
-            user_agent: text("user-agent").map(clean),
-        }
+        let request_id = given.map_or_else(fresh, str::to_owned);
+        Origin::new(addr, request_id, text("user-agent").map(clean))
     }
 
     fn finish(

@@ -61,7 +61,7 @@ impl Identity {
                 }
                 factors::replace_recovery_codes(&tx, &self.tenant, account.id, &[], now).await?;
                 let subject = "The authenticator app was removed from your account";
-                let mail = notice(&account.email, subject, &self.issuer);
+                let mail = notice(account, subject, &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(account);
                 tx.emit(self.changed(origin, "totp_removed", user.clone(), user)).await?;
@@ -92,7 +92,7 @@ impl Identity {
                     return Err(IdentityError::field("passkey", text));
                 }
                 let subject = "A passkey was removed from your account";
-                let mail = notice(&stored.email, subject, &self.issuer);
+                let mail = notice(&stored, subject, &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(account);
                 tx.emit(self.changed(origin, "passkey_removed", user.clone(), user)).await?;
@@ -120,7 +120,7 @@ impl Identity {
                 let stored = stored.with_password(String::new(), now);
                 accounts::update(&tx, &self.tenant, &stored).await?;
                 let subject = "The password was removed from your account";
-                let mail = notice(&stored.email, subject, &self.issuer);
+                let mail = notice(&stored, subject, &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(account);
                 tx.emit(self.changed(origin, "password_removed", user.clone(), user)).await?;
@@ -150,7 +150,7 @@ impl Identity {
                 }
                 let revoked = self.end_everything(&tx, id, None, "factors_reset", now).await?;
                 let subject = "An administrator removed the second factors of your account";
-                let mail = notice(&account.email, subject, &self.issuer);
+                let mail = notice(&account, subject, &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 tx.emit(self.changed(origin, "factors_reset", by.clone(), actor(&account))).await?;
                 Ok::<_, IdentityError>(revoked)

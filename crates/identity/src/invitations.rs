@@ -8,6 +8,7 @@ use portcullis_store::{
     groups,
     invitations::{self, Invitation},
 };
+use portcullis_texts::tf;
 use portcullis_types::{Id, Secret, tags};
 use serde_json::{Value, json};
 
@@ -142,6 +143,7 @@ impl Identity {
             let account = Account {
                 password_hash: password_hash.clone(),
                 roles: invitation.roles.clone(),
+                locale: portcullis_texts::current().tag().to_owned(),
                 ..Account::new(id, username.as_str(), &invitation.email, now)
             };
             accounts::insert(&tx, &self.tenant, &account).await?;
@@ -206,10 +208,11 @@ fn visible(invitation: &Invitation) -> Value {
 fn invited(email: &Email, site: &str, link: &str) -> Mail {
     Mail {
         to: email.to_string(),
-        subject: format!("You are invited to {site}"),
-        text: format!(
-            "You are invited to make an account at {site}. Follow this link within seven days; it \
-             works once:\n\n{link}\n\nIf you did not expect it, ignore this mail.\n"
+        subject: tf("You are invited to {0}", &[site]),
+        text: tf(
+            "You are invited to make an account at {0}. Follow this link within seven days; it \
+             works once:\n\n{1}\n\nIf you did not expect it, ignore this mail.\n",
+            &[site, link],
         ),
     }
 }

@@ -25,6 +25,7 @@ mod profile;
 mod recovery;
 mod recovery_codes;
 mod registration;
+mod rights;
 mod sealed;
 mod service;
 mod session;
@@ -52,6 +53,7 @@ pub use password::{MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, PasswordError, Passwo
 pub use profile::NewAccount;
 pub use recovery::EMAIL_LINK_LIFETIME;
 pub use registration::{Confirmed, Registration};
+pub use rights::MAX_EXPORTED_ENTRIES;
 pub use sealed::Opened;
 pub use service::{Identity, Parts};
 pub use session::{Browser, LoggedIn, RECENT, Recent, SESSION_LIFETIME};

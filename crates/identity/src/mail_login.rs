@@ -7,11 +7,13 @@ use portcullis_store::{
     accounts::{self, Account},
     mail_login,
 };
+use portcullis_texts::{speaking_now, t, tf};
 use portcullis_types::{Secret, random_array, same_secret};
 
 use crate::{
     Browser, Email, Identity, IdentityError, Login, LoginError, Mail, Method,
     link::{fresh, hash_of},
+    recovery::language,
     service::actor,
     throttle::Counter,
 };
@@ -46,7 +48,9 @@ impl Identity {
             account_id: account.as_ref().map(|account| account.id.to_string()),
         };
         let to = account.as_ref().map(|account| Email::stored(&account.email).to_string());
-        let mail = &login_mail(to.unwrap_or_default(), &self.link("login/link", &link), &code);
+        let lang = account.as_ref().map_or_else(portcullis_texts::current, language);
+        let link = self.link("login/link", &link);
+        let mail = &speaking_now(lang, || login_mail(to.unwrap_or_default(), &link, &code));
         let account = &account;
         self.db
             .write(|tx| async move {
@@ -141,11 +145,12 @@ impl Identity {
 fn login_mail(to: String, link: &str, code: &str) -> Mail {
     Mail {
         to,
-        subject: "Log in".into(),
-        text: format!(
-            "Your code is {code}\n\nType it where you asked for it, or follow this link. Both work \
-             once, within ten minutes:\n\n{link}\n\nIf you did not ask for it, ignore this mail, and \
-             never tell anybody the code.\n"
+        subject: t("Log in").to_owned(),
+        text: tf(
+            "Your code is {0}\n\nType it where you asked for it, or follow this link. Both work \
+             once, within ten minutes:\n\n{1}\n\nIf you did not ask for it, ignore this mail, and \
+             never tell anybody the code.\n",
+            &[code, link],
         ),
     }
 }

@@ -111,7 +111,7 @@ impl Identity {
             }
             passkeys::insert(&tx, &self.tenant, row).await?;
             let subject = "A passkey was added to your account";
-            let mail = notice(&stored.email, subject, &self.issuer);
+            let mail = notice(&stored, subject, &self.issuer);
             mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
             let user = actor(account);
             tx.emit(self.changed(origin, "passkey_added", user.clone(), user)).await?;

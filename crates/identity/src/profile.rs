@@ -4,6 +4,7 @@ use portcullis_store::{
     accounts::{self, Account},
     recovery,
 };
+use portcullis_texts::Lang;
 use portcullis_types::{Id, Secret, tags};
 use serde_json::{Value, json};
 
@@ -29,11 +30,12 @@ pub struct NewAccount {
 }
 
 impl Identity {
-    /// Changes what a person is called.
-    pub async fn set_display_name(
+    /// Changes what a person is called, and what they read.
+    pub async fn set_profile(
         &self,
         account: &Account,
         name: &str,
+        lang: Option<Lang>,
         origin: &Origin,
     ) -> Result<Account, IdentityError> {
         let name = &checked_display_name(name)?;
@@ -42,6 +44,7 @@ impl Identity {
                 let stored = self.stored(&tx, account.id).await?;
                 let stored = Account {
                     display_name: name.clone(),
+                    locale: lang.map_or(stored.locale, |lang| lang.tag().to_owned()),
                     updated_at: self.now().micros(),
                     ..stored
                 };
@@ -194,6 +197,7 @@ impl Identity {
                 Ok::<_, IdentityError>(revoked)
             })
             .await?;
+        self.log_keys.forget(&id.to_string());
         self.apply(&revoked, now);
         Ok(())
     }
@@ -207,7 +211,11 @@ impl Identity {
     }
 
     /// Whoever takes an administrator away must leave another.
-    async fn keep_an_admin(&self, tx: &Tx, before: &Account) -> Result<(), IdentityError> {
+    pub(crate) async fn keep_an_admin(
+        &self,
+        tx: &Tx,
+        before: &Account,
+    ) -> Result<(), IdentityError> {
         let was_admin = before.has_role("admin") && before.disabled_at.is_none();
         let left = !was_admin || accounts::has_admin(tx, &self.tenant).await?;
         if left { Ok(()) } else { Err(IdentityError::LastAdmin) }
@@ -235,8 +243,8 @@ impl Identity {
 
 /// What of an account may be written down.
 fn visible(account: &Account) -> Value {
+    // Its name is its own to be forgotten, not whoever's changed it; the id is enough.
     json!({
-        "username": account.username,
         "roles": account.roles,
         "disabled": account.disabled_at.is_some(),
         "flagged": account.flagged_at.is_some(),

@@ -5,6 +5,7 @@ use portcullis_store::{
     accounts::{self, Account},
     recovery::{self, EmailChange},
 };
+use portcullis_texts::{Lang, speaking_now, t, tf};
 use portcullis_types::{Id, Secret, tags};
 
 use crate::{
@@ -110,7 +111,7 @@ impl Identity {
                 recovery::void_all_of(&tx, &self.tenant, account.id, now).await?;
                 let revoked =
                     self.end_everything(&tx, account.id, None, "password_reset", now).await?;
-                let mail = notice(&account.email, "Your password was reset", &self.issuer);
+                let mail = notice(&account, "Your password was reset", &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(&account);
                 tx.emit(self.changed(origin, "password_reset", user.clone(), user)).await?;
@@ -143,7 +144,7 @@ impl Identity {
                 recovery::void_all_of(&tx, &self.tenant, account.id, now).await?;
                 let revoked =
                     self.end_everything(&tx, account.id, keep, "password_changed", now).await?;
-                let mail = notice(&stored.email, "Your password was changed", &self.issuer);
+                let mail = notice(&stored, "Your password was changed", &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(&stored);
                 tx.emit(self.changed(origin, "password_changed", user.clone(), user)).await?;
@@ -209,7 +210,7 @@ impl Identity {
                 let account = accounts::by_id(&tx, &self.tenant, change.account_id)
                     .await?
                     .ok_or(IdentityError::Link)?;
-                let mail = notice(&account.email, "Your e-mail address was changed", &self.issuer);
+                let mail = notice(&account, "Your e-mail address was changed", &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let account = Account { email: change.email, updated_at: now.micros(), ..account };
                 accounts::update(&tx, &self.tenant, &account).await?;
@@ -266,10 +267,11 @@ impl Identity {
 fn reset_mail(email: &Email, link: &str) -> Mail {
     Mail {
         to: email.to_string(),
-        subject: "Reset your password".into(),
-        text: format!(
-            "Follow this link to choose a new password. It works once, within an hour:\n\n{link}\n\n\
-             If you did not ask for it, ignore this mail: your password stays as it is.\n"
+        subject: t("Reset your password").to_owned(),
+        text: tf(
+            "Follow this link to choose a new password. It works once, within an hour:\n\n{0}\n\n\
+             If you did not ask for it, ignore this mail: your password stays as it is.\n",
+            &[link],
         ),
     }
 }
@@ -277,10 +279,11 @@ fn reset_mail(email: &Email, link: &str) -> Mail {
 fn change_mail(email: &Email, link: &str) -> Mail {
     Mail {
         to: email.to_string(),
-        subject: "Confirm your new e-mail address".into(),
-        text: format!(
+        subject: t("Confirm your new e-mail address").to_owned(),
+        text: tf(
             "Follow this link to make this the address of your account. It works once, within an \
-             hour:\n\n{link}\n\nIf you did not ask for it, ignore this mail.\n"
+             hour:\n\n{0}\n\nIf you did not ask for it, ignore this mail.\n",
+            &[link],
         ),
     }
 }
@@ -288,21 +291,29 @@ fn change_mail(email: &Email, link: &str) -> Mail {
 fn address_in_use(email: &Email) -> Mail {
     Mail {
         to: email.to_string(),
-        subject: "This address already has an account".into(),
-        text:
+        subject: t("This address already has an account").to_owned(),
+        text: t(
             "Somebody tried to make this the address of another account. There is an account for \
-               it already, so nothing was changed.\n"
-                .into(),
+             it already, so nothing was changed.\n",
+        )
+        .to_owned(),
     }
 }
 
-/// Tells a person about a change that they should know of even if it was not theirs.
-pub(crate) fn notice(email: &str, subject: &str, issuer: &str) -> Mail {
-    Mail {
-        to: Email::stored(email).to_string(),
-        subject: subject.into(),
-        text: format!(
-            "{subject}.\n\nIf it was not you, reset your password now: {issuer}/forgot-password\n"
+/// Tells a person about a change that they should know of even if it was not theirs, in their own
+/// language: whoever did it may read another.
+pub(crate) fn notice(account: &Account, subject: &str, issuer: &str) -> Mail {
+    speaking_now(language(account), || Mail {
+        to: Email::stored(&account.email).to_string(),
+        subject: t(subject).to_owned(),
+        text: tf(
+            "{0}.\n\nIf it was not you, reset your password now: {1}/forgot-password\n",
+            &[t(subject), issuer],
         ),
-    }
+    })
+}
+
+/// What somebody reads: what they chose, or what the request is in.
+pub(crate) fn language(account: &Account) -> Lang {
+    Lang::of_tag(&account.locale).unwrap_or_else(portcullis_texts::current)
 }

@@ -3,6 +3,7 @@ use portcullis_store::{
     accounts::{self, Account},
     recovery::{self, PendingRegistration},
 };
+use portcullis_texts::{t, tf};
 use portcullis_types::{Id, Secret};
 
 use crate::{
@@ -144,6 +145,7 @@ impl Identity {
                 let id = Id::new(now, &*self.entropy);
                 let account = Account {
                     password_hash: pending.password_hash,
+                    locale: portcullis_texts::current().tag().to_owned(),
                     ..Account::new(id, &username, &pending.email, now)
                 };
                 accounts::insert(&tx, &self.tenant, &account).await?;
@@ -162,11 +164,12 @@ pub(crate) fn problem(field: &'static str, error: &dyn std::error::Error) -> Fie
 fn confirm_address(email: &Email, link: &str) -> Mail {
     Mail {
         to: email.to_string(),
-        subject: "Confirm your e-mail address".into(),
-        text: format!(
+        subject: t("Confirm your e-mail address").to_owned(),
+        text: tf(
             "Welcome!\n\nFollow this link to confirm your address and finish your registration. It \
-             works once, within an hour:\n\n{link}\n\nIf you did not register, ignore this mail: \
-             no account is made without the link.\n"
+             works once, within an hour:\n\n{0}\n\nIf you did not register, ignore this mail: \
+             no account is made without the link.\n",
+            &[link],
         ),
     }
 }
@@ -174,11 +177,12 @@ fn confirm_address(email: &Email, link: &str) -> Mail {
 fn already_registered(email: &Email, issuer: &str) -> Mail {
     Mail {
         to: email.to_string(),
-        subject: "You already have an account".into(),
-        text: format!(
+        subject: t("You already have an account").to_owned(),
+        text: tf(
             "Somebody, probably you, tried to register with this address. There is an account for \
-             it already.\n\nLog in: {issuer}/login\nForgot the password: {issuer}/forgot-password\n\n\
-             If it was not you, ignore this mail: nothing was changed.\n"
+             it already.\n\nLog in: {0}/login\nForgot the password: {0}/forgot-password\n\n\
+             If it was not you, ignore this mail: nothing was changed.\n",
+            &[issuer],
         ),
     }
 }

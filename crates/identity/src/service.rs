@@ -1,13 +1,17 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use data_encoding::HEXLOWER;
 use portcullis_audit::Audit;
 use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Revocations};
 use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome};
-use portcullis_store::{Db, Sealer, accounts::Account, api_keys};
+use portcullis_store::{Db, LogKeys, Sealer, accounts::Account, api_keys};
 use portcullis_types::{HashKey, Id, Secret, SharedClock, SharedEntropy, Timestamp};
 
+use tokio::sync::Semaphore;
 use url::Url;
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
@@ -23,6 +27,10 @@ pub struct Parts {
     pub db: Db,
     /// The log.
     pub audit: Audit,
+    /// Where it is, to be read.
+    pub log_dir: PathBuf,
+    /// The keys of what it says of people.
+    pub log_keys: Arc<LogKeys>,
     /// The time.
     pub clock: SharedClock,
     /// Randomness.
@@ -61,6 +69,8 @@ pub(crate) struct Inner {
     pub webauthn: Option<Webauthn>,
     /// What was read of the API keys last.
     pub api_keys_state: Mutex<api_keys::State>,
+    /// Exports that are made at once.
+    pub exports: Semaphore,
 }
 
 impl std::ops::Deref for Identity {
@@ -83,6 +93,7 @@ impl Identity {
             fingerprints,
             webauthn,
             api_keys_state: Mutex::default(),
+            exports: Semaphore::new(1),
         }))
     }
 

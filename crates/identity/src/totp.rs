@@ -82,7 +82,7 @@ impl Identity {
                 let stored = accounts::by_id(&tx, &self.tenant, account.id).await?;
                 let stored = stored.ok_or(IdentityError::NotFound)?;
                 let subject = "An authenticator app was added to your account";
-                let mail = notice(&stored.email, subject, &self.issuer);
+                let mail = notice(&stored, subject, &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(account);
                 tx.emit(self.changed(origin, "totp_added", user.clone(), user)).await?;

@@ -89,7 +89,7 @@ impl Identity {
             let row = row(&person.state, &stored, now);
             upstream::insert(&tx, &self.tenant, &row).await?;
             let subject = "A way to log in was added to your account";
-            let mail = notice(&stored.email, subject, &self.issuer);
+            let mail = notice(&stored, subject, &self.issuer);
             mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
             let user = actor(&stored);
             tx.emit(self.changed(origin, "identity_linked", user.clone(), user)).await?;
@@ -117,7 +117,10 @@ impl Identity {
                 return Err(IdentityError::Link);
             }
             let id = Id::new(now, &*self.entropy);
-            let account = Account::new(id, username.as_str(), email.as_str(), now);
+            let account = Account {
+                locale: portcullis_texts::current().tag().to_owned(),
+                ..Account::new(id, username.as_str(), email.as_str(), now)
+            };
             accounts::insert(&tx, &self.tenant, &account).await?;
             upstream::insert(&tx, &self.tenant, &row(&person.state, &account, now)).await?;
             let user = actor(&account);
@@ -144,7 +147,7 @@ impl Identity {
                     return Err(IdentityError::NotFound);
                 }
                 let subject = "A way to log in was removed from your account";
-                let mail = notice(&account.email, subject, &self.issuer);
+                let mail = notice(account, subject, &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(account);
                 tx.emit(self.changed(origin, "identity_unlinked", user.clone(), user)).await?;

@@ -17,6 +17,7 @@ pub(crate) enum Claim {
     UpdatedAt,
     Email,
     EmailVerified,
+    Locale,
     Groups,
     Roles,
 }
@@ -30,12 +31,13 @@ pub(crate) struct Person {
 }
 
 impl Claim {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Name,
         Self::PreferredUsername,
         Self::UpdatedAt,
         Self::Email,
         Self::EmailVerified,
+        Self::Locale,
         Self::Groups,
         Self::Roles,
     ];
@@ -47,6 +49,7 @@ impl Claim {
             Self::UpdatedAt => "updated_at",
             Self::Email => "email",
             Self::EmailVerified => "email_verified",
+            Self::Locale => "locale",
             Self::Groups => "groups",
             Self::Roles => "roles",
         }
@@ -56,7 +59,7 @@ impl Claim {
     /// allowed the scope, and the person is asked for it in the same words.
     pub fn scope(self) -> &'static str {
         match self {
-            Self::Name | Self::PreferredUsername | Self::UpdatedAt => "profile",
+            Self::Name | Self::PreferredUsername | Self::UpdatedAt | Self::Locale => "profile",
             Self::Email | Self::EmailVerified => "email",
             Self::Groups => "groups",
             Self::Roles => "roles",
@@ -66,6 +69,7 @@ impl Claim {
     fn of(self, person: &Person) -> Value {
         let Person { account, memberships } = person;
         match self {
+            Self::Locale => account.locale.as_str().into(),
             Self::Groups => memberships.groups.clone().into(),
             Self::Roles => memberships.roles.iter().cloned().collect::<Vec<_>>().into(),
             Self::Name => account.display_name.as_str().into(),
@@ -188,7 +192,11 @@ pub(crate) fn disclose(
 ) {
     for claim in Claim::ALL {
         if scopes.contains(claim.scope()) || named.contains(&claim) {
-            into[claim.as_str()] = claim.of(person);
+            let value = claim.of(person);
+            // What we do not know is left out (section 5.3.2).
+            if value != Value::String(String::new()) {
+                into[claim.as_str()] = value;
+            }
         }
     }
 }

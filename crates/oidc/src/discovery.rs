@@ -64,9 +64,10 @@ impl Provider {
             "acr_values_supported": Assurance::ALL.map(Assurance::acr),
             "claims_supported": [
                 "sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "at_hash", "sid", "name",
-                "preferred_username", "email", "email_verified", "updated_at", "groups", "roles",
+                "preferred_username", "email", "email_verified", "updated_at", "locale", "groups", "roles",
             ],
             "authorization_response_iss_parameter_supported": true,
+            "ui_locales_supported": ["en", "de", "es", "fr"],
             "request_parameter_supported": false,
             "request_uri_parameter_supported": false,
             "claims_parameter_supported": true,

@@ -4,14 +4,17 @@ use axum::{
     response::IntoResponse,
 };
 use http::StatusCode;
-use portcullis_identity::IdentityError;
+use portcullis_identity::{FieldError, IdentityError};
 use portcullis_store::{accounts::Account, sessions::Session};
+use portcullis_texts::{Lang, t};
 use portcullis_types::Timestamp;
 
 use crate::{
     Pages,
     authorize::in_words,
+    filters,
     form::{Form, Visit, read_form},
+    ui,
     view::{self, Page},
 };
 
@@ -22,6 +25,7 @@ struct AccountPage<'a> {
     username: &'a str,
     email: &'a str,
     display_name: &'a str,
+    locale: &'a str,
     sessions: Vec<SessionRow>,
     applications: Vec<ApplicationRow>,
     notice: Option<(&'a str, &'a str)>,
@@ -63,8 +67,13 @@ pub(crate) async fn profile(State(pages): State<Pages>, request: Request) -> imp
     let answer = async move {
         let (form, session, account) = open(&pages, request).await?;
         let name = form.text("display_name");
-        let changed = pages.identity.set_display_name(&account, name, &form.visit.origin).await;
-        match changed {
+        let lang = form.params.get("locale").and_then(Lang::of_tag);
+        let origin = &form.visit.origin;
+        match pages.identity.set_profile(&account, name, lang, origin).await {
+            // The page that follows is in the new language.
+            Ok(_) if lang.is_some_and(|lang| lang != portcullis_texts::current()) => {
+                Ok(view::see_other("/account", lang.map(ui::chosen)))
+            }
             Ok(account) => tell(&pages, &form, &session, &account, "Saved.").await,
             Err(error) => refuse(&pages, &form, &session, &account, error).await,
         }
@@ -176,14 +185,27 @@ async fn refuse(
         }
         IdentityError::NotFound => "There is no such session.".to_owned(),
         IdentityError::Invalid(fields) => {
-            let lines =
-                fields.iter().map(|f| format!("{} {}.", f.field.replace('_', " "), f.message));
+            let line = |f: &FieldError| format!("{} {}.", t(label(f.field)), t(&f.message));
+            let lines = fields.iter().map(line);
             lines.collect::<Vec<_>>().join(" ")
         }
         _ => return Err(view::failed(&error)),
     };
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     render(pages, &form.visit, session, account, status, Some(("bad", &text))).await
+}
+
+/// What people call an input.
+pub(crate) fn label(field: &str) -> &str {
+    match field {
+        "display_name" => "Name",
+        "email" => "E-mail address",
+        "password" => "Password",
+        "username" => "User name",
+        "passkey" => "Passkey",
+        "name" => "Name",
+        other => other,
+    }
 }
 
 /// `2026-11-23 21:40 UTC`.
@@ -210,7 +232,12 @@ async fn render(
     });
     let applications = pages.provider.applications(account).await.map_err(|e| view::failed(&e))?;
     let applications = applications.into_iter().map(|application| ApplicationRow {
-        may: application.scopes.iter().map(|scope| in_words(scope)).collect::<Vec<_>>().join(", "),
+        may: application
+            .scopes
+            .iter()
+            .map(|scope| t(in_words(scope)))
+            .collect::<Vec<_>>()
+            .join(", "),
         id: application.client_id,
         name: application.name,
         grants: application.grants,
@@ -222,6 +249,7 @@ async fn render(
         username: &account.username,
         email: &account.email,
         display_name: &account.display_name,
+        locale: &account.locale,
         sessions: sessions.collect(),
         applications: applications.collect(),
         notice,

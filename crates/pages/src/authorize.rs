@@ -9,9 +9,10 @@ use portcullis_oidc::{
     Prompt,
 };
 use portcullis_store::{accounts::Account, sessions::Session};
+use portcullis_texts::{t, tf};
 
 use crate::{
-    Pages,
+    Pages, filters,
     form::{SESSION_COOKIE, Visit, clear_cookie, read_form, read_params},
     login::end_current,
     view::{self, FormPage, Message, Page},
@@ -155,7 +156,7 @@ fn ask_to_leave(
     cookie: Option<String>,
     client: Option<&str>,
 ) -> Page {
-    let intro = client.map(|client| format!("{client} asks you to log out here as well."));
+    let intro = client.map(|client| tf("{0} asks you to log out here as well.", &[client]));
     let form = FormPage {
         title: "Log out?",
         intro: intro.as_deref(),
@@ -279,7 +280,8 @@ fn failed(error: &AuthorizeError) -> Page {
 }
 
 pub(crate) fn refused(error: &OAuthError) -> Page {
-    let text = format!("{} ({}).", capital(error.error_description), error.error.as_str());
+    let why = t(error.error_description);
+    let text = format!("{} ({}).", capital(why), error.error.as_str());
     let title = "The request cannot be followed";
     view::message(error.error.status(), &Message { title, tone: "bad", text: &text, link: None })
 }

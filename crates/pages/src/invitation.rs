@@ -4,6 +4,7 @@ use axum::{
 };
 use http::StatusCode;
 use portcullis_identity::{Acceptance, FieldError, IdentityError};
+use portcullis_texts::tf;
 
 use crate::{
     Pages,
@@ -58,6 +59,7 @@ async fn render(
     errors: &[FieldError],
 ) -> Result<Page, Page> {
     let email = pages.identity.invited_address(token).await.map_err(|e| view::failed(&e))?;
+    let intro = tf("The account is for {0}.", &[&email]);
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let fields = vec![
         Field::new("username", "User name", "text", "username")
@@ -71,7 +73,7 @@ async fn render(
     ];
     let page = FormPage {
         title: "You are invited",
-        intro: Some(&email),
+        intro: Some(&intro),
         alert: None,
         action: "/invitation",
         csrf,

@@ -6,6 +6,7 @@
 mod account;
 mod authorize;
 mod device;
+mod filters;
 mod form;
 mod invitation;
 mod login;
@@ -13,7 +14,10 @@ mod mail_login;
 mod passkey;
 mod recovery;
 mod register;
+mod rights;
 mod security;
+mod theme;
+mod ui;
 mod upstream;
 mod view;
 
@@ -21,11 +25,14 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use portcullis_federation::UpstreamProvider;
 use portcullis_identity::Identity;
 use portcullis_oidc::Provider;
+
+pub use theme::{Theme, ThemeError};
 
 /// What the pages work with.
 #[derive(Debug, Clone)]
@@ -33,6 +40,7 @@ pub struct Pages {
     identity: Identity,
     provider: Provider,
     upstreams: Arc<Vec<UpstreamProvider>>,
+    theme: Arc<Theme>,
 }
 
 /// The pages and their forms.
@@ -40,7 +48,9 @@ pub fn router(
     identity: Identity,
     provider: Provider,
     upstreams: Arc<Vec<UpstreamProvider>>,
+    theme: Arc<Theme>,
 ) -> Router {
+    let pages = Pages { identity, provider, upstreams, theme };
     Router::new()
         .route("/", get(account::home))
         .route("/assets/style.css", get(view::style))
@@ -69,6 +79,8 @@ pub fn router(
         .route("/account/profile", post(account::profile))
         .route("/account/password", post(account::password))
         .route("/account/email", post(account::email))
+        .route("/account/export", post(rights::export))
+        .route("/account/delete", get(rights::show).post(rights::delete))
         .route("/account/security", get(security::show))
         .route("/account/totp/begin", post(security::begin_totp))
         .route("/account/totp/confirm", post(security::confirm_totp))
@@ -86,5 +98,9 @@ pub fn router(
         .route("/oauth2/consent", post(authorize::consent))
         .route("/logged-out", get(authorize::left))
         .route("/oauth2/logout", get(authorize::logout).post(authorize::logout))
-        .with_state(Pages { identity, provider, upstreams })
+        .route("/language", get(ui::choose))
+        .route("/assets/theme.css", get(ui::theme_css))
+        .route("/assets/logo", get(ui::logo))
+        .layer(from_fn_with_state(pages.clone(), ui::layer))
+        .with_state(pages)
 }

@@ -9,7 +9,7 @@ use portcullis_oidc::Params;
 use portcullis_store::{accounts::Account, sessions::Session};
 
 use crate::{
-    Pages,
+    Pages, filters,
     form::{
         SESSION_COOKIE, Visit, WAITING_COOKIE, clear_cookie, device_cookie, read_form, set_cookie,
     },
@@ -251,6 +251,7 @@ pub(crate) fn safe_return(asked: Option<&str>) -> &str {
     match asked {
         Some("/account/security") => "/account/security",
         Some("/login/upstream/link") => "/login/upstream/link",
+        Some("/account/delete") => "/account/delete",
         Some(asked)
             if (asked.starts_with("/oauth2/authorize?") || asked.starts_with("/device?"))
                 && asked.bytes().all(|b| b.is_ascii_graphic()) =>

@@ -6,10 +6,12 @@ use axum::{
 };
 use http::StatusCode;
 use portcullis_identity::{IdentityError, LoginError};
+use portcullis_texts::t;
 use serde_json::{Value, json};
 
 use crate::{
     Pages,
+    account::label,
     form::read_json,
     login::{browser, entered_cookies, safe_return},
     security::recently,
@@ -45,7 +47,7 @@ pub(crate) async fn log_in(State(pages): State<Pages>, request: Request) -> impl
                 Ok(page.with_cookies(entered_cookies(&pages, &entered)))
             }
             Err(LoginError::Failed(error)) => Err(refused(&error)),
-            Err(_) => Err(problem(StatusCode::UNAUTHORIZED, NOT_ACCEPTED)),
+            Err(_) => Err(problem(StatusCode::UNAUTHORIZED, t(NOT_ACCEPTED))),
         }
     };
     answer.await.unwrap_or_else(|page: Page| page)
@@ -83,11 +85,11 @@ fn text<'a>(body: &'a Value, name: &str) -> &'a str {
 
 fn refused(error: &IdentityError) -> Page {
     match error {
-        IdentityError::Passkey => problem(StatusCode::UNPROCESSABLE_ENTITY, NOT_ACCEPTED),
+        IdentityError::Passkey => problem(StatusCode::UNPROCESSABLE_ENTITY, t(NOT_ACCEPTED)),
         IdentityError::Invalid(fields) => {
             let text: Vec<_> = fields
                 .iter()
-                .map(|field| format!("The {} {}.", field.field, field.message))
+                .map(|field| format!("{} {}.", t(label(field.field)), t(&field.message)))
                 .collect();
             problem(StatusCode::UNPROCESSABLE_ENTITY, &text.join(" "))
         }

@@ -7,21 +7,20 @@ use axum::{
 };
 use data_encoding::BASE64;
 use http::StatusCode;
-use portcullis_identity::{IdentityError, Recent, TotpSetup};
+use portcullis_identity::{FieldError, IdentityError, Recent, TotpSetup};
 use portcullis_store::accounts::Account;
+use portcullis_texts::t;
 use portcullis_types::{Secret, Timestamp};
 use qrcode::{EcLevel, QrCode, render::svg};
 
 use crate::{
     Pages,
-    account::minutes,
+    account::{label, minutes},
+    filters,
     form::{Form, Visit, read_form},
-    upstream::label,
+    upstream,
     view::{self, Page},
 };
-
-/// Where people prove again who they are before they change this.
-const CONFIRM: &str = "/login?return_to=/account/security";
 
 #[derive(Template)]
 #[template(path = "security.html")]
@@ -66,7 +65,17 @@ struct TotpPage<'a> {
 
 /// Who is logged in, if they proved it a moment ago; others prove it again first.
 pub(crate) async fn recently(pages: &Pages, visit: &Visit) -> Result<Recent, Page> {
-    let confirm = || view::see_other(CONFIRM, None);
+    recently_for(pages, visit, "/account/security").await
+}
+
+/// The same, to come back to another page.
+pub(crate) async fn recently_for(
+    pages: &Pages,
+    visit: &Visit,
+    return_to: &str,
+) -> Result<Recent, Page> {
+    let login = format!("/login?return_to={return_to}");
+    let confirm = || view::see_other(&login, None);
     let (session, account) = pages.visitor(visit).await?.ok_or_else(confirm)?;
     pages.identity.recent(&session, &account).ok_or_else(confirm)
 }
@@ -225,7 +234,8 @@ async fn refuse(
     let text = match error {
         IdentityError::NotFound => "There is no such thing any more.".to_owned(),
         IdentityError::Invalid(fields) => {
-            let lines = fields.iter().map(|f| format!("The {} {}.", f.field, f.message));
+            let line = |f: &FieldError| format!("{} {}.", t(label(f.field)), t(&f.message));
+            let lines = fields.iter().map(line);
             lines.collect::<Vec<_>>().join(" ")
         }
         _ => return Err(view::failed(error)),
@@ -254,7 +264,7 @@ async fn render(
     let identities = linked.iter().map(|row| IdentityRow {
         provider: row.provider.clone(),
         subject: row.subject.clone(),
-        label: label(pages, &row.provider),
+        label: upstream::label(pages, &row.provider),
         who: if row.email.is_empty() { row.subject.clone() } else { row.email.clone() },
         added: minutes(row.created_at),
         used: row.last_used_at.map(time),

@@ -1,5 +1,7 @@
 //! Logging in at another provider, and linking what was proven there with what is known here.
 
+use std::time::Duration;
+
 use axum::{
     extract::{Path, Request, State},
     response::IntoResponse,
@@ -8,8 +10,8 @@ use http::StatusCode;
 use portcullis_federation::{Attempt, Returned, UpstreamError, UpstreamPerson, UpstreamProvider};
 use portcullis_identity::{FieldError, IdentityError, LoginError, Opened, Recent, UpstreamLogin};
 use portcullis_oidc::Params;
+use portcullis_texts::tf;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 use crate::{
     Pages,
@@ -220,9 +222,10 @@ fn choice(
 ) -> Page {
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let label = label(pages, person.provider());
-    let intro = format!(
-        "Your identity at {label} is not linked to an account yet. If you have an account, log in \
-         to link it. If not, make one first."
+    let intro = tf(
+        "Your identity at {0} is not linked to an account yet. If you have an account, log in to \
+         link it. If not, make one first.",
+        &[label],
     );
     let taken = errors.iter().any(|error| error.field == "email");
     let field = Field::new("username", "User name", "text", "username")
@@ -255,7 +258,7 @@ pub(crate) async fn show_link(State(pages): State<Pages>, request: Request) -> i
         let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
         let (label, name) = (label(&pages, person.state.provider()), &who.account().username);
         let known = person.state.email().unwrap_or(person.state.subject());
-        let intro = format!("From now on {known} at {label} logs in to the account {name}.");
+        let intro = tf("From now on {0} at {1} logs in to the account {2}.", &[known, label, name]);
         let page = FormPage {
             title: "Link it?",
             intro: Some(&intro),

@@ -4,7 +4,10 @@ use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
+use portcullis_texts::t;
 use serde::Serialize;
+
+use crate::filters;
 
 /// An answer for a person.
 pub(crate) struct Page(Box<Response>);
@@ -172,7 +175,7 @@ pub(crate) fn failed(error: &IdentityError) -> Page {
             (StatusCode::SERVICE_UNAVAILABLE, "The request could not be completed.")
         }
     };
-    let text = format!("{text} Nothing was changed. Try again in a moment.");
+    let text = format!("{} {}", t(text), t("Nothing was changed. Try again in a moment."));
     let mut page =
         message(status, &Message { title: "Not now", tone: "bad", text: &text, link: None });
     page.0.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

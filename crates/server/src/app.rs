@@ -23,8 +23,9 @@ use portcullis_oidc::{
     Dpop, KeyRing, KeySchedule, KeyUse, Provider, RegistrationMode, RegistrationPolicy, Settings,
     proof_lifetime,
 };
+use portcullis_pages::Theme;
 use portcullis_pki::Authority;
-use portcullis_store::{CommitSink, Db, SinkFuture, clients, grants, secrets};
+use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
 use portcullis_types::{DEFAULT_TENANT, Secret, SharedClock, SharedEntropy, random_array};
 use tokio::sync::mpsc;
@@ -57,6 +58,8 @@ pub struct App {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Other providers that people may log in with.
     pub login_providers: Arc<Vec<UpstreamProvider>>,
+    /// The look of the pages.
+    pub theme: Arc<Theme>,
     /// The name under which the database remembers the newest checkpoint.
     anchor: String,
     /// The checkpoint that the database remembers.
@@ -141,10 +144,15 @@ impl App {
                 let _ = seen.try_send(event.clone());
             }
         });
-        let audit = Audit::start(log, Some(watcher))?;
+        let log_keys = Arc::new(log_keys(&vault, &clock, &entropy).await?);
+        db.seal_events(log_keys.clone());
+        let runtime = tokio::runtime::Handle::current();
+        let sealer = LogSealer { db: db.clone(), keys: log_keys.clone(), runtime };
+        let audit = Audit::start(log, Some(watcher), Some(Arc::new(sealer)))?;
         let _ = sink.0.set(audit.clone());
 
-        let identity = identity(&config, &vault, db, &audit, &clock, &entropy).await?;
+        let log = (audit.clone(), audit_dir(data), log_keys);
+        let identity = identity(&config, &vault, db, log, &clock, &entropy).await?;
         let keys = key_ring(&config, &identity.db, &vault, &entropy);
         keys.refresh(clock.now()).await.context("load the signing keys")?;
         check_algorithms(&identity.db, &config).await?;
@@ -159,6 +167,7 @@ impl App {
         };
         let egress = egress(&config)?;
         let login_providers = Arc::new(login_providers(&config, &egress)?);
+        let theme = Arc::new(theme(&config)?);
         let dpop = Dpop::new(vault.random("dpop_nonce_key").await?.expose(), &*entropy);
         let provider = Provider::new(
             settings,
@@ -185,8 +194,10 @@ impl App {
             record: Arc::new(move |event| recorder.record(event)),
             limit_blocked: Arc::new(move |block| drop(blocked.try_send(block))),
         };
-        let gateway =
-            Gateway::new(snapshot(&config, &provider, &login_providers, &upstreams)?, shared);
+        let gateway = Gateway::new(
+            snapshot(&config, &provider, (&login_providers, &theme), &upstreams)?,
+            shared,
+        );
         let data = data.to_owned();
         let app = Self {
             config,
@@ -200,6 +211,7 @@ impl App {
             audit,
             upstreams,
             login_providers,
+            theme,
             anchor: anchor_name(&origin),
             anchored: Mutex::default(),
         };
@@ -250,8 +262,9 @@ impl App {
     /// administrator.
     pub async fn refresh_keys(&self) -> Result<()> {
         if self.provider.keys.refresh(self.clock.now()).await? {
-            let Self { config, provider, login_providers, upstreams, .. } = self;
-            self.gateway.swap(snapshot(config, provider, login_providers, upstreams)?);
+            let Self { config, provider, login_providers, theme, upstreams, .. } = self;
+            let pages = (login_providers, theme);
+            self.gateway.swap(snapshot(config, provider, pages, upstreams)?);
         }
         Ok(())
     }
@@ -281,6 +294,17 @@ fn egress(config: &Config) -> Result<Egress> {
     Egress::new(settings, system_resolver()).context("egress")
 }
 
+/// The keys of what the log says of people.
+pub async fn log_keys(
+    vault: &Vault,
+    clock: &SharedClock,
+    entropy: &SharedEntropy,
+) -> Result<LogKeys> {
+    let tag_key = vault.random("log_tag_key").await?;
+    let (sealer, clock, entropy) = (vault.sealer.clone(), clock.clone(), entropy.clone());
+    Ok(LogKeys::new(DEFAULT_TENANT, sealer, tag_key.expose(), clock, entropy))
+}
+
 /// The ring of signing keys, not loaded yet.
 pub fn key_ring(config: &Config, db: &Db, vault: &Vault, entropy: &SharedEntropy) -> KeyRing {
     let schedule = KeySchedule {
@@ -306,6 +330,18 @@ async fn check_algorithms(db: &Db, config: &Config) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The look of the pages, checked.
+pub fn theme(config: &Config) -> Result<Theme> {
+    let own = &config.theme;
+    let read = |path: &PathBuf| {
+        let path = config.path(path);
+        std::fs::read(&path).with_context(|| format!("theme.logo: read {}", path.display()))
+    };
+    let logo = own.logo.as_ref().map(read).transpose()?;
+    let (accent, dark) = (own.accent.as_deref(), own.accent_dark.as_deref());
+    Theme::new(&own.name, accent, dark, logo).context("theme")
 }
 
 /// The providers that people may log in with; nothing is asked of them yet.
@@ -356,7 +392,7 @@ async fn identity(
     config: &Config,
     vault: &Vault,
     db: Db,
-    audit: &Audit,
+    (audit, log_dir, log_keys): (Audit, PathBuf, Arc<LogKeys>),
     clock: &SharedClock,
     entropy: &SharedEntropy,
 ) -> Result<Identity> {
@@ -378,7 +414,9 @@ async fn identity(
         tenant: DEFAULT_TENANT.to_owned(),
         issuer: config.issuer.clone(),
         db,
-        audit: audit.clone(),
+        audit,
+        log_dir,
+        log_keys,
         clock: clock.clone(),
         entropy: entropy.clone(),
         hasher: Hasher::new(parameters, entropy.clone())?,
@@ -397,7 +435,7 @@ async fn identity(
 pub fn snapshot(
     config: &Config,
     provider: &Provider,
-    login_providers: &Arc<Vec<UpstreamProvider>>,
+    (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
     upstreams: &[Arc<Upstream>],
 ) -> Result<Snapshot> {
     let identity = &provider.identity;
@@ -407,6 +445,7 @@ pub fn snapshot(
             identity.clone(),
             provider.clone(),
             login_providers.clone(),
+            theme.clone(),
         ),
         api: portcullis_api::router(identity.clone(), provider.clone()),
     };

@@ -78,6 +78,17 @@ impl Kek {
         }
     }
 
+    /// Whether [`Kek::open`] would find a key, and not make one.
+    pub fn exists(config: &Config, data: &Path) -> bool {
+        match &config.key_encryption {
+            KeyEncryption::Local { file: Some(file) } => config.path(file).exists(),
+            KeyEncryption::Local { file: None } => {
+                system::variable(KEY_VARIABLE).is_some() || data.join(KEY_FILE).exists()
+            }
+            _ => true,
+        }
+    }
+
     /// What the wrapped form begins with, so that a key from elsewhere is told apart.
     pub fn name(&self) -> &'static str {
         match self {

@@ -113,7 +113,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { place, schema } => runtime.block_on(commands::check::run(&place, schema)),
-        Command::Audit(command) => commands::audit::run(command),
+        Command::Audit(command) => runtime.block_on(commands::audit::run(command)),
         Command::ApiKeys(command) => runtime.block_on(commands::api_keys::run(command)),
         Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),
         Command::Ca(command) => runtime.block_on(commands::ca::run(command)),

@@ -100,6 +100,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&pages, Method::POST, "/login/mail", limits("recovery")),
         open(&pages, Method::POST, "/login/link", limits("recovery")),
         open(&pages, Method::POST, "/login/upstream/{name}", limits("second")),
+        open(&pages, Method::POST, "/account/export", limits("recovery")),
         open(&pages, Method::POST, "/login/upstream/new", limits("second")),
         open(&pages, Method::POST, "/login/upstream/link", limits("second")),
         open(&pages, Method::POST, "/account/upstream/{name}", limits("second")),
@@ -115,6 +116,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     }
     for path in [
         "/account/profile",
+        "/account/delete",
         "/account/sessions/end",
         "/account/applications/end",
         "/account/totp/begin",
@@ -157,7 +159,11 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/",
         "/assets/style.css",
         "/assets/passkey.js",
+        "/assets/theme.css",
+        "/assets/logo",
+        "/language",
         "/account/security",
+        "/account/delete",
         "/login",
         "/login/second",
         "/login/mail",

@@ -3,7 +3,7 @@ use std::{
     future::Future,
     pin::Pin,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use sqlx::{
 };
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::{migrate, outbox};
+use crate::{log_keys::LogKeys, migrate, outbox};
 
 /// Connections that read at once from SQLite.
 const SQLITE_READERS: u32 = 4;
@@ -94,6 +94,8 @@ pub struct Db {
     pub(crate) pools: Pools,
     sink: Arc<dyn CommitSink>,
     in_flight: Arc<Mutex<InFlight>>,
+    /// Set once the installation's keys are open.
+    log_keys: Arc<OnceLock<Arc<LogKeys>>>,
 }
 
 #[derive(Clone)]
@@ -128,7 +130,7 @@ impl Db {
         } else {
             return Err(DbError::Url);
         };
-        let db = Self { pools, sink, in_flight: Arc::default() };
+        let db = Self { pools, sink, in_flight: Arc::default(), log_keys: Arc::default() };
         migrate::run(&db).await?;
         Ok(db)
     }
@@ -159,6 +161,11 @@ impl Db {
             pool.max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?
         };
         Ok(Pools::Sqlite { read, write })
+    }
+
+    /// From now on what events say of people is sealed.
+    pub fn seal_events(&self, keys: Arc<LogKeys>) {
+        let _ = self.log_keys.set(keys);
     }
 
     /// Whether this is SQLite.
@@ -205,7 +212,8 @@ impl Db {
                 Begun::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?)
             }
         };
-        let open = Open { begun, events: Vec::new() };
+        let log_keys = self.log_keys.get().cloned();
+        let open = Open { begun, events: Vec::new(), log_keys };
         Ok(Tx(Arc::new(AsyncMutex::new(Some(open)))))
     }
 
@@ -313,6 +321,7 @@ pub struct Tx(pub(crate) Arc<AsyncMutex<Option<Open>>>);
 pub(crate) struct Open {
     pub(crate) begun: Begun,
     events: Vec<Event>,
+    log_keys: Option<Arc<LogKeys>>,
 }
 
 pub(crate) enum Begun {
@@ -323,7 +332,12 @@ pub(crate) enum Begun {
 impl Tx {
     /// Records `event` together with the change.
     pub async fn emit(&self, event: Event) -> Result<(), DbError> {
-        outbox::put_event(self, &event, &leaf(&event)).await?;
+        let keys = self.0.lock().await.as_ref().ok_or(DbError::Ended)?.log_keys.clone();
+        let entry = match keys {
+            Some(keys) => keys.leaf_in(self, &event).await?,
+            None => leaf(&event),
+        };
+        outbox::put_event(self, &event, &entry).await?;
         self.0.lock().await.as_mut().ok_or(DbError::Ended)?.events.push(event);
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod credential;
 mod db;
+mod log_keys;
 mod migrate;
 mod query;
 mod seal;
@@ -38,6 +39,7 @@ pub mod upstream;
 
 pub use credential::{API_KEY_PREFIX, CLIENT_SECRET_PREFIX, Credential, is_well_formed};
 pub use db::{CommitSink, Constraint, Db, DbError, RaceCheck, SinkFuture, Tx};
+pub use log_keys::{LogKeys, LogSealer};
 pub use query::{Arg, Query, Source, per, sql};
 pub use seal::{KEY_BYTES, SealError, Sealer};
 

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (12, include_str!("../migrations/0012_import.sql")),
     (13, include_str!("../migrations/0013_password_epoch.sql")),
     (14, include_str!("../migrations/0014_upstream.sql")),
+    (15, include_str!("../migrations/0015_subject_keys.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -80,6 +80,7 @@ pub const KEPT: &[(&str, &str)] = &[
     ("group_member", "goes with the account or the group"),
     ("logout_notice", "emptied as soon as the client knows or is given up"),
     ("resource_server", "removed by an administrator"),
+    ("subject_key", "goes with the account"),
     ("upstream_identity", "unlinked by its owner"),
     ("totp", "one row for each account; removed by its owner"),
     ("recovery_code", "ten rows for each account, replaced together"),

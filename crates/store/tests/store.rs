@@ -1,14 +1,15 @@
 //! The database layer on SQLite and PostgreSQL alike.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use portcullis_events::{AccountChange, Actor, Event, Kind, Outcome};
+use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome, sealed_of};
 use portcullis_store::{
-    Db, DbError, accounts, applications, clients, defence, device, factors, grants, invitations,
-    mail_login, outbox, passkeys, pushed, recovery, retention, sql, token_hash,
+    Db, DbError, LogKeys, Sealer, accounts, applications, clients, defence, device, factors,
+    grants, invitations, mail_login, outbox, passkeys, pushed, recovery, retention, sql,
+    token_hash,
 };
-use portcullis_testkit::{START, SeededEntropy, on_both};
+use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
 use portcullis_types::{Id, tags};
 
 const TENANT: &str = "main";
@@ -572,6 +573,13 @@ on_both!(hot_queries_stay_with_their_indices, |db: TestDb| {
             .bind(Id::<tags::Group>::from_bits(1))
             .execute(&tx)
             .await?;
+        sql(
+            "INSERT INTO upstream_identity SELECT tenant, 'acme', id, id, '', 0, NULL FROM account \
+             WHERE tenant = $1",
+        )
+        .bind(TENANT)
+        .execute(&tx)
+        .await?;
         sql("ANALYZE").execute(&tx).await
     };
     db.db.write(fill).await.unwrap();
@@ -608,3 +616,108 @@ on_both!(accounts_are_found_by_how_they_begin, |db: TestDb| {
     let page = accounts::by_email_prefix(&db.db, TENANT, "annika@", "", 9).await.unwrap();
     assert_eq!(names(page), ["annika"]);
 });
+
+fn log_keys(db: &TestDb) -> Arc<LogKeys> {
+    let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
+    let (clock, entropy) = (FixedClock::new(), SeededEntropy::new(99));
+    let keys = Arc::new(LogKeys::new(TENANT, sealer, b"tag", clock, entropy));
+    db.db.seal_events(keys.clone());
+    keys
+}
+
+fn about(account: &accounts::Account, seed: u64) -> Event {
+    let user = Actor::User { id: account.id.to_string(), username: account.username.clone() };
+    let kind = Kind::Account(AccountChange { change: "profile_changed", user: user.clone() });
+    let id = Id::new(START, &*SeededEntropy::new(seed));
+    Event::new(id, START, Some(Origin::default()), user, Outcome::Success, kind)
+}
+
+async fn entries(db: &Db) -> Vec<Vec<u8>> {
+    let rows = sql("SELECT leaf FROM event_outbox ORDER BY event_id").all::<Leaf>(db).await;
+    rows.unwrap().into_iter().map(|row| row.leaf).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct Leaf {
+    leaf: Vec<u8>,
+}
+
+on_both!(
+    /// What an entry says of somebody is readable as long as their account, and no longer.
+    entries_are_sealed_under_a_key_that_goes_with_the_account,
+    |db: TestDb| {
+        let keys = log_keys(&db);
+        let (alice, bob) = (&account(1, "alice"), &account(2, "bob"));
+        add(&db.db, alice).await.unwrap();
+        add(&db.db, bob).await.unwrap();
+        for (account, seed) in [(alice, 31), (bob, 32)] {
+            let event = &about(account, seed);
+            db.db.write(|tx| async move { tx.emit(event.clone()).await }).await.unwrap();
+        }
+        let mut written = entries(&db.db).await;
+        assert_eq!(written.len(), 2);
+        written.sort_by_key(|entry| sealed_of(entry).unwrap().0 != alice.id.to_string());
+        for (entry, account) in written.iter().zip([alice, bob]) {
+            let text = String::from_utf8(entry.clone()).unwrap();
+            assert!(!text.contains(&account.username) && !text.contains("0.0.0.0"), "{text}");
+            let (subject, data) = sealed_of(entry).unwrap();
+            assert_eq!(subject, account.id.to_string());
+            let opened = keys.open(&db.db, &subject, &data).await.unwrap();
+            assert!(String::from_utf8(opened).unwrap().contains(&account.username));
+            // The key of one opens nothing of another.
+            let other = if account.id == alice.id { bob } else { alice };
+            assert!(keys.open(&db.db, &other.id.to_string(), &data).await.is_none());
+        }
+        let id = alice.id;
+        let gone = &about(alice, 33);
+        db.db
+            .write(|tx| async move {
+                accounts::delete(&tx, TENANT, id).await?;
+                tx.emit(gone.clone()).await
+            })
+            .await
+            .unwrap();
+        keys.forget(&id.to_string());
+        let (subject, data) = sealed_of(&written[0]).unwrap();
+        assert!(keys.open(&db.db, &subject, &data).await.is_none());
+        let (subject, data) = sealed_of(&written[1]).unwrap();
+        assert!(keys.open(&db.db, &subject, &data).await.is_some());
+        // What is written of whoever is gone, nobody can read, and no key comes back.
+        let event = &about(alice, 34);
+        db.db.write(|tx| async move { tx.emit(event.clone()).await }).await.unwrap();
+        for entry in entries(&db.db).await {
+            assert!(!String::from_utf8(entry.clone()).unwrap().contains("alice"));
+            if let Some((subject, data)) = sealed_of(&entry)
+                && subject != bob.id.to_string()
+            {
+                assert!(keys.open(&db.db, &subject, &data).await.is_none());
+            }
+        }
+        let left = count(&db.db, sql("SELECT COUNT(*) AS n FROM subject_key")).await;
+        assert_eq!(left, 1);
+    }
+);
+
+on_both!(
+    /// Everybody who meets somebody new at once seals with the one key that stays.
+    a_person_has_one_key_however_many_begin,
+    |db: TestDb| {
+        let keys = log_keys(&db);
+        let alice = account(1, "alice");
+        add(&db.db, &alice).await.unwrap();
+        let writes = (40..52).map(|seed| {
+            let (db, event) = (db.db.clone(), about(&alice, seed));
+            tokio::spawn(async move {
+                let event = &event;
+                db.write(|tx| async move { tx.emit(event.clone()).await }).await.unwrap();
+            })
+        });
+        for write in writes.collect::<Vec<_>>() {
+            write.await.unwrap();
+        }
+        for entry in entries(&db.db).await {
+            let (subject, data) = sealed_of(&entry).unwrap();
+            assert!(keys.open(&db.db, &subject, &data).await.is_some());
+        }
+    }
+);

@@ -4,13 +4,21 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use portcullis_audit::{Filter, LogReader, MAX_RESULTS, verify};
+use portcullis_events::{opened_entry, sealed_of};
+use portcullis_store::{LogKeys, accounts};
 use portcullis_tlog::NoteVerifier;
-use portcullis_types::{AddrKey, Timestamp};
+use portcullis_types::{AddrKey, DEFAULT_TENANT, Timestamp};
 
-use crate::{app::audit_dir, commands::say};
+use crate::{
+    Place,
+    app::{self, audit_dir, database_url},
+    commands::{Offline, say},
+    kek::Kek,
+    vault::Vault,
+};
 
 #[derive(Subcommand)]
 pub enum AuditCommand {
@@ -43,6 +51,12 @@ pub struct Log {
 pub struct Search {
     #[command(flatten)]
     log: Log,
+    /// The configuration, whose database has the keys of what is sealed
+    #[arg(long, value_name = "FILE", default_value = "portcullis.toml")]
+    config: PathBuf,
+    /// Leave sealed what is sealed, as the log has it
+    #[arg(long)]
+    sealed: bool,
     /// At this time or later, RFC 3339
     #[arg(long)]
     from: Option<String>,
@@ -72,12 +86,12 @@ pub struct Search {
     limit: Option<usize>,
 }
 
-pub fn run(command: AuditCommand) -> Result<ExitCode> {
+pub async fn run(command: AuditCommand) -> Result<ExitCode> {
     match command {
         AuditCommand::Verify(log) => run_verify(&log),
         AuditCommand::Prove { log, index } => prove(&log, index),
-        AuditCommand::Search(search) => print(&search, false),
-        AuditCommand::Export(search) => print(&search, true),
+        AuditCommand::Search(search) => print(&search, false).await,
+        AuditCommand::Export(search) => print(&search, true).await,
     }
 }
 
@@ -136,8 +150,9 @@ impl Search {
         Ok(Filter {
             from: time("from", &self.from)?,
             until: time("until", &self.until)?,
-            subject: self.subject.clone(),
+            subjects: self.subject.clone().into_iter().collect(),
             addr: addr.transpose()?,
+            addr_tag: None,
             kind: self.kind.clone(),
             success: match self.outcome.as_deref() {
                 None => None,
@@ -152,25 +167,83 @@ impl Search {
     }
 }
 
+/// The keys of an installation, for whoever may use them.
+struct Keys {
+    offline: Offline,
+    keys: LogKeys,
+}
+
+impl Keys {
+    /// None where there is only a log, without its database or its key-encryption key.
+    async fn of(search: &Search) -> Option<Self> {
+        let place = Place { config: search.config.clone(), data: search.log.data.clone() };
+        let opened = async {
+            // Reading must not make what is not there.
+            let config = place.load()?;
+            let file = database_url(&config, &place.data);
+            let file = file.strip_prefix("sqlite:").map(std::path::Path::new);
+            ensure!(file.is_none_or(|file| file.exists()), "there is no database");
+            ensure!(Kek::exists(&config, &place.data), "there is no key-encryption key");
+            let offline = Offline::open(&place).await?;
+            let (db, entropy) = (offline.db.clone(), offline.entropy.clone());
+            let vault = Vault::open(&offline.config, &place.data, db, entropy).await?;
+            let keys = app::log_keys(&vault, &offline.clock, &offline.entropy).await?;
+            anyhow::Ok(Self { offline, keys })
+        };
+        opened
+            .await
+            .map_err(|error| {
+                let error = format!("{error:#}");
+                tracing::info!(error, "what is sealed stays sealed: there are no keys");
+            })
+            .ok()
+    }
+
+    /// A name is in no entry; whose it is, the database knows.
+    async fn complete(&self, filter: &mut Filter) -> Result<()> {
+        if let Some(name) = filter.subjects.first() {
+            let named = accounts::by_username(&self.offline.db, DEFAULT_TENANT, name).await?;
+            filter.subjects.extend(named.map(|account| account.id.to_string()));
+        }
+        filter.addr_tag = filter.addr.map(|addr| self.keys.tag(addr));
+        Ok(())
+    }
+
+    async fn open(&self, entry: Vec<u8>) -> Vec<u8> {
+        let Some((subject, data)) = sealed_of(&entry) else { return entry };
+        let fields = self.keys.open(&self.offline.db, &subject, &data).await;
+        opened_entry(&entry, |_, _| fields)
+    }
+}
+
 /// One entry a line; `export` leaves out the index, so that each line is an OCSF event.
-fn print(search: &Search, export: bool) -> Result<ExitCode> {
+async fn print(search: &Search, export: bool) -> Result<ExitCode> {
     let reader = search.log.open()?;
     let mut filter = search.filter()?;
+    let keys = if search.sealed { None } else { Keys::of(search).await };
+    if let Some(keys) = &keys {
+        keys.complete(&mut filter).await?;
+    }
     let mut left = search.limit.unwrap_or(usize::MAX);
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(std::io::stdout());
     while left > 0 {
         filter.limit = left.min(MAX_RESULTS);
         let found = reader.search(&filter)?;
-        for hit in &found {
+        let (count, last) = (found.len(), found.last().map(|hit| hit.index));
+        for hit in found {
             if !export {
                 write!(out, "{}\t", hit.index)?;
             }
-            out.write_all(&hit.entry)?;
+            let entry = match &keys {
+                Some(keys) => keys.open(hit.entry).await,
+                None => hit.entry,
+            };
+            out.write_all(&entry)?;
             out.write_all(b"\n")?;
         }
-        left -= found.len();
-        match found.last() {
-            Some(last) if found.len() == filter.limit => filter.from_index = last.index + 1,
+        left -= count;
+        match last {
+            Some(last) if count == filter.limit => filter.from_index = last + 1,
             _ => break,
         }
     }

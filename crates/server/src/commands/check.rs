@@ -24,6 +24,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         certificate_pem: made.certificate_pem,
         key_pem: Secret::new(made.key_pem.expose().clone()),
     };
+    crate::app::theme(&config)?;
     let upstreams = routes::upstreams(&config, &Authority::load(&material)?, &clock)?;
     let none = || routes::BuiltIn {
         oidc: axum::Router::new(),

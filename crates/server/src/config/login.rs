@@ -1,4 +1,4 @@
-//! `[[login_provider]]`.
+//! `[[login_provider]]` and `[theme]`.
 
 use std::path::PathBuf;
 
@@ -26,6 +26,25 @@ pub struct LoginProvider {
     /// address may make an account with it.
     #[serde(default)]
     pub trust_email: bool,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ThemeConfig {
+    /// What people know the installation by; 1 to 60 characters.
+    pub name: String,
+    /// The colour of links and buttons, such as `#0b5cad`; readable on white.
+    pub accent: Option<String>,
+    /// The same for dark pages; readable on `#18222b`.
+    pub accent_dark: Option<String>,
+    /// A picture in place of the name: PNG, JPEG or WebP, at most 256 KiB.
+    pub logo: Option<PathBuf>,
+}
+
+impl Default for ThemeConfig {
+    fn default() -> Self {
+        Self { name: "Portcullis".to_owned(), accent: None, accent_dark: None, logo: None }
+    }
 }
 
 fn scopes() -> Vec<String> {

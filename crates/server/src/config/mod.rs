@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
 pub use keys::{KeyEncryption, Keys};
-pub use login::LoginProvider;
+pub use login::{LoginProvider, ThemeConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -41,6 +41,9 @@ pub struct Config {
     /// Where the key is that the installation's secrets are sealed with.
     #[serde(default)]
     pub key_encryption: KeyEncryption,
+    /// The look of the pages.
+    #[serde(default)]
+    pub theme: ThemeConfig,
     /// Other providers that people may log in with.
     #[serde(default, rename = "login_provider")]
     pub login_providers: Vec<LoginProvider>,
