@@ -5,6 +5,7 @@
 
 mod access;
 mod api_keys;
+mod attestation;
 mod defence;
 mod email;
 mod error;
@@ -36,6 +37,7 @@ mod upstream;
 mod username;
 
 pub use access::MAX_TOKEN_LIFETIME;
+pub use attestation::{StaffDevices, StaffDevicesError};
 pub use defence::{Attack, EVERYWHERE};
 pub use email::{Email, EmailError};
 pub use error::{FieldError, IdentityError};

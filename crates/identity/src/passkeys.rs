@@ -6,19 +6,19 @@ use portcullis_store::{
     passkeys::{self, Passkey as Row},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 use webauthn_rs::prelude::{
-    CreationChallengeResponse, DiscoverableAuthentication, DiscoverableKey, Passkey,
-    PasskeyRegistration, PublicKeyCredential, RegisterPublicKeyCredential,
-    RequestChallengeResponse,
+    AttestedPasskeyRegistration, CreationChallengeResponse, DiscoverableAuthentication,
+    DiscoverableKey, Passkey, PasskeyRegistration, PublicKeyCredential,
+    RegisterPublicKeyCredential, RequestChallengeResponse,
 };
 use webauthn_rs_proto::ResidentKeyRequirement;
 
 use crate::{
-    Browser, Identity, IdentityError, LoggedIn, LoginError, Method, Methods, Recent,
-    recovery::notice, sealed::Opened, service::actor,
+    Browser, Identity, IdentityError, LoggedIn, LoginError, Method, Methods, Recent, StaffDevices,
+    attestation::is_staff, recovery::notice, sealed::Opened, service::actor,
 };
 
 /// A browser answers within this time.
@@ -60,8 +60,22 @@ impl Identity {
         let shown = Some(account.display_name.as_str())
             .filter(|n| !n.is_empty())
             .unwrap_or(&account.username);
-        let begun =
-            webauthn.start_passkey_registration(handle, &account.username, shown, Some(known));
+        let name = &account.username;
+        let begun = match self.devices_of(account) {
+            Some(devices) => webauthn
+                .start_attested_passkey_registration(
+                    handle,
+                    name,
+                    shown,
+                    Some(known),
+                    devices.list(),
+                    None,
+                )
+                .map(|(options, state)| (options, Registering::Attested(Box::new(state)))),
+            None => webauthn
+                .start_passkey_registration(handle, name, shown, Some(known))
+                .map(|(options, state)| (options, Registering::Any(Box::new(state)))),
+        };
         let (mut options, state) = begun.map_err(|_| IdentityError::Passkey)?;
         if let Some(selection) = &mut options.public_key.authenticator_selection {
             selection.resident_key = Some(ResidentKeyRequirement::Required);
@@ -84,11 +98,18 @@ impl Identity {
         let name = passkey_name(name)?;
         let account = who.account();
         let answer: RegisterPublicKeyCredential = read(answer)?;
-        let opened = self.open_state::<(PasskeyRegistration, String)>(REGISTER, ceremony);
+        let opened = self.open_state::<(Registering, String)>(REGISTER, ceremony);
         let opened = &opened
             .filter(|opened| opened.state.1 == account.id.to_string())
             .ok_or(IdentityError::Passkey)?;
-        let made = self.webauthn()?.finish_passkey_registration(&answer, &opened.state.0);
+        let webauthn = self.webauthn()?;
+        let attested = matches!(opened.state.0, Registering::Attested(_));
+        let made = match &opened.state.0 {
+            Registering::Any(state) => webauthn.finish_passkey_registration(&answer, state),
+            Registering::Attested(state) => {
+                webauthn.finish_attested_passkey_registration(&answer, state).map(Passkey::from)
+            }
+        };
         let made = made.map_err(|error| {
             tracing::debug!(%error, "a new passkey was refused");
             IdentityError::Passkey
@@ -100,6 +121,7 @@ impl Identity {
             credential_id: made.cred_id().to_vec(),
             name: name.to_owned(),
             credential: serde_json::to_string(&made).map_err(|_| IdentityError::Passkey)?,
+            attested,
             created_at: now.micros(),
             last_used_at: None,
         };
@@ -191,6 +213,10 @@ impl Identity {
         let (Some(row), Some(account)) = (row, account) else {
             return Err(LoginError::Credentials);
         };
+        // It may be from before its owner was staff, or before staff had to.
+        if self.devices_of(&account).is_some() && !row.attested {
+            return Err(LoginError::Credentials);
+        }
         let mut passkey: Passkey =
             serde_json::from_str(&row.credential).map_err(|_| IdentityError::Passkey)?;
         let key = [DiscoverableKey::from(&passkey)];
@@ -225,9 +251,21 @@ impl Identity {
         if renamed.await? { Ok(()) } else { Err(IdentityError::NotFound) }
     }
 
+    /// The devices whose passkeys an account may have; `None` for any.
+    fn devices_of(&self, account: &Account) -> Option<&StaffDevices> {
+        self.staff_devices.as_ref().filter(|_| is_staff(account))
+    }
+
     fn webauthn(&self) -> Result<&webauthn_rs::Webauthn, IdentityError> {
         self.inner().webauthn.as_ref().ok_or(IdentityError::Passkey)
     }
+}
+
+/// The state of a registration.
+#[derive(Serialize, Deserialize)]
+enum Registering {
+    Any(Box<PasskeyRegistration>),
+    Attested(Box<AttestedPasskeyRegistration>),
 }
 
 struct Signed {

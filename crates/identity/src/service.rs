@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
-use crate::{HashError, Hasher, IdentityError, PasswordError, PasswordRules};
+use crate::{HashError, Hasher, IdentityError, PasswordError, PasswordRules, StaffDevices};
 
 /// What [`Identity`] is built from.
 pub struct Parts {
@@ -37,6 +37,8 @@ pub struct Parts {
     pub entropy: SharedEntropy,
     /// Password hashing.
     pub hasher: Hasher,
+    /// The devices that staff may keep passkeys on; `None` for any.
+    pub staff_devices: Option<StaffDevices>,
     /// The rules for new passwords.
     pub rules: PasswordRules,
     /// The key-encryption key.

@@ -16,7 +16,7 @@ use portcullis_events::Event;
 use portcullis_federation::{ProviderSettings, UpstreamProvider};
 use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot, Upstream};
 use portcullis_identity::{
-    HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
+    HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules, StaffDevices,
 };
 use portcullis_jose::{Alg, Verifier, access_token};
 use portcullis_oidc::{
@@ -166,7 +166,8 @@ impl App {
             ..Settings::new(&config.issuer)
         };
         let egress = egress(&config)?;
-        let login_providers = Arc::new(login_providers(&config, &egress)?);
+        // Its own way out, so that slow clients of ours do not keep people from logging in.
+        let login_providers = Arc::new(login_providers(&config, &self::egress(&config)?)?);
         let theme = Arc::new(theme(&config)?);
         let dpop = Dpop::new(vault.random("dpop_nonce_key").await?.expose(), &*entropy);
         let provider = Provider::new(
@@ -332,6 +333,19 @@ async fn check_algorithms(db: &Db, config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// The devices that administrators may keep passkeys on.
+pub fn staff_devices(config: &Config) -> Result<Option<StaffDevices>> {
+    let own = &config.passkeys;
+    let Some(path) = &own.staff_attestation_ca else {
+        ensure!(own.staff_models.is_empty(), "passkeys: staff_models needs staff_attestation_ca");
+        return Ok(None);
+    };
+    let path = config.path(path);
+    let pem = std::fs::read_to_string(&path);
+    let pem = pem.with_context(|| format!("passkeys: read {}", path.display()))?;
+    Ok(Some(StaffDevices::new(&pem, &own.staff_models).context("passkeys")?))
+}
+
 /// The look of the pages, checked.
 pub fn theme(config: &Config) -> Result<Theme> {
     let own = &config.theme;
@@ -420,6 +434,7 @@ async fn identity(
         clock: clock.clone(),
         entropy: entropy.clone(),
         hasher: Hasher::new(parameters, entropy.clone())?,
+        staff_devices: staff_devices(config)?,
         rules: PasswordRules::with_blocklist(&blocklist),
         sealer: vault.sealer.clone(),
         pseudonym_key: vault.random("pseudonym_key").await?.expose().clone(),

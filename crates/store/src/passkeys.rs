@@ -20,6 +20,8 @@ pub struct Passkey {
     pub name: String,
     /// Public key, counter and flags, as JSON.
     pub credential: String,
+    /// Whether the maker of its device vouched for it.
+    pub attested: bool,
     /// When it was added.
     pub created_at: i64,
     /// When it last logged somebody in.
@@ -29,7 +31,7 @@ pub struct Passkey {
 /// Adds a passkey. Fails on `passkey_credential` if somebody has it already.
 pub async fn insert(tx: &Tx, tenant: &str, passkey: &Passkey) -> Result<(), DbError> {
     sql("INSERT INTO passkey (tenant, id, account_id, credential_id, name, credential, \
-         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+         created_at, attested) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
     .bind(tenant)
     .bind(passkey.id)
     .bind(passkey.account_id)
@@ -37,6 +39,7 @@ pub async fn insert(tx: &Tx, tenant: &str, passkey: &Passkey) -> Result<(), DbEr
     .bind(&passkey.name)
     .bind(&passkey.credential)
     .bind(passkey.created_at)
+    .bind(passkey.attested)
     .execute(tx)
     .await?;
     Ok(())
@@ -48,7 +51,7 @@ pub async fn of_account(
     tenant: &str,
     account: Id<tags::User>,
 ) -> Result<Vec<Passkey>, DbError> {
-    sql("SELECT id, account_id, credential_id, name, credential, created_at, last_used_at \
+    sql("SELECT id, account_id, credential_id, name, credential, attested, created_at, last_used_at \
          FROM passkey WHERE tenant = $1 AND account_id = $2 ORDER BY id")
     .bind(tenant)
     .bind(account)

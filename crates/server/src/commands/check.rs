@@ -25,6 +25,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         key_pem: Secret::new(made.key_pem.expose().clone()),
     };
     crate::app::theme(&config)?;
+    crate::app::staff_devices(&config)?;
     let upstreams = routes::upstreams(&config, &Authority::load(&material)?, &clock)?;
     let none = || routes::BuiltIn {
         oidc: axum::Router::new(),

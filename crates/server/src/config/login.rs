@@ -1,4 +1,4 @@
-//! `[[login_provider]]` and `[theme]`.
+//! `[[login_provider]]`, `[passkeys]` and `[theme]`.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub struct LoginProvider {
     pub label: String,
     /// An OpenID provider: https, as it writes itself.
     pub issuer: String,
-    /// What we are called there; its redirect URI is `ISSUER/login/upstream/callback`.
+    /// What we are called there; its redirect URI is `ISSUER/login/upstream/callback/NAME`.
     pub client_id: String,
     /// The file with the secret; `PORTCULLIS_LOGIN_SECRET_NAME` if left out, with the name in
     /// capitals and _ for -.
@@ -26,6 +26,16 @@ pub struct LoginProvider {
     /// address may make an account with it.
     #[serde(default)]
     pub trust_email: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PasskeysConfig {
+    /// Authorities of makers of authenticators, PEM. With them, administrators may only have
+    /// passkeys on devices that one of them vouches for.
+    pub staff_attestation_ca: Option<PathBuf>,
+    /// The models that administrators may use, as AAGUIDs; needed with the authorities.
+    pub staff_models: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
 pub use keys::{KeyEncryption, Keys};
-pub use login::{LoginProvider, ThemeConfig};
+pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -50,6 +50,9 @@ pub struct Config {
     /// Password rules and the cost of argon2id.
     #[serde(default)]
     pub passwords: Passwords,
+    /// Which devices passkeys may be on.
+    #[serde(default)]
+    pub passkeys: PasskeysConfig,
     /// How mails leave.
     #[serde(default)]
     pub mail: Mail,
