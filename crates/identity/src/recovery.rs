@@ -307,7 +307,8 @@ pub(crate) fn notice(account: &Account, subject: &str, issuer: &str) -> Mail {
         to: Email::stored(&account.email).to_string(),
         subject: t(subject).to_owned(),
         text: tf(
-            "{0}.\n\nIf it was not you, reset your password now: {1}/forgot-password\n",
+            "{0}.\n\nIf it was not you, reset your password now: {1}/forgot-password\nThen remove \
+             what you do not know from the ways to log in: {1}/account/security\n",
             &[t(subject), issuer],
         ),
     })

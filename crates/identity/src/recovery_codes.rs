@@ -28,7 +28,7 @@ impl Identity {
                     return Err(IdentityError::NotFound);
                 }
                 factors::replace_recovery_codes(&tx, &self.tenant, account.id, hashes, now).await?;
-                let mail = notice(&account, "You have new recovery codes", &self.issuer);
+                let mail = notice(account, "You have new recovery codes", &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(account);
                 tx.emit(self.changed(origin, "recovery_codes_renewed", user.clone(), user)).await?;

@@ -203,6 +203,8 @@ pub(crate) fn label(field: &str) -> &str {
         "password" => "Password",
         "username" => "User name",
         "passkey" => "Passkey",
+        "provider" => "Logins elsewhere",
+        "totp" => "Authenticator app",
         "name" => "Name",
         other => other,
     }
