@@ -87,7 +87,7 @@ def others(tmp_path_factory):
             "u5": {"email": "racer@example.org", "email_verified": True, "preferred_username": "racer"},
         }
         peer = {"port": port, "certificate": str(pem), "people": people, "secret": SECRET,
-                "redirectUri": f"{demo.issuer}/login/upstream/callback"}
+                "redirectUri": f"{demo.issuer}/login/upstream/callback/acme"}
         process = subprocess.Popen(["node", HERE / "upstream_provider.mjs"], stdout=subprocess.PIPE,
                                    env={**os.environ, "PEER": json.dumps(peer), "NODE_NO_WARNINGS": "1"})
         assert process.stdout.readline() == b"ready\n"
@@ -101,7 +101,7 @@ def others(tmp_path_factory):
 
 def leave(browser, name="acme", return_to="/account"):
     """Presses the button on the login page; where the browser is sent."""
-    page = browser.get(f"/login?{urlencode({'return_to': return_to})}")
+    page = browser.get("/login?return_to=/account/security")
     csrf = fields(page.text)["csrf"]
     sent = browser.post(f"/login/upstream/{name}", data={"csrf": csrf, "return_to": return_to})
     assert sent.status_code == 303, sent.text
@@ -249,15 +249,15 @@ def test_r6_an_answer_is_used_once_and_by_the_browser_that_asked(others, source)
 class Lied:
     """One login at the liar, up to the point where it may lie."""
 
-    def __init__(self, demo, source):
-        self.browser, self.liar = demo.client(source), demo.liar
+    def __init__(self, demo, source, browser=None):
+        self.browser, self.liar, self.to = browser or demo.client(source), demo.liar, "liar"
         asked = parse_qs(urlsplit(leave(self.browser, "liar")).query)
         self.state, self.nonce, self.asked = asked["state"][0], asked["nonce"][0], asked
 
     def back(self, **changes):
         params = {"code": "c", "state": self.state, "iss": self.liar.url, **changes}
         params = {name: value for name, value in params.items() if value is not None}
-        return self.browser.get(f"/login/upstream/callback?{urlencode(params)}")
+        return self.browser.get(f"/login/upstream/callback/{self.to}?{urlencode(params)}")
 
 
 @pytest.fixture
@@ -291,13 +291,13 @@ def test_a_key_of_somebody_else_signs_nothing(lied):
     assert lied.back().status_code == 400
 
 
-def test_unsigned_and_symmetric_tokens_are_refused(lied):
+@pytest.mark.parametrize("alg", ["none", "HS256"])
+def test_unsigned_and_symmetric_tokens_are_refused(lied, alg):
     part = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
     claims = {"iss": lied.liar.url, "aud": "portcullis", "sub": "1", "nonce": lied.nonce,
               "exp": int(time.time()) + 60, "iat": int(time.time())}
-    for alg in ("none", "HS256"):
-        lied.liar.answer = {"id_token": f"{part({'alg': alg})}.{part(claims)}."}
-        assert lied.back().status_code == 400
+    lied.liar.answer = {"id_token": f"{part({'alg': alg})}.{part(claims)}."}
+    assert lied.back().status_code == 400
 
 
 @pytest.mark.parametrize("changes,status", [
@@ -309,6 +309,85 @@ def test_an_answer_of_somebody_else_is_not_redeemed(lied, changes, status):
     asked = len(lied.liar.posted)
     assert lied.back(**changes).status_code == status
     assert len(lied.liar.posted) == asked, "the code went to the provider"
+
+
+def test_a_code_of_one_provider_is_not_taken_to_another(others, source, lied):
+    # The liar sends the browser to where answers of acme go, and the other way round.
+    lied.liar.say(lied.nonce)
+    asked = len(lied.liar.posted)
+    lied.to = "acme"
+    assert lied.back().status_code == 410
+    browser = others.client(source)
+    elsewhere = answer_of(others, leave(browser), "u1").replace("/callback/acme", "/callback/liar")
+    assert browser.get(elsewhere).status_code == 410
+    assert len(lied.liar.posted) == asked
+
+
+def test_an_answer_is_spent_before_its_code_is_redeemed(lied):
+    lied.liar.status.append(500)
+    assert lied.back().status_code == 502
+    lied.liar.say(lied.nonce)
+    lied.browser.cookies.clear()
+    asked = len(lied.liar.posted)
+    assert lied.back().status_code == 410 and len(lied.liar.posted) == asked
+
+
+def test_failures_are_recorded(others, lied):
+    lied.liar.say("another nonce")
+    assert lied.back().status_code == 400
+
+    def recorded():
+        events = others.audit()
+        return [e for e in events if "wrong_answer" in json.dumps(e) and "upstream" in json.dumps(e)]
+
+    assert until(recorded, "the event")
+
+
+def linked_to_the_liar(others, source, name, subject):
+    """Somebody whom the liar may log in; a browser that is logged in as them."""
+    others.new_user(name)
+    browser = others.client(source)
+    log_in(browser, name, PASSWORD)
+    csrf = fields(browser.get("/account/security").text)["csrf"]
+    sent = browser.post("/account/upstream/liar", data={"csrf": csrf}).headers["location"]
+    asked = parse_qs(urlsplit(sent).query)
+    assert (asked["max_age"], asked["prompt"]) == (["0"], ["login"])
+    others.liar.say(asked["nonce"][0], sub=subject, auth_time=int(time.time()))
+    params = {"code": "c", "state": asked["state"][0], "iss": others.liar.url}
+    linked = browser.get(f"/login/upstream/callback/liar?{urlencode(params)}")
+    assert linked.headers["location"] == "/account/security", linked.text
+    return browser
+
+
+def test_a_login_elsewhere_is_as_old_as_the_provider_says(others, source):
+    linked_to_the_liar(others, source, "aged", "aged")
+    for old, status in [({}, 303), ({"auth_time": int(time.time()) - 3600}, 303), ({"auth_time": int(time.time())}, 200)]:
+        login = Lied(others, source)
+        assert "prompt" not in login.asked and int(login.asked["max_age"][0]) > 3600
+        others.liar.say(login.nonce, sub="aged", **old)
+        assert login.back().headers["location"] == "/account"
+        # Only a fresh proof changes credentials.
+        csrf = fields(login.browser.get("/account").text)["csrf"]
+        assert login.browser.post("/account/totp/begin", data={"csrf": csrf}).status_code == status, old
+
+
+def test_whoever_is_logged_in_has_to_prove_it_anew_there(others, source):
+    browser = linked_to_the_liar(others, source, "anew", "anew")
+    for claims in ({}, {"auth_time": int(time.time()) - 600}):
+        again = Lied(others, source, browser)
+        assert again.asked["prompt"] == ["login"]
+        others.liar.say(again.nonce, sub="anew", **claims)
+        assert again.back().status_code == 403
+    again = Lied(others, source, browser)
+    others.liar.say(again.nonce, sub="anew", auth_time=int(time.time()))
+    assert again.back().status_code == 303
+
+
+def test_a_long_way_back_is_refused_before_it_is_lost(others, source):
+    browser = others.client(source)
+    csrf = fields(browser.get("/login").text)["csrf"]
+    back = "/oauth2/authorize?" + "x" * 3000
+    assert browser.post("/login/upstream/acme", data={"csrf": csrf, "return_to": back}).status_code == 400
 
 
 def test_userinfo_of_another_subject_is_nobodys(lied):
@@ -324,9 +403,10 @@ def test_whoever_is_not_trusted_proves_no_address(lied):
     assert "username" not in fields(lied.browser.get("/login/upstream/new").text)
 
 
-def test_a_provider_that_fails_costs_nothing_but_the_login(lied):
+def test_a_provider_that_fails_costs_nothing_but_the_login(others, source, lied):
     lied.liar.status.append(500)
     assert lied.back().status_code == 502
+    lied = Lied(others, source)
     lied.liar.answer = ["not", "an", "object"]
     assert lied.back().status_code == 502
     assert lied.browser.get("/login").status_code == 200

@@ -21,6 +21,11 @@ const MAX_SUBJECT_CHARS: usize = 255;
 /// Other texts of a provider are kept up to this length.
 const MAX_TEXT_CHARS: usize = 254;
 const MAX_CODE_CHARS: usize = 2_048;
+/// Clocks differ by this many seconds at most.
+const SKEW_SECS: i64 = 60;
+/// A login there that is older than this is not taken. It is asked for so that the answer says how
+/// old it is (Core, section 3.1.2.1).
+const MAX_AGE_SECS: i64 = 30 * 24 * 3600;
 
 /// What ties the answer to the request. The browser keeps it, sealed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,6 +35,9 @@ pub struct Attempt {
     state: String,
     nonce: String,
     verifier: String,
+    /// In seconds, the time after which the person must have proved there who they are, if it must
+    /// be now.
+    fresh_since: Option<i64>,
 }
 
 /// What the browser came back with (RFC 6749, section 4.1.2; RFC 9207).
@@ -54,9 +62,15 @@ pub struct UpstreamPerson {
     email: Option<String>,
     email_proven: bool,
     username: Option<String>,
+    auth_time: Option<i64>,
 }
 
 impl UpstreamPerson {
+    /// When they proved there who they are, in seconds; `None` if the provider does not say.
+    pub fn auth_time(&self) -> Option<i64> {
+        self.auth_time
+    }
+
     /// The name of the provider.
     pub fn provider(&self) -> &str {
         &self.provider
@@ -106,6 +120,8 @@ struct Claims {
     email_verified: Option<Truth>,
     #[serde(default)]
     preferred_username: Option<String>,
+    #[serde(default)]
+    auth_time: Option<i64>,
 }
 
 /// Some providers write it as a text, which has to be read as exactly that.
@@ -126,10 +142,12 @@ impl Truth {
 }
 
 impl UpstreamProvider {
-    /// Begins a login: where to send the browser, and what to keep until it comes back.
+    /// Begins a login: where to send the browser, and what to keep until it comes back. `anew`:
+    /// whoever is logged in there must prove once more who they are.
     pub async fn begin(
         &self,
         redirect_uri: &str,
+        anew: bool,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<(String, Attempt), UpstreamError> {
@@ -139,6 +157,7 @@ impl UpstreamProvider {
             state: random_token(entropy),
             nonce: random_token(entropy),
             verifier: random_token(entropy),
+            fresh_since: anew.then(|| now.secs() - SKEW_SECS),
         };
         let bad = UpstreamError::Answer("the metadata");
         let mut url = Url::parse(&metadata.authorization_endpoint)
@@ -154,7 +173,11 @@ impl UpstreamProvider {
             .append_pair("state", &attempt.state)
             .append_pair("nonce", &attempt.nonce)
             .append_pair("code_challenge", &BASE64URL_NOPAD.encode(challenge.as_ref()))
-            .append_pair("code_challenge_method", "S256");
+            .append_pair("code_challenge_method", "S256")
+            .append_pair("max_age", &if anew { 0 } else { MAX_AGE_SECS }.to_string());
+        if anew {
+            url.query_pairs_mut().append_pair("prompt", "login");
+        }
         Ok((url.into(), attempt))
     }
 
@@ -254,7 +277,14 @@ impl UpstreamProvider {
         let nonce = claims.nonce.as_deref().unwrap_or_default();
         let fresh = same_secret(nonce.as_bytes(), attempt.nonce.as_bytes());
         let named = (1..=MAX_SUBJECT_CHARS).contains(&claims.sub.len());
-        if for_us && fresh && named { Ok(claims) } else { Err(UpstreamError::Mismatch) }
+        if !(for_us && fresh && named) {
+            return Err(UpstreamError::Mismatch);
+        }
+        let since = attempt.fresh_since;
+        match since.is_none_or(|since| claims.auth_time.is_some_and(|at| at >= since)) {
+            true => Ok(claims),
+            false => Err(UpstreamError::NotFresh),
+        }
     }
 
     /// Core, section 5.3: what the ID token did not say. It must be about the same person.
@@ -293,6 +323,7 @@ impl UpstreamProvider {
             email_proven: verified && self.settings.trust_email,
             email: claims.email.filter(short),
             username: claims.preferred_username.filter(short),
+            auth_time: claims.auth_time,
         }
     }
 }

@@ -52,6 +52,9 @@ pub enum UpstreamError {
     /// The answer belongs to another request, another browser, or another provider.
     #[error("the answer does not belong to the request")]
     Mismatch,
+    /// The person had to prove anew who they are, and the provider does not say that they did.
+    #[error("the provider does not say that the person logged in just now")]
+    NotFresh,
     /// The ID token does not hold.
     #[error("the ID token does not hold")]
     Token(#[from] VerifyError),

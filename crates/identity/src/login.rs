@@ -7,7 +7,7 @@ use portcullis_store::{
     accounts::{self, Account},
     factors::{self, PendingLogin},
 };
-use portcullis_types::Secret;
+use portcullis_types::{Secret, Timestamp};
 
 use crate::{
     Browser, Email, Identity, IdentityError, LoggedIn, Method, Methods, Username,
@@ -73,7 +73,9 @@ impl Identity {
         origin: &Origin,
     ) -> Result<(Login, Account), LoginError> {
         let account = self.check_password("login", name, password, browser.device, origin).await?;
-        let login = self.first_factor(&account, Method::Password, browser, origin, None).await;
+        let login = self
+            .first_factor(&account, (Method::Password, self.now()), browser, origin, None)
+            .await;
         if let Err(LoginError::Expired) = login {
             let who = actor(&account);
             self.refused(Method::Password, "login", origin, who, "account_changed", None).await?;
@@ -81,11 +83,11 @@ impl Identity {
         Ok((login?, account))
     }
 
-    /// What follows a proven first factor. `link` is consumed with it, if it was a link.
+    /// What follows a first factor, with when it was proven. `link` is consumed with it, if it was a link.
     pub(crate) async fn first_factor(
         &self,
         account: &Account,
-        by: Method,
+        (by, proven_at): (Method, Timestamp),
         browser: Browser<'_>,
         origin: &Origin,
         link: Option<&[u8]>,
@@ -100,7 +102,8 @@ impl Identity {
             }
             let totp = factors::totp(&tx, &self.tenant, account.id).await?;
             if totp.is_none_or(|totp| totp.confirmed_at.is_none()) {
-                let entered = self.enter(&tx, account, methods, by, browser, origin).await;
+                let proof = (methods, by, proven_at);
+                let entered = self.enter_proven(&tx, account, proof, browser, origin).await;
                 return Ok(Login::In(Box::new(entered.map_err(gone)?)));
             }
             let (token, hash) = fresh(&*self.entropy);
@@ -309,7 +312,7 @@ impl Identity {
         account: &Account,
         password: &Secret<String>,
     ) -> Result<(), IdentityError> {
-        if !self.hasher.is_outdated(&account.password_hash) {
+        if !self.hasher.is_outdated(&account.password_hash, password) {
             return Ok(());
         }
         let hash = &match self.hasher.hash(password).await {

@@ -92,7 +92,8 @@ impl Identity {
         let row = mail_login::by_link(&self.db, &self.tenant, &hash, self.now()).await?;
         let row = row.ok_or(LoginError::Expired)?;
         let account = self.mailed(&row).await?.ok_or(LoginError::Expired)?;
-        self.first_factor(&account, Method::Mail, browser, origin, Some(&row.link_hash)).await
+        let proof = (Method::Mail, self.now());
+        self.first_factor(&account, proof, browser, origin, Some(&row.link_hash)).await
     }
 
     /// Logs in by the code, in the browser that asked for it.
@@ -118,7 +119,8 @@ impl Identity {
         match self.mailed(&row).await?.filter(|_| right) {
             Some(account) => {
                 let link = Some(row.link_hash.as_slice());
-                self.first_factor(&account, Method::Mail, browser, origin, link).await
+                let proof = (Method::Mail, self.now());
+                self.first_factor(&account, proof, browser, origin, link).await
             }
             None => {
                 let account = self.mailed(&row).await?;

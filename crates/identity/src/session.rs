@@ -70,6 +70,18 @@ impl Identity {
         browser: Browser<'_>,
         origin: &Origin,
     ) -> Result<LoggedIn, IdentityError> {
+        self.enter_proven(tx, account, (methods, by, self.now()), browser, origin).await
+    }
+
+    /// The same for a proof that was given earlier, at another provider.
+    pub(crate) async fn enter_proven(
+        &self,
+        tx: &Tx,
+        account: &Account,
+        (methods, by, proven_at): (&Methods, Method, Timestamp),
+        browser: Browser<'_>,
+        origin: &Origin,
+    ) -> Result<LoggedIn, IdentityError> {
         let now = self.now();
         // It may have been disabled, or its password changed, while the proof was looked at.
         let account = accounts::by_id(tx, &self.tenant, account.id)
@@ -85,7 +97,7 @@ impl Identity {
             id: Id::new(now, &*self.entropy),
             account_id: account.id,
             methods: methods.to_row(),
-            authenticated_at: now,
+            authenticated_at: proven_at.min(now),
             created_at: now,
             last_seen_at: now,
             expires_at: now.plus(SESSION_LIFETIME),
@@ -95,7 +107,7 @@ impl Identity {
         };
         let renewed = kept.map(|(kept, _)| Session {
             methods: fresh.methods.clone(),
-            authenticated_at: now,
+            authenticated_at: fresh.authenticated_at,
             expires_at: fresh.expires_at,
             ..kept.clone()
         });

@@ -4,6 +4,8 @@
 //! by a login here, or by its address, which the provider proved and is trusted to. An address
 //! alone, which anybody may write into a profile elsewhere, links nothing.
 
+use std::time::Duration;
+
 use portcullis_events::{Actor, Origin};
 use portcullis_federation::UpstreamPerson;
 use portcullis_store::{
@@ -15,6 +17,7 @@ use portcullis_types::{Id, Timestamp};
 use crate::{
     Browser, Email, Identity, IdentityError, LoggedIn, Login, LoginError, Method, Methods, Opened,
     Recent, Username, profile::taken, recovery::notice, registration::problem, service::actor,
+    session::RECENT,
 };
 
 /// Identities of one account.
@@ -30,16 +33,14 @@ pub enum UpstreamLogin {
 }
 
 impl Identity {
-    /// Logs in whoever the provider says it is. `answer` stands for the request that was answered,
-    /// which happens once (rule R6).
+    /// Logs in whoever the provider says it is. The request that it answered was used up before
+    /// ([`Identity::use_answer`]).
     pub async fn login_upstream(
         &self,
         person: &UpstreamPerson,
-        answer: (&[u8], Timestamp),
         browser: Browser<'_>,
         origin: &Origin,
     ) -> Result<UpstreamLogin, LoginError> {
-        self.use_answer(answer).await?;
         let (provider, subject) = (person.provider(), person.subject());
         let linked = upstream::find(&self.db, &self.tenant, provider, subject).await?;
         let Some(linked) = linked else { return Ok(UpstreamLogin::Unknown) };
@@ -57,11 +58,29 @@ impl Identity {
                 Ok::<_, LoginError>(())
             })
             .await?;
-        let login = self.first_factor(&account, Method::Upstream, browser, origin, None).await?;
+        let proof = (Method::Upstream, self.proven_at(person));
+        let login = self.first_factor(&account, proof, browser, origin, None).await?;
         Ok(UpstreamLogin::Known(login))
     }
 
-    /// Uses up the answer to a request that was not a login.
+    /// When a person proved there who they are. A provider that does not say may have looked at
+    /// nothing but a cookie: that is too long ago to change credentials.
+    fn proven_at(&self, person: &UpstreamPerson) -> Timestamp {
+        let unknown = || self.now().minus(RECENT).minus(Duration::from_secs(1));
+        person.auth_time().map_or_else(unknown, Timestamp::from_secs)
+    }
+
+    /// Records that a login at another provider came to nothing.
+    pub async fn upstream_failed(
+        &self,
+        reason: &'static str,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        self.refused(Method::Upstream, "login", origin, Actor::Anonymous, reason, None).await
+    }
+
+    /// Uses up the request that an answer belongs to, which happens once (rule R6), before anything
+    /// is done with the answer.
     pub async fn use_answer(&self, (hash, until): (&[u8], Timestamp)) -> Result<(), LoginError> {
         let fresh = self.db.write(|tx| async move {
             Ok::<_, LoginError>(upstream::answer(&tx, &self.tenant, hash, until).await?)
@@ -69,24 +88,28 @@ impl Identity {
         if fresh.await? { Ok(()) } else { Err(LoginError::Expired) }
     }
 
-    /// Links an identity that was proven a moment ago to the account that was, too.
+    /// Links an identity that was proven a moment ago to the account that was, too. `answer` is used
+    /// up with it, if it was not before.
     pub async fn link_upstream(
         &self,
         who: &Recent,
-        person: &Opened<UpstreamPerson>,
+        person: &UpstreamPerson,
+        answer: Option<(&[u8], Timestamp)>,
         origin: &Origin,
     ) -> Result<(), IdentityError> {
         let (account, now) = (who.account(), self.now());
         let linked = self.db.write(|tx| async move {
             let stored = self.stored(&tx, account.id).await?;
-            if !upstream::answer(&tx, &self.tenant, &person.hash, person.until).await? {
+            if let Some((hash, until)) = answer
+                && !upstream::answer(&tx, &self.tenant, hash, until).await?
+            {
                 return Err(IdentityError::Link);
             }
             let own = upstream::of_account(&tx, &self.tenant, account.id).await?;
             if own.len() >= MAX_IDENTITIES {
                 return Err(IdentityError::field("provider", "is one too many"));
             }
-            let row = row(&person.state, &stored, now);
+            let row = row(person, &stored, now);
             upstream::insert(&tx, &self.tenant, &row).await?;
             let subject = "A way to log in was added to your account";
             let mail = notice(&stored, subject, &self.issuer);
@@ -126,9 +149,12 @@ impl Identity {
             let user = actor(&account);
             tx.emit(self.changed(origin, "registered", user.clone(), user)).await?;
             let methods = Methods::one(Method::Upstream);
-            self.enter(&tx, &account, &methods, Method::Upstream, browser, origin).await
+            let proof = (&methods, Method::Upstream, self.proven_at(&person.state));
+            self.enter_proven(&tx, &account, proof, browser, origin).await
         });
-        made.await.map_err(|error| taken(linked_already(error)))
+        let entered = made.await.map_err(|error| taken(linked_already(error)))?;
+        self.leave_other(&entered, browser, origin).await?;
+        Ok(entered)
     }
 
     /// Takes an identity off an account.

@@ -62,7 +62,7 @@ pub fn router(
         .route("/login/mail", get(mail_login::show).post(mail_login::send))
         .route("/login/mail/code", post(mail_login::code))
         .route("/login/link", get(mail_login::show_link).post(mail_login::link))
-        .route("/login/upstream/callback", get(upstream::returned))
+        .route("/login/upstream/callback/{name}", get(upstream::returned))
         .route("/login/upstream/new", get(upstream::show_new).post(upstream::register))
         .route("/login/upstream/link", get(upstream::show_link).post(upstream::link))
         .route("/login/upstream/{name}", post(upstream::begin))

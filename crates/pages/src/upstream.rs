@@ -11,6 +11,7 @@ use portcullis_federation::{Attempt, Returned, UpstreamError, UpstreamPerson, Up
 use portcullis_identity::{FieldError, IdentityError, LoginError, Opened, Recent, UpstreamLogin};
 use portcullis_oidc::Params;
 use portcullis_texts::tf;
+use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,8 +33,11 @@ const PERSON: &str = "upstream person";
 const ATTEMPT_LIFETIME: Duration = Duration::from_secs(900);
 /// And decide within this time what it means here.
 const PERSON_LIFETIME: Duration = Duration::from_secs(1800);
-/// Where providers send people back to, after the issuer.
+/// Where providers send people back to, after the issuer and before their name. Each has its own
+/// (RFC 9700, section 4.4.2.2), so that a code of one is never taken to another.
 const CALLBACK: &str = "/login/upstream/callback";
+/// The cookie has to hold it.
+const MAX_RETURN_BYTES: usize = 2_000;
 const LINK: &str = "/login/upstream/link";
 const NEW: &str = "/login/upstream/new";
 
@@ -54,7 +58,12 @@ pub(crate) async fn begin(
     let answer = async move {
         let form = read_form(&pages, request).await?;
         let return_to = safe_return(form.params.get("return_to")).to_owned();
-        leave_for(&pages, &name, return_to, None).await
+        if return_to.len() > MAX_RETURN_BYTES {
+            return Err(view::bad_request());
+        }
+        // Whoever is logged in already is asked for more than that.
+        let anew = pages.visitor(&form.visit).await?.is_some();
+        leave_for(&pages, &name, anew, return_to, None).await
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -69,7 +78,7 @@ pub(crate) async fn begin_link(
         let form = read_form(&pages, request).await?;
         let who = recently(&pages, &form.visit).await?;
         let account = Some(who.account().id.to_string());
-        leave_for(&pages, &name, "/account/security".to_owned(), account).await
+        leave_for(&pages, &name, true, "/account/security".to_owned(), account).await
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -77,12 +86,14 @@ pub(crate) async fn begin_link(
 async fn leave_for(
     pages: &Pages,
     name: &str,
+    anew: bool,
     return_to: String,
     link: Option<String>,
 ) -> Result<Page, Page> {
     let provider = provider(pages, name)?;
     let identity = &pages.identity;
-    let begun = provider.begin(&callback(pages), identity.now(), &*identity.entropy).await;
+    let back = callback(pages, name);
+    let begun = provider.begin(&back, anew, identity.now(), &*identity.entropy).await;
     let (url, attempt) = begun.map_err(|error| failed(provider, &error))?;
     let waiting = Waiting { attempt, return_to, link };
     let sealed = identity.seal_state(ATTEMPT, waiting, ATTEMPT_LIFETIME);
@@ -90,45 +101,65 @@ async fn leave_for(
     Ok(view::see_other(&url, Some(cookie)))
 }
 
-/// `GET /login/upstream/callback`
-pub(crate) async fn returned(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
+/// `GET /login/upstream/callback/{name}`
+pub(crate) async fn returned(
+    State(pages): State<Pages>,
+    Path(name): Path<String>,
+    request: Request,
+) -> impl IntoResponse {
     let answer = async move {
         let visit = Visit::read(&request)?;
-        let cookie = visit.cookie(ATTEMPT_COOKIE).unwrap_or_default();
-        let opened = pages.identity.open_state::<Waiting>(ATTEMPT, cookie).ok_or_else(stale)?;
-        let waiting = &opened.state;
-        let provider = provider(&pages, &waiting.attempt.provider)?;
-        let query = &visit.query;
-        let returned = Returned {
-            code: query.get("code"),
-            state: query.get("state"),
-            iss: query.get("iss"),
-            error: query.get("error"),
-        };
-        let now = pages.identity.now();
-        let person = provider.finish(&callback(&pages), &waiting.attempt, returned, now).await;
-        let person = person.map_err(|error| failed(provider, &error))?;
-        let done = clear_cookie(ATTEMPT_COOKIE);
-        let page = match &waiting.link {
-            Some(account) => link_here(&pages, &visit, account, &opened, person).await?,
-            None => log_in(&pages, &visit, &opened, person).await?,
-        };
-        Ok(page.with_cookies([done]))
+        finish(&pages, &name, &visit).await
     };
-    answer.await.unwrap_or_else(|page: Page| page)
+    let page = answer.await.unwrap_or_else(|page: Page| page);
+    page.with_cookies([clear_cookie(ATTEMPT_COOKIE)])
+}
+
+async fn finish(pages: &Pages, name: &str, visit: &Visit) -> Result<Page, Page> {
+    let cookie = visit.cookie(ATTEMPT_COOKIE).unwrap_or_default();
+    let opened = pages.identity.open_state::<Waiting>(ATTEMPT, cookie);
+    let opened = opened.filter(|opened| opened.state.attempt.provider == name);
+    let opened = opened.ok_or_else(stale)?;
+    let waiting = &opened.state;
+    let provider = provider(pages, name)?;
+    match pages.identity.use_answer((opened.hash.as_slice(), opened.until)).await {
+        Ok(()) => {}
+        Err(LoginError::Failed(error)) => return Err(view::failed(&error)),
+        Err(_) => return Err(stale()),
+    }
+    let query = &visit.query;
+    let returned = Returned {
+        code: query.get("code"),
+        state: query.get("state"),
+        iss: query.get("iss"),
+        error: query.get("error"),
+    };
+    let now = pages.identity.now();
+    let back = callback(pages, name);
+    let person = match provider.finish(&back, &waiting.attempt, returned, now).await {
+        Ok(person) => person,
+        Err(error) => {
+            let recorded = pages.identity.upstream_failed(reason(&error), &visit.origin).await;
+            recorded.map_err(|e| view::failed(&e))?;
+            return Err(failed(provider, &error));
+        }
+    };
+    match &waiting.link {
+        Some(account) => link_here(pages, visit, account, &person).await,
+        None => log_in(pages, visit, &waiting.return_to, person).await,
+    }
 }
 
 async fn log_in(
     pages: &Pages,
     visit: &Visit,
-    opened: &Opened<Waiting>,
+    return_to: &str,
     person: UpstreamPerson,
 ) -> Result<Page, Page> {
     let visitor = pages.visitor(visit).await?;
     let browser = browser(visit, visitor.as_ref());
-    let answer = (opened.hash.as_slice(), opened.until);
-    match pages.identity.login_upstream(&person, answer, browser, &visit.origin).await {
-        Ok(UpstreamLogin::Known(login)) => Ok(go_on(pages, login, &opened.state.return_to)),
+    match pages.identity.login_upstream(&person, browser, &visit.origin).await {
+        Ok(UpstreamLogin::Known(login)) => Ok(go_on(pages, login, return_to)),
         Ok(UpstreamLogin::Unknown) => {
             let kept = keep(pages, person)?;
             Ok(view::see_other(NEW, Some(kept)))
@@ -144,25 +175,23 @@ async fn link_here(
     pages: &Pages,
     visit: &Visit,
     account: &str,
-    opened: &Opened<Waiting>,
-    person: UpstreamPerson,
+    person: &UpstreamPerson,
 ) -> Result<Page, Page> {
     let who = recently(pages, visit).await?;
     if who.account().id.to_string() != account {
         return Err(stale());
     }
-    let Opened { hash, until, .. } = opened;
-    let proven = Opened { state: person, until: *until, hash: hash.clone() };
-    finish_link(pages, visit, &who, &proven).await
+    finish_link(pages, visit, &who, person, None).await
 }
 
 async fn finish_link(
     pages: &Pages,
     visit: &Visit,
     who: &Recent,
-    person: &Opened<UpstreamPerson>,
+    person: &UpstreamPerson,
+    answer: Option<(&[u8], Timestamp)>,
 ) -> Result<Page, Page> {
-    match pages.identity.link_upstream(who, person, &visit.origin).await {
+    match pages.identity.link_upstream(who, person, answer, &visit.origin).await {
         Ok(()) => Ok(view::see_other("/account/security", Some(clear_cookie(PERSON_COOKIE)))),
         Err(IdentityError::Link) => Err(stale()),
         Err(IdentityError::Invalid(_)) => Err(view::message(
@@ -281,7 +310,8 @@ pub(crate) async fn link(State(pages): State<Pages>, request: Request) -> impl I
         let form = read_form(&pages, request).await?;
         let person = kept(&pages, &form.visit)?;
         let who = recent_for_link(&pages, &form.visit).await?;
-        finish_link(&pages, &form.visit, &who, &person).await
+        let answer = Some((person.hash.as_slice(), person.until));
+        finish_link(&pages, &form.visit, &who, &person.state, answer).await
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -318,8 +348,8 @@ fn kept(pages: &Pages, visit: &Visit) -> Result<Opened<UpstreamPerson>, Page> {
     pages.identity.open_state(PERSON, cookie).ok_or_else(stale)
 }
 
-fn callback(pages: &Pages) -> String {
-    pages.provider.url(CALLBACK)
+fn callback(pages: &Pages, name: &str) -> String {
+    format!("{}/{name}", pages.provider.url(CALLBACK))
 }
 
 fn provider<'a>(pages: &'a Pages, name: &str) -> Result<&'a UpstreamProvider, Page> {
@@ -348,6 +378,16 @@ fn closed() -> Page {
     )
 }
 
+/// As the record has it.
+fn reason(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Refused => "provider_refused",
+        UpstreamError::NotFresh => "not_fresh",
+        UpstreamError::Mismatch | UpstreamError::Token(_) => "wrong_answer",
+        UpstreamError::Unreachable(_) | UpstreamError::Answer(_) => "provider_failed",
+    }
+}
+
 /// What went wrong is for the operator; the person can only try again.
 fn failed(provider: &UpstreamProvider, error: &UpstreamError) -> Page {
     tracing::warn!(
@@ -356,7 +396,7 @@ fn failed(provider: &UpstreamProvider, error: &UpstreamError) -> Page {
         "a login at another provider failed"
     );
     let (status, text) = match error {
-        UpstreamError::Refused => {
+        UpstreamError::Refused | UpstreamError::NotFresh => {
             (StatusCode::FORBIDDEN, "The other side did not confirm who you are.")
         }
         UpstreamError::Mismatch | UpstreamError::Token(_) => {

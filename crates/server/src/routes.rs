@@ -149,6 +149,8 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         routes.push(on_mesh(open(&oidc, Method::POST, path, limits("token"))));
     }
     routes.push(on_mesh(open(&oidc, Method::GET, "/oauth2/userinfo", vec![])));
+    let back = open(&pages, Method::GET, "/login/upstream/callback/{name}", limits("second"));
+    routes.push(Route { get_has_effects: true, ..back });
     for path in ["/oauth2/authorize", "/oauth2/logout"] {
         let get = open(&pages, Method::GET, path, limits("authorize"));
         routes.push(Route { get_has_effects: true, ..get });
@@ -175,7 +177,6 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/reset-password",
         "/confirm-email",
         "/logged-out",
-        "/login/upstream/callback",
         "/login/upstream/new",
         "/login/upstream/link",
         "/device",

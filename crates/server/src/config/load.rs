@@ -121,6 +121,18 @@ impl Config {
         }
         unique("login_provider", self.login_providers.iter().map(|own| &own.name))?;
         for provider in &self.login_providers {
+            let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            ensure!(
+                (1..=32).contains(&provider.name.len()) && provider.name.bytes().all(letter),
+                "login_provider {}: the name must be 1 to 32 letters, digits, - or _",
+                provider.name
+            );
+            // Addresses of our own.
+            ensure!(
+                !["new", "link", "callback", "remove"].contains(&provider.name.as_str()),
+                "login_provider {}: the name is one of ours",
+                provider.name
+            );
             let url = url::Url::parse(&provider.issuer);
             ensure!(
                 url.is_ok_and(|url| url.scheme() == "https" && url.query().is_none()),
