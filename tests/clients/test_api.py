@@ -1,7 +1,9 @@
 """The JSON APIs: every endpoint denies whoever may not call it, secrets are shown once, and rotation
 overlaps."""
 
-from portcullis import bearer, tokens, until
+from urllib.parse import urlencode
+
+from portcullis import bearer, code_of, log_in, pkce, tokens, until
 
 
 def walk(demo):
@@ -127,6 +129,38 @@ def test_a_disabled_account_is_out_at_once_and_the_last_admin_stays(demo, source
     changes = demo.audit("--kind", "admin_user_", "--subject", made["id"])
     assert [event["metadata"]["event_code"] for event in changes] == ["admin_user_create", "admin_user_disable"]
     assert changes[1]["unmapped"]["before"]["disabled"] is False
+
+
+def test_what_was_granted_by_default_is_not_more_later(demo, source):
+    """A client that named no resource when the person was asked names none beyond the usual ones."""
+    made = demo.operator(source).post("/api/admin/v1/clients", json={
+        "name": "Wide", "token_endpoint_auth_method": "none", "first_party": True,
+        "grant_types": ["authorization_code", "refresh_token"], "redirect_uris": ["https://wide.example/cb"],
+        "scopes": ["openid"], "audiences": ["https://one.example", "https://two.example"],
+        "optional_audiences": ["https://three.example"]}).json()["client"]
+    browser = demo.client(source)
+    log_in(browser, "alice", demo.facts()["users"][0]["password"])
+
+    def ask(resource, *granted):
+        verifier, challenge = pkce()
+        query = [("response_type", "code"), ("client_id", made["client_id"]), ("scope", "openid"),
+                 ("redirect_uri", "https://wide.example/cb"), ("code_challenge", challenge),
+                 ("code_challenge_method", "S256"), *(("resource", one) for one in granted)]
+        code = code_of(browser.get(f"/oauth2/authorize?{urlencode(query)}"))["code"][0]
+        return browser.post("/oauth2/token", data={
+            "grant_type": "authorization_code", "code": code, "code_verifier": verifier,
+            "client_id": made["client_id"], "redirect_uri": "https://wide.example/cb", "resource": resource})
+
+    assert ask("https://one.example").status_code == 200
+    assert ask("https://three.example").json()["error"] == "invalid_target"
+    got = ask("https://three.example", "https://three.example", "https://one.example")
+    assert got.status_code == 200
+    for resource, status in (("https://one.example", 200), ("https://two.example", 400)):
+        refreshed = browser.post("/oauth2/token", data={
+            "grant_type": "refresh_token", "refresh_token": got.json()["refresh_token"],
+            "client_id": made["client_id"], "resource": resource})
+        assert refreshed.status_code == status, refreshed.text
+        got = refreshed if status == 200 else got
 
 
 def test_a_client_is_changed_as_a_whole(demo, source):

@@ -145,6 +145,30 @@ def test_impersonation_is_for_administrators_and_is_recorded(demo, source):
         assert error(exchange(demo, support, staff, requested_subject=whom)) == "invalid_request"
 
 
+@pytest.mark.parametrize("change", ["disable", "roles", "group"])
+def test_what_is_held_as_somebody_ends_when_they_change(demo, source, change):
+    support = register(demo, serves=[demo.issuer], audiences=[demo.issuer], may_impersonate=True)
+    person, operator = demo.new_user(f"held.{change}"), demo.operator(source)
+    staff = tokens(demo, demo.facts()["admin"], "openid profile", source)["access_token"]
+    held = exchange(demo, support, staff, requested_subject=person["id"]).json()["access_token"]
+    client = demo.client(source)
+    assert client.get("/profile/me", headers=bearer(held)).status_code == 200
+    users = f"/api/admin/v1/users/{person['id']}"
+    if change == "group":
+        group = operator.post("/api/admin/v1/groups", json={"name": "Held", "roles": ["editor"]}).json()
+        changed = operator.put(f"/api/admin/v1/groups/{group['id']}/members/{person['id']}")
+    elif change == "roles":
+        changed = operator.put(f"{users}/roles", json={"roles": ["auditor"]})
+    else:
+        changed = operator.post(f"{users}/disable")
+    assert changed.status_code in (200, 204), changed.text
+    assert client.get("/profile/me", headers=bearer(held)).status_code == 401
+    known = client.post("/oauth2/introspect", data={"token": held}, auth=support).json()
+    assert known == {"active": False}
+    # The administrator's own token is another matter.
+    assert client.get("/profile/me", headers=bearer(staff)).status_code == 200
+
+
 def test_public_clients_cannot_exchange(demo):
     made = demo.operator().post("/api/admin/v1/clients", json={
         "name": "Public", "token_endpoint_auth_method": "none", "grant_types": [GRANT],

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from portcullis import (bearer, code_of, authorize, exchange, fields, log_in, pkce, submit, until)
+from portcullis import (bearer, code_of, authorize, exchange, fields, log_in, pkce, submit, tokens, until)
 
 SCOPE = "openid profile groups roles"
 PASSWORD = "plum rivet otter canvas"
@@ -32,10 +32,10 @@ def make_group(admin, **more):
     return made.json()
 
 
-def refresh(demo, browser, tokens):
+def refresh(demo, browser, got):
     web = demo.facts()["clients"]["web"]
     answer = browser.post("/oauth2/token", data={
-        "grant_type": "refresh_token", "refresh_token": tokens["refresh_token"],
+        "grant_type": "refresh_token", "refresh_token": got["refresh_token"],
         "client_id": web["client_id"]})
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -218,6 +218,24 @@ def test_only_the_newest_invitation_works_until_it_is_withdrawn(demo, admin):
     assert admin.delete(f"/api/admin/v1/invitations/{made['id']}").status_code == 204
     assert browser.get(second).status_code == 410
     assert admin.delete(f"/api/admin/v1/invitations/{made['id']}").status_code == 404
+
+
+def test_what_an_administrator_promised_goes_with_them(demo, admin, source):
+    boss = demo.new_user(name("boss"))
+    roles = f"/api/admin/v1/users/{boss['id']}/roles"
+    admin.put(roles, json={"roles": ["admin"]})
+    person = {"username": boss["username"], "password": PASSWORD}
+    own = demo.client(source)
+    own.headers.update(bearer(tokens(demo, person, "openid admin", source)["access_token"]))
+    address = f"{name('guest')}@example.org"
+    sent = own.post("/api/admin/v1/invitations", json={"email": address, "roles": ["admin"]})
+    assert sent.status_code == 201, sent.text
+    link = demo.link(address)
+    assert demo.client(source).get(link).status_code == 200
+    assert admin.put(roles, json={"roles": ["auditor"]}).status_code == 200
+    assert demo.client(source).get(link).status_code == 410
+    assert until(lambda: [e for e in demo.audit("--kind", "admin_invitation_revoke")
+                          if e["entity"]["uid"] == sent.json()["id"]], "the event")
 
 
 def test_r4_an_invitation_is_accepted_once_by_however_many(demo, admin, source):

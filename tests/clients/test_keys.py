@@ -285,6 +285,29 @@ def test_a_wrong_pin_opens_nothing(softhsm, tmp_path):
     demo.directory.cleanup()
 
 
+def test_no_more_keys_are_published_than_clients_read(own_demo):
+    demo = own_demo
+    rotate = lambda: demo.operator().post("/api/admin/v1/keys/rotate", json={})
+    answers = [rotate() for _ in range(8)]
+    assert {answer.status_code for answer in answers[:5]} == {200}
+    assert answers[-1].status_code == 422 and "too many keys" in answers[-1].text
+    until(lambda: 30 < len(published(demo)) <= 48, "the publication")
+    assert tokens(demo, demo.facts()["users"][0])["access_token"]
+
+
+def test_an_announced_key_that_is_retired_gets_a_successor(own_demo):
+    demo = own_demo
+    which = ("--use", "access_token", "--alg", "EdDSA")
+    demo.cli("keys", "rotate", "--data", demo.data, *which)
+    announced = lambda: [name for name, key in listed(demo).items() if key["state"] == "announced"]
+    first = announced()
+    assert len(first) == 1
+    demo.cli("keys", "retire", first[0], "--data", demo.data)
+    # What signs now ends soon: there has to be something to follow it.
+    until(lambda: announced() and announced() != first, "another successor")
+    assert signs(demo, "access_token", "EdDSA")
+
+
 def test_administrators_rotate_and_retire(own_demo):
     demo = own_demo
     admin, keys = demo.operator(), "/api/admin/v1/keys"

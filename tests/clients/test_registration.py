@@ -1,7 +1,9 @@
 """Dynamic registration (RFC 7591, RFC 7592), pairwise subjects, fetched keys and back-channel logout,
 beyond what the plans for a dynamic provider and for back-channel logout check."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
@@ -120,6 +122,34 @@ def test_keys_that_a_client_publishes_are_kept_for_a_while(op, there):
     assert there.asked == ["/keys"], "keys are kept for a while"
     assert attempt(Signer("ES256", kid="other")) == "invalid_client"
     assert len(there.asked) <= 2, "a stranger's signature does not make us fetch at will"
+
+
+def test_a_client_that_is_disabled_while_it_changes_itself_stays_so(op, there):
+    there.documents["/sector"] = [CALLBACK]
+    made = register(op, subject_type="pairwise", sector_identifier_uri=f"{there.url}/sector")
+    asked, go_on = threading.Event(), threading.Event()
+    answer = there.server.RequestHandlerClass.do_GET
+
+    def slow(handler):
+        asked.set()
+        go_on.wait(20)
+        answer(handler)
+
+    there.server.RequestHandlerClass.do_GET = slow
+    kept = ("registration_client_uri", "registration_access_token", "client_secret",
+            "client_id_issued_at", "client_secret_expires_at")
+    wish = {name: value for name, value in made.items() if name not in kept}
+    change = lambda: op.client().put(made["registration_client_uri"], json=wish,
+                                     headers=bearer(made["registration_access_token"]))
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change)
+        assert asked.wait(20)
+        client = f"/api/admin/v1/clients/{made['client_id']}"
+        assert op.operator().post(f"{client}/disable").json()["disabled"]
+        go_on.set()
+        assert changing.result().status_code == 401
+    there.server.RequestHandlerClass.do_GET = answer
+    assert op.operator().get(client).json()["disabled"]
 
 
 def test_a_token_is_needed_where_the_policy_says_so(files):

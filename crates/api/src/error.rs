@@ -90,6 +90,10 @@ impl From<KeyRingError> for ApiError {
     fn from(error: KeyRingError) -> Self {
         match error {
             KeyRingError::NotFound => Self::NotFound,
+            KeyRingError::TooMany => Self::Invalid(vec![portcullis_identity::FieldError {
+                field: "use",
+                message: error.to_string(),
+            }]),
             KeyRingError::Db(error) => error.into(),
             error => Self::Keys(error),
         }

@@ -21,6 +21,8 @@ pub enum Revoked<'a> {
     Subject(&'a str),
     /// Everything issued to a client.
     Client(&'a str),
+    /// What others hold as this person: it came from a grant of theirs.
+    Impersonated(&'a str),
 }
 
 impl<'a> Revoked<'a> {
@@ -31,6 +33,7 @@ impl<'a> Revoked<'a> {
             Self::Grant(_) => "grant",
             Self::Subject(_) => "subject",
             Self::Client(_) => "client",
+            Self::Impersonated(_) => "impersonated",
         }
     }
 
@@ -40,7 +43,8 @@ impl<'a> Revoked<'a> {
             Self::Token(value)
             | Self::Grant(value)
             | Self::Subject(value)
-            | Self::Client(value) => value,
+            | Self::Client(value)
+            | Self::Impersonated(value) => value,
         }
     }
 
@@ -51,6 +55,7 @@ impl<'a> Revoked<'a> {
             "grant" => Self::Grant(value),
             "subject" => Self::Subject(value),
             "client" => Self::Client(value),
+            "impersonated" => Self::Impersonated(value),
             _ => return None,
         })
     }
@@ -67,6 +72,8 @@ pub struct TokenFacts<'a> {
     pub subject: &'a str,
     /// Its `client_id`.
     pub client: &'a str,
+    /// Whether it says that somebody else acts (`act`).
+    pub acted: bool,
     /// Its place in the status list.
     pub place: Option<u32>,
     /// Its `iat`, in seconds.
@@ -134,6 +141,9 @@ impl Revocations {
             Revoked::Grant(token.grant.unwrap_or_default()),
         ];
         let issued_at = Timestamp::from_secs(token.issued_at);
+        if token.acted && self.contains(&[Revoked::Impersonated(token.subject)], issued_at) {
+            return true;
+        }
         token.place.is_some_and(|place| self.places.is_marked(place, issued_at))
             || self.contains(&reasons, issued_at)
     }

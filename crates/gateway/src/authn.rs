@@ -221,6 +221,7 @@ fn verify(
         grant: claims.grant_id.as_deref(),
         subject: &claims.sub,
         client: &claims.client_id,
+        acted: claims.act.is_some(),
         place: claims.place(),
         issued_at: claims.iat,
     });

@@ -54,7 +54,19 @@ impl Identity {
         let kept = keep.map(|id| id.to_string());
         let mut grants = grants::live_of_account(tx, &self.tenant, account).await?;
         grants.retain(|grant| Some(&grant.session_id) != kept.as_ref());
-        self.revoke_grants(tx, grants, reason, now).await
+        let mut revoked = self.revoke_grants(tx, grants, reason, now).await?;
+        revoked.push(self.as_others(tx, account, now).await?);
+        Ok(revoked)
+    }
+
+    /// Voids what administrators hold as this account.
+    pub(crate) async fn as_others(
+        &self,
+        tx: &Tx,
+        account: Id<tags::User>,
+        now: Timestamp,
+    ) -> Result<Revocation, IdentityError> {
+        self.revocation(tx, Revoked::Impersonated(&account.to_string()), now).await
     }
 
     /// Voids tokens of `what` issued until now.
@@ -68,7 +80,9 @@ impl Identity {
         // void as well. A client may be enabled again: its next second is its own.
         let issued_within = match what {
             Revoked::Grant(_) | Revoked::Token(_) => MAX_TOKEN_LIFETIME,
-            Revoked::Client(_) | Revoked::Subject(_) => Duration::from_secs(1),
+            Revoked::Client(_) | Revoked::Subject(_) | Revoked::Impersonated(_) => {
+                Duration::from_secs(1)
+            }
         };
         self.remember(tx, what.kind(), what.value().to_owned(), issued_within, now).await
     }

@@ -15,10 +15,15 @@ use crate::HashError;
 /// What a check may cost at most, so that a file of hashes cannot make logins a weapon: about a
 /// second, and the memory of a few hundred MiB.
 const MAX_BCRYPT_COST: u32 = 14;
+/// bcrypt reads no more of a password.
+const BCRYPT_BYTES: usize = 72;
 const MAX_PBKDF2_ITERATIONS: u32 = 3_000_000;
 const MAX_SCRYPT_LOG_N: u8 = 18;
 const MAX_SCRYPT_R: u32 = 16;
 const MAX_SCRYPT_P: u32 = 4;
+/// The work of scrypt is N times r times p, its memory N times r; both in blocks of 128 bytes.
+const MAX_SCRYPT_WORK: u64 = 1 << 22;
+const MAX_SCRYPT_BLOCKS: u64 = 1 << 21;
 const MAX_ARGON2_KIB: u32 = 256 * 1024;
 const MAX_ARGON2_PASSES: u32 = 16;
 /// The work of argon2 is memory times passes.
@@ -89,7 +94,7 @@ impl ForeignHash {
     pub fn parse(text: &str) -> Result<Self, HashFormatError> {
         let parts: Vec<&str> = text.split('$').collect();
         match parts.as_slice() {
-            ["", "2a" | "2b" | "2x" | "2y", cost, _] => bcrypt(text, cost),
+            ["", "2a" | "2b" | "2y", cost, _] => bcrypt(text, cost),
             ["", "scrypt", parameters, salt, tag] => scrypt(parameters, salt, tag),
             ["", name, iterations, salt, tag] if name.starts_with("pbkdf2") => {
                 let iterations = iterations.strip_prefix("i=").unwrap_or(iterations);
@@ -103,6 +108,12 @@ impl ForeignHash {
             }
             _ => Err(HashFormatError::Format),
         }
+    }
+
+    /// Whether the hash is of all of `password`: bcrypt reads 72 bytes. What follows them was never
+    /// checked, so it must not become part of a new hash.
+    pub fn is_of_all(&self, password: &str) -> bool {
+        !matches!(self, Self::Bcrypt(_)) || password.len() <= BCRYPT_BYTES
     }
 
     /// Whether `password` is the one that was hashed.
@@ -155,6 +166,10 @@ fn scrypt(parameters: &str, salt: &str, tag: &str) -> Result<ForeignHash, HashFo
     if log_n > MAX_SCRYPT_LOG_N || r > MAX_SCRYPT_R || p > MAX_SCRYPT_P {
         return Err(HashFormatError::Cost);
     }
+    let blocks = u64::from(r) << log_n;
+    if blocks > MAX_SCRYPT_BLOCKS || blocks * u64::from(p) > MAX_SCRYPT_WORK {
+        return Err(HashFormatError::Cost);
+    }
     scrypt::Params::new(log_n, r, p).map_err(|_| HashFormatError::Format)?;
     Ok(ForeignHash::Scrypt { log_n, r, p, salt, tag })
 }
@@ -174,10 +189,17 @@ fn pbkdf2(
         Some(_) => return Err(HashFormatError::Format),
     };
     let iterations: NonZeroU32 = iterations.parse().map_err(|_| HashFormatError::Format)?;
-    if iterations.get() > MAX_PBKDF2_ITERATIONS {
+    let (salt, tag) = sized(salt, tag)?;
+    let of_digest = match digest {
+        Digest::Sha1 => 20,
+        Digest::Sha256 => 32,
+        Digest::Sha512 => 64,
+    };
+    // Every block of the tag costs all iterations.
+    let blocks = u32::try_from(tag.len().div_ceil(of_digest)).unwrap_or(u32::MAX);
+    if iterations.get().saturating_mul(blocks) > MAX_PBKDF2_ITERATIONS {
         return Err(HashFormatError::Cost);
     }
-    let (salt, tag) = sized(salt, tag)?;
     Ok(ForeignHash::Pbkdf2 { digest, iterations, salt, tag })
 }
 
@@ -251,6 +273,9 @@ mod tests {
             "$2b$15$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".to_owned(),
             format!("$scrypt$ln=19,r=8,p=1${tag}${tag}"),
             format!("$scrypt$ln=10,r=8,p=900${tag}${tag}"),
+            format!("$scrypt$ln=18,r=16,p=1${tag}${tag}"),
+            format!("$scrypt$ln=18,r=8,p=4${tag}${tag}"),
+            format!("$pbkdf2-sha1$i=2000000${tag}${tag}"),
             format!("$pbkdf2-sha256$i=3000001${tag}${tag}"),
             format!("$argon2id$v=19$m=2097152,t=1,p=1${tag}${tag}"),
             format!("$argon2id$v=19$m=262144,t=16,p=1${tag}${tag}"),
@@ -262,6 +287,8 @@ mod tests {
             "secret",
             "$",
             "$2b$05$short",
+            // Its letters beyond ASCII were hashed wrongly, which nothing here repeats.
+            "$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
             "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyO\u{e9}",
             "$2b$03$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
             "$pbkdf2-md5$i=1$c2FsdA$c2FsdHNhbHRzYWx0c2FsdA",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use portcullis_cluster::Place;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, clean};
 use portcullis_store::{
     DbError, Source, Tx,
@@ -182,11 +183,10 @@ impl Identity {
         account: Id<tags::User>,
         now: Timestamp,
     ) -> Result<Vec<Revocation>, IdentityError> {
-        let mut revoked = Vec::new();
-        for grant in grants::live_of_account(tx, &self.tenant, account).await? {
-            let id = grant.id.to_string();
-            let place = status::in_grant(&id, grant.status_epoch);
-            revoked.push(self.mark_token(tx, place, Some(&id), now).await?);
+        let mut revoked = vec![self.as_others(tx, account, now).await?];
+        for (grant, epoch) in grants::next_epoch(tx, &self.tenant, account).await? {
+            let place = Place::One(status::in_grant(&grant, epoch));
+            revoked.push(self.mark(tx, place, now).await?);
         }
         Ok(revoked)
     }

@@ -64,6 +64,8 @@ pub struct Hasher {
 struct Memory {
     free: Mutex<Vec<Vec<Block>>>,
     used: AtomicBool,
+    /// Blocks of one of our own hashes. A hash of another system may take more, for once.
+    kept_blocks: usize,
 }
 
 impl Hasher {
@@ -72,7 +74,8 @@ impl Hasher {
         let params = Params::new(parameters.memory_kib, parameters.passes, 1, None)
             .map_err(|_| HashError::Failed)?;
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let memory = Arc::new(Memory::default());
+        let kept_blocks = argon.params().block_count();
+        let memory = Arc::new(Memory { kept_blocks, ..Memory::default() });
         let salt = random_array::<SALT_BYTES>(&*entropy);
         let decoy = hash(&argon, &memory, "decoy", &salt)?.into();
         let running = Arc::new(Semaphore::new(parameters.concurrency.max(1)));
@@ -115,10 +118,14 @@ impl Hasher {
         Ok(self.run(work).await? && exists)
     }
 
-    /// Whether a stored hash was made at another cost, or by another system, and should be made anew at the next login.
-    pub fn is_outdated(&self, stored: &str) -> bool {
+    /// Whether a stored hash was made at another cost, or by another system, and should be made
+    /// anew from the password that was just shown.
+    pub fn is_outdated(&self, stored: &str, password: &Secret<String>) -> bool {
         let own = self.argon.params();
-        let Ok(parsed) = PasswordHash::new(stored) else { return true };
+        let foreign = || ForeignHash::parse(stored);
+        let Ok(parsed) = PasswordHash::new(stored) else {
+            return foreign().is_ok_and(|hash| hash.is_of_all(password.expose()));
+        };
         let id = parsed.algorithm == Algorithm::Argon2id.ident();
         let params = Params::try_from(&parsed).ok().filter(|_| id);
         params.is_none_or(|params| {
@@ -192,7 +199,9 @@ impl Memory {
         let hashed =
             argon.hash_password_into_with_memory(password.as_bytes(), salt, tag, &mut blocks);
         self.used.store(true, Ordering::Relaxed);
-        self.free().push(blocks);
+        if blocks.len() <= self.kept_blocks {
+            self.free().push(blocks);
+        }
         hashed.map_err(|_| HashError::Failed)
     }
 
@@ -221,7 +230,7 @@ mod tests {
     /// What was hashed in memory that another hash left behind is what the library alone makes.
     #[test]
     fn kept_memory_changes_no_hash() {
-        let memory = Memory::default();
+        let memory = Memory { kept_blocks: 1 << 20, ..Memory::default() };
         for (kib, passes) in [(64, 1), (16, 3), (256, 2), (8, 1)] {
             let argon = argon(kib, passes);
             let made = hash(&argon, &memory, "correct horse", b"0123456789abcdef").unwrap();

@@ -9,7 +9,7 @@ use portcullis_store::{
 };
 use portcullis_types::{Id, SharedEntropy, Timestamp};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Email, FieldError, IdentityError, Username, check_password_hash,
@@ -90,7 +90,11 @@ impl Importer<'_> {
                         Err(problem) => Err(vec![problem.clone()]),
                     };
                     match imported {
-                        Ok(account) => made.push(account.id.to_string()),
+                        Ok(account) => made.push(json!({
+                            "id": account.id.to_string(),
+                            "roles": account.roles,
+                            "groups": record.as_ref().map_or(&[][..], |record| &record.groups),
+                        })),
                         Err(problems) => refusals.push(Refusal { line: *line, problems }),
                     }
                 }
@@ -202,10 +206,20 @@ impl Importer<'_> {
             updated_at: now,
         };
         groups::insert(tx, self.tenant, &group).await?;
+        let change = AdminChange {
+            action: "create",
+            object_type: "group",
+            object: group.id.to_string(),
+            before: None,
+            after: Some(json!({ "name": group.name, "roles": group.roles })),
+        };
+        let id = Id::new(now, &**self.entropy);
+        let kind = Kind::Admin(change);
+        tx.emit(Event::new(id, now, None, Actor::Operator, Outcome::Success, kind)).await?;
         Ok(group)
     }
 
-    fn event(&self, accounts: &[String], now: Timestamp) -> Event {
+    fn event(&self, accounts: &[Value], now: Timestamp) -> Event {
         let change = AdminChange {
             action: "import",
             object_type: "users",

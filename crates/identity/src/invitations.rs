@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome};
 use portcullis_store::{
+    Tx,
     accounts::{self, Account},
     groups,
     invitations::{self, Invitation},
@@ -109,6 +110,19 @@ impl Identity {
             .await
     }
 
+    pub(crate) async fn withdraw_invitations_of(
+        &self,
+        tx: &Tx,
+        username: &str,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        for gone in invitations::withdraw_of(tx, &self.tenant, username).await? {
+            tx.emit(self.invitation_event("revoke", &gone, by, origin)).await?;
+        }
+        Ok(())
+    }
+
     /// The address an invitation was sent to, for the page that asks for name and password.
     pub async fn invited_address(&self, token: &str) -> Result<String, IdentityError> {
         let hash = hash_of(token);
@@ -158,7 +172,9 @@ impl Identity {
             let methods = Methods::one(Method::Mail);
             self.enter(&tx, &account, &methods, Method::Mail, browser, origin).await
         });
-        accepted.await.map_err(taken)
+        let entered = accepted.await.map_err(taken)?;
+        self.leave_other(&entered, browser, origin).await?;
+        Ok(entered)
     }
 
     async fn checked(

@@ -114,7 +114,7 @@ impl Identity {
                     ..before.clone()
                 };
                 accounts::update(&tx, &self.tenant, &after).await?;
-                self.keep_an_admin(&tx, &before).await?;
+                self.after_admin(&tx, &before, by, origin).await?;
                 let revoked = if disabled {
                     recovery::void_all_of(&tx, &self.tenant, id, now).await?;
                     self.end_everything(&tx, id, None, "account_disabled", now).await?
@@ -147,7 +147,7 @@ impl Identity {
                 let after =
                     Account { roles: roles.clone(), updated_at: now.micros(), ..before.clone() };
                 accounts::update(&tx, &self.tenant, &after).await?;
-                self.keep_an_admin(&tx, &before).await?;
+                self.after_admin(&tx, &before, by, origin).await?;
                 // Tokens carry scopes that the old roles allowed.
                 let revoked = self.end_everything(&tx, id, None, "roles_changed", now).await?;
                 tx.emit(self.administered(origin, by, "update", Some(&before), Some(&after)))
@@ -192,7 +192,7 @@ impl Identity {
                 let before = self.stored(&tx, id).await?;
                 let revoked = self.end_everything(&tx, id, None, "account_deleted", now).await?;
                 accounts::delete(&tx, &self.tenant, id).await?;
-                self.keep_an_admin(&tx, &before).await?;
+                self.after_admin(&tx, &before, by, origin).await?;
                 tx.emit(self.administered(origin, by, "delete", Some(&before), None)).await?;
                 Ok::<_, IdentityError>(revoked)
             })
@@ -210,15 +210,27 @@ impl Identity {
         accounts::by_id(tx, &self.tenant, id).await?.ok_or(IdentityError::NotFound)
     }
 
-    /// Whoever takes an administrator away must leave another.
-    pub(crate) async fn keep_an_admin(
+    /// Whoever takes an administrator away must leave another; and what the one who went has
+    /// promised to others is no promise any more.
+    pub(crate) async fn after_admin(
         &self,
         tx: &Tx,
         before: &Account,
+        by: &Actor,
+        origin: &Origin,
     ) -> Result<(), IdentityError> {
-        let was_admin = before.has_role("admin") && before.disabled_at.is_none();
-        let left = !was_admin || accounts::has_admin(tx, &self.tenant).await?;
-        if left { Ok(()) } else { Err(IdentityError::LastAdmin) }
+        let is_admin = |a: &Account| a.has_role("admin") && a.disabled_at.is_none();
+        if !is_admin(before) {
+            return Ok(());
+        }
+        if !accounts::has_admin(tx, &self.tenant).await? {
+            return Err(IdentityError::LastAdmin);
+        }
+        let now = accounts::by_id(tx, &self.tenant, before.id).await?;
+        if now.as_ref().is_none_or(|account| !is_admin(account)) {
+            self.withdraw_invitations_of(tx, &before.username, by, origin).await?;
+        }
+        Ok(())
     }
 
     fn administered(

@@ -122,7 +122,7 @@ impl Identity {
                 let before = self.stored(&tx, id).await?;
                 let revoked = self.end_everything(&tx, id, None, "account_erased", now).await?;
                 accounts::delete(&tx, &self.tenant, id).await?;
-                self.keep_an_admin(&tx, &before).await?;
+                self.after_admin(&tx, &before, &Actor::System, origin).await?;
                 let mail = erased(&before);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 tx.emit(self.receipt(&id.to_string(), origin)).await?;

@@ -4,6 +4,7 @@ use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
 use portcullis_store::{
     DbError,
     accounts::Account,
+    consents,
     grants::{self, Code, Grant},
     pushed, registrations,
     sessions::{self, Session},
@@ -228,7 +229,7 @@ impl Provider {
                 grants::insert_code(&tx, self.tenant(), hash, stored).await?;
                 if consented {
                     let client = &request.client.id;
-                    grants::consent(&tx, self.tenant(), account.id, client, consent, now).await?;
+                    consents::consent(&tx, self.tenant(), account.id, client, consent, now).await?;
                 }
                 tx.emit(event.clone()).await?;
                 Ok::<_, ProviderError>(())

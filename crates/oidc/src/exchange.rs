@@ -50,7 +50,7 @@ impl Provider {
             None => (subject.groups.clone(), subject.roles.clone()),
         };
         let person = person.map(|person| (person.account.id, person.account.username));
-        let base = self.access_claims(call, &subject.sub, &scope, &[])?;
+        let base = self.access_claims(call, &subject.sub, &scope, None)?;
         let claims = AccessClaims {
             sub: person.as_ref().map_or_else(|| subject.sub.clone(), |(id, _)| id.to_string()),
             preferred_username: match &person {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_identity::{Assurance, Factors, Methods};
-use portcullis_store::{accounts::Account, grants, sessions::Session};
+use portcullis_store::{accounts::Account, consents, sessions::Session};
 
 use crate::{
     AuthorizationRequest, AuthorizeError, Client, OAuthError, Params, Provider,
@@ -120,7 +120,7 @@ impl Provider {
             return Ok(true);
         }
         let (db, client) = (&self.identity.db, &request.client.id);
-        let given = grants::consented(db, self.tenant(), account.id, client).await?;
+        let given = consents::consented(db, self.tenant(), account.id, client).await?;
         let given = given.unwrap_or_default();
         let granted: Vec<&str> = given.split(' ').collect();
         let allowed = request.disclosed(account);

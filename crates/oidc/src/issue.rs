@@ -44,6 +44,8 @@ pub(crate) struct Prepared {
     pub refresh: Option<(Vec<u8>, Refresh)>,
     /// The epoch of its place in the status list.
     pub status_epoch: i64,
+    /// That of its grant when the tokens were made.
+    pub grant_epoch: i64,
 }
 
 impl Provider {
@@ -77,7 +79,7 @@ impl Provider {
                 true => memberships.roles.iter().cloned().collect(),
                 false => Vec::new(),
             },
-            ..self.access_claims(call, &self.subject(client, account.id), scope, &granted)?
+            ..self.access_claims(call, &self.subject(client, account.id), scope, Some(&granted))?
         };
         let access_token = self.access_token(client, &claims)?;
         let id_token = may("openid")
@@ -108,7 +110,14 @@ impl Provider {
             id_token,
         };
         let refresh = refresh.map(|(token, row)| (token_hash(token.expose()), row));
-        Ok(Prepared { response, token_id: claims.jti, grant: id, refresh, status_epoch })
+        Ok(Prepared {
+            response,
+            token_id: claims.jti,
+            grant: id,
+            refresh,
+            status_epoch,
+            grant_epoch: grant.status_epoch,
+        })
     }
 
     pub(crate) fn access_claims(
@@ -116,7 +125,7 @@ impl Provider {
         call: TokenCall<'_>,
         subject: &str,
         scope: &str,
-        granted: &[String],
+        granted: Option<&[String]>,
     ) -> Result<AccessClaims, ProviderError> {
         let TokenCall { client, params, key, certificate, .. } = call;
         let to_certificate = client.settings.tls_client_certificate_bound_access_tokens;

@@ -28,6 +28,9 @@ pub enum KeyRingError {
     /// There is no such key in use.
     #[error("no key of that name is in use")]
     NotFound,
+    /// More keys are published than clients read.
+    #[error("too many keys are published: wait until old ones have ended, or retire some")]
+    TooMany,
 }
 
 impl portcullis_store::RaceCheck for KeyRingError {
@@ -35,6 +38,9 @@ impl portcullis_store::RaceCheck for KeyRingError {
         matches!(self, Self::Db(error) if error.is_race())
     }
 }
+
+/// Keys that may be published at once by hand; others read no more than 64.
+const MAX_PUBLISHED: usize = 48;
 
 /// Who changes the keys, and through which request.
 #[derive(Debug, Clone, Copy)]
@@ -216,10 +222,12 @@ impl KeyRing {
     ) -> impl Iterator<Item = ((KeyUse, Alg), Timestamp)> + 'a {
         self.schedule.slots().into_iter().filter_map(move |slot| {
             let own = rows.iter().filter(|row| is_in(row, slot));
-            let Some(newest) = own.map(|row| row.active_from).max() else {
+            let Some(newest) = own.max_by_key(|row| row.active_from) else {
                 return Some((slot, now));
             };
-            let ends = newest.plus(self.schedule.signs_for);
+            // It ends earlier than planned if a successor was announced, which may be gone again.
+            let planned = newest.active_from.plus(self.schedule.signs_for);
+            let ends = newest.expires_at.minus(self.schedule.published_after).min(planned);
             // After a long stop the old key may be about to end: then there is no overlap.
             let begin = now.plus(self.schedule.published_before).min(ends).max(now);
             (ends.minus(self.schedule.published_before) <= now).then_some((slot, begin))
@@ -239,6 +247,11 @@ impl KeyRing {
         let slots = self.schedule.slots().into_iter().filter(|(key_use, alg)| {
             which.0.is_none_or(|own| own == *key_use) && which.1.is_none_or(|own| own == *alg)
         });
+        let slots: Vec<_> = slots.collect();
+        let published = signing_keys::published(&self.db, &self.tenant, now).await?.len();
+        if published + slots.len() > MAX_PUBLISHED {
+            return Err(KeyRingError::TooMany);
+        }
         for slot in slots {
             made.push(self.add(slot, by, now, now.plus(overlap)).await?);
         }

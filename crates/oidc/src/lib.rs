@@ -11,6 +11,7 @@ mod claims;
 mod client;
 mod client_admin;
 mod client_auth;
+mod client_check;
 mod client_keys;
 mod device;
 mod discovery;

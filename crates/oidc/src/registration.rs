@@ -167,7 +167,11 @@ impl Provider {
             return Err(RegistrationError::Metadata { redirect: false, description });
         }
         let by = Actor::Client { id: row.id.clone() };
-        let changed = self.replace_client(&row, &spec, &by, origin).await?;
+        let enabled = |row: &clients::Client| row.disabled_at.is_none();
+        let changed = match self.replace_client(id, &spec, enabled, &by, origin).await {
+            Err(ClientError::NotFound) => return Err(RegistrationError::Token),
+            changed => changed?,
+        };
         self.registered(&changed, token.to_owned(), None)
     }
 

@@ -145,20 +145,22 @@ impl Provider {
         self.identity.event(origin, by.clone(), Outcome::Success, Kind::Admin(change))
     }
 
-    /// The audience of a token: the resources asked for, or those that were granted, or all that
-    /// the client is registered for.
+    /// The audience of a token: the resources asked for, or those that were granted. Whoever named
+    /// none when it was granted was granted what the client is registered for by default; a client
+    /// that acts for itself (`None`) may ask for any that it is registered for.
     pub(crate) fn audience(
         &self,
         client: &Client,
-        granted: &[String],
+        granted: Option<&[String]>,
         asked: &[String],
     ) -> Result<Audience, OAuthError> {
         let target = |text| OAuthError::new(ErrorCode::InvalidTarget, text);
-        if !asked.is_empty() && !granted.is_empty() && asked.iter().any(|r| !granted.contains(r)) {
+        let granted = granted.map(|list| if list.is_empty() { &client.audiences } else { list });
+        if granted.is_some_and(|granted| asked.iter().any(|one| !granted.contains(one))) {
             return Err(target("the resource was not granted"));
         }
-        let chosen = [asked, granted].into_iter().find(|list| !list.is_empty());
-        let chosen = chosen.unwrap_or(&client.audiences);
+        let all = granted.unwrap_or(&client.audiences);
+        let chosen = if asked.is_empty() { all } else { asked };
         // What was granted may have been taken from the client since.
         if !chosen.iter().all(|resource| client.may_ask_for(resource)) {
             return Err(target("the resource is not registered for this client"));

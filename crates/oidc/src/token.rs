@@ -163,7 +163,7 @@ impl Provider {
             return Err(OAuthError::new(ErrorCode::InvalidScope, text).into());
         }
         let scope = scopes.join(" ");
-        let claims = self.access_claims(call, &client.id, &scope, &[])?;
+        let claims = self.access_claims(call, &client.id, &scope, None)?;
         let claims = self.with_own_place(client, claims).await?;
         let token_id = claims.jti.clone();
         let access_token = self.access_token(client, &claims)?;
@@ -249,6 +249,11 @@ impl Provider {
                 let Some(grant) = grant.filter(|grant| grant.revoked_at.is_none()) else {
                     return Err(OAuthError::grant("the grant was revoked").into());
                 };
+                // Its tokens became void since, and these say what the person was before that.
+                if grant.status_epoch != prepared.grant_epoch {
+                    let text = "the grant changed meanwhile; try again";
+                    return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, text).into());
+                }
                 let revoked = self.redeem(&tx, &grant, now).await?;
                 if prepared.status_epoch > grant.status_epoch {
                     let (id, epoch) = (&prepared.grant, prepared.status_epoch);

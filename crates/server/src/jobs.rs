@@ -137,11 +137,15 @@ async fn sync(app: &App) -> Result<()> {
         app.identity.db.mark_ids_recorded(&ids);
     }
     outbox::clear_events(&app.identity.db, &ids).await?;
-    app.reload_revocations().await?;
-    app.refresh_keys().await?;
-    app.identity.follow_api_keys().await?;
-    app.provider.reload_resource_servers().await?;
-    Ok(app.identity.reload_blocks().await?)
+    // One that fails must not keep the others from following: each closes a door.
+    let followed = [
+        app.reload_revocations().await,
+        app.refresh_keys().await,
+        app.identity.follow_api_keys().await.map_err(anyhow::Error::from),
+        app.provider.reload_resource_servers().await.map_err(anyhow::Error::from),
+        app.identity.reload_blocks().await.map_err(anyhow::Error::from),
+    ];
+    followed.into_iter().collect()
 }
 
 /// Before the first request: events that committed but did not reach the log before a crash. What

@@ -98,6 +98,7 @@ pub async fn live(
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct State {
     keys: i64,
+    revocations: i64,
     made: i64,
     revoked: i64,
     ends: i64,
@@ -105,7 +106,8 @@ pub struct State {
 
 /// The state now.
 pub async fn state(source: impl Source, tenant: &str) -> Result<State, DbError> {
-    let row: Option<State> = sql("SELECT COUNT(*) AS keys, COALESCE(MAX(created_at), 0) AS made, \
+    let row: Option<State> = sql("SELECT COUNT(*) AS keys, COUNT(revoked_at) AS revocations, \
+                                  COALESCE(MAX(created_at), 0) AS made, \
                                   COALESCE(MAX(revoked_at), 0) AS revoked, \
                                   CAST(COALESCE(SUM(expires_at % 1000003), 0) AS BIGINT) AS ends \
                                   FROM api_key WHERE tenant = $1")

@@ -13,7 +13,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, RwLock};
 
 use crate::{log_keys::LogKeys, migrate, outbox};
 
@@ -25,6 +25,9 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a write that lost a race is tried again.
 const WRITE_ATTEMPTS: u32 = 12;
+/// A write that lost so many races has the database of this process to itself: whoever writes all
+/// the time cannot keep an administrator from taking something away from them.
+const RACES_LOST: u32 = 3;
 /// How often a SQLite file that somebody else holds is opened again: about six seconds.
 const OPEN_ATTEMPTS: u32 = 100;
 
@@ -94,6 +97,8 @@ pub struct Db {
     pub(crate) pools: Pools,
     sink: Arc<dyn CommitSink>,
     in_flight: Arc<Mutex<InFlight>>,
+    /// Held by every write, and alone by one that lost too many races.
+    turns: Arc<RwLock<()>>,
     /// Set once the installation's keys are open.
     log_keys: Arc<OnceLock<Arc<LogKeys>>>,
 }
@@ -118,7 +123,7 @@ impl Db {
         let pools = if url.starts_with("sqlite:") {
             // The switch to WAL takes the whole file and does not wait for others who hold it, so
             // a process that starts beside another has to try again.
-            retry_races(OPEN_ATTEMPTS, || Self::open_sqlite(url)).await?
+            retry_races(OPEN_ATTEMPTS, |_| Self::open_sqlite(url)).await?
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url)?;
             let pool = PgPoolOptions::new()
@@ -130,7 +135,13 @@ impl Db {
         } else {
             return Err(DbError::Url);
         };
-        let db = Self { pools, sink, in_flight: Arc::default(), log_keys: Arc::default() };
+        let db = Self {
+            pools,
+            sink,
+            in_flight: Arc::default(),
+            turns: Arc::default(),
+            log_keys: Arc::default(),
+        };
         migrate::run(&db).await?;
         Ok(db)
     }
@@ -182,18 +193,24 @@ impl Db {
         F: Future<Output = Result<T, E>>,
         E: From<DbError> + RaceCheck,
     {
-        retry_races(WRITE_ATTEMPTS, || self.try_write(&work)).await
+        retry_races(WRITE_ATTEMPTS, |lost| self.try_write(&work, lost >= RACES_LOST)).await
     }
 
-    async fn try_write<T, E, F, W>(&self, work: &W) -> Result<T, E>
+    async fn try_write<T, E, F, W>(&self, work: &W, alone: bool) -> Result<T, E>
     where
         W: Fn(Tx) -> F,
         F: Future<Output = Result<T, E>>,
         E: From<DbError>,
     {
+        let turn = match alone {
+            true => (Some(self.turns.write().await), None),
+            false => (None, Some(self.turns.read().await)),
+        };
         let tx = self.begin().await?;
         let value = work(tx.clone()).await?;
         let events = tx.commit(self).await?;
+        // The log may take its time; nobody has to wait for that.
+        drop(turn);
         if !events.is_empty() {
             let recorded = self.sink.committed(&events).await;
             if recorded.is_err() {
@@ -275,15 +292,15 @@ async fn begin_sqlite(pool: &SqlitePool) -> sqlx::Result<sqlx::Transaction<'stat
     }
 }
 
-/// Runs `work` again, after a growing pause, while it loses races.
-async fn retry_races<T, E: RaceCheck, F>(attempts: u32, work: impl Fn() -> F) -> Result<T, E>
+/// Runs `work` again, after a growing pause, while it loses races; it is told how many it lost.
+async fn retry_races<T, E: RaceCheck, F>(attempts: u32, work: impl Fn(u32) -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match work().await {
+        match work(attempt - 1).await {
             Err(error) if attempt < attempts && error.is_race() => {
                 let pause = Duration::from_millis(1 << attempt.min(6));
                 tokio::time::sleep(pause).await;

@@ -246,6 +246,32 @@ pub async fn set_status_epoch(tx: &Tx, tenant: &str, id: &str, epoch: i64) -> Re
     Ok(())
 }
 
+#[derive(sqlx::FromRow)]
+struct Moved {
+    id: String,
+    status_epoch: i64,
+    redeemed_at: Option<i64>,
+}
+
+/// Gives up the places of the grants of an account in the status list. Those that tokens may hold,
+/// as grant and epoch. It is one statement, so that it wins against the many that each touch one
+/// grant.
+pub async fn next_epoch(
+    tx: &Tx,
+    tenant: &str,
+    account: Id<tags::User>,
+) -> Result<Vec<(String, i64)>, DbError> {
+    let moved: Vec<Moved> = sql("UPDATE oauth_grant SET status_epoch = status_epoch + 1 \
+                                 WHERE tenant = $1 AND account_id = $2 AND revoked_at IS NULL \
+                                 RETURNING id, status_epoch, redeemed_at")
+    .bind(tenant)
+    .bind(account)
+    .all(tx)
+    .await?;
+    let held = moved.into_iter().filter(|row| row.redeemed_at.is_some());
+    Ok(held.map(|row| (row.id, row.status_epoch - 1)).collect())
+}
+
 /// A row of `authorization_code`: everything that its redemption is compared with.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Code {
@@ -393,50 +419,6 @@ pub async fn consume_refresh(
     .execute(tx)
     .await?;
     Ok(changed == 1)
-}
-
-#[derive(sqlx::FromRow)]
-struct Scopes {
-    scopes: String,
-}
-
-/// The scopes an account has consented to for a client, separated by spaces.
-pub async fn consented(
-    source: impl Source,
-    tenant: &str,
-    account: Id<tags::User>,
-    client: &str,
-) -> Result<Option<String>, DbError> {
-    let row: Option<Scopes> =
-        sql("SELECT scopes FROM consent WHERE tenant = $1 AND account_id = $2 AND client_id = $3")
-            .bind(tenant)
-            .bind(account)
-            .bind(client)
-            .optional(source)
-            .await?;
-    Ok(row.map(|row| row.scopes))
-}
-
-/// Remembers a consent.
-pub async fn consent(
-    tx: &Tx,
-    tenant: &str,
-    account: Id<tags::User>,
-    client: &str,
-    scopes: &str,
-    now: Timestamp,
-) -> Result<(), DbError> {
-    sql("INSERT INTO consent (tenant, account_id, client_id, scopes, granted_at) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, account_id, client_id) \
-         DO UPDATE SET scopes = excluded.scopes, granted_at = excluded.granted_at")
-    .bind(tenant)
-    .bind(account)
-    .bind(client)
-    .bind(scopes)
-    .bind(now)
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// A row of `revocation`: tokens of `value` issued until `issued_until` are void.

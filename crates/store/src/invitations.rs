@@ -105,6 +105,20 @@ pub async fn consume(
     Ok(changed == 1)
 }
 
+/// Withdraws what somebody sent and nobody accepted; the rows go.
+pub async fn withdraw_of(
+    tx: &Tx,
+    tenant: &str,
+    invited_by: &str,
+) -> Result<Vec<Invitation>, DbError> {
+    sql("DELETE FROM invitation WHERE tenant = $1 AND invited_by = $2 AND consumed_at IS NULL \
+         RETURNING id, email, roles, group_ids, invited_by, created_at, expires_at, consumed_at")
+    .bind(tenant)
+    .bind(invited_by)
+    .all(tx)
+    .await
+}
+
 /// Withdraws an invitation that was not accepted; the row goes.
 pub async fn withdraw(
     tx: &Tx,

@@ -15,6 +15,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod applications;
 pub mod clients;
+pub mod consents;
 pub mod defence;
 pub mod device;
 pub mod factors;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome, sealed_of};
 use portcullis_store::{
-    Db, DbError, LogKeys, Sealer, accounts, applications, clients, defence, device, factors,
-    grants, invitations, mail_login, outbox, passkeys, pushed, recovery, retention, sql,
+    Db, DbError, LogKeys, Sealer, accounts, applications, clients, consents, defence, device,
+    factors, grants, invitations, mail_login, outbox, passkeys, pushed, recovery, retention, sql,
     token_hash,
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
@@ -386,7 +386,7 @@ on_both!(
         let forgotten = db
             .db
             .write(|tx| async move {
-                grants::consent(&tx, TENANT, alice, "web", "openid", START).await?;
+                consents::consent(&tx, TENANT, alice, "web", "openid", START).await?;
                 let shown = applications::consented(&tx, TENANT, alice).await?;
                 assert_eq!((shown[0].name.as_str(), shown[0].at), ("Web", START));
                 let first = applications::forget_consent(&tx, TENANT, alice, "web").await?;
