@@ -413,8 +413,21 @@ fn named<T>(
     text.map(|text| parse(text).ok_or_else(unknown)).transpose()
 }
 
+/// The id of a client, which administrators may choose.
+struct ClientId;
+
+impl std::str::FromStr for ClientId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let letter = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        let is_id = (1..=64).contains(&text.len()) && text.bytes().all(letter);
+        if is_id { Ok(Self) } else { Err(()) }
+    }
+}
+
 async fn list(api: Api, call: Call) -> Reply {
-    let (after, limit) = call.page::<String>()?;
+    let (after, limit) = call.page::<ClientId>()?;
     let rows = clients::page(&api.identity.db, &api.identity.tenant, &after, limit).await?;
     ok(Page::of(rows, limit, |row| row.id.clone(), ClientView::from))
 }
