@@ -8,7 +8,7 @@ use std::{str, sync::LazyLock};
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_cluster::Rate;
 use portcullis_gateway::{Contract, normalise};
-use portcullis_identity::{Email, Username};
+use portcullis_identity::{Email, Username, check_password_hash};
 use portcullis_jose::{
     Alg, Audience, Compact, ContentType, DecryptionKey, Enc, EncryptionKey, Jwk, JwkSet,
     KeyManagement, SigningKey, Verifier, VerifyError, VerifyingKey,
@@ -52,6 +52,7 @@ pub fn targets() -> Vec<Target> {
         target("jws", jws, &[TOKEN.as_bytes()]),
         target("names", names, NAMES),
         target("note", note, &[NOTE.as_bytes(), b"\0\x01a\0\0"]),
+        target("password_hash", password_hash, HASHES),
         target("params", params, &[b"grant_type=authorization_code&code=a%20b&x=", b"a=1&a=2"]),
         target("path", path, &[b"/profile/%7Eme/x", b"/a/%2e%2e/b", b"/%F0%9F%94%92;x"]),
         target("proof", proof, &[PROOF]),
@@ -82,6 +83,13 @@ const NAMES: &[&[u8]] = &[
     b"203.0.113.7:4711",
     b"120/min",
     b"2026-02-28T23:59:60.123456Z",
+];
+const HASHES: &[&[u8]] = &[
+    b"$2b$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+    b"$scrypt$ln=4,r=8,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
+    b"$pbkdf2-sha256$i=1000$c2FsdA$c2FsdHNhbHRzYWx0c2FsdA",
+    b"pbkdf2_sha256$1000$salt$c2FsdHNhbHRzYWx0c2FsdA==",
+    b"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
 ];
 const URIS: &[&[u8]] = &[
     b"https://app.example/cb?x=1",
@@ -250,6 +258,16 @@ pub fn strict_json(input: &[u8]) {
     if let Ok(strict) = from_slice_strict::<serde_json::Value>(input) {
         let lenient: serde_json::Value = serde_json::from_slice(input).expect("valid JSON");
         assert_eq!(strict, lenient);
+    }
+}
+
+/// A hash that a login would check is short and of a known kind.
+pub fn password_hash(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    if check_password_hash(text).is_ok() {
+        assert!(text.len() <= 512);
+        let known = ["$2", "$scrypt$", "$pbkdf2", "pbkdf2_", "$argon2"];
+        assert!(known.iter().any(|kind| text.starts_with(kind)));
     }
 }
 

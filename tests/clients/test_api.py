@@ -1,6 +1,8 @@
 """The JSON APIs: every endpoint denies whoever may not call it, secrets are shown once, and rotation
 overlaps."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 from portcullis import bearer, code_of, log_in, pkce, tokens, until
@@ -129,6 +131,39 @@ def test_a_disabled_account_is_out_at_once_and_the_last_admin_stays(demo, source
     changes = demo.audit("--kind", "admin_user_", "--subject", made["id"])
     assert [event["metadata"]["event_code"] for event in changes] == ["admin_user_create", "admin_user_disable"]
     assert changes[1]["unmapped"]["before"]["disabled"] is False
+
+
+def test_a_client_is_disabled_and_its_secret_replaced_at_once(demo, source):
+    """However often it was looked at a moment ago."""
+    operator, clients = demo.operator(source), "/api/admin/v1/clients"
+    made = operator.post(clients, json={
+        "name": "Busy", "token_endpoint_auth_method": "client_secret_basic",
+        "grant_types": ["client_credentials"], "scopes": ["profile"]}).json()
+    client, secret = made["client"]["client_id"], made["client_secret"]
+    busy = demo.client("127.4.0.1")
+    ask = lambda secret: busy.post(
+        "/oauth2/token", data={"grant_type": "client_credentials"}, auth=(client, secret)).status_code
+    stop, seen = threading.Event(), []
+
+    def hammer():
+        while not stop.is_set():
+            seen.append(ask(secret))
+
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            for _ in range(4):
+                pool.submit(hammer)
+            until(lambda: len(seen) > 20, "the load")
+            for _ in range(10):
+                assert operator.post(f"{clients}/{client}/disable").status_code == 200
+                assert ask(secret) == 401
+                assert operator.post(f"{clients}/{client}/enable").status_code == 200
+                assert ask(secret) == 200
+            fresh = operator.post(f"{clients}/{client}/rotate-secret").json()["client_secret"]
+            assert ask(fresh) == 200
+        finally:
+            stop.set()
+    assert set(seen) == {200, 401}
 
 
 def test_what_was_granted_by_default_is_not_more_later(demo, source):

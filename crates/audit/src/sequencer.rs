@@ -4,10 +4,15 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use portcullis_events::{Event, SealPersonal, leaf, sealed_leaf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{
     files::LogError,
@@ -18,6 +23,9 @@ use crate::{
 const QUEUE_JOBS: usize = 8_192;
 /// Jobs written in one flush.
 const BATCH_JOBS: usize = 256;
+/// Events that nobody waits for are held back this long, to be flushed with those that somebody
+/// does wait for.
+const HOLD: Duration = Duration::from_millis(10);
 
 /// Sees every event as it is handed in, before it is durable: a detector must not wait for a disk.
 /// It must not block.
@@ -64,14 +72,14 @@ impl Audit {
         let healthy = Arc::new(AtomicBool::new(true));
         let lost = Arc::new(AtomicU64::new(0));
         let (flag, uncounted) = (healthy.clone(), lost.clone());
+        let failed =
+            |source| LogError::Io { operation: "start", path: "audit thread".into(), source };
+        let runtime = runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(failed)?;
         thread::Builder::new()
             .name("audit".into())
-            .spawn(move || run(writer, queue, sealer.as_deref(), &flag, &uncounted))
-            .map_err(|source| LogError::Io {
-                operation: "start",
-                path: "audit thread".into(),
-                source,
-            })?;
+            .spawn(move || run(&runtime, writer, queue, sealer.as_deref(), &flag, &uncounted))
+            .map_err(failed)?;
         Ok(Self { jobs, watcher, lost, healthy })
     }
 
@@ -146,7 +154,24 @@ impl std::fmt::Debug for Audit {
     }
 }
 
+/// Takes what is queued, at least one job unless the queue is closed.
+async fn take(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>) {
+    let unwatched = |job: &Job| matches!(job, Job::Events(_, None));
+    queue.recv_many(jobs, BATCH_JOBS).await;
+    let hold = async {
+        while !jobs.is_empty() && jobs.len() < BATCH_JOBS && jobs.iter().all(unwatched) {
+            let more = queue.recv_many(jobs, BATCH_JOBS - jobs.len()).await;
+            if more == 0 {
+                return;
+            }
+        }
+    };
+    // What was taken by then is in `jobs`.
+    let _ = timeout(HOLD, hold).await;
+}
+
 fn run(
+    runtime: &Runtime,
     mut writer: LogWriter,
     mut queue: mpsc::Receiver<Job>,
     sealer: Option<&(dyn SealPersonal + Send + Sync)>,
@@ -154,7 +179,11 @@ fn run(
     lost: &AtomicU64,
 ) {
     let mut jobs = Vec::with_capacity(BATCH_JOBS);
-    while queue.blocking_recv_many(&mut jobs, BATCH_JOBS) > 0 {
+    loop {
+        runtime.block_on(take(&mut queue, &mut jobs));
+        if jobs.is_empty() {
+            return;
+        }
         let (mut leaves, mut waiting) = (Vec::new(), Vec::new());
         let (mut signing, mut closing) = (Vec::new(), None);
         let mut unwatched = 0;

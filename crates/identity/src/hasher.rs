@@ -8,9 +8,9 @@ use argon2::{
     password_hash::phc::{Output, ParamsString, Salt},
 };
 use portcullis_types::{Secret, SharedEntropy, random_array};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::{foreign_hash::ForeignHash, password::normalised};
+use crate::{foreign_hash::ForeignHash, hash_threads::HashThreads, password::normalised};
 
 /// Requests that may wait for a free hashing thread before newcomers are turned away.
 const MAX_WAITING: usize = 256;
@@ -45,12 +45,12 @@ pub enum HashError {
     Failed,
 }
 
-/// Hashes passwords with argon2id on a bounded number of blocking threads, so that logins can
-/// neither exhaust memory nor starve the rest.
+/// Hashes passwords with argon2id on a bounded number of threads, so that logins can neither
+/// exhaust memory nor starve the rest.
 #[derive(Clone)]
 pub struct Hasher {
     argon: Argon2<'static>,
-    running: Arc<Semaphore>,
+    threads: Arc<HashThreads>,
     waiting: Arc<Semaphore>,
     entropy: SharedEntropy,
     memory: Arc<Memory>,
@@ -78,9 +78,10 @@ impl Hasher {
         let memory = Arc::new(Memory { kept_blocks, ..Memory::default() });
         let salt = random_array::<SALT_BYTES>(&*entropy);
         let decoy = hash(&argon, &memory, "decoy", &salt)?.into();
-        let running = Arc::new(Semaphore::new(parameters.concurrency.max(1)));
+        let threads = HashThreads::start(parameters.concurrency).map_err(|_| HashError::Failed)?;
+        let threads = Arc::new(threads);
         let waiting = Arc::new(Semaphore::new(MAX_WAITING));
-        Ok(Self { argon, running, waiting, entropy, memory, decoy })
+        Ok(Self { argon, threads, waiting, entropy, memory, decoy })
     }
 
     /// Gives memory back that no hash used since the last call. To be called now and then.
@@ -140,12 +141,14 @@ impl Hasher {
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let _place = self.waiting.try_acquire().map_err(|_| HashError::Busy)?;
-        let turn = self.running.clone().acquire_owned().await.map_err(|_| HashError::Busy)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
+        let (done, result) = oneshot::channel();
+        self.threads.submit(move || {
+            // Whoever asked may have gone.
+            if !done.is_closed() {
+                let _ = done.send(work());
+            }
         });
-        done.await.map_err(|_| HashError::Failed)?
+        result.await.map_err(|_| HashError::Failed)?
     }
 }
 

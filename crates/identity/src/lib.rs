@@ -12,6 +12,7 @@ mod error;
 mod factors;
 mod foreign_hash;
 mod groups;
+mod hash_threads;
 mod hasher;
 mod import;
 mod invitations;

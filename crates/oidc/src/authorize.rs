@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
 use portcullis_store::{
@@ -32,7 +32,7 @@ const SHA256_CHARS: usize = 43;
 #[derive(Debug, Clone)]
 pub struct AuthorizationRequest {
     /// The client that asks.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// Where the answer goes.
     pub redirect_uri: String,
     /// The scopes it asks for.
@@ -277,7 +277,7 @@ impl Provider {
 /// What is left when client and redirect URI are known to belong together.
 fn read_rest(
     provider: &Provider,
-    client: Client,
+    client: Arc<Client>,
     redirect_uri: String,
     params: &Params,
 ) -> Result<AuthorizationRequest, OAuthError> {

@@ -176,6 +176,7 @@ impl Provider {
             Ok::<_, ClientError>((after, revoked))
         });
         let (after, revoked) = changed.await?;
+        self.forget_client(id);
         self.identity.apply(&revoked, now);
         Ok(after)
     }
@@ -247,6 +248,7 @@ impl Provider {
                 Ok::<_, ClientError>(())
             })
             .await?;
+        self.forget_client(id);
         Ok(text)
     }
 
@@ -278,6 +280,7 @@ impl Provider {
                 Ok::<_, ClientError>((after, revoked))
             })
             .await?;
+        self.forget_client(id);
         self.identity.apply(&revoked, now);
         Ok(client)
     }
@@ -302,6 +305,7 @@ impl Provider {
                 Ok::<_, ClientError>(revoked)
             })
             .await?;
+        self.forget_client(id);
         self.identity.apply(&revoked, now);
         Ok(())
     }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 use portcullis_events::{Actor, Kind, LoginAttempt, Origin, Outcome};
@@ -7,7 +9,9 @@ use portcullis_store::{CLIENT_SECRET_PREFIX, clients, is_well_formed, token_hash
 use portcullis_types::{Timestamp, same_secret};
 use serde::Deserialize;
 
-use crate::{AuthMethod, Client, OAuthError, Params, Provider, ProviderError};
+use crate::{
+    AuthMethod, Client, OAuthError, Params, Provider, ProviderError, known_clients::Known,
+};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// An assertion may not be valid for longer than this.
@@ -43,7 +47,7 @@ impl Provider {
         params: &Params,
         certificate: Option<&PeerCertificate>,
         origin: &Origin,
-    ) -> Result<Client, ProviderError> {
+    ) -> Result<Arc<Client>, ProviderError> {
         let proof = read_proof(authorization, params)?;
         let (id, factor) = match &proof {
             Proof::Nothing(client) => ((*client).to_owned(), "none"),
@@ -54,13 +58,13 @@ impl Provider {
             }
         };
         let plausible = id.len() <= MAX_CLIENT_ID_CHARS && !id.contains(char::is_control);
-        let client = if plausible { self.client(&id).await? } else { None };
-        let proven = match &client {
-            Some(client) => self.check_proof(client, &proof, certificate).await?,
+        let known = if plausible { self.known_client(&id).await? } else { None };
+        let proven = match &known {
+            Some(known) => self.check_proof(known, &proof, certificate).await?,
             None => Err("invalid_client"),
         };
-        match (client, proven) {
-            (Some(client), Ok(())) => Ok(client),
+        match (known, proven) {
+            (Some(known), Ok(())) => Ok(known.client),
             // The answer says nothing of why; the record does.
             (_, proven) => {
                 let reason = proven.err().unwrap_or("invalid_client");
@@ -73,10 +77,11 @@ impl Provider {
     /// The method is the registered one, whatever the request would like.
     async fn check_proof(
         &self,
-        client: &Client,
+        known: &Known,
         proof: &Proof<'_>,
         certificate: Option<&PeerCertificate>,
     ) -> Result<Result<(), &'static str>, ProviderError> {
+        let client = &*known.client;
         let proven = match proof {
             Proof::Nothing(_) => match client.auth_method {
                 AuthMethod::None => true,
@@ -90,7 +95,7 @@ impl Provider {
                 _ => false,
             },
             Proof::Secret { secret, method, .. } => {
-                client.auth_method == *method && self.check_secret(client, secret).await?
+                client.auth_method == *method && self.check_secret(known, secret)
             }
             Proof::Assertion { .. } if client.auth_method != AuthMethod::PrivateKeyJwt => false,
             Proof::Assertion { assertion, .. } => {
@@ -122,14 +127,14 @@ impl Provider {
         }
     }
 
-    async fn check_secret(&self, client: &Client, secret: &str) -> Result<bool, ProviderError> {
+    fn check_secret(&self, known: &Known, secret: &str) -> bool {
         if !is_well_formed(CLIENT_SECRET_PREFIX, secret) {
-            return Ok(false);
+            return false;
         }
-        let hash = token_hash(secret);
-        let secrets =
-            clients::live_secrets(&self.identity.db, self.tenant(), &client.id, self.now()).await?;
-        Ok(secrets.iter().any(|known| same_secret(&known.hash, &hash)))
+        let (hash, now) = (token_hash(secret), self.now().micros());
+        let mut live =
+            known.secrets.iter().filter(|own| own.expires_at.is_none_or(|end| end > now));
+        live.any(|own| same_secret(&own.hash, &hash))
     }
 
     /// RFC 7523, section 3, with the audience of rule R10: exactly our issuer, as one string.

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
 use portcullis_store::{
@@ -47,7 +47,7 @@ pub struct DeviceQuestion {
     /// The code as the device shows it.
     pub user_code: String,
     /// The client on the device.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// What it asks for, as far as the person may give it.
     pub scopes: Vec<String>,
     request: DeviceRequest,

@@ -228,7 +228,7 @@ impl Call {
         })
     }
 
-    async fn client(&self, provider: &Provider) -> Result<crate::Client, ProviderError> {
+    async fn client(&self, provider: &Provider) -> Result<Arc<crate::Client>, ProviderError> {
         let header = self.authorization.as_deref();
         let certificate = self.certificate.as_deref();
         provider.authenticate_client(header, &self.params, certificate, &self.origin).await
@@ -241,7 +241,7 @@ impl Call {
         &self,
         provider: &Provider,
         path: &str,
-    ) -> Result<(crate::Client, Option<String>), ProviderError> {
+    ) -> Result<(Arc<crate::Client>, Option<String>), ProviderError> {
         let proof = provider.proof(&self.headers, &self.url(provider, path))?;
         let client = self.client(provider).await?;
         let key = proof.map(|proof| provider.used_once(proof)).transpose()?;

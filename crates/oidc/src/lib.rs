@@ -24,6 +24,7 @@ mod interaction;
 mod introspect;
 mod issue;
 mod keys;
+mod known_clients;
 mod logout;
 mod params;
 mod provider;

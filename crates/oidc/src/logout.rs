@@ -73,7 +73,7 @@ impl Provider {
             }
         };
         let session = hint.and_then(|hint| hint.session);
-        Ok(LogoutRequest { session, return_to, client: client.map(|client| client.name) })
+        Ok(LogoutRequest { session, return_to, client: client.map(|client| client.name.clone()) })
     }
 
     /// What one of our ID tokens says, which may have expired.

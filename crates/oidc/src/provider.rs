@@ -7,12 +7,12 @@ use portcullis_events::{Actor, Event, Kind, Origin, Outcome, TokenOperation};
 use portcullis_identity::{Identity, IdentityError};
 use portcullis_jose::{Alg, Audience, Verifier, access_token};
 use portcullis_pki::PeerCertificate;
-use portcullis_store::{DbError, clients};
+use portcullis_store::DbError;
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
 use crate::{
-    Client, ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, KeyUse, OAuthError,
-    RegistrationPolicy, ResourceKeys, status_list::Published,
+    ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, KeyUse, OAuthError, RegistrationPolicy,
+    ResourceKeys, known_clients::KnownClients, status_list::Published,
 };
 
 /// What operators set.
@@ -119,6 +119,8 @@ pub struct Inner {
     pub pairwise_key: hmac::Key,
     /// Keys that clients publish elsewhere.
     pub client_keys: ClientKeys,
+    /// Clients that were read a moment ago.
+    pub known_clients: KnownClients,
     /// Keys that tokens are encrypted to.
     pub resource_keys: ResourceKeys,
     /// The status list as it was last made.
@@ -152,6 +154,7 @@ impl Provider {
             egress,
             pairwise_key: hmac::Key::new(hmac::HMAC_SHA256, pairwise_key),
             client_keys: ClientKeys::default(),
+            known_clients: KnownClients::default(),
             resource_keys,
             published: Published::default(),
         }))
@@ -176,13 +179,6 @@ impl Provider {
             (Some(base), Some(_)) => format!("{base}{path}"),
             _ => self.url(path),
         }
-    }
-
-    /// The client with this id, if it is registered and enabled.
-    pub async fn client(&self, id: &str) -> Result<Option<Client>, DbError> {
-        let row = clients::by_id(&self.identity.db, self.tenant(), id).await?;
-        let client = row.as_ref().map(Client::from_row).transpose()?;
-        Ok(client.filter(|client| client.enabled))
     }
 
     /// Checks one of our access tokens for use at our own endpoints: signature, times, audience

@@ -87,6 +87,7 @@ impl Provider {
                 Ok::<_, ProviderError>(())
             });
             moved.await?;
+            self.forget_client(&client.id);
         }
         let issued_at = Timestamp::from_secs(claims.iat);
         let mut place = Identity::place_in_block(block, &claims.jti);
