@@ -166,6 +166,13 @@ def test_a_client_is_disabled_and_its_secret_replaced_at_once(demo, source):
     assert set(seen) == {200, 401}
 
 
+def test_an_array_is_no_object(demo, source):
+    operator = demo.operator(source)
+    for body in ('["Stock"]', "[]", "null", '"x"', "", "{"):
+        answer = operator.post("/api/admin/v1/groups", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, (body, answer.text)
+
+
 def test_what_was_granted_by_default_is_not_more_later(demo, source):
     """A client that named no resource when the person was asked names none beyond the usual ones."""
     made = demo.operator(source).post("/api/admin/v1/clients", json={

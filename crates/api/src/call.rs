@@ -35,8 +35,13 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The body as `T`. Unknown and repeated members are refused.
+    /// The body, an object, as `T`. Unknown and repeated members are refused.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        // An array would be read as the members in their order.
+        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(&b'{') {
+            return Err(ApiError::Body);
+        }
         from_slice_strict(&self.body).map_err(|_| ApiError::Body)
     }
 
