@@ -117,17 +117,15 @@ impl Provider {
         let refresh =
             grants::refresh(&self.identity.db, self.tenant(), hash).await?.ok_or_else(invalid)?;
         let id = refresh.grant_id.to_string();
-        let owner = grants::by_id(&self.identity.db, self.tenant(), &id).await?;
-        if owner.is_none_or(|grant| grant.client_id != client.id) {
-            return Err(invalid().into());
-        }
+        let grant = grants::by_id(&self.identity.db, self.tenant(), &id).await?;
+        let grant = grant.filter(|grant| grant.client_id == client.id).ok_or_else(invalid)?;
         if refresh.dpop_jkt.as_deref().is_some_and(|key| call.key != Some(key)) {
             return Err(OAuthError::grant("the refresh token is bound to another key").into());
         }
         if refresh.consumed_at.is_some() {
             return self.replayed(refresh.grant_id, client, "refresh_token", origin).await;
         }
-        let (grant, person) = self.live_grant(refresh.grant_id, client).await?;
+        let (grant, person) = self.live(grant, client).await?;
         let scope = narrowed(&grant.scope, params.get("scope"))?;
         let prepared = self.prepare(call, &grant, &person, &scope, None)?;
         let kind = GrantType::RefreshToken;
@@ -196,16 +194,19 @@ impl Provider {
         id: Id<tags::Grant>,
         client: &Client,
     ) -> Result<(Grant, Person), ProviderError> {
-        let over = || OAuthError::grant("the grant was revoked or has expired");
-        let (db, tenant) = (&self.identity.db, self.tenant());
-        let grant = grants::by_id(db, tenant, &id.to_string()).await?.ok_or_else(over)?;
+        let grant = grants::by_id(&self.identity.db, self.tenant(), &id.to_string()).await?;
+        self.live(grant.ok_or_else(over)?, client).await
+    }
+
+    /// The same for a grant that was read already.
+    async fn live(&self, grant: Grant, client: &Client) -> Result<(Grant, Person), ProviderError> {
         let live = grant.revoked_at.is_none()
             && grant.expires_at > self.now()
             && grant.client_id == client.id;
         if !live {
             return Err(over().into());
         }
-        let account = accounts::by_id(db, tenant, grant.account_id).await?;
+        let account = accounts::by_id(&self.identity.db, self.tenant(), grant.account_id).await?;
         let account = account.filter(|account| account.disabled_at.is_none()).ok_or_else(over)?;
         let named = RequestedClaims::from_row(grant.claims.as_deref());
         let person = self.person(account, &named, &grant.scope).await?;
@@ -281,6 +282,9 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Vec<grants::Revocation>, ProviderError> {
         let (tenant, id) = (self.tenant(), grant.id.to_string());
+        if grant.redeemed_at.is_some() {
+            return Ok(Vec::new());
+        }
         if !grants::redeem(tx, tenant, &id, now, self.end_of(grant, now)).await? {
             return Ok(Vec::new());
         }
@@ -357,6 +361,10 @@ impl Provider {
         };
         self.token_event(call.origin, who, Outcome::Success, operation)
     }
+}
+
+fn over() -> OAuthError {
+    OAuthError::grant("the grant was revoked or has expired")
 }
 
 /// Rule R3: the code is bound to client, redirect URI, challenge and key, and all are compared.
