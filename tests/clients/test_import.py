@@ -216,6 +216,14 @@ def test_a_killed_import_goes_on_where_it_was(demo, source):
     assert len(set(recorded())) == len(recorded()) == count - 30
 
 
+def test_a_quote_that_is_never_closed_is_not_the_rest_of_the_file(demo, tmp_path):
+    path, good = tmp_path / "open.csv", name()
+    rows = "".join(f"x{n}@example.org,x{n}\n" for n in range(100_000))
+    path.write_text(f'email,username\n{good}@example.org,{good}\n"open@example.org,open\n{rows}')
+    done = demo.cli("users", "import", path, "--data", demo.data, check=False)
+    assert done.returncode == 1 and "is a quote never closed?" in done.stderr, done.stderr
+
+
 def test_imported_people_are_people(demo, source):
     username = name()
     imported(demo, [{"username": username, "email": f"{username}@example.org", "password_hash": HASHES["bcrypt"]()}])

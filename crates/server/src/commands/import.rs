@@ -22,6 +22,8 @@ use crate::{
 
 /// A record is at most this long.
 const MAX_RECORD_BYTES: usize = 64 * 1024;
+/// Nor is a record of a table, with what is read ahead of it.
+const MAX_CSV_BYTES: usize = 1024 * 1024;
 /// So many refusals are shown; the file with the errors has all of them.
 const SHOWN: u64 = 20;
 /// What an exit with refused records says to scripts.
@@ -158,9 +160,29 @@ impl Report {
     }
 }
 
+/// A file that is read only so far from one record to the next: a quote that is never closed makes
+/// the rest of the file one record, which is not to be held in memory.
+struct Bounded {
+    file: File,
+    left: usize,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = buffer.len().min(self.left);
+        let read = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
+        if self.left == 0 && !buffer.is_empty() {
+            let text = "a record is longer than 1 MiB: is a quote never closed?";
+            return Err(std::io::Error::other(text));
+        }
+        self.left -= read;
+        Ok(read)
+    }
+}
+
 /// Reads records one after the other, in bounded memory.
 enum Records {
-    Csv { reader: Box<csv::Reader<File>>, header: csv::StringRecord, behind: u64 },
+    Csv { reader: Box<csv::Reader<Bounded>>, header: csv::StringRecord, behind: u64 },
     Jsonl { reader: BufReader<File>, line: u64 },
 }
 
@@ -170,6 +192,7 @@ impl Records {
         Ok(match format {
             Format::Jsonl => Self::Jsonl { reader: BufReader::new(file), line: 0 },
             Format::Csv => {
+                let file = Bounded { file, left: MAX_CSV_BYTES };
                 let mut reader =
                     Box::new(csv::ReaderBuilder::new().flexible(true).from_reader(file));
                 let header = reader.headers().context("read the header")?.clone();
@@ -196,6 +219,7 @@ impl Records {
         match self {
             Self::Csv { reader, header, behind } => {
                 let mut row = csv::StringRecord::new();
+                reader.get_mut().left = MAX_CSV_BYTES;
                 let line = reader.position().line();
                 let read = match reader.read_record(&mut row) {
                     Ok(false) => return Ok(None),
