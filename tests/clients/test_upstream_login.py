@@ -177,6 +177,8 @@ def test_an_account_is_linked_only_with_proof_of_both_sides(others, source):
     assert known_as(others, other) == "taken"
     notices = [mail["subject"] for mail in until(lambda: others.mails("taken@example.org"), "the notice")]
     assert "A way to log in was added to your account" in notices
+    event = until(lambda: others.audit("--kind", "user_identity_linked"), "the event")[-1]
+    assert event["unmapped"]["login_provider"] == "acme"
 
 
 def test_an_address_that_nobody_has_proven_makes_no_account(others, source):

@@ -67,6 +67,8 @@ pub struct AccountChange {
     pub change: &'static str,
     /// The account that changed.
     pub user: Actor,
+    /// The login provider that it is about.
+    pub provider: Option<String>,
 }
 
 /// A change made by an administrator. Secrets are not part of `before` and `after`.

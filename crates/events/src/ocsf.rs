@@ -164,6 +164,9 @@ fn account_activity(change: &AccountChange) -> u32 {
 
 fn account(event: &Event, change: &AccountChange) -> Value {
     let mut value = json!({ "user": user(&change.user), "actor": actor(&event.actor) });
+    if let Some(provider) = &change.provider {
+        value["unmapped"] = json!({ "login_provider": provider });
+    }
     with_request(&mut value, event);
     value
 }

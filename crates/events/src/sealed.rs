@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn nobodys_name_is_sealed_under_the_key_of_somebody_else() {
-        let change = AccountChange { change: "flagged", user: person(ALICE, "alice") };
+        let change =
+            AccountChange { change: "flagged", user: person(ALICE, "alice"), provider: None };
         let event = event(person(ADA, "ada"), Kind::Account(change));
         let text = String::from_utf8(sealed_leaf(&event, &Plain(true))).unwrap();
         assert!(!text.contains("alice") && text.contains(&format!("{ADA}|")), "{text}");

@@ -46,7 +46,7 @@ fn kinds() -> Vec<Kind> {
             grant: None,
         })
     };
-    let account = |change| Kind::Account(AccountChange { change, user: user() });
+    let account = |change| Kind::Account(AccountChange { change, user: user(), provider: None });
     let seen = RequestSeen {
         method: "PATCH".into(),
         path: "/x".into(),

@@ -84,7 +84,11 @@ impl Identity {
                 for account in &attack.accounts {
                     let Some(id) = user_id(account) else { continue };
                     if accounts::flag(&tx, &self.tenant, &id, attack.rule, now).await? {
-                        let change = AccountChange { change: "flagged", user: account.clone() };
+                        let change = AccountChange {
+                            change: "flagged",
+                            user: account.clone(),
+                            provider: None,
+                        };
                         tx.emit(self.system_event(Kind::Account(change))).await?;
                     }
                 }

@@ -137,7 +137,8 @@ impl Identity {
     /// That somebody was erased, without who it was: the id leads to nobody any more.
     fn receipt(&self, id: &str, origin: &Origin) -> Event {
         let nobody = || Actor::User { id: id.to_owned(), username: String::new() };
-        let kind = Kind::Account(AccountChange { change: "erased", user: nobody() });
+        let kind =
+            Kind::Account(AccountChange { change: "erased", user: nobody(), provider: None });
         let origin = Origin { user_agent: None, ..origin.clone() };
         self.event(&origin, nobody(), Outcome::Success, kind)
     }

@@ -127,7 +127,7 @@ impl Identity {
         actor: Actor,
         user: Actor,
     ) -> Event {
-        let kind = Kind::Account(AccountChange { change, user });
+        let kind = Kind::Account(AccountChange { change, user, provider: None });
         self.event(origin, actor, Outcome::Success, kind)
     }
 

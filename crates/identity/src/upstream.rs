@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use portcullis_events::{Actor, Origin};
+use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome};
 use portcullis_federation::UpstreamPerson;
 use portcullis_store::{
     accounts::{self, Account},
@@ -115,7 +115,7 @@ impl Identity {
             let mail = notice(&stored, subject, &self.issuer);
             mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
             let user = actor(&stored);
-            tx.emit(self.changed(origin, "identity_linked", user.clone(), user)).await?;
+            tx.emit(self.linking(origin, "identity_linked", user, &row.provider)).await?;
             Ok(())
         });
         linked.await.map_err(linked_already)
@@ -176,10 +176,17 @@ impl Identity {
                 let mail = notice(account, subject, &self.issuer);
                 mail.queue(&tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
                 let user = actor(account);
-                tx.emit(self.changed(origin, "identity_unlinked", user.clone(), user)).await?;
+                tx.emit(self.linking(origin, "identity_unlinked", user, provider)).await?;
                 Ok(())
             })
             .await
+    }
+
+    /// Who somebody is there is theirs alone; which provider it was may be known.
+    fn linking(&self, origin: &Origin, change: &'static str, user: Actor, provider: &str) -> Event {
+        let provider = Some(provider.to_owned());
+        let change = AccountChange { change, user: user.clone(), provider };
+        self.event(origin, user, Outcome::Success, Kind::Account(change))
     }
 
     /// The identities of an account, oldest first.

@@ -165,7 +165,8 @@ impl Provider {
             vec![self.token_event(call.origin, actor.clone(), Outcome::Success, operation)];
         if let Some((id, username)) = person {
             let user = Actor::User { id: id.to_string(), username: username.clone() };
-            let change = Kind::Account(AccountChange { change: "impersonated", user });
+            let change =
+                Kind::Account(AccountChange { change: "impersonated", user, provider: None });
             events.push(self.identity.event(call.origin, actor, Outcome::Success, change));
         }
         let recorded = self.identity.audit.append(events).await;

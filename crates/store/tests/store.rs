@@ -28,7 +28,7 @@ async fn add(db: &Db, account: &accounts::Account) -> Result<(), DbError> {
 }
 
 fn event(seed: u64) -> Event {
-    let change = AccountChange { change: "registered", user: Actor::System };
+    let change = AccountChange { change: "registered", user: Actor::System, provider: None };
     let id = Id::new(START, &*SeededEntropy::new(seed));
     Event::new(id, START, None, Actor::System, Outcome::Success, Kind::Account(change))
 }
@@ -627,7 +627,11 @@ fn log_keys(db: &TestDb) -> Arc<LogKeys> {
 
 fn about(account: &accounts::Account, seed: u64) -> Event {
     let user = Actor::User { id: account.id.to_string(), username: account.username.clone() };
-    let kind = Kind::Account(AccountChange { change: "profile_changed", user: user.clone() });
+    let kind = Kind::Account(AccountChange {
+        change: "profile_changed",
+        user: user.clone(),
+        provider: None,
+    });
     let id = Id::new(START, &*SeededEntropy::new(seed));
     Event::new(id, START, Some(Origin::default()), user, Outcome::Success, kind)
 }
