@@ -92,21 +92,10 @@ impl Provider {
         let settings = ClientSettings { sector_identifier, ..spec.settings.clone() };
         let row = &clients::Client {
             id,
-            name: spec.name.clone(),
-            auth_method: spec.auth_method.as_str().into(),
-            first_party: spec.first_party,
-            redirect_uris: json!(spec.redirect_uris).to_string(),
-            post_logout_redirect_uris: json!(spec.post_logout_redirect_uris).to_string(),
-            grant_types: json!(spec.grant_types).to_string(),
-            scopes: spec.scopes.join(" "),
-            audiences: json!(self.audiences_of(spec)).to_string(),
-            jwks: spec.jwks.as_ref().map(Value::to_string),
-            token_alg: spec.token_alg.as_str().into(),
-            settings: json!(settings).to_string(),
             status_epoch: 0,
             created_at: now.micros(),
-            updated_at: now.micros(),
             disabled_at: None,
+            ..self.described(spec, &settings)
         };
         let with_secret = matches!(
             spec.auth_method,
@@ -153,18 +142,12 @@ impl Provider {
             let before = clients::by_id(&tx, self.tenant(), id).await?;
             let before = before.filter(may).ok_or(ClientError::NotFound)?;
             let after = clients::Client {
-                name: spec.name.clone(),
-                first_party: spec.first_party,
-                redirect_uris: json!(spec.redirect_uris).to_string(),
-                post_logout_redirect_uris: json!(spec.post_logout_redirect_uris).to_string(),
-                grant_types: json!(spec.grant_types).to_string(),
-                scopes: spec.scopes.join(" "),
-                audiences: json!(self.audiences_of(spec)).to_string(),
-                jwks: spec.jwks.as_ref().map(Value::to_string),
-                token_alg: spec.token_alg.as_str().into(),
-                settings: json!(settings).to_string(),
-                updated_at: now.micros(),
-                ..before.clone()
+                id: before.id.clone(),
+                auth_method: before.auth_method.clone(),
+                status_epoch: before.status_epoch,
+                created_at: before.created_at,
+                disabled_at: before.disabled_at,
+                ..self.described(spec, settings)
             };
             clients::update(&tx, self.tenant(), &after).await?;
             let revoked = match loses(&before, &after) {
@@ -202,6 +185,29 @@ impl Provider {
         let same = spec.auth_method.as_str() == before.auth_method;
         fixed("token_endpoint_auth_method", same)?;
         self.replace_client(id, spec, |_| true, by, origin).await
+    }
+
+    /// What an administrator, or the client itself, says of a client, as a row; the rest of it is
+    /// for the caller to say.
+    fn described(&self, spec: &ClientSpec, settings: &ClientSettings) -> clients::Client {
+        clients::Client {
+            id: String::new(),
+            name: spec.name.clone(),
+            auth_method: spec.auth_method.as_str().into(),
+            first_party: spec.first_party,
+            redirect_uris: json!(spec.redirect_uris).to_string(),
+            post_logout_redirect_uris: json!(spec.post_logout_redirect_uris).to_string(),
+            grant_types: json!(spec.grant_types).to_string(),
+            scopes: spec.scopes.join(" "),
+            audiences: json!(self.audiences_of(spec)).to_string(),
+            jwks: spec.jwks.as_ref().map(Value::to_string),
+            token_alg: spec.token_alg.as_str().into(),
+            settings: json!(settings).to_string(),
+            status_epoch: 0,
+            created_at: 0,
+            updated_at: self.now().micros(),
+            disabled_at: None,
+        }
     }
 
     fn audiences_of(&self, spec: &ClientSpec) -> Vec<String> {
