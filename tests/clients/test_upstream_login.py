@@ -325,6 +325,14 @@ def test_a_code_of_one_provider_is_not_taken_to_another(others, source, lied):
     assert len(lied.liar.posted) == asked
 
 
+def test_another_page_cannot_use_an_attempt_up(lied):
+    """It can send the browser to the callback, but it does not know the state."""
+    lied.liar.say(lied.nonce)
+    for state in ("guessed", None):
+        assert lied.back(state=state).status_code == 400
+    assert lied.back().headers["location"] == "/login/upstream/new"
+
+
 def test_an_answer_is_spent_before_its_code_is_redeemed(lied):
     lied.liar.status.append(500)
     assert lied.back().status_code == 502

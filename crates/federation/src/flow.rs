@@ -40,6 +40,14 @@ pub struct Attempt {
     fresh_since: Option<i64>,
 }
 
+impl Attempt {
+    /// Whether `state` is the one of this attempt. Any page can send a browser to our callback; what
+    /// that brings must not use the attempt up.
+    pub fn is_answered_by(&self, state: Option<&str>) -> bool {
+        same_secret(state.unwrap_or_default().as_bytes(), self.state.as_bytes())
+    }
+}
+
 /// What the browser came back with (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Returned<'a> {
@@ -189,8 +197,7 @@ impl UpstreamProvider {
         returned: Returned<'_>,
         now: Timestamp,
     ) -> Result<UpstreamPerson, UpstreamError> {
-        let state = returned.state.unwrap_or_default();
-        if !same_secret(state.as_bytes(), attempt.state.as_bytes()) {
+        if !attempt.is_answered_by(returned.state) {
             return Err(UpstreamError::Mismatch);
         }
         let known = self.known(now).await?;

@@ -111,8 +111,7 @@ pub(crate) async fn returned(
         let visit = Visit::read(&request)?;
         finish(&pages, &name, &visit).await
     };
-    let page = answer.await.unwrap_or_else(|page: Page| page);
-    page.with_cookies([clear_cookie(ATTEMPT_COOKIE)])
+    answer.await.unwrap_or_else(|page: Page| page)
 }
 
 async fn finish(pages: &Pages, name: &str, visit: &Visit) -> Result<Page, Page> {
@@ -122,11 +121,25 @@ async fn finish(pages: &Pages, name: &str, visit: &Visit) -> Result<Page, Page> 
     let opened = opened.ok_or_else(stale)?;
     let waiting = &opened.state;
     let provider = provider(pages, name)?;
+    if !waiting.attempt.is_answered_by(visit.query.get("state")) {
+        return Err(failed(provider, &UpstreamError::Mismatch));
+    }
     match pages.identity.use_answer((opened.hash.as_slice(), opened.until)).await {
         Ok(()) => {}
         Err(LoginError::Failed(error)) => return Err(view::failed(&error)),
         Err(_) => return Err(stale()),
     }
+    let page = redeem(pages, visit, provider, waiting).await.unwrap_or_else(|page| page);
+    Ok(page.with_cookies([clear_cookie(ATTEMPT_COOKIE)]))
+}
+
+/// What an attempt that is used up leads to.
+async fn redeem(
+    pages: &Pages,
+    visit: &Visit,
+    provider: &UpstreamProvider,
+    waiting: &Waiting,
+) -> Result<Page, Page> {
     let query = &visit.query;
     let returned = Returned {
         code: query.get("code"),
@@ -135,7 +148,7 @@ async fn finish(pages: &Pages, name: &str, visit: &Visit) -> Result<Page, Page> 
         error: query.get("error"),
     };
     let now = pages.identity.now();
-    let back = callback(pages, name);
+    let back = callback(pages, &provider.settings.name);
     let person = match provider.finish(&back, &waiting.attempt, returned, now).await {
         Ok(person) => person,
         Err(error) => {
