@@ -150,6 +150,20 @@ def wrk(server, path, form, headers, connections, seconds):
     return sample
 
 
+def proxied(pid, url, connections, seconds, script=None, rate=None):
+    """One request after another over each of the connections; what the proxy used for them."""
+    run = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", f"{ANSWER_SECONDS}s"]
+    run += ["-s", str(script)] if script else []
+    with on_cores(LOAD_CORES), measured(pid) as sample:
+        said = subprocess.run([*run, url], check=True, capture_output=True, text=True).stdout
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    refused = int(refused.group(1)) if refused else 0
+    sample.errors = refused + sum(map(int, lost.groups()) if lost else [])
+    sample.done = int(re.search(r"(\d+) requests in", said).group(1)) - refused
+    return sample
+
+
 @dataclass
 class Answer:
     status: int

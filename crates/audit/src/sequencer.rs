@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -26,6 +26,8 @@ const BATCH_JOBS: usize = 256;
 /// Events that nobody waits for are held back this long, to be flushed with those that somebody
 /// does wait for.
 const HOLD: Duration = Duration::from_millis(10);
+/// Events that may be held back. Beyond that, while the disk is stuck, they are counted as lost.
+const HELD_EVENTS: usize = 16_384;
 
 /// Sees every event as it is handed in, before it is durable: a detector must not wait for a disk.
 /// It must not block.
@@ -46,7 +48,9 @@ pub enum AuditError {
 }
 
 enum Job {
-    Events(Vec<Event>, Option<oneshot::Sender<Result<(), AuditError>>>),
+    Events(Vec<Event>, oneshot::Sender<Result<(), AuditError>>),
+    /// There is something among what is held back.
+    Look,
     Leaves(Vec<Vec<u8>>, oneshot::Sender<Result<(), AuditError>>),
     Checkpoint(oneshot::Sender<Result<(), AuditError>>),
     Close(oneshot::Sender<()>),
@@ -56,6 +60,9 @@ enum Job {
 #[derive(Clone)]
 pub struct Audit {
     jobs: mpsc::Sender<Job>,
+    /// Events that nobody waits for. Only the first of them wakes the sequencer: a wake-up for each
+    /// would cost more than all else that is done for it.
+    held: Arc<Mutex<Vec<Event>>>,
     watcher: Option<Watcher>,
     lost: Arc<AtomicU64>,
     healthy: Arc<AtomicBool>,
@@ -71,29 +78,41 @@ impl Audit {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let healthy = Arc::new(AtomicBool::new(true));
         let lost = Arc::new(AtomicU64::new(0));
-        let (flag, uncounted) = (healthy.clone(), lost.clone());
+        let held = Arc::<Mutex<Vec<Event>>>::default();
+        let (flag, uncounted, unwatched) = (healthy.clone(), lost.clone(), held.clone());
         let failed =
             |source| LogError::Io { operation: "start", path: "audit thread".into(), source };
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(failed)?;
         thread::Builder::new()
             .name("audit".into())
-            .spawn(move || run(&runtime, writer, queue, sealer.as_deref(), &flag, &uncounted))
+            .spawn(move || {
+                let sealer = sealer.as_deref();
+                run(&runtime, writer, queue, &unwatched, sealer, &flag, &uncounted);
+            })
             .map_err(failed)?;
-        Ok(Self { jobs, watcher, lost, healthy })
+        Ok(Self { jobs, held, watcher, lost, healthy })
     }
 
     /// Records events and waits until they are durable. No answer may say "done" before this does.
     pub async fn append(&self, events: Vec<Event>) -> Result<(), AuditError> {
         self.show(&events);
-        self.wait(|done| Job::Events(events, Some(done))).await
+        self.wait(|done| Job::Events(events, done)).await
     }
 
-    /// Records an event without waiting, for requests at the gate. If the queue is full the event
-    /// is counted as lost and a gap is recorded as soon as there is room.
+    /// Records an event without waiting, for requests at the gate. If too many are held back the
+    /// event is counted as lost and a gap is recorded as soon as there is room.
     pub fn record(&self, event: Event) {
         self.show(std::slice::from_ref(&event));
-        if self.jobs.try_send(Job::Events(vec![event], None)).is_err() {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.len();
+        if count < HELD_EVENTS {
+            held.push(event);
+        }
+        drop(held);
+        // Where the queue is full, the sequencer is awake and takes what is held with the next batch.
+        let taken = count > 0 || self.jobs.try_send(Job::Look).is_ok() || !self.jobs.is_closed();
+        if count >= HELD_EVENTS || !taken {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -154,12 +173,12 @@ impl std::fmt::Debug for Audit {
     }
 }
 
-/// Takes what is queued, at least one job unless the queue is closed.
+/// Takes what is queued, at least one job unless the queue is closed. If nobody waits for any of it,
+/// more may come first.
 async fn take(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>) {
-    let unwatched = |job: &Job| matches!(job, Job::Events(_, None));
     queue.recv_many(jobs, BATCH_JOBS).await;
     let hold = async {
-        while !jobs.is_empty() && jobs.len() < BATCH_JOBS && jobs.iter().all(unwatched) {
+        while jobs.len() < BATCH_JOBS && jobs.iter().all(|job| matches!(job, Job::Look)) {
             let more = queue.recv_many(jobs, BATCH_JOBS - jobs.len()).await;
             if more == 0 {
                 return;
@@ -174,6 +193,7 @@ fn run(
     runtime: &Runtime,
     mut writer: LogWriter,
     mut queue: mpsc::Receiver<Job>,
+    held: &Mutex<Vec<Event>>,
     sealer: Option<&(dyn SealPersonal + Send + Sync)>,
     healthy: &AtomicBool,
     lost: &AtomicU64,
@@ -186,18 +206,20 @@ fn run(
         }
         let (mut leaves, mut waiting) = (Vec::new(), Vec::new());
         let (mut signing, mut closing) = (Vec::new(), None);
-        let mut unwatched = 0;
+        let entry = |event: &Event| {
+            fit(match sealer {
+                Some(sealer) => sealed_leaf(event, sealer),
+                None => leaf(event),
+            })
+        };
+        let unwatched = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
+        leaves.extend(unwatched.iter().map(entry));
         for job in jobs.drain(..) {
             match job {
+                Job::Look => {}
                 Job::Events(events, done) => {
-                    let entry = |event| match sealer {
-                        Some(sealer) => sealed_leaf(event, sealer),
-                        None => leaf(event),
-                    };
-                    leaves.extend(events.iter().map(|event| fit(entry(event))));
-                    // Nobody waits for these, so a failure must be counted here.
-                    unwatched += if done.is_none() { events.len() as u64 } else { 0 };
-                    waiting.extend(done);
+                    leaves.extend(events.iter().map(entry));
+                    waiting.push(done);
                 }
                 Job::Leaves(ready, done) => {
                     leaves.extend(ready.into_iter().map(fit));
@@ -211,7 +233,8 @@ fn run(
             let written = writer.append(&leaves);
             healthy.store(written.is_ok(), Ordering::Relaxed);
             if written.is_err() {
-                lost.fetch_add(unwatched, Ordering::Relaxed);
+                // Nobody waits for these, so the failure must be counted here.
+                lost.fetch_add(unwatched.len() as u64, Ordering::Relaxed);
             }
             answer(waiting, &written);
         }

@@ -7,6 +7,7 @@
 mod clean;
 mod kind;
 mod ocsf;
+mod request_leaf;
 mod sealed;
 
 pub use clean::{MAX_TEXT_BYTES, clean};

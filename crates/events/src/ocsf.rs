@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Outcome, RequestSeen, TokenOperation, clean, sealed::TAG_PREFIX,
+    LoginAttempt, Outcome, RequestSeen, TokenOperation, clean, request_leaf::request_leaf,
+    sealed::TAG_PREFIX,
 };
 
 /// The version of the Open Cybersecurity Schema Framework the leaves follow.
 pub const OCSF_VERSION: &str = "1.8.0";
 
-const PRODUCT: &str = "Portcullis";
+pub(crate) const PRODUCT: &str = "Portcullis";
 
 /// An event class: its uid, its category, and an activity of it.
 struct Class {
@@ -27,7 +28,7 @@ const fn class(uid: u32, category: u32, activity: u32) -> Class {
 
 /// The bytes of the log entry for `event`, nothing sealed.
 pub fn leaf(event: &Event) -> Vec<u8> {
-    entry(event).to_string().into_bytes()
+    request_leaf(event, None).unwrap_or_else(|| entry(event).to_string().into_bytes())
 }
 
 pub(crate) fn entry(event: &Event) -> Value {
@@ -192,7 +193,7 @@ fn admin(event: &Event, change: &AdminChange) -> Value {
     value
 }
 
-fn api_activity(seen: &RequestSeen) -> u32 {
+pub(crate) fn api_activity(seen: &RequestSeen) -> u32 {
     match seen.method.as_str() {
         "GET" | "HEAD" | "OPTIONS" => 2,
         "POST" => 1,

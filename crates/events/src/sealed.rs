@@ -5,7 +5,7 @@
 use portcullis_types::{AddrKey, Id, tags};
 use serde_json::{Map, Value, json};
 
-use crate::{Actor, Event, Kind, ocsf};
+use crate::{Actor, Event, Kind, ocsf, request_leaf::request_leaf};
 
 /// Where personal fields stand in an entry, as JSON pointers.
 const PERSONAL: [&str; 4] =
@@ -26,6 +26,10 @@ pub trait SealPersonal {
 
 /// The bytes of the log entry for `event`, personal fields sealed.
 pub fn sealed_leaf(event: &Event, sealer: &dyn SealPersonal) -> Vec<u8> {
+    request_leaf(event, Some(sealer)).unwrap_or_else(|| sealed_tree(event, sealer))
+}
+
+pub(crate) fn sealed_tree(event: &Event, sealer: &dyn SealPersonal) -> Vec<u8> {
     let mut entry = ocsf::entry(event);
     if let Some(subject) = subject(event) {
         seal(&mut entry, event, subject, sealer);

@@ -134,22 +134,36 @@ pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
 }
 
 /// What every answer carries (OWASP Secure Headers), unless the service said something itself.
+const DEFAULTS: [(HeaderName, HeaderValue); 6] = [
+    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), microphone=(), geolocation=()"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
+/// What tells attackers which weaknesses to try.
+const TELLING: [HeaderName; 3] =
+    [header::SERVER, HeaderName::from_static("x-powered-by"), header::VIA];
+
 pub(crate) fn harden(headers: &mut HeaderMap, authenticated: bool) {
-    for name in ["server", "x-powered-by", "via"] {
+    for name in TELLING {
         headers.remove(name);
     }
-    let defaults = [
-        ("strict-transport-security", "max-age=31536000"),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
-        ("cross-origin-opener-policy", "same-origin"),
-    ];
-    for (name, value) in defaults {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    for (name, value) in DEFAULTS {
+        headers.entry(name).or_insert(value);
     }
     if authenticated {
-        headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
+        let entry = headers.entry(header::CACHE_CONTROL);
+        entry.or_insert(HeaderValue::from_static("no-store"));
     }
 }

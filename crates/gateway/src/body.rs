@@ -1,6 +1,6 @@
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -49,16 +49,32 @@ pub(crate) struct Bounded<B> {
     limit: u64,
     left: u64,
     patience: Duration,
-    deadline: Pin<Box<Sleep>>,
+    /// Made when there is first something to wait for: most bodies are there at once.
+    deadline: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
     /// However steadily it drips, it ends by then.
     last: Instant,
 }
 
 impl<B> Bounded<B> {
     pub fn new(inner: B, limit: u64, patience: Duration, total: Duration) -> Self {
-        let now = Instant::now();
-        let deadline = Box::pin(sleep_until(now + patience));
-        Self { inner, limit, left: limit, patience, deadline, last: now + total }
+        let last = Instant::now() + total;
+        Self { inner, limit, left: limit, patience, deadline: None, waiting: false, last }
+    }
+}
+
+impl<B> Bounded<B> {
+    /// Ready when nothing came for too long, counted from when it was first asked for in vain.
+    fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = || (Instant::now() + self.patience).min(self.last);
+        if !self.waiting {
+            match &mut self.deadline {
+                Some(deadline) => deadline.as_mut().reset(until()),
+                None => self.deadline = Some(Box::pin(sleep_until(until()))),
+            }
+            self.waiting = true;
+        }
+        self.deadline.as_mut().map_or(Poll::Pending, |deadline| deadline.as_mut().poll(cx))
     }
 }
 
@@ -76,8 +92,7 @@ where
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                let next = (Instant::now() + this.patience).min(this.last);
-                this.deadline.as_mut().reset(next);
+                this.waiting = false;
                 let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 match this.left.checked_sub(length) {
                     Some(left) => {
@@ -89,10 +104,10 @@ where
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => match this.deadline.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(Stalled.into()))),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                ready!(this.stalled(cx));
+                Poll::Ready(Some(Err(Stalled.into())))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
     uri::PathAndQuery,
 };
 use http_body_util::BodyExt;
@@ -28,16 +28,16 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
 const TUNNEL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// Fields that belong to one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
 ];
 
 /// Fields by which services are told who is calling. Only the gate may write them.
@@ -106,10 +106,7 @@ fn prepare(
     passage: &Passage<'_>,
 ) -> Result<Request<GateBody>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let target: Result<PathAndQuery, _> = format!("{}{query}", passage.head.path).parse();
-    let detail = "the target is malformed";
-    parts.uri = target.map_err(|_| refuse(StatusCode::BAD_REQUEST, "target", detail))?.into();
+    parts.uri = target(&parts.uri, &passage.head.path)?;
     parts.version = Version::HTTP_11;
     strip_hop_by_hop(&mut parts.headers);
     strip_identity(&mut parts.headers);
@@ -134,18 +131,27 @@ fn prepare(
     Ok(Request::from_parts(parts, body))
 }
 
+/// The canonical path with the query as it came, in origin form.
+pub(crate) fn target(uri: &Uri, path: &str) -> Result<Uri, Refusal> {
+    if let (true, Some(same)) = (uri.path() == path, uri.path_and_query()) {
+        return Ok(same.clone().into());
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let target: Result<PathAndQuery, _> = format!("{path}{query}").parse();
+    let detail = "the target is malformed";
+    Ok(target.map_err(|_| refuse(StatusCode::BAD_REQUEST, "target", detail))?.into())
+}
+
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+    let named = headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
+        .filter_map(|name| name.trim().parse().ok());
+    let known = headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
+    let doomed: Vec<HeaderName> = named.chain(known).collect();
+    for name in doomed {
         headers.remove(name);
     }
 }
@@ -172,6 +178,9 @@ pub(crate) fn strip_identity(headers: &mut HeaderMap) {
 /// HTTP/2 splits cookies into several fields (RFC 9113, section 8.2.3); HTTP/1.1 wants one. Our own
 /// cookies stay here.
 fn join_cookies(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::COOKIE) {
+        return;
+    }
     let cookies: Vec<String> = headers
         .get_all(header::COOKIE)
         .iter()
@@ -189,6 +198,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// No service may set a cookie in the name of the gate.
 fn keep_own_cookies(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::SET_COOKIE) {
+        return;
+    }
     let foreign = |value: &HeaderValue| {
         let text = value.as_bytes().trim_ascii_start();
         let prefix = OWN_COOKIE_PREFIX.as_bytes();

@@ -17,6 +17,7 @@ mod listener;
 mod path;
 mod pipeline;
 mod pool;
+mod record;
 mod snapshot;
 mod steady;
 mod token_cache;

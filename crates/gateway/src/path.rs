@@ -35,6 +35,9 @@ pub fn normalise(raw: &str) -> Result<String, PathError> {
     if !raw.starts_with('/') {
         return Err(PathError::Relative);
     }
+    if is_canonical(raw) {
+        return Ok(raw.to_owned());
+    }
     let decoded = decode(raw.as_bytes())?;
     let text = String::from_utf8(decoded).map_err(|_| PathError::Utf8)?;
     let segments = text[1..].split('/');
@@ -49,6 +52,20 @@ pub fn normalise(raw: &str) -> Result<String, PathError> {
         }
     }
     Ok(encode(&text))
+}
+
+/// Most paths are written in one way only, and need no second look: nothing encoded, no `;`, and no
+/// segment that is empty or begins with a dot.
+fn is_canonical(raw: &str) -> bool {
+    let plain = |b: &u8| is_plain(*b);
+    let bytes = raw.as_bytes();
+    let doubtful = |pair: &[u8]| pair[0] == b'/' && matches!(pair[1], b'/' | b'.');
+    bytes.iter().all(plain) && !bytes.windows(2).any(doubtful)
+}
+
+/// RFC 3986: unreserved, sub-delims without ';', ':', '@' and the slash.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte)
 }
 
 fn decode(raw: &[u8]) -> Result<Vec<u8>, PathError> {
@@ -84,8 +101,7 @@ fn decode(raw: &[u8]) -> Result<Vec<u8>, PathError> {
 fn encode(text: &str) -> String {
     let mut path = String::with_capacity(text.len());
     for byte in text.bytes() {
-        // RFC 3986: unreserved, sub-delims without ';', ':', '@' and the slash.
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte) {
+        if is_plain(byte) {
             path.push(char::from(byte));
         } else {
             path.push_str(&format!("%{byte:02X}"));

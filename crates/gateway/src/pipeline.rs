@@ -2,24 +2,24 @@ use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use portcullis_events::{Actor, Event, Kind, Origin, Outcome, RequestSeen, Stage, clean};
+use portcullis_events::{Origin, Stage, clean};
 use portcullis_pki::PeerCertificate;
 use portcullis_types::{ClientAddr, Id, Timestamp, tags};
-use tokio::time::Instant;
 
 use crate::{
-    answer::{Refusal, harden, prefers_html, problem},
+    answer::{Refusal, harden, prefers_html},
     authn::{AuthKind, Principal, authenticate, authorise},
     body::{Bounded, Broken, GateBody, full},
     contract::ContractViolation,
     cors::read_preflight,
-    forward::{Passage, broken_body, forward, strip_hop_by_hop, too_long},
+    forward::{Passage, broken_body, forward, strip_hop_by_hop, target, too_long},
     guard::{self, Head},
-    limits::{self, Passed, client_address, count},
+    limits::{self, client_address, count},
     listener::ListenerKind,
+    record::{Record, Trail},
     snapshot::{Found, Route, Shared, Snapshot, Target},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 const LOCAL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// And the whole of it within this time.
 const LOCAL_TOTAL: std::time::Duration = std::time::Duration::from_secs(60);
-const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A request id from a trusted proxy is taken over up to this length.
 const MAX_REQUEST_ID: usize = 64;
 
@@ -46,15 +46,6 @@ pub struct Gateway {
     shared: Shared,
 }
 
-/// What is found out on the way, for the event at the end.
-#[derive(Default)]
-struct Trail {
-    path: Option<String>,
-    route: Option<Arc<Route>>,
-    principal: Option<Principal>,
-    policy: Option<String>,
-    passed: Passed,
-}
 
 /// Whom the stages let through.
 #[derive(Clone, Copy)]
@@ -80,60 +71,26 @@ impl Gateway {
         self.snapshot.store(Arc::new(snapshot));
     }
 
-    /// Answers one request. It runs as a task of its own: a client that hangs up must not stop a
-    /// change half-way between its commit and its effect, nor keep a request out of the log.
+    /// Answers one request, and records it however it ends: a client that hangs up drops this future
+    /// half-way, and its request is in the log all the same.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
         peer: Arc<Peer>,
     ) -> Response<GateBody> {
-        let gateway = self.clone();
-        let task = tokio::spawn(async move { gateway.handle(request, &peer).await });
-        task.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a request failed");
-            let detail = "the request could not be completed";
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail, "-")
-        })
-    }
-
-    async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Response<GateBody> {
-        let begun = Instant::now();
         let now = self.shared.clock.now();
         let snapshot = self.snapshot.load_full();
-        let origin = self.origin(&snapshot, &request, peer, now);
-        let (method, version) = (request.method().to_string(), request.version());
+        let origin = self.origin(&snapshot, &request, &peer, now);
         let for_people = prefers_html(request.headers());
         let page = request.headers().get(header::ORIGIN).cloned();
-        let mut trail = Trail::default();
-        let result = self.walk(&snapshot, request, peer, &origin, now, &mut trail).await;
+        let mut record = Record::new(&self.shared, &request, origin);
+        let Record { origin, trail, .. } = &mut record;
+        let result = self.walk(&snapshot, request, &peer, origin, now, trail).await;
         let refused = result.as_ref().err().map(|refusal| (refusal.stage, refusal.reason));
         let mut response =
             result.unwrap_or_else(|refusal| refusal.respond(&origin.request_id, for_people));
-        self.finish(&mut response, &trail, &origin, page.as_ref());
-        let seen = RequestSeen {
-            method: clean(&method),
-            path: clean(trail.path.as_deref().unwrap_or("-")),
-            route: trail.route.as_ref().map(|route| route.name.clone()),
-            upstream: trail.route.as_ref().and_then(|route| match &route.target {
-                Target::Upstream(upstream) => Some(upstream.name.clone()),
-                Target::Local(_) => None,
-            }),
-            status: response.status().as_u16(),
-            latency: begun.elapsed(),
-            refused_at: refused.map(|(stage, _)| stage),
-            policy: trail.policy,
-            version: if version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
-        };
-        let outcome = refused.map_or(Outcome::Success, |(_, reason)| Outcome::Failure(reason));
-        let actor = match trail.principal.as_ref().map(Principal::actor) {
-            // A built-in service may have found out who it was.
-            None | Some(Actor::Anonymous) => origin.whose().cloned().unwrap_or_default(),
-            Some(known) => known,
-        };
-        let done = self.shared.clock.now();
-        let id = Id::new(done, &*self.shared.entropy);
-        let event = Event::new(id, done, Some(origin), actor, outcome, Kind::Request(seen));
-        (self.shared.record)(event);
+        finish(&mut response, trail, origin, page.as_ref());
+        record.close(response.status(), refused);
         response
     }
 
@@ -247,7 +204,14 @@ impl Gateway {
                 if let Some(certificate) = certificate {
                     request.extensions_mut().insert(certificate.clone());
                 }
-                Ok(service(request).await)
+                // A task of its own: a client that hangs up must not stop a change half-way between
+                // its commit and its effect.
+                tokio::spawn(service(request)).await.map_err(|error| {
+                    tracing::error!(%error, "a request failed");
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    let detail = "the request could not be completed";
+                    Refusal::new(Stage::Forward, status, "internal", detail)
+                })
             }
         }
     }
@@ -259,13 +223,16 @@ impl Gateway {
         peer: &Peer,
         now: Timestamp,
     ) -> Origin {
-        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let text = |name: HeaderName| {
+            request.headers().get(name).and_then(|value| value.to_str().ok())
+        };
         let trusted = &snapshot.trusted_proxies;
-        // Proxies may append a field of their own instead of extending the first one.
-        let lines = request.headers().get_all("x-forwarded-for").iter();
-        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or("-")).collect();
         let public = peer.listener == ListenerKind::Public;
-        let forwarded = Some(lines.join(",")).filter(|_| public);
+        let forwarded = (public && !trusted.is_empty()).then(|| {
+            // Proxies may append a field of their own instead of extending the first one.
+            let lines = request.headers().get_all("x-forwarded-for").iter();
+            lines.map(|line| line.to_str().unwrap_or("-")).collect::<Vec<_>>().join(",")
+        });
         let addr = client_address(peer.addr.ip(), forwarded.as_deref(), trusted);
         let from_proxy = addr != ClientAddr::new(peer.addr.ip());
         let plain = |id: &&str| {
@@ -275,28 +242,27 @@ impl Gateway {
         let given = text(REQUEST_ID).filter(plain).filter(|_| from_proxy);
         let fresh = || Id::<tags::Request>::new(now, &*self.shared.entropy).to_string();
         let request_id = given.map_or_else(fresh, str::to_owned);
-        Origin::new(addr, request_id, text("user-agent").map(clean))
+        Origin::new(addr, request_id, text(header::USER_AGENT).map(clean))
     }
+}
 
-    fn finish(
-        &self,
-        response: &mut Response<GateBody>,
-        trail: &Trail,
-        origin: &Origin,
-        page: Option<&HeaderValue>,
-    ) {
-        if let Some(cors) = trail.route.as_ref().and_then(|route| route.cors.as_ref()) {
-            cors.announce(response.headers_mut(), page);
-        }
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let known = trail.principal.as_ref().is_some_and(|who| who.id().is_some());
-            strip_hop_by_hop(response.headers_mut());
-            harden(response.headers_mut(), known);
-        }
-        trail.passed.announce(response);
-        if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+fn finish(
+    response: &mut Response<GateBody>,
+    trail: &Trail,
+    origin: &Origin,
+    page: Option<&HeaderValue>,
+) {
+    if let Some(cors) = trail.route.as_ref().and_then(|route| route.cors.as_ref()) {
+        cors.announce(response.headers_mut(), page);
+    }
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let known = trail.principal.as_ref().is_some_and(|who| who.id().is_some());
+        strip_hop_by_hop(response.headers_mut());
+        harden(response.headers_mut(), known);
+    }
+    trail.passed.announce(response);
+    if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
     }
 }
 
@@ -376,11 +342,7 @@ fn local(
     head: &Head,
     max_body: u64,
 ) -> Result<Request<GateBody>, Refusal> {
-    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    let target = format!("{}{query}", head.path).parse();
-    *request.uri_mut() = target.map_err(|_| {
-        Refusal::new(Stage::Guard, StatusCode::BAD_REQUEST, "target", "the target is malformed")
-    })?;
+    *request.uri_mut() = target(request.uri(), &head.path)?;
     strip_hop_by_hop(request.headers_mut());
     Ok(request.map(|body| Bounded::new(body, max_body, LOCAL_PATIENCE, LOCAL_TOTAL).boxed_unsync()))
 }

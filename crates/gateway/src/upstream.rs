@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
@@ -49,6 +49,8 @@ pub enum UpstreamError {
 pub struct Server {
     host: String,
     port: u16,
+    /// What goes into `Host`.
+    authority: HeaderValue,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     healthy: AtomicBool,
     pub(crate) pool: Arc<Pool>,
@@ -70,15 +72,10 @@ impl Server {
             _ => return None,
         };
         let port = uri.port_u16().unwrap_or(port);
+        let named = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let authority = HeaderValue::from_str(&format!("{named}:{port}")).ok()?;
         let healthy = AtomicBool::new(true);
-        Some(Self { host, port, tls, healthy, pool: Arc::default() })
-    }
-
-    /// What goes into `Host`.
-    pub(crate) fn authority(&self) -> String {
-        let host =
-            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("{host}:{}", self.port)
+        Some(Self { host, port, authority, tls, healthy, pool: Arc::default() })
     }
 
     pub(crate) async fn connect(&self) -> std::io::Result<SendRequest<GateBody>> {
@@ -119,7 +116,7 @@ where
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.authority())
+        f.write_str(self.authority.to_str().unwrap_or_default())
     }
 }
 
@@ -158,9 +155,7 @@ impl Upstream {
     ) -> Result<(Response<Incoming>, SendRequest<GateBody>, &Server), UpstreamError> {
         let mut last = None;
         for server in self.order() {
-            if let Ok(host) = server.authority().parse() {
-                request.headers_mut().insert(header::HOST, host);
-            }
+            request.headers_mut().insert(header::HOST, server.authority.clone());
             while let Some(sender) = server.pool.take() {
                 match self.exchange(sender, request).await {
                     Ok((response, sender)) => return Ok((response, sender, server)),
@@ -227,7 +222,7 @@ pub async fn watch_health(upstream: std::sync::Weak<Upstream>) {
 
 async fn probe(server: &Server, path: &str) -> Option<bool> {
     let mut sender = server.connect().await.ok()?;
-    let request = Request::get(path).header(header::HOST, server.authority()).body(empty()).ok()?;
+    let request = Request::get(path).header(header::HOST, &server.authority).body(empty()).ok()?;
     let response = sender.send_request(request).await.ok()?;
     Some(response.status().is_success())
 }

@@ -1,0 +1,317 @@
+//! The entry of a request, written straight into bytes. Every request makes one, and building a tree
+//! of JSON values first costs several times as much. What it writes is byte for byte what the tree
+//! would have given, which the tests hold; the order of the fields is that of their names.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use portcullis_types::{ClientAddr, Id, tags};
+use serde::Serialize;
+
+use crate::{
+    Actor, Event, Kind, Outcome, RequestSeen,
+    clean::cleaned,
+    ocsf::{OCSF_VERSION, PRODUCT, api_activity},
+    sealed::{SealPersonal, TAG_PREFIX, subject},
+};
+
+/// An entry of some 700 bytes needs no second allocation.
+const USUAL_BYTES: usize = 1_024;
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    action_id: u8,
+    activity_id: u32,
+    actor: Who<'a>,
+    api: Api<'a>,
+    category_uid: u32,
+    class_uid: u32,
+    disposition_id: u8,
+    http_request: HttpRequest<'a>,
+    http_response: HttpResponse,
+    metadata: Metadata<'a>,
+    severity_id: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_endpoint: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_detail: Option<&'static str>,
+    status_id: u8,
+    time: i64,
+    type_uid: u32,
+    unmapped: Unmapped<'a>,
+}
+#[derive(Serialize)]
+struct Who<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizations: Option<[Authorization<'a>; 1]>,
+    user: User<'a>,
+}
+#[derive(Serialize)]
+struct Authorization<'a> {
+    decision: &'static str,
+    policy: Named<'a>,
+}
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+}
+#[derive(Serialize)]
+struct User<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Cow<'a, str>>,
+    type_id: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<Cow<'a, str>>,
+}
+#[derive(Serialize)]
+struct Api<'a> {
+    operation: String,
+    service: Named<'a>,
+}
+#[derive(Serialize)]
+struct HttpRequest<'a> {
+    http_method: Cow<'a, str>,
+    url: Url<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+    version: &'static str,
+}
+#[derive(Serialize)]
+struct Url<'a> {
+    path: Cow<'a, str>,
+}
+#[derive(Serialize)]
+struct HttpResponse {
+    code: u16,
+    latency: u64,
+}
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_uid: Option<&'a str>,
+    event_code: String,
+    product: Product,
+    profiles: [&'static str; 1],
+    tenant_uid: &'a str,
+    uid: Id<tags::Event>,
+    version: &'static str,
+}
+#[derive(Serialize)]
+struct Product {
+    name: &'static str,
+    vendor_name: &'static str,
+}
+#[derive(Serialize)]
+struct Endpoint {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<ClientAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<String>,
+}
+#[derive(Serialize)]
+struct Unmapped<'a> {
+    latency_us: u64,
+    refused_at: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed<'a>>,
+}
+#[derive(Serialize)]
+struct Sealed<'a> {
+    data: String,
+    subject: &'a str,
+}
+
+/// The entry for a request; `None` if the event is of another kind.
+pub(crate) fn request_leaf(event: &Event, sealer: Option<&dyn SealPersonal>) -> Option<Vec<u8>> {
+    let Kind::Request(seen) = &event.kind else { return None };
+    let mut entry = entry(event, seen);
+    if let (Some(sealer), Some(subject)) = (sealer, subject(event)) {
+        seal(&mut entry, event, subject, sealer);
+    }
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut bytes, &entry).ok()?;
+    Some(bytes)
+}
+
+fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
+    let denied = seen.refused_at.is_some();
+    let verdict = if denied { 2 } else { 1 };
+    let activity = api_activity(seen);
+    let method = cleaned(&seen.method);
+    let decision = if denied { "deny" } else { "allow" };
+    let policy = seen.policy.as_deref();
+    let authorizations =
+        policy.map(|name| [Authorization { decision, policy: Named { name } }]);
+    Entry {
+        action_id: verdict,
+        activity_id: activity,
+        actor: Who { authorizations, user: user(&event.actor) },
+        api: Api {
+            operation: [&*method, " ", seen.route.as_deref().unwrap_or("-")].concat(),
+            service: Named { name: seen.upstream.as_deref().unwrap_or("portcullis") },
+        },
+        category_uid: 6,
+        class_uid: 6003,
+        disposition_id: verdict,
+        http_request: HttpRequest {
+            http_method: method,
+            url: Url { path: cleaned(&seen.path) },
+            user_agent: event.origin.as_ref().and_then(|origin| origin.user_agent.as_deref()),
+            version: seen.version,
+        },
+        http_response: HttpResponse {
+            code: seen.status,
+            latency: u64::try_from(seen.latency.as_millis()).unwrap_or(u64::MAX),
+        },
+        metadata: Metadata {
+            correlation_uid: event.origin.as_ref().map(|origin| origin.request_id.as_str()),
+            event_code: event.kind.code(event.outcome.is_success()),
+            product: Product { name: PRODUCT, vendor_name: PRODUCT },
+            profiles: ["security_control"],
+            tenant_uid: &event.tenant,
+            uid: event.id,
+            version: OCSF_VERSION,
+        },
+        severity_id: verdict,
+        src_endpoint: event
+            .origin
+            .as_ref()
+            .map(|origin| Endpoint { ip: Some(origin.addr), uid: None }),
+        status_detail: match event.outcome {
+            Outcome::Success => None,
+            Outcome::Failure(reason) => Some(reason),
+        },
+        status_id: if event.outcome.is_success() { 1 } else { 2 },
+        time: event.time.millis(),
+        type_uid: 600_300 + activity,
+        unmapped: Unmapped {
+            latency_us: u64::try_from(seen.latency.as_micros()).unwrap_or(u64::MAX),
+            refused_at: seen.refused_at.map(crate::Stage::as_str),
+            sealed: None,
+        },
+    }
+}
+
+fn user(actor: &Actor) -> User<'_> {
+    let named = |name: &'static str, type_id| User { name: Some(name.into()), type_id, uid: None };
+    let client = |uid| User { name: None, type_id: 4, uid: Some(uid) };
+    match actor {
+        Actor::User { id, username } => {
+            let name = (!username.is_empty()).then(|| cleaned(username));
+            User { name, type_id: 1, uid: Some(id.into()) }
+        }
+        Actor::UnknownUser { pseudonym } => {
+            User { name: None, type_id: 0, uid: Some(["unknown:", pseudonym].concat().into()) }
+        }
+        Actor::Client { id } => client(cleaned(id)),
+        Actor::ApiKey { id } => client(id.into()),
+        Actor::Workload { spiffe_id } => client(cleaned(spiffe_id)),
+        Actor::System => named("system", 3),
+        Actor::Operator => named("operator", 2),
+        Actor::Anonymous => named("anonymous", 0),
+    }
+}
+
+/// The same as for every other event, in [`crate::sealed`].
+fn seal<'a>(entry: &mut Entry<'a>, event: &Event, subject: &'a str, sealer: &dyn SealPersonal) {
+    let mut taken: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
+    if let Some(name) = entry.actor.user.name.take() {
+        taken.insert("/actor/user/name", name);
+    }
+    if let Some(agent) = entry.http_request.user_agent.take() {
+        taken.insert("/http_request/user_agent", agent.into());
+    }
+    if let (Some(source), Some(origin)) = (&mut entry.src_endpoint, &event.origin) {
+        source.ip = None;
+        source.uid = Some(format!("{TAG_PREFIX}{}", sealer.tag(origin.addr.key())));
+        taken.insert("/src_endpoint/ip", origin.addr.to_string().into());
+    }
+    let plain = serde_json::to_vec(&taken).unwrap_or_default();
+    if let Some(data) = sealer.seal(subject, &plain) {
+        entry.unmapped.sealed = Some(Sealed { data, subject });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use portcullis_types::{AddrKey, Timestamp};
+
+    use super::*;
+    use crate::{Origin, Stage, ocsf, sealed};
+
+    struct Plain(bool);
+    impl SealPersonal for Plain {
+        fn seal(&self, subject: &str, plain: &[u8]) -> Option<String> {
+            self.0.then(|| format!("{subject}|{}", String::from_utf8_lossy(plain)))
+        }
+        fn tag(&self, _: AddrKey) -> String {
+            "t4g".into()
+        }
+    }
+
+    #[test]
+    fn it_is_what_the_tree_of_values_gives() {
+        let person = |username: &str| Actor::User {
+            id: "usr_00000000000000000000000001".into(),
+            username: username.into(),
+        };
+        let actors = [
+            person("ada\u{202e}\""),
+            person(""),
+            Actor::User { id: "elsewhere".into(), username: "x".into() },
+            Actor::UnknownUser { pseudonym: "f00".into() },
+            Actor::Client { id: "c\n".into() },
+            Actor::ApiKey { id: "k".into() },
+            Actor::Workload { spiffe_id: "spiffe://a/b".into() },
+            Actor::System,
+            Actor::Operator,
+            Actor::Anonymous,
+        ];
+        let origins = [
+            None,
+            Some(Origin { user_agent: Some("Fire\"fox".into()), ..Origin::default() }),
+            Some(Origin { addr: "2001:db8::1".parse::<std::net::IpAddr>().unwrap().into(), request_id: "r".into(), ..Origin::default() }),
+        ];
+        let long = "é".repeat(900);
+        let requests = [("GET", "/a", None, None), ("PUT", &*long, Some(Stage::Limits), Some("p"))];
+        let mut compared = 0;
+        for actor in &actors {
+            for origin in &origins {
+                for (method, path, refused_at, policy) in requests {
+                    let seen = RequestSeen {
+                        method: method.into(),
+                        path: path.into(),
+                        route: policy.map(str::to_owned),
+                        upstream: policy.map(str::to_owned),
+                        status: 200,
+                        latency: Duration::from_micros(12_345),
+                        refused_at,
+                        policy: policy.map(str::to_owned),
+                        version: "HTTP/2",
+                    };
+                    let outcome = refused_at.map_or(Outcome::Success, |_| Outcome::Failure("no"));
+                    let event = Event::new(
+                        Id::from_bits(7),
+                        Timestamp::from_secs(5),
+                        origin.clone(),
+                        actor.clone(),
+                        outcome,
+                        Kind::Request(seen),
+                    );
+                    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+                    let tree = ocsf::entry(&event).to_string();
+                    assert_eq!(text(request_leaf(&event, None).unwrap()), tree);
+                    for known in [true, false] {
+                        let sealer = Plain(known);
+                        let tree = text(sealed::sealed_tree(&event, &sealer));
+                        let fast = text(request_leaf(&event, Some(&sealer)).unwrap());
+                        assert_eq!(fast, tree);
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(compared, 120);
+    }
+}

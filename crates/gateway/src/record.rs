@@ -1,0 +1,100 @@
+//! The event of a request.
+
+use std::sync::Arc;
+
+use http::{Request, StatusCode, Version};
+use portcullis_events::{Actor, Event, Kind, Origin, Outcome, RequestSeen, Stage, clean};
+use portcullis_types::Id;
+use tokio::time::Instant;
+
+use crate::{
+    authn::Principal,
+    limits::Passed,
+    snapshot::{Route, Shared, Target},
+};
+
+/// What the log says of a request whose client was gone before the answer: nginx's word for it.
+const CLIENT_GONE: u16 = 499;
+
+/// What is found out on the way, for the event at the end.
+#[derive(Default)]
+pub(crate) struct Trail {
+    pub path: Option<String>,
+    pub route: Option<Arc<Route>>,
+    pub principal: Option<Principal>,
+    pub policy: Option<String>,
+    pub passed: Passed,
+}
+
+/// A request that is being answered. It is recorded once: when its answer is known, or when this is
+/// dropped before.
+pub(crate) struct Record<'a> {
+    shared: &'a Shared,
+    begun: Instant,
+    method: String,
+    version: &'static str,
+    pub origin: Origin,
+    pub trail: Trail,
+    closed: bool,
+}
+
+impl<'a> Record<'a> {
+    pub fn new<B>(shared: &'a Shared, request: &Request<B>, origin: Origin) -> Self {
+        Self {
+            shared,
+            begun: Instant::now(),
+            method: clean(request.method().as_str()),
+            version: if request.version() == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
+            origin,
+            trail: Trail::default(),
+            closed: false,
+        }
+    }
+
+    /// The request was answered like this, and refused at a stage for a reason if it was.
+    pub fn close(mut self, status: StatusCode, refused: Option<(Stage, &'static str)>) {
+        self.write(status.as_u16(), refused);
+    }
+
+    fn write(&mut self, status: u16, refused: Option<(Stage, &'static str)>) {
+        self.closed = true;
+        let trail = std::mem::take(&mut self.trail);
+        let origin = std::mem::take(&mut self.origin);
+        let seen = RequestSeen {
+            method: std::mem::take(&mut self.method),
+            path: clean(trail.path.as_deref().unwrap_or("-")),
+            route: trail.route.as_ref().map(|route| route.name.clone()),
+            upstream: trail.route.as_ref().and_then(|route| match &route.target {
+                Target::Upstream(upstream) => Some(upstream.name.clone()),
+                Target::Local(_) => None,
+            }),
+            status,
+            latency: self.begun.elapsed(),
+            refused_at: refused.map(|(stage, _)| stage),
+            policy: trail.policy,
+            version: self.version,
+        };
+        let outcome = match (status, refused) {
+            (_, Some((_, reason))) => Outcome::Failure(reason),
+            (CLIENT_GONE, None) => Outcome::Failure("client_gone"),
+            _ => Outcome::Success,
+        };
+        let actor = match trail.principal.as_ref().map(Principal::actor) {
+            // A built-in service may have found out who it was.
+            None | Some(Actor::Anonymous) => origin.whose().cloned().unwrap_or_default(),
+            Some(known) => known,
+        };
+        let done = self.shared.clock.now();
+        let id = Id::new(done, &*self.shared.entropy);
+        let event = Event::new(id, done, Some(origin), actor, outcome, Kind::Request(seen));
+        (self.shared.record)(event);
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.write(CLIENT_GONE, None);
+        }
+    }
+}
