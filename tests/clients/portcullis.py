@@ -89,10 +89,8 @@ class Demo:
         if self.demo:
             command.append("--demo")
         if self.config:
-            path = Path(self.directory.name) / "portcullis.toml"
-            text = self.config.replace("127.0.0.1:7001", f"127.0.0.1:{self.ports['PROFILE']}")
-            path.write_text(text.replace("127.0.0.1:7002", f"127.0.0.1:{self.ports['ADMIN']}"))
-            command += ["--config", path]
+            self.configure(self.config)
+            command += ["--config", self.file]
         log = open(Path(self.directory.name) / "log", "ab")
         cwd = self.directory.name
         self.server = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, cwd=cwd)
@@ -110,6 +108,18 @@ class Demo:
                 self.processes.append(subprocess.Popen([BIN / name], env=env, stdout=log, stderr=log))
             until(lambda: (self.data / "demo.json").exists(), "demo.json")
             until(self.services_answer, "the sample services")
+
+    @property
+    def file(self):
+        return Path(self.directory.name) / "portcullis.toml"
+
+    def configure(self, text):
+        """Puts another configuration in the place of the file, as whoever deploys it does."""
+        self.config = text
+        text = text.replace("127.0.0.1:7001", f"127.0.0.1:{self.ports['PROFILE']}")
+        new = self.file.with_suffix(".new")
+        new.write_text(text.replace("127.0.0.1:7002", f"127.0.0.1:{self.ports['ADMIN']}"))
+        new.rename(self.file)
 
     def services_answer(self):
         def up(port):

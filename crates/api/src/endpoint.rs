@@ -18,8 +18,8 @@ use utoipa::{
 };
 
 use crate::{
-    ApiError, Caller, account, admin_access, admin_clients, admin_groups, admin_invitations,
-    admin_keys, admin_resources, admin_users, call::Call, openapi,
+    ApiError, Caller, Reload, account, admin_access, admin_clients, admin_configuration,
+    admin_groups, admin_invitations, admin_keys, admin_resources, admin_users, call::Call, openapi,
 };
 
 /// A JSON body is at most this long.
@@ -30,6 +30,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 pub struct Api {
     pub(crate) identity: Identity,
     pub(crate) provider: Provider,
+    pub(crate) reload: Reload,
 }
 
 /// Who may call an endpoint.
@@ -143,14 +144,15 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_groups::endpoints(),
         admin_invitations::endpoints(),
         admin_access::endpoints(),
+        admin_configuration::endpoints(),
     ]
     .concat()
 }
 
 /// The endpoints on HTTP, and the document that describes them.
-pub fn router(identity: Identity, provider: Provider) -> Router {
+pub fn router(identity: Identity, provider: Provider, reload: Reload) -> Router {
     let issuer = provider.settings.issuer.clone();
-    let api = Api { identity, provider };
+    let api = Api { identity, provider, reload };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()

@@ -7,6 +7,7 @@
 mod account;
 mod admin_access;
 mod admin_clients;
+mod admin_configuration;
 mod admin_groups;
 mod admin_invitations;
 mod admin_keys;
@@ -17,6 +18,7 @@ mod endpoint;
 mod error;
 mod openapi;
 
+pub use admin_configuration::{ConfigurationStatus, Reload};
 pub use call::Caller;
 pub use endpoint::{Api, Endpoint, Permission, endpoints, router};
 pub use error::{ApiError, Violation};

@@ -18,7 +18,11 @@ pub(crate) fn cleaned(text: &str) -> Cow<'_, str> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].chars().map(|c| if is_deceptive(c) { '\u{fffd}' } else { c }).collect::<String>().into()
+    text[..end]
+        .chars()
+        .map(|c| if is_deceptive(c) { '\u{fffd}' } else { c })
+        .collect::<String>()
+        .into()
 }
 
 /// Characters that change how a log line reads without being seen (CWE-117, CVE-2021-42574).

@@ -139,8 +139,7 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
     let method = cleaned(&seen.method);
     let decision = if denied { "deny" } else { "allow" };
     let policy = seen.policy.as_deref();
-    let authorizations =
-        policy.map(|name| [Authorization { decision, policy: Named { name } }]);
+    let authorizations = policy.map(|name| [Authorization { decision, policy: Named { name } }]);
     Entry {
         action_id: verdict,
         activity_id: activity,
@@ -271,7 +270,11 @@ mod tests {
         let origins = [
             None,
             Some(Origin { user_agent: Some("Fire\"fox".into()), ..Origin::default() }),
-            Some(Origin { addr: "2001:db8::1".parse::<std::net::IpAddr>().unwrap().into(), request_id: "r".into(), ..Origin::default() }),
+            Some(Origin {
+                addr: "2001:db8::1".parse::<std::net::IpAddr>().unwrap().into(),
+                request_id: "r".into(),
+                ..Origin::default()
+            }),
         ];
         let long = "é".repeat(900);
         let requests = [("GET", "/a", None, None), ("PUT", &*long, Some(Stage::Limits), Some("p"))];

@@ -30,7 +30,7 @@ pub use contract::{Contract, ContractError, ContractViolation};
 pub use cors::Cors;
 pub use guard::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES};
 pub use limits::{LimitBlock, LimitKey, LimitRule};
-pub use listener::{Listener, ListenerKind, serve};
+pub use listener::{Door, Listener, ListenerKind, serve};
 pub use path::{PathError, normalise};
 pub use pipeline::Gateway;
 pub use snapshot::{

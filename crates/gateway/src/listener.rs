@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -66,10 +67,22 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// The socket.
     pub socket: TcpListener,
+    /// What it shows to new connections.
+    pub door: Arc<ArcSwap<Door>>,
+}
+
+/// What a listener shows, and whom it trusts.
+pub struct Door {
     /// The certificate and what is asked of clients.
     pub tls: Arc<ServerConfig>,
     /// Tells which certificates of clients the authority vouches for.
     pub trust: Option<ClientTrust>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Door")
+    }
 }
 
 impl std::fmt::Debug for Listener {
@@ -81,7 +94,6 @@ impl std::fmt::Debug for Listener {
 /// Accepts connections until `closing` turns true, then lets those on their way finish.
 pub async fn serve(listener: Listener, gateway: Gateway, mut closing: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let acceptor = TlsAcceptor::from(listener.tls);
     let guests = Guests::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else {
@@ -94,11 +106,10 @@ pub async fn serve(listener: Listener, gateway: Gateway, mut closing: watch::Rec
         match accepted {
             Ok((stream, addr)) => {
                 let Some(guest) = guests.admit(addr) else { continue };
-                let (acceptor, gateway) = (acceptor.clone(), gateway.clone());
-                let (kind, closing) = (listener.kind, closing.clone());
-                let trust = listener.trust.clone();
+                let (kind, gateway, closing) = (listener.kind, gateway.clone(), closing.clone());
+                let door = listener.door.load_full();
                 tokio::spawn(async move {
-                    connection(kind, stream, addr, acceptor, trust, gateway, closing).await;
+                    connection(kind, stream, addr, &door, gateway, closing).await;
                     drop((place, guest));
                 });
             }
@@ -158,13 +169,13 @@ async fn connection(
     kind: ListenerKind,
     stream: TcpStream,
     addr: SocketAddr,
-    acceptor: TlsAcceptor,
-    trust: Option<ClientTrust>,
+    door: &Door,
     gateway: Gateway,
     closing: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
     let stream = Steady::new(stream, WRITE_PATIENCE);
+    let acceptor = TlsAcceptor::from(door.tls.clone());
     let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -175,7 +186,8 @@ async fn connection(
     };
     let session = stream.get_ref().1;
     let certificate = session.peer_certificates().and_then(|chain| {
-        let chained = trust.is_some_and(|trust| trust.vouches_for(chain, gateway.now()));
+        let chained =
+            door.trust.as_ref().is_some_and(|trust| trust.vouches_for(chain, gateway.now()));
         chain.first().map(|own| Arc::new(PeerCertificate::new(own, chained)))
     });
     let http2 = session.alpn_protocol() == Some(b"h2");

@@ -46,7 +46,6 @@ pub struct Gateway {
     shared: Shared,
 }
 
-
 /// Whom the stages let through.
 #[derive(Clone, Copy)]
 struct Admitted<'a> {
@@ -223,9 +222,8 @@ impl Gateway {
         peer: &Peer,
         now: Timestamp,
     ) -> Origin {
-        let text = |name: HeaderName| {
-            request.headers().get(name).and_then(|value| value.to_str().ok())
-        };
+        let text =
+            |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
         let trusted = &snapshot.trusted_proxies;
         let public = peer.listener == ListenerKind::Public;
         let forwarded = (public && !trusted.is_empty()).then(|| {

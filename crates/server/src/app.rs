@@ -8,13 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
+use portcullis_api::Reload;
 use portcullis_audit::{Audit, LogReader, LogWriter};
 use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Replays, Revocations};
 use portcullis_egress::{Egress, system_resolver};
 use portcullis_events::Event;
 use portcullis_federation::{ProviderSettings, UpstreamProvider};
-use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot, Upstream};
+use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot};
 use portcullis_identity::{
     HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules, StaffDevices,
 };
@@ -32,6 +34,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::{Config, LoginProvider, Registration},
+    doors::Doors,
+    gate::Gate,
+    reload::ReloadStatus,
     routes::{self, BuiltIn},
     system,
     vault::Vault,
@@ -55,7 +60,13 @@ pub struct App {
     pub gateway: Gateway,
     pub authority: Authority,
     pub audit: Audit,
-    pub upstreams: Vec<Arc<Upstream>>,
+    /// What the configuration in force made of the gate.
+    pub gate: ArcSwap<Gate>,
+    /// Certificates of the listeners.
+    pub doors: Doors,
+    /// Held while the gate's snapshot is replaced, so that none is lost.
+    pub(crate) swapping: tokio::sync::Mutex<()>,
+    pub(crate) reload: ReloadStatus,
     /// Other providers that people may log in with.
     pub login_providers: Arc<Vec<UpstreamProvider>>,
     /// The look of the pages.
@@ -180,7 +191,9 @@ impl App {
         );
         let authority = vault.authority(&clock).await?;
         std::fs::write(data.join("ca.pem"), authority.certificate_pem())?;
-        let upstreams = routes::upstreams(&config, &authority, &clock)?;
+        let gate = Gate::build(config.clone(), &authority, &clock, None)?;
+        let doors = Doors::open(&config, &authority, &clock)?;
+        let reload = ReloadStatus::new(&config, clock.now());
 
         let (blocked, limit_blocks) = mpsc::channel(BLOCK_QUEUE);
         let recorder = audit.clone();
@@ -196,7 +209,7 @@ impl App {
             limit_blocked: Arc::new(move |block| drop(blocked.try_send(block))),
         };
         let gateway = Gateway::new(
-            snapshot(&config, &provider, (&login_providers, &theme), &upstreams)?,
+            snapshot(&gate, &provider, (&login_providers, &theme), &reload.handle)?,
             shared,
         );
         let data = data.to_owned();
@@ -210,7 +223,10 @@ impl App {
             gateway,
             authority,
             audit,
-            upstreams,
+            gate: ArcSwap::from_pointee(gate),
+            doors,
+            swapping: tokio::sync::Mutex::default(),
+            reload,
             login_providers,
             theme,
             anchor: anchor_name(&origin),
@@ -262,12 +278,17 @@ impl App {
     /// Swaps in new signing keys, if there are any: made by the schedule, by another node, or by an
     /// administrator.
     pub async fn refresh_keys(&self) -> Result<()> {
+        let _swapping = self.swapping.lock().await;
         if self.provider.keys.refresh(self.clock.now()).await? {
-            let Self { config, provider, login_providers, theme, upstreams, .. } = self;
-            let pages = (login_providers, theme);
-            self.gateway.swap(snapshot(config, provider, pages, upstreams)?);
+            self.gateway.swap(self.snapshot(&self.gate.load())?);
         }
         Ok(())
+    }
+
+    /// The gate as `gate` and the key ring have it now.
+    pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
+        let Self { provider, login_providers, theme, reload, .. } = self;
+        snapshot(gate, provider, (login_providers, theme), &reload.handle)
     }
 }
 
@@ -447,12 +468,13 @@ async fn identity(
 }
 
 /// The routes and keys of the gate as the configuration and the key ring have them now.
-pub fn snapshot(
-    config: &Config,
+fn snapshot(
+    gate: &Gate,
     provider: &Provider,
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
-    upstreams: &[Arc<Upstream>],
+    reload: &Reload,
 ) -> Result<Snapshot> {
+    let config = &gate.config;
     let identity = &provider.identity;
     let built_in = BuiltIn {
         oidc: portcullis_oidc::router(provider.clone()),
@@ -462,9 +484,9 @@ pub fn snapshot(
             login_providers.clone(),
             theme.clone(),
         ),
-        api: portcullis_api::router(identity.clone(), provider.clone()),
+        api: portcullis_api::router(identity.clone(), provider.clone(), reload.clone()),
     };
-    let routes = routes::all(config, built_in, upstreams)?;
+    let routes = routes::all(config, built_in, &gate.upstreams)?;
     let keys = provider.keys.current();
     let preferred = provider.keys.schedule().preferred();
     let key = keys.signing(KeyUse::Upstream, preferred).context("there is no key for tokens")?;
@@ -482,6 +504,3 @@ pub fn snapshot(
         &config.own_hosts(),
     )?)
 }
-
-/// A certificate of the local authority lives this long; every start makes a new one.
-pub const SERVER_CERTIFICATE: Duration = Duration::from_secs(397 * 24 * 3600);

@@ -27,6 +27,8 @@ const LOGOUT_EVERY: Duration = Duration::from_millis(500);
 const MAIL_EVERY: Duration = Duration::from_millis(250);
 /// Memory of password hashes that nobody needed for so long is given back.
 const RELEASE_MEMORY_EVERY: Duration = Duration::from_secs(2);
+/// The files of the configuration are looked at this often.
+const FILES_EVERY: Duration = Duration::from_secs(1);
 /// What strangers can have stored goes soon after it has expired.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// A mail is given up after this many attempts: some two days.
@@ -41,7 +43,7 @@ pub fn start(
     mailer: Mailer,
     closing: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
-    for upstream in &app.upstreams {
+    for upstream in &app.gate.load().upstreams {
         tokio::spawn(watch_health(Arc::downgrade(upstream)));
     }
     let mailer = Arc::new(mailer);
@@ -60,6 +62,13 @@ pub fn start(
         }),
         every(app, LOGOUT_EVERY, closing, "logout", |app| async move {
             Ok(app.provider.send_logout_notices().await?)
+        }),
+        every(app, FILES_EVERY, closing, "files", {
+            let last = Arc::<std::sync::Mutex<_>>::default();
+            move |app| {
+                let last = last.clone();
+                async move { app.follow_files(&last).await }
+            }
         }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;

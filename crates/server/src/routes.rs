@@ -20,7 +20,10 @@ use portcullis_pki::{Authority, SpiffeId, client_config, identity, roots};
 use portcullis_types::{SharedClock, Timestamp};
 use tower::ServiceExt;
 
-use crate::config::{Authenticate, Config, Door, Key, Limit, RouteConfig, UpstreamConfig};
+use crate::{
+    config::{Authenticate, Config, Door, Key, Limit, RouteConfig, UpstreamConfig, UpstreamTls},
+    gate::Gate,
+};
 
 /// A form or JSON body of a built-in service is at most this long.
 const BUILT_IN_BODY: u64 = 256 * 1024;
@@ -336,8 +339,18 @@ pub fn upstreams(
     config: &Config,
     authority: &Authority,
     clock: &SharedClock,
+    before: Option<&Gate>,
 ) -> Result<Vec<Arc<Upstream>>> {
     let one = |upstream: &UpstreamConfig| {
+        // Files may have changed under the same names.
+        let kept = before.filter(|_| upstream.tls == UpstreamTls::default());
+        let same = kept.and_then(|before| {
+            let place = before.config.upstreams.iter().position(|known| known == upstream);
+            before.upstreams.get(place?)
+        });
+        if let Some(same) = same {
+            return Ok(same.clone());
+        }
         let name = &upstream.name;
         build(config, upstream, authority, clock.now()).with_context(|| format!("upstream {name}"))
     };

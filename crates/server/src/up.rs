@@ -1,30 +1,18 @@
 //! `portcullis up`: from a configuration to a service that answers, and down again.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
 use portcullis_events::Lifecycle;
-use portcullis_gateway::{Listener, ListenerKind, serve};
-use portcullis_pki::{ClientTrust, mesh_config, public_config, roots};
-use rustls::ServerConfig;
+use portcullis_gateway::{Door, Listener, ListenerKind, serve};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use crate::{
-    app::{App, SERVER_CERTIFICATE},
-    config::{Config, TlsMode},
-    demo, jobs,
-    mailer::Mailer,
-    ops,
-};
+use crate::{app::App, config::Config, demo, jobs, mailer::Mailer, ops};
 
 /// The demo waits this long for the sample services before it says that they are missing.
 const DEMO_PATIENCE: Duration = Duration::from_secs(20);
@@ -45,6 +33,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     let mailer = Mailer::new(&config.mail, &mail_dir)?;
     let (app, queues) = App::build(config, data).await?;
     let app = Arc::new(app);
+    app.reload.connect(&app);
     jobs::replay_outbox(&app).await?;
     let (close, closing) = watch::channel(false);
     let tasks = jobs::start(&app, queues, mailer, &closing);
@@ -55,6 +44,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
             Lifecycle::Started { version: env!("CARGO_PKG_VERSION") },
         )])
         .await?;
+    reload_on_hangup(&app)?;
     let mut stop = std::pin::pin!(stop_signal()?);
     let announced = tokio::select! {
         announced = announce(&app, data, is_demo, &mail_dir) => Some(announced?),
@@ -91,16 +81,16 @@ async fn open_doors(
     closing: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
     let listen = &app.config.listen;
-    let (public, (mesh, trust)) = tls(app)?;
-    let mut doors = vec![(ListenerKind::Public, bind(listen.public).await?, public, None)];
+    let shown = &app.doors;
+    let mut doors = vec![(ListenerKind::Public, bind(listen.public).await?, &shown.public)];
     if let Some(addr) = listen.mesh {
-        doors.push((ListenerKind::Mesh, bind(addr).await?, mesh, Some(trust)));
+        doors.push((ListenerKind::Mesh, bind(addr).await?, &shown.mesh));
     }
     if let Some(addr) = listen.operations {
         tokio::spawn(ops::serve(bind(addr).await?, app.clone(), closing.clone()));
     }
-    let open = |(kind, socket, tls, trust)| {
-        let listener = Listener { kind, socket, tls: Arc::new(tls), trust };
+    let open = |(kind, socket, door): (_, _, &Arc<ArcSwap<Door>>)| {
+        let listener = Listener { kind, socket, door: door.clone() };
         tokio::spawn(serve(listener, app.gateway.clone(), closing.clone()))
     };
     Ok(doors.into_iter().map(open).collect())
@@ -108,33 +98,6 @@ async fn open_doors(
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(addr).await.with_context(|| format!("listen on {addr}"))
-}
-
-fn tls(app: &App) -> Result<(ServerConfig, (ServerConfig, ClientTrust))> {
-    let config = &app.config;
-    let issuer = url::Url::parse(&config.issuer)?;
-    let host = issuer.host_str().unwrap_or("localhost").trim_matches(['[', ']']).to_owned();
-    let mut names = vec![host];
-    for name in ["localhost", "127.0.0.1", "::1"] {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    let own = app.authority.issue_server(&names, app.clock.now(), SERVER_CERTIFICATE)?;
-    let clients = roots(app.authority.certificate_pem())?;
-    let mesh =
-        mesh_config(&own.chain_pem, own.key_pem.expose(), clients, config.tls.self_signed_clients)?;
-    let public = match (config.tls.mode, &config.tls.certificate, &config.tls.key) {
-        (TlsMode::Files, Some(certificate), Some(key)) => {
-            let read = |path: &PathBuf| {
-                let path = config.path(path);
-                std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
-            };
-            public_config(&read(certificate)?, &read(key)?).context("tls")?
-        }
-        _ => public_config(&own.chain_pem, own.key_pem.expose())?,
-    };
-    Ok((public, mesh))
 }
 
 /// Says what runs where, and for the demo what to try.
@@ -148,7 +111,7 @@ async fn announce(app: &App, data: &Path, is_demo: bool, mail_dir: &Path) -> Res
     if let Some(addr) = listen.operations {
         say(&format!("  operations  http on {addr} (/healthz, /readyz, /metrics)"));
     }
-    for upstream in &app.upstreams {
+    for upstream in &app.gate.load().upstreams {
         say(&format!("  upstream    {} at {:?}", upstream.name, upstream.servers));
     }
     say(&format!("  data        {}\n", data.display()));
@@ -189,6 +152,20 @@ async fn wait_for_services(app: &App) {
 #[expect(clippy::print_stdout, reason = "this is what the command is asked to tell")]
 fn say(text: &str) {
     println!("{text}");
+}
+
+/// SIGHUP reads the configuration again.
+fn reload_on_hangup(app: &Arc<App>) -> Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let app = Arc::downgrade(app);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let Some(app) = app.upgrade() else { return };
+            // How it ended is traced, recorded, and kept for whoever asks.
+            let _ = app.reload().await;
+        }
+    });
+    Ok(())
 }
 
 fn stop_signal() -> Result<impl Future<Output = ()>> {

@@ -8,6 +8,7 @@ use crate::{
     Place,
     commands::say,
     config::{self, Config},
+    gate::Gate,
     routes, system,
 };
 
@@ -26,13 +27,13 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     };
     crate::app::theme(&config)?;
     crate::app::staff_devices(&config)?;
-    let upstreams = routes::upstreams(&config, &Authority::load(&material)?, &clock)?;
+    let gate = Gate::build(config, &Authority::load(&material)?, &clock, None)?;
     let none = || routes::BuiltIn {
         oidc: axum::Router::new(),
         pages: axum::Router::new(),
         api: axum::Router::new(),
     };
-    let all = routes::all(&config, none(), &upstreams)?;
+    let all = routes::all(&gate.config, none(), &gate.upstreams)?;
     let count = all.len();
     routes::check_table(all).context("the routes contradict each other")?;
     say(&format!("{} is sound: {count} routes", place.config.display()));

@@ -13,6 +13,8 @@ use portcullis_pki::SpiffeId;
 use super::{Authenticate, Config, Door, KeyEncryption, Keys, PROTECTED, RouteConfig, TlsMode};
 use crate::system;
 
+/// What a reload takes over. Everything else is wired once, at the start.
+const RELOADABLE: [&str; 5] = ["client_address", "protect", "route", "tls", "upstream"];
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -45,13 +47,15 @@ impl Config {
         ensure!(length <= MAX_FILE_BYTES, "{name} is longer than {MAX_FILE_BYTES} bytes");
         let text = std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
         let base = path.parent().unwrap_or(Path::new(".")).to_owned();
-        Self::parse(&text, base).with_context(|| format!("{name} cannot be used"))
+        let loaded = Self::parse(&text, base).with_context(|| format!("{name} cannot be used"))?;
+        Ok(Self { file: Some(path.to_owned()), ..loaded })
     }
 
     /// Reads and checks a text.
     pub fn parse(text: &str, base: PathBuf) -> Result<Self> {
         let mut config: Self = toml::from_str(text)?;
         config.base = base;
+        config.text = toml::from_str(text)?;
         config.override_listeners()?;
         config.check()?;
         Ok(config)
@@ -235,6 +239,24 @@ impl Config {
             ensure!(portcullis_types::is_scope_token(scope), "{scope} is not a scope");
         }
         Ok(())
+    }
+
+    /// Every file that it is made of, itself first. Whoever changes one of them changes it.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let tls = [&self.tls.certificate, &self.tls.key];
+        let upstreams = self.upstreams.iter().map(|upstream| &upstream.tls);
+        let upstreams = upstreams.flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
+        let contracts = self.routes.iter().map(|route| &route.openapi);
+        let named = tls.into_iter().chain(upstreams).chain(contracts).flatten();
+        self.file.iter().cloned().chain(named.map(|path| self.path(path))).collect()
+    }
+
+    /// The parts that differ from `running` and that only a restart can change.
+    pub fn needs_restart(&self, running: &Self) -> Vec<String> {
+        let mut keys: BTreeSet<&String> = self.text.keys().chain(running.text.keys()).collect();
+        keys.retain(|key| !RELOADABLE.contains(&key.as_str()));
+        keys.retain(|key| self.text.get(*key) != running.text.get(*key));
+        keys.into_iter().cloned().collect()
     }
 
     /// A path of the file, from the directory of the file.
