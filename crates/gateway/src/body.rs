@@ -1,13 +1,20 @@
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderName, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::forward::{strip_hop_by_hop, strip_identity};
 
 /// Whatever went wrong with a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,8 +98,11 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 this.waiting = false;
+                if let Some(trailers) = frame.trailers_mut() {
+                    clean_trailers(trailers);
+                }
                 let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 match this.left.checked_sub(length) {
                     Some(left) => {
@@ -109,6 +119,96 @@ where
                 Poll::Ready(Some(Err(Stalled.into())))
             }
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// What comes after a body says nothing about how to read it, where it goes, or who sends it (RFC
+/// 9110, section 6.5.1).
+fn clean_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    strip_identity(trailers);
+    for name in FRAMING {
+        trailers.remove(name);
+    }
+}
+
+/// Fields that must not come after the body.
+const FRAMING: [HeaderName; 9] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::CONTENT_RANGE,
+    header::HOST,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::CACHE_CONTROL,
+    header::LOCATION,
+];
+
+/// How far the body of a request has come, for whoever waits for the answer to it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Option<Arc<State>>);
+
+#[derive(Debug)]
+struct State {
+    begun: Instant,
+    /// Microseconds from the beginning to the last piece.
+    last: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Progress {
+    /// Whether nothing of the body is still to come.
+    pub fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(|state| state.over.load(Ordering::Relaxed))
+    }
+
+    /// How long ago the last piece went on.
+    pub fn quiet_for(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::MAX, |state| {
+            let last = Duration::from_micros(state.last.load(Ordering::Relaxed));
+            state.begun.elapsed().saturating_sub(last)
+        })
+    }
+}
+
+/// A body that is watched on its way.
+pub(crate) struct Watched<B> {
+    inner: B,
+    state: Arc<State>,
+}
+
+impl<B> Watched<B> {
+    pub fn new(inner: B) -> (Self, Progress) {
+        let (last, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let state = Arc::new(State { begun: Instant::now(), last, over });
+        (Self { inner, state: state.clone() }, Progress(Some(state)))
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let at = u64::try_from(self.state.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.state.last.store(at, Ordering::Relaxed);
+        if frame.is_none() || self.inner.is_end_stream() {
+            self.state.over.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

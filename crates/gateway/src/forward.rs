@@ -4,6 +4,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
     uri::PathAndQuery,
 };
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -12,12 +13,13 @@ use tokio::time::timeout;
 
 use crate::{
     answer::Refusal,
-    body::{Bounded, Broken, GateBody, Stalled, TooLong, caused_by, empty},
+    body::{Bounded, Broken, GateBody, Progress, Stalled, TooLong, Watched, caused_by, empty},
     guard::Head,
-    pool::Pooled,
-    upstream::{Upstream, UpstreamError},
+    upstream::{Protocol, Upstream, UpstreamError},
 };
 
+/// Header fields of an answer, all together.
+const MAX_RESPONSE_HEADER_BYTES: usize = 64 * 1024;
 /// A body that makes no progress for this long is given up.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// A request's body, however steadily it comes, is over after this time.
@@ -78,26 +80,59 @@ pub(crate) async fn forward(
     mut request: Request<GateBody>,
     passage: &Passage<'_>,
 ) -> Result<Response<GateBody>, Refusal> {
+    if passage.head.upgrade && upstream.protocol == Protocol::Http2 {
+        let detail = "the service takes no WebSockets";
+        return Err(refuse(StatusCode::NOT_IMPLEMENTED, "upgrade", detail));
+    }
     let tunnel = passage.head.upgrade.then(|| hyper::upgrade::on(&mut request));
-    let request = prepare(request, passage)?;
-    let sent = upstream.send(request).await.map_err(|error| failed(&error))?;
-    let (mut response, sender, server) = sent;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    let trailers = upstream.protocol == Protocol::Http2 && wants_trailers(request.headers());
+    let mut request = prepare(request, passage)?;
+    if trailers {
+        // gRPC servers ask for it.
+        request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let (request, progress) = watched(request);
+    let answered = upstream.send(request, &progress).await.map_err(|error| failed(&error))?;
+    if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(client) = tunnel else {
             let detail = "the upstream switched protocols unasked";
             return Err(refuse(StatusCode::BAD_GATEWAY, "bad_gateway", detail));
         };
-        let server = hyper::upgrade::on(&mut response);
-        tokio::spawn(join(client, server));
-        return Ok(switching(&response));
+        let (parts, server, place) = answered.into_tunnel();
+        tokio::spawn(async move {
+            join(client, server).await;
+            drop(place);
+        });
+        return Ok(switching(&parts));
     }
-    let (mut parts, body) = response.into_parts();
+    let bytes: usize =
+        answered.response.headers().iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
+    if bytes > MAX_RESPONSE_HEADER_BYTES {
+        let detail = "the service's header fields are too large";
+        return Err(refuse(StatusCode::BAD_GATEWAY, "upstream_headers", detail));
+    }
+    let (mut parts, body) = answered.into_parts();
     strip_hop_by_hop(&mut parts.headers);
     keep_own_cookies(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    let body = Pooled::new(body, sender, server.pool.clone());
     let body = Bounded::new(body, u64::MAX, ANSWER_PATIENCE, TUNNEL_LIFETIME).boxed_unsync();
     Ok(Response::from_parts(parts, body))
+}
+
+/// Whether the caller reads what comes after the body (RFC 9110, section 10.1.4).
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim() == "trailers")
+}
+
+/// A request whose body can be seen on its way. Most have none.
+fn watched(request: Request<GateBody>) -> (Request<GateBody>, Progress) {
+    if request.body().is_end_stream() {
+        return (request, Progress::default());
+    }
+    let (parts, body) = request.into_parts();
+    let (body, progress) = Watched::new(body);
+    (Request::from_parts(parts, body.boxed_unsync()), progress)
 }
 
 /// Builds the request anew from its parts: nothing is forwarded that was not understood.
@@ -218,10 +253,10 @@ fn keep_own_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn switching(response: &Response<hyper::body::Incoming>) -> Response<GateBody> {
+fn switching(parts: &http::response::Parts) -> Response<GateBody> {
     let mut answer = Response::new(empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    for (name, value) in response.headers() {
+    for (name, value) in &parts.headers {
         if name == "sec-websocket-accept"
             || name == "sec-websocket-protocol"
             || name == "sec-websocket-extensions"
@@ -261,6 +296,11 @@ fn failed(error: &UpstreamError) -> Refusal {
             let detail = "the service cannot be reached";
             refuse(StatusCode::BAD_GATEWAY, "upstream_unreachable", detail)
         }
+        UpstreamError::Full => {
+            let detail = "the service has enough to do; try again";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", detail)
+                .with(header::RETRY_AFTER, "1")
+        }
         UpstreamError::Protocol(_) => {
             refuse(StatusCode::BAD_GATEWAY, "upstream_broken", "the service broke off")
         }
@@ -272,6 +312,11 @@ pub(crate) fn broken_body(error: &(dyn std::error::Error + 'static)) -> Refusal 
     clients_fault(error).unwrap_or_else(|| {
         refuse(StatusCode::BAD_REQUEST, "body_broken", "the body could not be read")
     })
+}
+
+/// Whether it was the body of the request that failed, and not whoever should have taken it.
+pub(crate) fn is_clients_fault(error: &UpstreamError) -> bool {
+    clients_fault(error).is_some()
 }
 
 fn clients_fault(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {

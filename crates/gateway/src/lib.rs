@@ -16,7 +16,6 @@ mod limits;
 mod listener;
 mod path;
 mod pipeline;
-mod pool;
 mod record;
 mod snapshot;
 mod steady;
@@ -37,4 +36,6 @@ pub use snapshot::{
     DEFAULT_BODY_LIMIT, LocalService, Minter, Route, Shared, Snapshot, SnapshotError, StepUp,
     Target,
 };
-pub use upstream::{Server, Upstream, UpstreamError, watch_health};
+pub use upstream::{
+    HealthCheck, Protocol, Server, Upstream, UpstreamError, UpstreamSettings, watch_health,
+};

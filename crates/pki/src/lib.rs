@@ -5,6 +5,7 @@
 
 mod authority;
 mod peer;
+mod pinned;
 mod spiffe;
 mod tls;
 
@@ -13,4 +14,6 @@ pub use peer::{
     CertificateName, ClientTrust, PeerCertificate, certificate_thumbprint, is_certificate,
 };
 pub use spiffe::{SpiffeError, SpiffeId, peer_spiffe_id};
-pub use tls::{TlsError, client_config, identity, mesh_config, provider, public_config, roots};
+pub use tls::{
+    ServerIdentity, TlsError, client_config, identity, mesh_config, provider, public_config, roots,
+};

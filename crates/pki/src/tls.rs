@@ -7,7 +7,11 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use crate::peer::{ClientTrust, OrSelfSigned};
+use crate::{
+    SpiffeId,
+    peer::{ClientTrust, OrSelfSigned},
+    pinned::PinnedServer,
+};
 
 /// TLS could not be set up from these files.
 #[derive(Debug, thiserror::Error)]
@@ -89,18 +93,36 @@ fn finished(mut config: ServerConfig) -> ServerConfig {
     config
 }
 
-/// The way to an upstream: `roots` are trusted, and a certificate may be shown.
+/// Who a server must be, besides what its chain proves.
+#[derive(Debug, Clone, Default)]
+pub struct ServerIdentity {
+    /// It must have this SPIFFE id, whatever it is called (X.509-SVID, section 5).
+    pub spiffe_id: Option<SpiffeId>,
+    /// Its public key must be one of these: SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section
+    /// 2.4).
+    pub pins: Vec<[u8; 32]>,
+}
+
+/// The way to an upstream: `roots` are trusted, a certificate may be shown, and the server may have
+/// to be somebody in particular. `alpn` is what is spoken.
 pub fn client_config(
     roots: Arc<RootCertStore>,
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    server: ServerIdentity,
+    alpn: &[u8],
 ) -> Result<ClientConfig, TlsError> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
+    let builder =
+        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = if server.spiffe_id.is_none() && server.pins.is_empty() {
+        builder.with_root_certificates(roots)
+    } else {
+        let verifier = PinnedServer::new(roots, server)?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+    };
     let mut config = match identity {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Ok(config)
 }

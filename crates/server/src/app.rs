@@ -15,27 +15,25 @@ use portcullis_audit::{Audit, LogReader, LogWriter};
 use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Replays, Revocations};
 use portcullis_egress::{Egress, system_resolver};
 use portcullis_events::Event;
-use portcullis_federation::{ProviderSettings, UpstreamProvider};
+use portcullis_federation::UpstreamProvider;
 use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot};
 use portcullis_identity::{
-    HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules, StaffDevices,
+    HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
 };
 use portcullis_jose::{Alg, Verifier, access_token};
-use portcullis_oidc::{
-    Dpop, KeyRing, KeySchedule, KeyUse, Provider, RegistrationMode, RegistrationPolicy, Settings,
-    proof_lifetime,
-};
+use portcullis_oidc::{Dpop, KeyRing, KeySchedule, KeyUse, Provider, Settings, proof_lifetime};
 use portcullis_pages::Theme;
 use portcullis_pki::Authority;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
-use portcullis_types::{DEFAULT_TENANT, Secret, SharedClock, SharedEntropy, random_array};
+use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, random_array};
 use tokio::sync::mpsc;
 
 use crate::{
-    config::{Config, LoginProvider, Registration},
+    config::Config,
     doors::Doors,
     gate::Gate,
+    parts::{login_providers, registration, staff_devices, theme},
     reload::ReloadStatus,
     routes::{self, BuiltIn},
     system,
@@ -191,7 +189,7 @@ impl App {
         );
         let authority = vault.authority(&clock).await?;
         std::fs::write(data.join("ca.pem"), authority.certificate_pem())?;
-        let gate = Gate::build(config.clone(), &authority, &clock, None)?;
+        let gate = Gate::build(config.clone(), &authority, &clock, &entropy, None)?;
         let doors = Doors::open(&config, &authority, &clock)?;
         let reload = ReloadStatus::new(&config, clock.now());
 
@@ -354,75 +352,6 @@ async fn check_algorithms(db: &Db, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// The devices that administrators may keep passkeys on.
-pub fn staff_devices(config: &Config) -> Result<Option<StaffDevices>> {
-    let own = &config.passkeys;
-    let Some(path) = &own.staff_attestation_ca else {
-        ensure!(own.staff_models.is_empty(), "passkeys: staff_models needs staff_attestation_ca");
-        return Ok(None);
-    };
-    let path = config.path(path);
-    let pem = std::fs::read_to_string(&path);
-    let pem = pem.with_context(|| format!("passkeys: read {}", path.display()))?;
-    Ok(Some(StaffDevices::new(&pem, &own.staff_models).context("passkeys")?))
-}
-
-/// The look of the pages, checked.
-pub fn theme(config: &Config) -> Result<Theme> {
-    let own = &config.theme;
-    let read = |path: &PathBuf| {
-        let path = config.path(path);
-        std::fs::read(&path).with_context(|| format!("theme.logo: read {}", path.display()))
-    };
-    let logo = own.logo.as_ref().map(read).transpose()?;
-    let (accent, dark) = (own.accent.as_deref(), own.accent_dark.as_deref());
-    Theme::new(&own.name, accent, dark, logo).context("theme")
-}
-
-/// The providers that people may log in with; nothing is asked of them yet.
-fn login_providers(config: &Config, egress: &Egress) -> Result<Vec<UpstreamProvider>> {
-    let one = |own: &LoginProvider| {
-        let secret = match &own.client_secret_file {
-            Some(path) => {
-                let path = config.path(path);
-                Some(
-                    std::fs::read_to_string(&path)
-                        .with_context(|| format!("read {}", path.display()))?,
-                )
-            }
-            None => system::variable(&own.variable()),
-        };
-        let secret = secret.with_context(|| {
-            format!("login_provider {}: no client_secret_file and no {}", own.name, own.variable())
-        })?;
-        let settings = ProviderSettings {
-            name: own.name.clone(),
-            label: own.label.clone(),
-            issuer: own.issuer.clone(),
-            client_id: own.client_id.clone(),
-            client_secret: Secret::new(secret.trim().to_owned()),
-            scopes: own.scopes.clone(),
-            trust_email: own.trust_email,
-        };
-        Ok(UpstreamProvider::new(settings, egress.clone()))
-    };
-    config.login_providers.iter().map(one).collect()
-}
-
-fn registration(config: &Config) -> RegistrationPolicy {
-    let registration = &config.registration;
-    RegistrationPolicy {
-        mode: match registration.mode {
-            Registration::Off => RegistrationMode::Off,
-            Registration::Token => RegistrationMode::Token,
-            Registration::Open => RegistrationMode::Open,
-        },
-        scopes: registration.scopes.clone(),
-        audiences: registration.audiences.clone(),
-        nonce_instead_of_pkce: registration.nonce_instead_of_pkce,
-    }
-}
-
 async fn identity(
     config: &Config,
     vault: &Vault,
@@ -486,7 +415,7 @@ fn snapshot(
         ),
         api: portcullis_api::router(identity.clone(), provider.clone(), reload.clone()),
     };
-    let routes = routes::all(config, built_in, &gate.upstreams)?;
+    let routes = routes::all(gate, built_in)?;
     let keys = provider.keys.current();
     let preferred = provider.keys.schedule().preferred();
     let key = keys.signing(KeyUse::Upstream, preferred).context("there is no key for tokens")?;

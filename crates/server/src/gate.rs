@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use portcullis_gateway::Upstream;
+use portcullis_gateway::{Upstream, watch_health};
 use portcullis_pki::Authority;
-use portcullis_types::SharedClock;
+use portcullis_types::{SharedClock, SharedEntropy};
 
-use crate::{config::Config, routes};
+use crate::{
+    config::Config,
+    upstreams::{self, Service},
+};
 
 /// A configuration and what was built from it.
 pub struct Gate {
     pub config: Config,
-    pub upstreams: Vec<Arc<Upstream>>,
+    pub services: Vec<Service>,
 }
 
 impl Gate {
@@ -22,9 +25,30 @@ impl Gate {
         config: Config,
         authority: &Authority,
         clock: &SharedClock,
+        entropy: &SharedEntropy,
         before: Option<&Self>,
     ) -> Result<Self> {
-        let upstreams = routes::upstreams(&config, authority, clock, before)?;
-        Ok(Self { config, upstreams })
+        let services = upstreams::all(&config, authority, clock, entropy, before)?;
+        Ok(Self { config, services })
+    }
+
+    /// The upstreams by their names.
+    pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.services.iter().map(|service| &service.upstream).find(|known| known.name == name)
+    }
+
+    /// Watches what was not watched before.
+    pub fn watch(&self, before: Option<&Self>) {
+        for Service { upstream, follow } in &self.services {
+            let known = before.iter().flat_map(|before| &before.services);
+            if known.into_iter().any(|known| Arc::ptr_eq(&known.upstream, upstream)) {
+                continue;
+            }
+            tokio::spawn(watch_health(Arc::downgrade(upstream)));
+            if let Some(follow) = follow.clone() {
+                let upstream = Arc::downgrade(upstream);
+                tokio::spawn(async move { follow.run(upstream).await });
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use anyhow::Result;
 use portcullis_audit::{Filter, LogReader, MAX_RESULTS};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
-use portcullis_gateway::{LimitBlock, watch_health};
+use portcullis_gateway::LimitBlock;
 use portcullis_identity::{Attack, Mail};
 use portcullis_store::{outbox, retention};
 use portcullis_threat::{Finding, Spray, Thresholds};
@@ -43,9 +43,7 @@ pub fn start(
     mailer: Mailer,
     closing: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
-    for upstream in &app.gate.load().upstreams {
-        tokio::spawn(watch_health(Arc::downgrade(upstream)));
-    }
+    app.gate.load().watch(None);
     let mailer = Arc::new(mailer);
     vec![
         every(

@@ -12,7 +12,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use portcullis_api::{ConfigurationStatus, Reload};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome};
-use portcullis_gateway::watch_health;
 use portcullis_types::{Id, Timestamp};
 
 use crate::{app::App, config::Config, doors::Doors, gate::Gate};
@@ -109,17 +108,13 @@ impl App {
             error: None,
             failed_at: None,
         };
-        let gate = Gate::build(config, &self.authority, &self.clock, Some(&before))?;
+        let gate = Gate::build(config, &self.authority, &self.clock, &self.entropy, Some(&before))?;
         let doors = Doors::open(&gate.config, &self.authority, &self.clock)?;
         let snapshot = self.snapshot(&gate)?;
         // From here on nothing can fail.
         self.doors.follow(&doors);
         self.gateway.swap(snapshot);
-        for upstream in &gate.upstreams {
-            if !before.upstreams.iter().any(|known| Arc::ptr_eq(known, upstream)) {
-                tokio::spawn(watch_health(Arc::downgrade(upstream)));
-            }
-        }
+        gate.watch(Some(&before));
         *self.reload.seen.lock().unwrap_or_else(PoisonError::into_inner) =
             fingerprint(&gate.config.files());
         self.gate.store(Arc::new(gate));

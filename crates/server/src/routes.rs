@@ -1,10 +1,6 @@
 //! From the configuration, and from what is built in, to the routes of the gate.
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use http::{Method, Request};
@@ -13,22 +9,19 @@ use portcullis_api::{Caller, Permission};
 use portcullis_cluster::Rate;
 use portcullis_gateway::{
     AuthKind, Contract, Cors, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitRule, ListenerKind,
-    LocalService, Principal, Route, Server, StepUp, Target, Upstream,
+    LocalService, Principal, Route, StepUp, Target,
 };
 use portcullis_identity::Assurance;
-use portcullis_pki::{Authority, SpiffeId, client_config, identity, roots};
-use portcullis_types::{SharedClock, Timestamp};
+use portcullis_pki::SpiffeId;
 use tower::ServiceExt;
 
 use crate::{
-    config::{Authenticate, Config, Door, Key, Limit, RouteConfig, UpstreamConfig, UpstreamTls},
+    config::{Authenticate, Config, Door, Key, Limit, RouteConfig},
     gate::Gate,
 };
 
 /// A form or JSON body of a built-in service is at most this long.
 const BUILT_IN_BODY: u64 = 256 * 1024;
-/// Certificates for upstreams live as long as the process is likely to.
-const CLIENT_CERTIFICATE: Duration = Duration::from_secs(397 * 24 * 3600);
 
 /// The services in this process.
 pub struct BuiltIn {
@@ -62,13 +55,10 @@ fn caller(who: &Principal) -> Option<Caller> {
 }
 
 /// Every route: built in first, then those of the file.
-pub fn all(config: &Config, built_in: BuiltIn, upstreams: &[Arc<Upstream>]) -> Result<Vec<Route>> {
-    let mut routes = built_in_routes(config, built_in);
-    for route in &config.routes {
-        routes.push(
-            configured(config, route, upstreams)
-                .with_context(|| format!("route {}", route.name))?,
-        );
+pub fn all(gate: &Gate, built_in: BuiltIn) -> Result<Vec<Route>> {
+    let mut routes = built_in_routes(&gate.config, built_in);
+    for route in &gate.config.routes {
+        routes.push(configured(gate, route).with_context(|| format!("route {}", route.name))?);
     }
     Ok(routes)
 }
@@ -274,8 +264,9 @@ fn rules(name: &str, limits: &[Limit]) -> Vec<LimitRule> {
     limits.iter().enumerate().map(rule).collect()
 }
 
-fn configured(config: &Config, route: &RouteConfig, upstreams: &[Arc<Upstream>]) -> Result<Route> {
-    let upstream = upstreams.iter().find(|upstream| upstream.name == route.upstream);
+fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
+    let config = &gate.config;
+    let upstream = gate.upstream(&route.upstream);
     let methods: Result<Vec<Method>, _> =
         route.methods.iter().map(|method| method.parse()).collect();
     let ids: Result<Vec<SpiffeId>, _> = route.spiffe_ids.iter().map(|id| id.parse()).collect();
@@ -332,73 +323,6 @@ fn step_up(route: &RouteConfig) -> Result<Option<StepUp>> {
     let enough = |least| Assurance::ALL.into_iter().filter(move |one| *one >= least);
     let acr_values = least.into_iter().flat_map(enough).map(|one| one.acr().to_owned());
     Ok(Some(StepUp { acr_values: acr_values.collect(), max_age: route.max_age }))
-}
-
-/// The upstreams of the file.
-pub fn upstreams(
-    config: &Config,
-    authority: &Authority,
-    clock: &SharedClock,
-    before: Option<&Gate>,
-) -> Result<Vec<Arc<Upstream>>> {
-    let one = |upstream: &UpstreamConfig| {
-        // Files may have changed under the same names.
-        let kept = before.filter(|_| upstream.tls == UpstreamTls::default());
-        let same = kept.and_then(|before| {
-            let place = before.config.upstreams.iter().position(|known| known == upstream);
-            before.upstreams.get(place?)
-        });
-        if let Some(same) = same {
-            return Ok(same.clone());
-        }
-        let name = &upstream.name;
-        build(config, upstream, authority, clock.now()).with_context(|| format!("upstream {name}"))
-    };
-    config.upstreams.iter().map(one).collect()
-}
-
-fn build(
-    config: &Config,
-    upstream: &UpstreamConfig,
-    authority: &Authority,
-    now: Timestamp,
-) -> Result<Arc<Upstream>> {
-    let read = |path: &Path| {
-        let path = config.path(path);
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
-    };
-    let secure = upstream.servers.iter().any(|server| server.starts_with("https://"));
-    let tls = if secure {
-        let trusted = match &upstream.tls.ca {
-            Some(path) => roots(&read(path)?)?,
-            None => roots(authority.certificate_pem())?,
-        };
-        let own = match (&upstream.tls.certificate, &upstream.tls.key, &upstream.tls.spiffe_id) {
-            (Some(chain), Some(key), None) => Some(identity(&read(chain)?, &read(key)?)?),
-            (None, None, Some(id)) => {
-                let made = authority.issue_workload(&id.parse()?, &[], now, CLIENT_CERTIFICATE)?;
-                Some(identity(&made.chain_pem, made.key_pem.expose())?)
-            }
-            (None, None, None) => None,
-            _ => {
-                return Err(anyhow!("tls: give certificate and key, or spiffe_id, or none"));
-            }
-        };
-        Some(Arc::new(client_config(trusted, own)?))
-    } else {
-        None
-    };
-    let servers: Option<Vec<Server>> =
-        upstream.servers.iter().map(|url| Server::new(url, tls.clone())).collect();
-    let health = upstream.health.as_ref();
-    Ok(Arc::new(Upstream {
-        name: upstream.name.clone(),
-        audience: upstream.audience.clone().unwrap_or_else(|| upstream.name.clone()),
-        servers: servers.context("a server must be http://host:port or https://host:port")?,
-        timeout: upstream.timeout,
-        health: health.map(|health| (health.path.clone(), health.every)),
-        next: AtomicUsize::new(0),
-    }))
 }
 
 /// Whether the routes can stand beside each other.

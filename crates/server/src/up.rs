@@ -111,8 +111,9 @@ async fn announce(app: &App, data: &Path, is_demo: bool, mail_dir: &Path) -> Res
     if let Some(addr) = listen.operations {
         say(&format!("  operations  http on {addr} (/healthz, /readyz, /metrics)"));
     }
-    for upstream in &app.gate.load().upstreams {
-        say(&format!("  upstream    {} at {:?}", upstream.name, upstream.servers));
+    for service in &app.gate.load().services {
+        let upstream = &service.upstream;
+        say(&format!("  upstream    {} at {}", upstream.name, upstream.describe()));
     }
     say(&format!("  data        {}\n", data.display()));
     if is_demo {

@@ -25,15 +25,15 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         certificate_pem: made.certificate_pem,
         key_pem: Secret::new(made.key_pem.expose().clone()),
     };
-    crate::app::theme(&config)?;
-    crate::app::staff_devices(&config)?;
-    let gate = Gate::build(config, &Authority::load(&material)?, &clock, None)?;
+    crate::parts::theme(&config)?;
+    crate::parts::staff_devices(&config)?;
+    let gate = Gate::build(config, &Authority::load(&material)?, &clock, &system::entropy(), None)?;
     let none = || routes::BuiltIn {
         oidc: axum::Router::new(),
         pages: axum::Router::new(),
         api: axum::Router::new(),
     };
-    let all = routes::all(&gate.config, none(), &gate.upstreams)?;
+    let all = routes::all(&gate, none())?;
     let count = all.len();
     routes::check_table(all).context("the routes contradict each other")?;
     say(&format!("{} is sound: {count} routes", place.config.display()));

@@ -1,6 +1,6 @@
 //! Services behind the gate, and who may reach them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use portcullis_cluster::Rate;
 use schemars::JsonSchema;
@@ -13,19 +13,91 @@ use super::{optional_span, rate, rate_schema, span, span_schema, thirty_seconds}
 pub struct UpstreamConfig {
     /// Letters, digits, - and _; 1 to 64.
     pub name: String,
-    /// `http://HOST:PORT` or `https://HOST:PORT`, one or more.
+    /// `http://HOST:PORT` or `https://HOST:PORT`, one or more, unless `discover` finds them.
+    #[serde(default)]
     pub servers: Vec<String>,
+    /// Finds the servers in the DNS, and follows it.
+    pub discover: Option<Discover>,
     /// The audience of the tokens it gets; its name if left out.
     pub audience: Option<String>,
-    /// How long it may take to answer.
+    /// What is spoken with it; gRPC needs `http2`.
+    #[serde(default)]
+    pub protocol: Spoken,
+    /// How long it may take to answer, counted from the end of the request.
     #[serde(default = "thirty_seconds", deserialize_with = "span")]
     #[schemars(schema_with = "span_schema")]
     pub timeout: Duration,
+    /// How long one server may take of that; all of it if left out.
+    #[serde(default, deserialize_with = "optional_span")]
+    #[schemars(schema_with = "span_schema")]
+    pub try_timeout: Option<Duration>,
+    /// How long a new connection may take, TLS included.
+    #[serde(default = "two_seconds", deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub connect_timeout: Duration,
+    /// How often a GET, HEAD, OPTIONS, PUT or DELETE without a body is tried again at most, within
+    /// a budget of a fifth of all requests. What was not sent yet is always tried elsewhere.
+    #[serde(default = "two")]
+    pub retries: u32,
+    /// Requests on their way at once; beyond that callers get 503.
+    #[serde(default = "many_requests")]
+    pub max_requests: usize,
+    /// A server that comes back gets its share by and by, over this time.
+    #[serde(default = "ten_seconds", deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub slow_start: Duration,
+    /// Servers that fail are left alone for a while, never more than half of them.
+    #[serde(default)]
+    pub outlier: OutlierConfig,
     /// How servers are watched; without it, only by their answers.
     pub health: Option<Health>,
     /// Whom to trust and what to show over https.
     #[serde(default)]
     pub tls: UpstreamTls,
+}
+
+/// What is spoken with an upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Spoken {
+    /// HTTP/1.1; WebSockets need it.
+    #[default]
+    Http1,
+    /// HTTP/2; over plain TCP with prior knowledge.
+    Http2,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Discover {
+    /// A name with A and AAAA records; needs `port`.
+    pub host: Option<String>,
+    /// The port of the servers.
+    pub port: Option<u16>,
+    /// Or the name of SRV records, such as `_http._tcp.profile.internal`.
+    pub srv: Option<String>,
+    /// `http` or `https`.
+    #[serde(default = "plain_http")]
+    pub scheme: String,
+    /// Which DNS server to ask, `ADDRESS:PORT`; those of the system if left out.
+    pub resolver: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutlierConfig {
+    /// After so many failures in a row; 0 for never.
+    pub failures: u32,
+    /// For so long the first time, longer every time, 5 minutes at most.
+    #[serde(deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub eject: Duration,
+}
+
+impl Default for OutlierConfig {
+    fn default() -> Self {
+        Self { failures: 5, eject: Duration::from_secs(30) }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -39,6 +111,11 @@ pub struct UpstreamTls {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// Who the server must be: a SPIFFE id in its certificate, instead of its name.
+    pub server_spiffe_id: Option<String>,
+    /// Which keys the server may have: SHA-256 of its public key (SubjectPublicKeyInfo), base64, as
+    /// RFC 7469 has them. Besides what else is asked of the certificate.
+    pub pins: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -50,6 +127,40 @@ pub struct Health {
     #[serde(deserialize_with = "span")]
     #[schemars(schema_with = "span_schema")]
     pub every: Duration,
+    /// It answers in this time.
+    #[serde(default = "two_seconds", deserialize_with = "span")]
+    #[schemars(schema_with = "span_schema")]
+    pub timeout: Duration,
+    /// So many bad answers in a row make a server ill.
+    #[serde(default = "two")]
+    pub unhealthy_after: u32,
+    /// And so many good ones well again.
+    #[serde(default = "one")]
+    pub healthy_after: u32,
+}
+
+fn two_seconds() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn many_requests() -> usize {
+    1024
+}
+
+fn plain_http() -> String {
+    "http".to_owned()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

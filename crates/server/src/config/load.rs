@@ -191,10 +191,33 @@ impl Config {
     fn check_upstreams(&self) -> Result<()> {
         for upstream in &self.upstreams {
             let name = &upstream.name;
-            ensure!(!upstream.servers.is_empty(), "upstream {name}: servers must not be empty");
+            match &upstream.discover {
+                None => {
+                    ensure!(
+                        !upstream.servers.is_empty(),
+                        "upstream {name}: servers must not be empty"
+                    );
+                }
+                Some(discover) => {
+                    let one = matches!(
+                        (&discover.host, discover.port, &discover.srv),
+                        (Some(_), Some(_), None) | (None, None, Some(_))
+                    );
+                    ensure!(one, "upstream {name}: discover needs host and port, or srv");
+                    ensure!(upstream.servers.is_empty(), "upstream {name}: servers or discover");
+                    ensure!(
+                        ["http", "https"].contains(&discover.scheme.as_str()),
+                        "upstream {name}: discover.scheme must be http or https"
+                    );
+                }
+            }
+            ensure!(upstream.retries <= 10, "upstream {name}: retries must be at most 10");
+            ensure!(upstream.max_requests > 0, "upstream {name}: max_requests must not be 0");
             let health = upstream.health.as_ref().map_or("/", |health| &health.path);
             ensure!(health.starts_with('/'), "upstream {name}: health.path must begin with /");
-            if let Some(id) = &upstream.tls.spiffe_id {
+            for id in
+                [&upstream.tls.spiffe_id, &upstream.tls.server_spiffe_id].into_iter().flatten()
+            {
                 id.parse::<SpiffeId>().with_context(|| format!("upstream {name}"))?;
             }
         }

@@ -12,7 +12,10 @@ use portcullis_cluster::Rate;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
-pub use gate::{Authenticate, Door, Key, Limit, Protect, RouteConfig, UpstreamConfig, UpstreamTls};
+pub use gate::{
+    Authenticate, Discover, Door, Key, Limit, Protect, RouteConfig, Spoken, UpstreamConfig,
+    UpstreamTls,
+};
 pub use keys::{KeyEncryption, Keys};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
 

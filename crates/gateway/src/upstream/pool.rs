@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
 use tokio::time::Instant;
 
+use super::InFlight;
 use crate::body::{BoxError, GateBody};
 
 /// Idle connections kept for each server.
@@ -47,16 +48,23 @@ impl Pool {
     }
 }
 
+/// What a body holds until it was read: its connection, if nobody else uses it, and its place among
+/// those on their way.
+pub(crate) struct Give {
+    pub connection: Option<(SendRequest<GateBody>, Arc<Pool>)>,
+    pub place: InFlight,
+}
+
 /// An answer's body that gives its connection back when it has been read to the end. If it is
 /// dropped before, the connection is closed: nobody knows what is still on the way.
 pub(crate) struct Pooled {
     body: Incoming,
-    give_back: Option<(SendRequest<GateBody>, Arc<Pool>)>,
+    give: Option<Give>,
 }
 
 impl Pooled {
-    pub fn new(body: Incoming, sender: SendRequest<GateBody>, pool: Arc<Pool>) -> Self {
-        let mut pooled = Self { body, give_back: Some((sender, pool)) };
+    pub fn new(body: Incoming, give: Give) -> Self {
+        let mut pooled = Self { body, give: Some(give) };
         if pooled.body.is_end_stream() {
             pooled.finish();
         }
@@ -65,9 +73,9 @@ impl Pooled {
 
     /// The connection task needs a moment to notice the end itself.
     fn finish(&mut self) {
-        let Some((mut sender, pool)) = self.give_back.take() else {
-            return;
-        };
+        let Some(Give { connection, place }) = self.give.take() else { return };
+        drop(place);
+        let Some((mut sender, pool)) = connection else { return };
         if sender.is_ready() {
             pool.put(sender);
         } else {
@@ -91,7 +99,7 @@ impl Body for Pooled {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         match &frame {
             Poll::Ready(None) => self.finish(),
-            Poll::Ready(Some(Err(_))) => self.give_back = None,
+            Poll::Ready(Some(Err(_))) => self.give = None,
             Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.finish(),
             _ => {}
         }

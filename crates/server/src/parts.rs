@@ -1,0 +1,85 @@
+//! Parts of the product as the configuration describes them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use portcullis_egress::Egress;
+use portcullis_federation::{ProviderSettings, UpstreamProvider};
+use portcullis_identity::StaffDevices;
+use portcullis_oidc::{RegistrationMode, RegistrationPolicy};
+use portcullis_pages::Theme;
+use portcullis_types::Secret;
+
+use crate::{
+    config::{Config, LoginProvider, Registration},
+    system,
+};
+
+/// The devices that administrators may keep passkeys on.
+pub fn staff_devices(config: &Config) -> Result<Option<StaffDevices>> {
+    let own = &config.passkeys;
+    let Some(path) = &own.staff_attestation_ca else {
+        ensure!(own.staff_models.is_empty(), "passkeys: staff_models needs staff_attestation_ca");
+        return Ok(None);
+    };
+    let path = config.path(path);
+    let pem = std::fs::read_to_string(&path);
+    let pem = pem.with_context(|| format!("passkeys: read {}", path.display()))?;
+    Ok(Some(StaffDevices::new(&pem, &own.staff_models).context("passkeys")?))
+}
+
+/// The look of the pages, checked.
+pub fn theme(config: &Config) -> Result<Theme> {
+    let own = &config.theme;
+    let read = |path: &PathBuf| {
+        let path = config.path(path);
+        std::fs::read(&path).with_context(|| format!("theme.logo: read {}", path.display()))
+    };
+    let logo = own.logo.as_ref().map(read).transpose()?;
+    let (accent, dark) = (own.accent.as_deref(), own.accent_dark.as_deref());
+    Theme::new(&own.name, accent, dark, logo).context("theme")
+}
+
+/// The providers that people may log in with; nothing is asked of them yet.
+pub fn login_providers(config: &Config, egress: &Egress) -> Result<Vec<UpstreamProvider>> {
+    let one = |own: &LoginProvider| {
+        let secret = match &own.client_secret_file {
+            Some(path) => {
+                let path = config.path(path);
+                Some(
+                    std::fs::read_to_string(&path)
+                        .with_context(|| format!("read {}", path.display()))?,
+                )
+            }
+            None => system::variable(&own.variable()),
+        };
+        let secret = secret.with_context(|| {
+            format!("login_provider {}: no client_secret_file and no {}", own.name, own.variable())
+        })?;
+        let settings = ProviderSettings {
+            name: own.name.clone(),
+            label: own.label.clone(),
+            issuer: own.issuer.clone(),
+            client_id: own.client_id.clone(),
+            client_secret: Secret::new(secret.trim().to_owned()),
+            scopes: own.scopes.clone(),
+            trust_email: own.trust_email,
+        };
+        Ok(UpstreamProvider::new(settings, egress.clone()))
+    };
+    config.login_providers.iter().map(one).collect()
+}
+
+pub fn registration(config: &Config) -> RegistrationPolicy {
+    let registration = &config.registration;
+    RegistrationPolicy {
+        mode: match registration.mode {
+            Registration::Off => RegistrationMode::Off,
+            Registration::Token => RegistrationMode::Token,
+            Registration::Open => RegistrationMode::Open,
+        },
+        scopes: registration.scopes.clone(),
+        audiences: registration.audiences.clone(),
+        nonce_instead_of_pkce: registration.nonce_instead_of_pkce,
+    }
+}
