@@ -39,6 +39,8 @@ def certificate(directory):
 class Listener:
     def __init__(self, pem):
         self.documents, self.posted, self.status, self.asked = {}, [], [], []
+        # What is answered to a form, by path.
+        self.answers = {}
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -53,11 +55,14 @@ class Listener:
                 self.wfile.write(body)
 
             def do_POST(self):
-                form = self.rfile.read(int(self.headers["content-length"])).decode()
-                outer.posted.append((self.path, parse_qs(form)))
+                form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+                outer.posted.append((self.path, form))
                 self.send_response(outer.status.pop(0) if outer.status else 200)
-                self.send_header("content-length", "0")
+                answer = outer.answers.get(self.path)
+                body = json.dumps(answer(form, self.headers)).encode() if answer else b""
+                self.send_header("content-length", str(len(body)))
                 self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_):
                 pass

@@ -6,9 +6,11 @@
 //! account is decided elsewhere.
 
 mod flow;
+mod issuer;
 mod metadata;
 
 pub use flow::{Attempt, Returned, UpstreamPerson};
+pub use issuer::{IntrospectionSettings, IssuerClient};
 
 use std::sync::Mutex;
 

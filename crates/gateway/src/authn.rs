@@ -1,25 +1,22 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, StatusCode, header};
-use portcullis_cluster::{ApiKeyInfo, TokenFacts};
+use portcullis_cluster::ApiKeyInfo;
 use portcullis_events::{Actor, Stage};
-use portcullis_jose::{
-    VerifyError,
-    access_token::AccessClaims,
-    dpop::{DpopError, DpopRequest, verify_proof},
-};
+use portcullis_jose::access_token::AccessClaims;
 use portcullis_pki::{PeerCertificate, SpiffeId};
 use portcullis_types::Timestamp;
 
 use crate::{
     answer::Refusal,
+    bearer::token,
     guard::Head,
     snapshot::{Route, Shared, Snapshot, StepUp},
 };
 
 const API_KEY_HEADER: &str = "x-api-key";
-const REALM: &str = r#"Bearer realm="portcullis""#;
-const DPOP: &str = r#"DPoP realm="portcullis", algs="EdDSA Ed25519 ES256 PS256""#;
+pub(crate) const REALM: &str = r#"Bearer realm="portcullis""#;
+pub(crate) const DPOP: &str = r#"DPoP realm="portcullis", algs="EdDSA Ed25519 ES256 PS256""#;
 
 /// A way to prove who one is, as a route may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +80,7 @@ impl Principal {
 
 /// Finds out who is calling, in one of the ways the route allows. A credential that is shown and
 /// does not hold is refused even where another way would do.
-pub(crate) fn authenticate<B>(
+pub(crate) async fn authenticate<B>(
     snapshot: &Snapshot,
     shared: &Shared,
     route: &Route,
@@ -95,7 +92,7 @@ pub(crate) fn authenticate<B>(
     let headers = request.headers();
     let allows = |kind| route.authenticate.contains(&kind);
     if allows(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION) {
-        return token(snapshot, shared, request, head, peer, now);
+        return token(snapshot, shared, route, request, head, peer, now).await;
     }
     if allows(AuthKind::ApiKey) && headers.contains_key(API_KEY_HEADER) {
         return api_key(shared, headers, now);
@@ -112,120 +109,6 @@ pub(crate) fn authenticate<B>(
     } else {
         missing().with(header::WWW_AUTHENTICATE, REALM).with(header::WWW_AUTHENTICATE, DPOP)
     })
-}
-
-fn token<B>(
-    snapshot: &Snapshot,
-    shared: &Shared,
-    request: &Request<B>,
-    head: &Head,
-    peer: Option<&PeerCertificate>,
-    now: Timestamp,
-) -> Result<Principal, Refusal> {
-    let headers = request.headers();
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = value.unwrap_or_default().split_once(' ').unwrap_or(("", ""));
-    let bare = value.is_some_and(|value| value.eq_ignore_ascii_case("bearer"));
-    let bound = scheme.eq_ignore_ascii_case("dpop");
-    if !bare && !bound && !scheme.eq_ignore_ascii_case("bearer") {
-        // RFC 6750, section 3.1: another scheme is like no credential, and gets no error code.
-        let refusal = missing().with(header::WWW_AUTHENTICATE, REALM);
-        return Err(refusal.with(header::WWW_AUTHENTICATE, DPOP));
-    }
-    let token = token.trim_matches(' ');
-    if token.is_empty() {
-        let detail = "the Authorization field must hold a bearer token";
-        let refusal = refuse(StatusCode::BAD_REQUEST, "invalid_request", detail);
-        let challenge =
-            format!(r#"{REALM}, error="invalid_request", error_description="{detail}""#);
-        return Err(refusal.with(header::WWW_AUTHENTICATE, &challenge));
-    }
-    let scheme = if bound { DPOP } else { REALM };
-    let void = |why: &str| {
-        let challenge = format!(r#"{scheme}, error="invalid_token", error_description="{why}""#);
-        unauthorized("invalid_token", why).with(header::WWW_AUTHENTICATE, &challenge)
-    };
-    let claims = verify(snapshot, shared, token, now).map_err(|why| void(&why))?;
-    let confirmation = claims.cnf.as_ref();
-    if let Some(bound_to) = confirmation.and_then(|cnf| cnf.x5t_s256.as_deref()) {
-        // RFC 8705, section 3: the connection shows the certificate of the token.
-        if peer.is_none_or(|peer| peer.thumbprint() != bound_to) {
-            return Err(void("the token is bound to another certificate"));
-        }
-    }
-    match (confirmation.and_then(|cnf| cnf.jkt.as_deref()), bound) {
-        (None, false) => {}
-        (Some(jkt), true) => {
-            prove(snapshot, shared, request, head, token, jkt, now).map_err(|why| {
-                let challenge =
-                    format!(r#"{DPOP}, error="invalid_dpop_proof", error_description="{why}""#);
-                unauthorized("invalid_dpop_proof", why).with(header::WWW_AUTHENTICATE, &challenge)
-            })?;
-        }
-        (None, true) => return Err(void("the token is bound to no key; present it as Bearer")),
-        (Some(_), false) => return Err(void("the token is bound to a key; present it as DPoP")),
-    }
-    Ok(Principal::Token(claims))
-}
-
-/// RFC 9449, section 7.1: the request shows that its sender holds the key of the token. The URL is
-/// the one that was asked for, before its path is made canonical: that is what was signed. Its host
-/// must be one of ours, or a proof for another server could be used here by whoever got it there.
-fn prove<B>(
-    snapshot: &Snapshot,
-    shared: &Shared,
-    request: &Request<B>,
-    head: &Head,
-    token: &str,
-    jkt: &str,
-    now: Timestamp,
-) -> Result<(), &'static str> {
-    let mut proofs = request.headers().get_all("dpop").iter();
-    let proof = proofs.next().and_then(|proof| proof.to_str().ok());
-    let proof = proof.filter(|_| proofs.next().is_none()).ok_or("one DPoP proof is needed")?;
-    if !snapshot.is_own_host(&head.host) {
-        return Err("the DPoP proof is for another host");
-    }
-    let url = format!("https://{}{}", head.host, request.uri().path());
-    let method = request.method().as_str();
-    let expected = DpopRequest { method, url: &url, access_token: Some(token) };
-    let held = verify_proof(proof, expected, now).map_err(|error| match error {
-        DpopError::Malformed => "the DPoP proof is malformed",
-        DpopError::Signature => "the signature of the DPoP proof is not valid",
-        DpopError::Request => "the DPoP proof is for another request",
-        DpopError::Time => "the DPoP proof is not fresh",
-        DpopError::Token => "the DPoP proof is for another token",
-    })?;
-    if held.jkt != jkt {
-        return Err("the DPoP proof is of another key");
-    }
-    if !shared.replays.first(&[&held.jkt, &held.jti], now) {
-        return Err("the DPoP proof was used before");
-    }
-    Ok(())
-}
-
-/// Signature, issuer, audience, times and revocation. What a signature proves is remembered; the
-/// rest is looked at every time.
-fn verify(
-    snapshot: &Snapshot,
-    shared: &Shared,
-    token: &str,
-    now: Timestamp,
-) -> Result<Arc<AccessClaims>, String> {
-    let check = || snapshot.verifier.verify(token, snapshot.keys.as_slice(), now);
-    let verified: Result<_, VerifyError> = snapshot.tokens.verified(token, now, check);
-    let claims = verified.map_err(|error| error.to_string())?;
-    let void = shared.revocations.is_void(&TokenFacts {
-        token: &claims.jti,
-        grant: claims.grant_id.as_deref(),
-        subject: &claims.sub,
-        client: &claims.client_id,
-        acted: claims.act.is_some(),
-        place: claims.place(),
-        issued_at: claims.iat,
-    });
-    if void { Err("the token was revoked".into()) } else { Ok(claims) }
 }
 
 fn api_key(shared: &Shared, headers: &HeaderMap, now: Timestamp) -> Result<Principal, Refusal> {
@@ -317,11 +200,11 @@ fn proven_enough(step_up: &StepUp, who: &Principal, now: Timestamp) -> Result<()
     Err(refusal.with(header::WWW_AUTHENTICATE, &challenge))
 }
 
-fn missing() -> Refusal {
+pub(crate) fn missing() -> Refusal {
     unauthorized("credentials_missing", "this route needs a credential")
 }
 
-fn unauthorized(reason: &'static str, detail: &str) -> Refusal {
+pub(crate) fn unauthorized(reason: &'static str, detail: &str) -> Refusal {
     refuse(StatusCode::UNAUTHORIZED, reason, detail)
 }
 
@@ -329,6 +212,6 @@ fn forbidden(reason: &'static str, detail: &str) -> Refusal {
     Refusal::new(Stage::Authorise, StatusCode::FORBIDDEN, reason, detail)
 }
 
-fn refuse(status: StatusCode, reason: &'static str, detail: &str) -> Refusal {
+pub(crate) fn refuse(status: StatusCode, reason: &'static str, detail: &str) -> Refusal {
     Refusal::new(Stage::Authenticate, status, reason, detail)
 }

@@ -7,11 +7,13 @@
 
 mod answer;
 mod authn;
+mod bearer;
 mod body;
 mod contract;
 mod cors;
 mod forward;
 mod guard;
+mod issuers;
 mod limits;
 mod listener;
 mod path;
@@ -28,6 +30,7 @@ pub use body::{BoxError, GateBody, empty, full};
 pub use contract::{Contract, ContractError, ContractViolation};
 pub use cors::Cors;
 pub use guard::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES};
+pub use issuers::{Introspect, Introspection, Issuer, IssuerRules};
 pub use limits::{LimitBlock, LimitKey, LimitRule};
 pub use listener::{Door, Listener, ListenerKind, serve};
 pub use path::{PathError, normalise};

@@ -125,6 +125,7 @@ impl Gateway {
             peer.certificate.as_deref(),
             now,
         )
+        .await
         .map_err(|refusal| closed.map_or(refusal, |until| limits::blocked(until, now)))?;
         if let (Some(until), Principal::Anonymous) = (closed, &who) {
             return Err(limits::blocked(until, now));

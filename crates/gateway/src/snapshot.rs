@@ -17,6 +17,7 @@ use crate::{
     body::GateBody,
     contract::Contract,
     cors::Cors,
+    issuers::Issuer,
     limits::{LimitBlock, LimitRule},
     listener::ListenerKind,
     token_cache::TokenCache,
@@ -68,6 +69,10 @@ pub struct Route {
     pub target: Target,
     /// Any of these ways to prove who one is.
     pub authenticate: Vec<AuthKind>,
+    /// Whether tokens of ours are accepted.
+    pub own_tokens: bool,
+    /// Whose tokens are accepted besides.
+    pub issuers: Vec<Arc<Issuer>>,
     /// All of these scopes are needed.
     pub scopes: Vec<String>,
     /// How, and how long ago, a person must have proved who they are.
@@ -82,6 +87,17 @@ pub struct Route {
     pub contract: Option<Arc<Contract>>,
     /// Pages of which other origins may use it.
     pub cors: Option<Cors>,
+}
+
+impl Route {
+    /// Whether tokens of this issuer are accepted; `None` stands for ours. Issuers are told apart by
+    /// identity: what a former configuration let one say does not count.
+    pub(crate) fn accepts(&self, issuer: Option<&Arc<Issuer>>) -> bool {
+        match issuer {
+            None => self.own_tokens,
+            Some(issuer) => self.issuers.iter().any(|known| Arc::ptr_eq(known, issuer)),
+        }
+    }
 }
 
 /// What a token must say of the login behind it (RFC 9470).
@@ -155,6 +171,7 @@ impl Snapshot {
         minter: Minter,
         trusted_proxies: Vec<IpNet>,
         hosts: &[String],
+        remembered_tokens: usize,
     ) -> Result<Self, SnapshotError> {
         let (mut public, mut mesh) = (Table::default(), Table::default());
         for route in routes {
@@ -163,7 +180,7 @@ impl Snapshot {
                 ListenerKind::Mesh => mesh.add(route)?,
             }
         }
-        let tokens = TokenCache::default();
+        let tokens = TokenCache::new(remembered_tokens);
         let hosts = hosts.iter().map(|host| with_port(&host.to_ascii_lowercase())).collect();
         Ok(Self { public, mesh, verifier, keys, minter, trusted_proxies, hosts, tokens })
     }

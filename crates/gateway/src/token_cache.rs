@@ -5,23 +5,60 @@ use portcullis_jose::access_token::AccessClaims;
 use portcullis_types::Timestamp;
 use quick_cache::sync::Cache;
 
-use crate::authn::Principal;
+use crate::{authn::Principal, issuers::Issuer};
 
-/// Verified tokens that are remembered.
-const VERIFIED: usize = 8_192;
 /// Tokens for upstreams that are remembered.
 const MINTED: usize = 8_192;
 
 type Digest = [u8; 32];
 
 /// Signatures that were checked or made a moment ago. It belongs to a snapshot, so that a change of
-/// keys or configuration drops it whole. It remembers only what a signature proves: expiry and
-/// revocation are looked at for every request, remembered or not.
+/// our keys or of the configuration drops it whole; what is known by the keys of others is dropped
+/// when these change. It remembers only what a signature proves: expiry and revocation are looked at
+/// for every request, remembered or not.
 ///
 /// Keys are SHA-256 digests: two tokens cannot be made to meet, and the cache holds no token.
 pub(crate) struct TokenCache {
-    verified: Cache<Digest, Arc<AccessClaims>>,
+    verified: Option<Cache<Digest, Verified>>,
     minted: Cache<Digest, Minted>,
+}
+
+/// A token that was checked.
+#[derive(Clone)]
+pub(crate) struct Verified {
+    pub claims: Arc<AccessClaims>,
+    /// Whose it is, if it is not ours, and which of their keys were in force.
+    theirs: Option<(Arc<Issuer>, u64)>,
+    /// Until when that is worth remembering, in seconds.
+    until: i64,
+}
+
+impl Verified {
+    pub fn ours(claims: AccessClaims) -> Self {
+        Self { until: claims.exp, claims: Arc::new(claims), theirs: None }
+    }
+
+    pub fn theirs(claims: AccessClaims, issuer: &Arc<Issuer>, epoch: u64) -> Self {
+        let theirs = Some((issuer.clone(), epoch));
+        Self { until: claims.exp, claims: Arc::new(claims), theirs }
+    }
+
+    /// The same, worth remembering no longer than this.
+    pub fn until(self, until: i64) -> Self {
+        Self { until, ..self }
+    }
+
+    /// Whose it is; `None` for ours.
+    pub fn issuer(&self) -> Option<&Arc<Issuer>> {
+        self.theirs.as_ref().map(|(issuer, _)| issuer)
+    }
+
+    fn still_holds(&self, now: Timestamp) -> bool {
+        let same_keys = |(issuer, epoch): &(Arc<Issuer>, u64)| issuer.epoch() == *epoch;
+        now.secs() < self.until
+            && now.secs() >= self.claims.iat
+            && self.theirs.as_ref().is_none_or(same_keys)
+    }
 }
 
 /// A token that was signed for an upstream.
@@ -32,31 +69,29 @@ struct Minted {
     until: Timestamp,
 }
 
-impl Default for TokenCache {
-    fn default() -> Self {
-        Self { verified: Cache::new(VERIFIED), minted: Cache::new(MINTED) }
-    }
-}
-
 impl TokenCache {
-    /// The claims of `token`, checked now or before. `check` checks everything about it; of what it
-    /// found, only the expiry can stop being true, so that is looked at again.
-    pub(crate) fn verified<E>(
-        &self,
-        token: &str,
-        now: Timestamp,
-        check: impl FnOnce() -> Result<AccessClaims, E>,
-    ) -> Result<Arc<AccessClaims>, E> {
-        let key = sha256(token);
-        if let Some(claims) = self.verified.get(&key)
-            && now.secs() < claims.exp
-            && now.secs() >= claims.iat
-        {
-            return Ok(claims);
+    /// Remembers about so many tokens; none if 0.
+    pub fn new(verified: usize) -> Self {
+        let verified = (verified > 0).then(|| Cache::new(verified));
+        Self { verified, minted: Cache::new(MINTED) }
+    }
+
+    /// What a token is remembered by.
+    pub fn key(&self, token: &str) -> Digest {
+        sha256(token)
+    }
+
+    /// What is known of a token and still holds. Of what a check found, only times and keys can
+    /// stop being true, so these are looked at again.
+    pub fn verified(&self, key: &Digest, now: Timestamp) -> Option<Verified> {
+        self.verified.as_ref()?.get(key).filter(|verified| verified.still_holds(now))
+    }
+
+    /// Remembers a token that was checked.
+    pub fn remember(&self, key: Digest, verified: Verified) {
+        if let Some(cache) = &self.verified {
+            cache.insert(key, verified);
         }
-        let claims = Arc::new(check()?);
-        self.verified.insert(key, claims.clone());
-        Ok(claims)
     }
 
     /// A token for `who` at `audience`: the last one while it is fresh, otherwise a new one, which
@@ -173,34 +208,43 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_checked_once_while_it_lives_and_again_when_it_is_over() {
-        let (cache, checks) = (TokenCache::default(), Cell::new(0));
-        let ask = |token: &str, now| {
-            cache.verified(token, at(now), || {
-                checks.set(checks.get() + 1);
-                if now < 100 { Ok(claims("alice")) } else { Err("expired") }
-            })
-        };
-        assert!(ask("a", 20).is_ok() && ask("a", 99).is_ok());
-        assert_eq!(checks.get(), 1);
-        assert_eq!(ask("a", 100).unwrap_err(), "expired");
-        assert!(ask("b", 20).is_ok());
-        assert_eq!(checks.get(), 3);
+    fn a_token_is_remembered_while_it_lives() {
+        let cache = TokenCache::new(16);
+        let (a, b) = (cache.key("a"), cache.key("b"));
+        cache.remember(a, Verified::ours(claims("alice")));
+        assert!(cache.verified(&a, at(20)).is_some() && cache.verified(&a, at(99)).is_some());
+        assert!(cache.verified(&a, at(100)).is_none());
+        assert!(cache.verified(&b, at(20)).is_none());
         // A clock that was put back does not make a token valid before its time.
-        assert!(ask("a", 5).is_ok());
-        assert_eq!(checks.get(), 4);
+        assert!(cache.verified(&a, at(5)).is_none());
+        let none = TokenCache::new(0);
+        none.remember(a, Verified::ours(claims("alice")));
+        assert!(none.verified(&a, at(20)).is_none());
     }
 
     #[test]
-    fn a_refusal_is_not_remembered() {
-        let cache = TokenCache::default();
-        assert!(cache.verified("a", at(20), || Err::<AccessClaims, _>("no")).is_err());
-        assert!(cache.verified("a", at(20), || Ok::<_, &str>(claims("alice"))).is_ok());
+    fn a_change_of_an_issuers_keys_is_a_change_of_what_is_known() {
+        let rules = crate::IssuerRules {
+            name: "x".into(),
+            issuer: "https://x.example".into(),
+            audiences: vec!["api".into()],
+            algorithms: Vec::new(),
+            typed: false,
+            pins: Vec::new(),
+            roles: None,
+            groups: None,
+        };
+        let (cache, issuer) = (TokenCache::new(16), Arc::new(Issuer::new(rules, None)));
+        let key = cache.key("a");
+        cache.remember(key, Verified::theirs(claims("x:alice"), &issuer, issuer.epoch()));
+        assert!(cache.verified(&key, at(20)).is_some());
+        issuer.set_keys(portcullis_jose::JwkSet::default());
+        assert!(cache.verified(&key, at(20)).is_none());
     }
 
     #[test]
     fn nobody_gets_a_token_made_for_another_or_an_old_one() {
-        let (cache, made) = (TokenCache::default(), Cell::new(0));
+        let (cache, made) = (TokenCache::new(16), Cell::new(0));
         let mint = |claims: AccessClaims, audience: &str, now: i64| {
             let who = Principal::Token(Arc::new(claims));
             let sign = || {

@@ -60,6 +60,8 @@ pub struct App {
     pub audit: Audit,
     /// What the configuration in force made of the gate.
     pub gate: ArcSwap<Gate>,
+    /// The way to issuers whose tokens are accepted.
+    pub egress: Egress,
     /// Certificates of the listeners.
     pub doors: Doors,
     /// Held while the gate's snapshot is replaced, so that none is lost.
@@ -189,7 +191,9 @@ impl App {
         );
         let authority = vault.authority(&clock).await?;
         std::fs::write(data.join("ca.pem"), authority.certificate_pem())?;
-        let gate = Gate::build(config.clone(), &authority, &clock, &entropy, None)?;
+        // The same for issuers of tokens.
+        let issuers = self::egress(&config)?;
+        let gate = Gate::build(config.clone(), &authority, &clock, &entropy, &issuers, None)?;
         let doors = Doors::open(&config, &authority, &clock)?;
         let reload = ReloadStatus::new(&config, clock.now());
 
@@ -222,6 +226,7 @@ impl App {
             authority,
             audit,
             gate: ArcSwap::from_pointee(gate),
+            egress: issuers,
             doors,
             swapping: tokio::sync::Mutex::default(),
             reload,
@@ -304,7 +309,7 @@ async fn check_anchor(vault: &Vault, data: &Path, origin: &str) -> Result<()> {
 }
 
 /// The way out, under the rules of the file.
-fn egress(config: &Config) -> Result<Egress> {
+pub fn egress(config: &Config) -> Result<Egress> {
     let read = |path: &PathBuf| {
         let path = config.path(path);
         std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
@@ -431,5 +436,6 @@ fn snapshot(
         minter,
         trusted,
         &config.own_hosts(),
+        config.tokens.remembered,
     )?)
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use portcullis_gateway::{Upstream, watch_health};
+use portcullis_egress::Egress;
+use portcullis_gateway::{Issuer, Upstream, watch_health};
 use portcullis_pki::Authority;
 use portcullis_types::{SharedClock, SharedEntropy};
 
 use crate::{
     config::Config,
+    issuers::{self, Known},
     upstreams::{self, Service},
 };
 
@@ -16,6 +18,7 @@ use crate::{
 pub struct Gate {
     pub config: Config,
     pub services: Vec<Service>,
+    pub issuers: Vec<Known>,
 }
 
 impl Gate {
@@ -26,10 +29,17 @@ impl Gate {
         authority: &Authority,
         clock: &SharedClock,
         entropy: &SharedEntropy,
+        egress: &Egress,
         before: Option<&Self>,
     ) -> Result<Self> {
         let services = upstreams::all(&config, authority, clock, entropy, before)?;
-        Ok(Self { config, services })
+        let issuers = issuers::all(&config, egress, before)?;
+        Ok(Self { config, services, issuers })
+    }
+
+    /// The issuers by their names.
+    pub fn issuer(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.issuers.iter().map(|known| &known.issuer).find(|known| known.rules.name == name)
     }
 
     /// The upstreams by their names.
@@ -39,6 +49,12 @@ impl Gate {
 
     /// Watches what was not watched before.
     pub fn watch(&self, before: Option<&Self>) {
+        for known in &self.issuers {
+            let mut old = before.iter().flat_map(|before| &before.issuers);
+            if !old.any(|old| Arc::ptr_eq(&old.issuer, &known.issuer)) {
+                known.follow();
+            }
+        }
         for Service { upstream, follow } in &self.services {
             let known = before.iter().flat_map(|before| &before.services);
             if known.into_iter().any(|known| Arc::ptr_eq(&known.upstream, upstream)) {

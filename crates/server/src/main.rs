@@ -8,6 +8,7 @@ mod demo;
 mod discovery;
 mod doors;
 mod gate;
+mod issuers;
 mod jobs;
 mod kek;
 mod mailer;

@@ -108,7 +108,14 @@ impl App {
             error: None,
             failed_at: None,
         };
-        let gate = Gate::build(config, &self.authority, &self.clock, &self.entropy, Some(&before))?;
+        let gate = Gate::build(
+            config,
+            &self.authority,
+            &self.clock,
+            &self.entropy,
+            &self.egress,
+            Some(&before),
+        )?;
         let doors = Doors::open(&gate.config, &self.authority, &self.clock)?;
         let snapshot = self.snapshot(&gate)?;
         // From here on nothing can fail.

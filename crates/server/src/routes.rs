@@ -16,7 +16,7 @@ use portcullis_pki::SpiffeId;
 use tower::ServiceExt;
 
 use crate::{
-    config::{Authenticate, Config, Door, Key, Limit, RouteConfig},
+    config::{Authenticate, Config, Door, Key, Limit, OWN_TOKENS, RouteConfig},
     gate::Gate,
 };
 
@@ -211,6 +211,8 @@ fn built_in_route(
         get_has_effects: false,
         target: Target::Local(service.clone()),
         authenticate: vec![AuthKind::Anyone],
+        own_tokens: true,
+        issuers: vec![],
         scopes: vec![],
         step_up: None,
         spiffe_ids: vec![],
@@ -284,6 +286,8 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         parsed.map(Arc::new).with_context(|| format!("openapi {}", path.display()))
     });
     let contract = contract.transpose()?;
+    let named = route.issuers.as_ref();
+    let issuers = named.into_iter().flatten().filter_map(|name| gate.issuer(name));
     Ok(Route {
         name: route.name.clone(),
         listener: match route.listen {
@@ -295,6 +299,8 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         get_has_effects: false,
         target: Target::Upstream(upstream.context("there is no such upstream")?.clone()),
         authenticate: ways.collect::<Result<_>>()?,
+        own_tokens: named.is_none_or(|named| named.iter().any(|name| name == OWN_TOKENS)),
+        issuers: issuers.cloned().collect(),
         scopes: route.scopes.clone(),
         step_up: step_up(route)?,
         spiffe_ids: ids?,
@@ -332,6 +338,6 @@ pub fn check_table(routes: Vec<Route>) -> Result<()> {
     let (key, _) = SigningKey::generate(Alg::EdDsa)?;
     let minter = Minter { issuer: String::new(), key: Arc::new(key) };
     let verifier = Verifier::new("", "", "at+jwt", &[]);
-    Snapshot::new(routes, verifier, Vec::new(), minter, Vec::new(), &[])?;
+    Snapshot::new(routes, verifier, Vec::new(), minter, Vec::new(), &[], 0)?;
     Ok(())
 }

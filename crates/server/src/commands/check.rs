@@ -27,7 +27,9 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     };
     crate::parts::theme(&config)?;
     crate::parts::staff_devices(&config)?;
-    let gate = Gate::build(config, &Authority::load(&material)?, &clock, &system::entropy(), None)?;
+    let (authority, entropy) = (Authority::load(&material)?, system::entropy());
+    let egress = crate::app::egress(&config)?;
+    let gate = Gate::build(config, &authority, &clock, &entropy, &egress, None)?;
     let none = || routes::BuiltIn {
         oidc: axum::Router::new(),
         pages: axum::Router::new(),

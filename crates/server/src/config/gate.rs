@@ -180,6 +180,9 @@ pub struct RouteConfig {
     pub upstream: String,
     /// Any of these ways to prove who one is; never empty.
     pub authenticate: Vec<Authenticate>,
+    /// Whose tokens are accepted: names of `token_issuer`, and `portcullis` for our own, which is
+    /// what holds if left out.
+    pub issuers: Option<Vec<String>>,
     /// All of these scopes are needed.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -204,6 +207,9 @@ pub struct RouteConfig {
     /// itself.
     pub cors: Option<CorsConfig>,
 }
+
+/// Our own tokens among the issuers of a route.
+pub const OWN_TOKENS: &str = "portcullis";
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,11 +10,14 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use portcullis_pki::SpiffeId;
 
-use super::{Authenticate, Config, Door, KeyEncryption, Keys, PROTECTED, RouteConfig, TlsMode};
+use super::{
+    Authenticate, Config, Door, KeyEncryption, Keys, OWN_TOKENS, PROTECTED, RouteConfig, TlsMode,
+};
 use crate::system;
 
 /// What a reload takes over. Everything else is wired once, at the start.
-const RELOADABLE: [&str; 5] = ["client_address", "protect", "route", "tls", "upstream"];
+const RELOADABLE: [&str; 6] =
+    ["client_address", "protect", "route", "tls", "token_issuer", "upstream"];
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -149,6 +152,7 @@ impl Config {
                 provider.name
             );
         }
+        self.check_token_issuers()?;
         self.check_upstreams()?;
         self.routes.iter().try_for_each(|route| {
             self.check_route(route).with_context(|| format!("route {}", route.name))
@@ -186,6 +190,37 @@ impl Config {
         ensure!(plain, "issuer must be an https URL without path, query or fragment");
         self.issuer = self.issuer.trim_end_matches('/').to_owned();
         Ok(())
+    }
+
+    fn check_token_issuers(&self) -> Result<()> {
+        for issuer in &self.token_issuers {
+            let name = &issuer.name;
+            let is_https =
+                |url: &str| url::Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+            ensure!(is_https(&issuer.issuer), "token_issuer {name}: issuer must be an https URL");
+            ensure!(issuer.issuer != self.issuer, "token_issuer {name}: that is this installation");
+            ensure!(
+                !issuer.audiences.is_empty(),
+                "token_issuer {name}: audiences must not be empty"
+            );
+            ensure!(
+                !issuer.algorithms.is_empty(),
+                "token_issuer {name}: algorithms must not be empty"
+            );
+            let introspection = issuer.introspection.as_ref().map(|own| own.endpoint.as_str());
+            for url in [issuer.jwks_uri.as_deref(), introspection].into_iter().flatten() {
+                ensure!(is_https(url), "token_issuer {name}: {url:?} is not an https URL");
+            }
+            for pointer in [&issuer.roles, &issuer.groups].into_iter().flatten() {
+                ensure!(
+                    pointer.starts_with('/'),
+                    "token_issuer {name}: {pointer:?} is no JSON pointer"
+                );
+            }
+            let same = self.token_issuers.iter().filter(|other| other.issuer == issuer.issuer);
+            ensure!(same.count() == 1, "token_issuer {name}: another has the same issuer");
+        }
+        unique("token_issuer", self.token_issuers.iter().map(|issuer| &issuer.name))
     }
 
     fn check_upstreams(&self) -> Result<()> {
@@ -258,6 +293,12 @@ impl Config {
             let token = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
             ensure!(token, "{method} is not a method");
         }
+        for name in route.issuers.iter().flatten() {
+            let known =
+                name == OWN_TOKENS || self.token_issuers.iter().any(|own| own.name == *name);
+            ensure!(known, "there is no token_issuer called {name}");
+        }
+        ensure!(route.issuers.is_none() || has(Authenticate::Bearer), "issuers need \"bearer\"");
         for scope in &route.scopes {
             ensure!(portcullis_types::is_scope_token(scope), "{scope} is not a scope");
         }
@@ -269,8 +310,10 @@ impl Config {
         let tls = [&self.tls.certificate, &self.tls.key];
         let upstreams = self.upstreams.iter().map(|upstream| &upstream.tls);
         let upstreams = upstreams.flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
+        let secrets = self.token_issuers.iter().filter_map(|own| own.introspection.as_ref());
+        let secrets = secrets.map(|own| &own.client_secret_file);
         let contracts = self.routes.iter().map(|route| &route.openapi);
-        let named = tls.into_iter().chain(upstreams).chain(contracts).flatten();
+        let named = tls.into_iter().chain(upstreams).chain(contracts).chain(secrets).flatten();
         self.file.iter().cloned().chain(named.map(|path| self.path(path))).collect()
     }
 

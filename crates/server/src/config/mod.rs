@@ -1,6 +1,7 @@
 //! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
 
 mod gate;
+mod issuer;
 mod keys;
 mod load;
 mod login;
@@ -13,9 +14,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
 pub use gate::{
-    Authenticate, Discover, Door, Key, Limit, Protect, RouteConfig, Spoken, UpstreamConfig,
-    UpstreamTls,
+    Authenticate, Discover, Door, Key, Limit, OWN_TOKENS, Protect, RouteConfig, Spoken,
+    UpstreamConfig, UpstreamTls,
 };
+pub use issuer::TokenIssuer;
 pub use keys::{KeyEncryption, Keys};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
 
@@ -70,6 +72,9 @@ pub struct Config {
     /// What happens to addresses that attack.
     #[serde(default)]
     pub detect: Detect,
+    /// Others whose access tokens routes may accept.
+    #[serde(default, rename = "token_issuer")]
+    pub token_issuers: Vec<TokenIssuer>,
     /// Services behind the gate.
     #[serde(default, rename = "upstream")]
     pub upstreams: Vec<UpstreamConfig>,
@@ -222,6 +227,8 @@ pub struct Tokens {
     #[serde(deserialize_with = "span")]
     #[schemars(schema_with = "span_schema")]
     pub status_list_lifetime: Duration,
+    /// Tokens whose signature the gate remembers, some 1 KiB each; 0 for none.
+    pub remembered: usize,
 }
 
 impl Default for Tokens {
@@ -230,6 +237,7 @@ impl Default for Tokens {
             access_token_lifetime: Duration::from_secs(300),
             refresh_token_lifetime: Duration::from_secs(24 * 3600),
             status_list_lifetime: Duration::from_secs(15),
+            remembered: 8_192,
         }
     }
 }
