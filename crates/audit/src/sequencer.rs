@@ -199,6 +199,7 @@ fn run(
     lost: &AtomicU64,
 ) {
     let mut jobs = Vec::with_capacity(BATCH_JOBS);
+    let mut unwatched = Vec::new();
     loop {
         runtime.block_on(take(&mut queue, &mut jobs));
         if jobs.is_empty() {
@@ -212,7 +213,9 @@ fn run(
                 None => leaf(event),
             })
         };
-        let unwatched = std::mem::take(&mut *held.lock().unwrap_or_else(PoisonError::into_inner));
+        // The room goes back and forth, so that it is not asked of the system for every batch.
+        unwatched.clear();
+        std::mem::swap(&mut *held.lock().unwrap_or_else(PoisonError::into_inner), &mut unwatched);
         leaves.extend(unwatched.iter().map(entry));
         for job in jobs.drain(..) {
             match job {

@@ -188,7 +188,7 @@ impl Issuer {
 
     /// What of its claims is believed, with names that cannot be taken for ours.
     fn believe(&self, claims: &Value, now: Timestamp) -> Option<AccessClaims> {
-        let own: Claims = serde_json::from_value(claims.clone()).ok()?;
+        let own = Claims::deserialize(claims).ok()?;
         // An ID token is for its client, whatever its audience says (OpenID Connect Core, section 2).
         let is_id_token = own.nonce.is_some() || own.at_hash.is_some() || own.c_hash.is_some();
         // Keycloak calls all of its tokens JWT, and says here which they are.

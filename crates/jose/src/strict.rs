@@ -1,6 +1,6 @@
 //! JSON as security needs it: no duplicate member names, no deep nesting.
 
-use std::{collections::HashSet, fmt};
+use std::fmt;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -81,12 +81,11 @@ impl<'de> Visitor<'de> for StrictValue {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
-        let (mut seen, mut members) = (HashSet::new(), Map::new());
+        let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !seen.insert(name.clone()) {
+            if members.insert(name, map.next_value_seed(inner)?).is_some() {
                 return Err(de::Error::custom("duplicate member"));
             }
-            members.insert(name, map.next_value_seed(inner)?);
         }
         Ok(members.into())
     }

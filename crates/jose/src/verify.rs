@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{Alg, Compact, JwsError, VerifyingKey, from_slice_strict};
 
@@ -178,12 +179,13 @@ impl Verifier {
             return Err(VerifyError::Type);
         }
         check_signature(&token, &self.algs, keys)?;
-        self.check_claims(&token.payload, now)?;
-        from_slice_strict(&token.payload).map_err(|_| VerifyError::Claims)
+        let claims: Value = from_slice_strict(&token.payload).map_err(|_| VerifyError::Claims)?;
+        self.check_claims(&claims, now)?;
+        T::deserialize(claims).map_err(|_| VerifyError::Claims)
     }
 
-    fn check_claims(&self, payload: &[u8], now: Timestamp) -> Result<(), VerifyError> {
-        let claims: Registered = from_slice_strict(payload).map_err(|_| VerifyError::Claims)?;
+    fn check_claims(&self, claims: &Value, now: Timestamp) -> Result<(), VerifyError> {
+        let claims = Registered::deserialize(claims).map_err(|_| VerifyError::Claims)?;
         if claims.iss != self.issuer {
             return Err(VerifyError::Issuer);
         }
