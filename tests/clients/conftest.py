@@ -1,3 +1,7 @@
+import os
+import subprocess
+import time
+
 import pytest
 
 import registrant
@@ -78,3 +82,12 @@ def source():
 
 
 conftest_sources = []
+
+
+@pytest.fixture
+def postgres_url():
+    server = os.environ.get("PORTCULLIS_TEST_POSTGRES")
+    assert server, "set PORTCULLIS_TEST_POSTGRES, or run `cargo xtask test`"
+    schema = f"clients_{time.monotonic_ns()}"
+    subprocess.run(["psql", server, "-qc", f"CREATE SCHEMA {schema}"], check=True)
+    return server, schema

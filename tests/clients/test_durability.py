@@ -78,15 +78,6 @@ def test_a_log_that_cannot_grow_stops_answers_but_loses_nothing(own_demo):
     demo.start()
 
 
-@pytest.fixture
-def postgres_url():
-    server = os.environ.get("PORTCULLIS_TEST_POSTGRES")
-    assert server, "set PORTCULLIS_TEST_POSTGRES, or run `cargo xtask test`"
-    schema = f"clients_{time.monotonic_ns()}"
-    subprocess.run(["psql", server, "-qc", f"CREATE SCHEMA {schema}"], check=True)
-    return server, schema
-
-
 def test_postgresql_and_a_lost_connection(postgres_url):
     from pathlib import Path
 

@@ -23,6 +23,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("oathtool", "/usr/bin/oathtool"),
     ("chromium", "/usr/bin/chromium"),
     ("softhsm2", "/usr/bin/softhsm2-util"),
+    ("nginx", "/usr/sbin/nginx"),
+    ("caddy", "/usr/bin/caddy"),
+    ("nghttp2-client", "/usr/bin/h2load"),
+    ("slowhttptest", "/usr/bin/slowhttptest"),
+    ("testssl.sh", "/usr/bin/testssl"),
     ("apache2-bin", "/usr/sbin/apache2"),
     ("libapache2-mod-auth-openidc", "/usr/lib/apache2/modules/mod_auth_openidc.so"),
 ];

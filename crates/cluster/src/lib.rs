@@ -5,14 +5,18 @@
 
 mod api_keys;
 mod blocks;
+mod concurrency;
 mod limiter;
 mod places;
+mod quotas;
 mod replays;
 mod revocations;
 
 pub use api_keys::{ApiKeyInfo, ApiKeys};
 pub use blocks::{Block, Blocks, LimitBlocks, addr_limit_key};
-pub use limiter::{Decision, Limiter, Rate, RateError};
+pub use concurrency::{Concurrency, Full, Place as ConcurrencyPlace};
+pub use limiter::{Allowance, Decision, Limiter, Rate, RateError};
 pub use places::{Place, Places};
+pub use quotas::{Period, QuotaDecision, QuotaRow, Quotas};
 pub use replays::Replays;
 pub use revocations::{Revocations, Revoked, TokenFacts};

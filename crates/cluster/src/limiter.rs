@@ -45,6 +45,23 @@ impl FromStr for Rate {
     }
 }
 
+/// How much of a rate may come at once, and how much of it one event takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The rate.
+    pub rate: Rate,
+    /// Events that may come at once.
+    pub burst: u32,
+    /// What one event counts for.
+    pub cost: u32,
+}
+
+impl From<Rate> for Allowance {
+    fn from(rate: Rate) -> Self {
+        Self { rate, burst: rate.count, cost: 1 }
+    }
+}
+
 /// What the limiter says about one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -101,12 +118,22 @@ impl Limiter {
     pub fn count(
         &self,
         key: &[&[u8]],
-        rate: Rate,
+        allowance: impl Into<Allowance>,
         block: Option<Duration>,
         now: Timestamp,
     ) -> Decision {
+        let (fingerprint, allowance) = (self.key.fingerprint(key), allowance.into());
+        self.with_entry(fingerprint, now, |entry| decide(entry, allowance, block, now))
+    }
+
+    /// What [`Limiter::count`] would say, without counting anything.
+    pub fn look(&self, key: &[&[u8]], allowance: impl Into<Allowance>, now: Timestamp) -> Decision {
         let fingerprint = self.key.fingerprint(key);
-        self.with_entry(fingerprint, now, |entry| decide(entry, rate, block, now))
+        let (shard, range) = self.place(fingerprint);
+        let shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shard[range].iter().find(|entry| entry.fingerprint == fingerprint);
+        let mut copy = known.copied().unwrap_or_default();
+        decide(&mut copy, allowance.into(), None, now)
     }
 
     /// How long `key` is still blocked, without counting anything.
@@ -170,20 +197,26 @@ impl std::fmt::Debug for Limiter {
     }
 }
 
-fn decide(entry: &mut Entry, rate: Rate, block: Option<Duration>, now: Timestamp) -> Decision {
+fn decide(
+    entry: &mut Entry,
+    allowance: Allowance,
+    block: Option<Duration>,
+    now: Timestamp,
+) -> Decision {
+    let Allowance { rate, burst, cost } = allowance;
     if let Some(retry_after) = remaining(entry.blocked_until, now) {
         return Decision::Refused { retry_after, block_began: false };
     }
     let per = i64::try_from(rate.per.as_micros()).unwrap_or(i64::MAX);
     let emission = per / i64::from(rate.count);
-    let burst = emission.saturating_mul(i64::from(rate.count));
+    let burst = emission.saturating_mul(i64::from(burst));
     // After a block the key starts afresh.
     let base = if entry.blocked_until > 0 && entry.whole_at <= entry.blocked_until {
         now.micros()
     } else {
         entry.whole_at.max(now.micros())
     };
-    let next = base.saturating_add(emission);
+    let next = base.saturating_add(emission.saturating_mul(i64::from(cost)));
     if next.saturating_sub(now.micros()) > burst {
         let wait = next.saturating_sub(now.micros()).saturating_sub(burst);
         let wait = Duration::from_micros(u64::try_from(wait).unwrap_or(0));

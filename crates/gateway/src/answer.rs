@@ -35,9 +35,16 @@ pub(crate) struct Refusal {
     pub detail: String,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub violations: Vec<ContractViolation>,
+    /// What made it so, for the event only.
+    pub policy: Option<String>,
 }
 
 impl Refusal {
+    /// With what made it so. Whoever is refused does not learn it.
+    pub fn because(self, policy: String) -> Self {
+        Self { policy: Some(policy), ..self }
+    }
+
     pub fn new(
         stage: Stage,
         status: StatusCode,
@@ -51,6 +58,7 @@ impl Refusal {
             detail: detail.into(),
             headers: Vec::new(),
             violations: Vec::new(),
+            policy: None,
         }
     }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Request, StatusCode, header};
 use portcullis_cluster::ApiKeyInfo;
@@ -11,7 +11,7 @@ use crate::{
     answer::Refusal,
     bearer::token,
     guard::Head,
-    snapshot::{Route, Shared, Snapshot, StepUp},
+    snapshot::{Route, Shared, Snapshot},
 };
 
 const API_KEY_HEADER: &str = "x-api-key";
@@ -78,6 +78,20 @@ impl Principal {
     }
 }
 
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("nobody who showed a credential"),
+            Self::Token(claims) => {
+                let AccessClaims { sub, client_id, scope, .. } = &**claims;
+                write!(f, "{sub} through {client_id} with the scopes {scope:?}")
+            }
+            Self::ApiKey(key) => write!(f, "API key {} with {:?}", key.id, key.scopes.join(" ")),
+            Self::Workload(id) => id.fmt(f),
+        }
+    }
+}
+
 /// Finds out who is calling, in one of the ways the route allows. A credential that is shown and
 /// does not hold is refused even where another way would do.
 pub(crate) async fn authenticate<B>(
@@ -129,87 +143,12 @@ fn sha256(text: &str) -> Vec<u8> {
     digest(&SHA256, text.as_bytes()).as_ref().to_vec()
 }
 
-/// Whether whoever is calling may pass: the SPIFFE ids and scopes of the route. Returns the policy
-/// in words, for the log.
-pub(crate) fn authorise(
-    route: &Route,
-    who: &Principal,
-    now: Timestamp,
-) -> Result<Option<String>, Refusal> {
-    if let Principal::Workload(id) = who {
-        if route.spiffe_ids.contains(id) {
-            return Ok(Some(format!("spiffe_id {id}")));
-        }
-        let detail = "this service may not use this route";
-        return Err(forbidden("spiffe_id", detail));
-    }
-    if let Some(step_up) = &route.step_up {
-        proven_enough(step_up, who, now)?;
-    }
-    if matches!(who, Principal::Anonymous) || route.scopes.is_empty() {
-        return Ok(None);
-    }
-    let own = who.scopes();
-    if route.scopes.iter().all(|scope| own.contains(&scope.as_str())) {
-        return Ok(Some(format!("scope {}", route.scopes.join(" "))));
-    }
-    let needed = route.scopes.join(" ");
-    let bound = matches!(who, Principal::Token(claims)
-        if claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some()));
-    let scheme = if bound { DPOP } else { REALM };
-    let challenge = format!(r#"{scheme}, error="insufficient_scope", scope="{needed}""#);
-    let detail = format!("this route needs the scope {needed}");
-    Err(forbidden("insufficient_scope", &detail).with(header::WWW_AUTHENTICATE, &challenge))
-}
-
-/// RFC 9470, section 3: the token is good, the login behind it is not good enough.
-fn proven_enough(step_up: &StepUp, who: &Principal, now: Timestamp) -> Result<(), Refusal> {
-    let (acr, auth_time, bound) = match who {
-        Principal::Token(claims) => {
-            let bound = claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some());
-            (claims.acr.as_deref(), claims.auth_time, bound)
-        }
-        _ => (None, None, false),
-    };
-    let strong = step_up.acr_values.is_empty()
-        || acr.is_some_and(|acr| step_up.acr_values.iter().any(|known| known == acr));
-    let fresh = step_up.max_age.is_none_or(|most| {
-        let age = auth_time.map(|at| now.since(Timestamp::from_secs(at)));
-        age.is_some_and(|age| age <= most)
-    });
-    if strong && fresh {
-        return Ok(());
-    }
-    let scheme = if bound { DPOP } else { REALM };
-    let detail = if strong { "the login is too old" } else { "the login does not prove enough" };
-    let mut challenge = format!(
-        r#"{scheme}, error="insufficient_user_authentication", error_description="{detail}""#
-    );
-    if let Some(acr) = step_up.acr_values.first() {
-        challenge.push_str(&format!(r#", acr_values="{acr}""#));
-    }
-    if let Some(most) = step_up.max_age {
-        challenge.push_str(&format!(r#", max_age="{}""#, most.as_secs()));
-    }
-    let refusal = Refusal::new(
-        Stage::Authorise,
-        StatusCode::UNAUTHORIZED,
-        "insufficient_user_authentication",
-        detail,
-    );
-    Err(refusal.with(header::WWW_AUTHENTICATE, &challenge))
-}
-
 pub(crate) fn missing() -> Refusal {
     unauthorized("credentials_missing", "this route needs a credential")
 }
 
 pub(crate) fn unauthorized(reason: &'static str, detail: &str) -> Refusal {
     refuse(StatusCode::UNAUTHORIZED, reason, detail)
-}
-
-fn forbidden(reason: &'static str, detail: &str) -> Refusal {
-    Refusal::new(Stage::Authorise, StatusCode::FORBIDDEN, reason, detail)
 }
 
 pub(crate) fn refuse(status: StatusCode, reason: &'static str, detail: &str) -> Refusal {

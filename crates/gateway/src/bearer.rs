@@ -216,13 +216,16 @@ mod tests {
         thread,
     };
 
-    use portcullis_cluster::{ApiKeys, Blocks, Limiter, Replays, Revocations, Revoked};
+    use portcullis_cluster::{
+        ApiKeys, Blocks, Concurrency, Limiter, Quotas, Replays, Revocations, Revoked,
+    };
     use portcullis_jose::{Alg, Audience, JwkSet, SigningKey, Verifier, access_token, sign};
-    use portcullis_types::{Clock, Entropy};
+    use portcullis_types::{Clock, Entropy, HashKey};
 
     use super::*;
     use crate::{
-        AuthKind, DEFAULT_BODY_LIMIT, Issuer, IssuerRules, ListenerKind, Minter, Target, full,
+        AuthKind, Counters, DEFAULT_BODY_LIMIT, Issuer, IssuerRules, ListenerKind, Minter, Target,
+        full,
     };
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
@@ -265,7 +268,12 @@ mod tests {
 
     fn shared() -> Shared {
         Shared {
-            limiter: Arc::new(Limiter::new(&Fixed)),
+            counters: Counters {
+                limiter: Arc::new(Limiter::new(&Fixed)),
+                quotas: Arc::new(Quotas::new(HashKey::new(&Fixed))),
+                concurrency: Concurrency::new(&Fixed),
+            },
+            overload: crate::Overload::new(&Fixed),
             blocks: Arc::new(Blocks::default()),
             revocations: Arc::new(Revocations::new(&Fixed)),
             replays: Arc::new(Replays::new(Duration::from_secs(60), &Fixed)),
@@ -283,6 +291,7 @@ mod tests {
         Route {
             name: "r".into(),
             listener: ListenerKind::Public,
+            hosts: Vec::new(),
             path: "/r".into(),
             methods: Vec::new(),
             get_has_effects: false,
@@ -292,7 +301,9 @@ mod tests {
             issuers,
             scopes: Vec::new(),
             step_up: None,
+            policies: false,
             spiffe_ids: Vec::new(),
+            priority: crate::Priority::Normal,
             limits: Vec::new(),
             max_body: DEFAULT_BODY_LIMIT,
             contract: None,
@@ -305,7 +316,17 @@ mod tests {
         let keys = JwkSet { keys: vec![key.public().clone()] }.verifying_keys().unwrap();
         let verifier = Verifier::new(issuer, issuer, access_token::TYP, &[Alg::EdDsa]);
         let minter = Minter { issuer: issuer.into(), key: Arc::new(key) };
-        Snapshot::new(vec![], verifier, keys, minter, vec![], &[], 64).unwrap()
+        let parts = crate::SnapshotParts {
+            routes: vec![],
+            verifier,
+            keys,
+            minter,
+            trusted_proxies: vec![],
+            hosts: vec![],
+            remembered_tokens: 64,
+            policies: None,
+        };
+        Snapshot::new(parts).unwrap()
     }
 
     /// Whatever was verified before, and however often, no request that begins after a revocation

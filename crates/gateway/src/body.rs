@@ -153,6 +153,43 @@ const FRAMING: [HeaderName; 9] = [
     header::LOCATION,
 ];
 
+/// A body that holds something until it was read or given up.
+pub(crate) struct Holding<T> {
+    inner: GateBody,
+    held: Option<T>,
+}
+
+impl<T> Holding<T> {
+    pub fn new(inner: GateBody, held: T) -> Self {
+        let held = (!inner.is_end_stream()).then_some(held);
+        Self { inner, held }
+    }
+}
+
+impl<T: Unpin> Body for Holding<T> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if frame.is_none() || self.inner.is_end_stream() {
+            self.held = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 /// How far the body of a request has come, for whoever waits for the answer to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress(Option<Arc<State>>);

@@ -191,6 +191,13 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes these fields.
+pub(crate) fn strip_names<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a str>) {
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// Removes what only the gate may say, and fields with an underscore, which some servers read as
 /// a dash.
 pub(crate) fn strip_identity(headers: &mut HeaderMap) {

@@ -100,7 +100,9 @@ fn host<B>(request: &Request<B>) -> Result<String, Refusal> {
         (None, None) => return Err(wrong()),
     };
     let authority: Authority = text.parse().map_err(|_| wrong())?;
-    if text.contains('@') || authority.host().is_empty() || text.len() > 255 + 6 {
+    // A dot at the end is another spelling of the same name.
+    let odd = authority.host().is_empty() || authority.host().ends_with('.');
+    if text.contains('@') || odd || text.len() > 255 + 6 {
         return Err(wrong());
     }
     Ok(text.to_ascii_lowercase())

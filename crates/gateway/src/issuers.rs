@@ -25,6 +25,8 @@ use tokio::{
     time::timeout,
 };
 
+/// What our own tokens are called where others have a name.
+pub const OWN_TOKENS: &str = "portcullis";
 /// A request whose token names an unknown key waits this long for newer keys.
 const KEYS_PATIENCE: Duration = Duration::from_secs(3);
 /// Tokens asked about at an issuer at once. More are told to come back: whoever sends rubbish must

@@ -7,15 +7,20 @@
 
 mod answer;
 mod authn;
+mod authz;
 mod bearer;
 mod body;
 mod contract;
 mod cors;
+mod explain;
 mod forward;
+mod forward_auth;
 mod guard;
 mod issuers;
 mod limits;
 mod listener;
+mod minter;
+mod overload;
 mod path;
 mod pipeline;
 mod record;
@@ -29,15 +34,18 @@ pub use authn::{AuthKind, Principal};
 pub use body::{BoxError, GateBody, empty, full};
 pub use contract::{Contract, ContractError, ContractViolation};
 pub use cors::Cors;
+pub use explain::{Asked, Step};
 pub use guard::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES};
-pub use issuers::{Introspect, Introspection, Issuer, IssuerRules};
-pub use limits::{LimitBlock, LimitKey, LimitRule};
+pub use issuers::{Introspect, Introspection, Issuer, IssuerRules, OWN_TOKENS};
+pub use limits::{Counted, Counters, LimitBlock, LimitKey, LimitKind, LimitRule};
 pub use listener::{Door, Listener, ListenerKind, serve};
+pub use minter::Minter;
+pub use overload::{Overload, Priority};
 pub use path::{PathError, normalise};
 pub use pipeline::Gateway;
 pub use snapshot::{
-    DEFAULT_BODY_LIMIT, LocalService, Minter, Route, Shared, Snapshot, SnapshotError, StepUp,
-    Target,
+    DEFAULT_BODY_LIMIT, LocalService, Route, Shared, Snapshot, SnapshotError, SnapshotParts,
+    StepUp, Target,
 };
 pub use upstream::{
     HealthCheck, Protocol, Server, Upstream, UpstreamError, UpstreamSettings, watch_health,

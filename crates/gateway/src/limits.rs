@@ -1,19 +1,93 @@
-use std::{net::IpAddr, time::Duration};
+//! How much may pass: rates, quotas, and how many at once; by address, by whoever is calling, by a
+//! header field, or by several together.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
-use portcullis_cluster::{Decision, Limiter, Rate, addr_limit_key};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+use ipnet::IpNet;
+use portcullis_cluster::{
+    Allowance, Concurrency, ConcurrencyPlace, Decision, Limiter, Period, Quotas, addr_limit_key,
+};
 use portcullis_events::Stage;
 use portcullis_types::{AddrKey, ClientAddr, Timestamp};
 
 use crate::{answer::Refusal, authn::Principal, body::GateBody};
 
+/// A header value counts up to this length.
+const MAX_HEADER_KEY: usize = 128;
+
 /// What a limit counts by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LimitKey {
     /// The address, or the IPv6 /64.
     Ip,
-    /// The person, client, key or workload. Counted after authentication.
+    /// The IPv6 /56; IPv4 as above.
+    Ip56,
+    /// The IPv6 /48; IPv4 as above.
+    Ip48,
+    /// The person, client, key or workload. Counted after authentication, like the next three;
+    /// whoever has none is counted by address.
     Subject,
+    /// The client that a token was issued to.
+    Client,
+    /// The API key.
+    ApiKey,
+    /// The tenant.
+    Tenant,
+    /// The value of a header field.
+    Header(HeaderName),
+    /// The route, if the limit is shared by several.
+    Route,
+    /// Nothing: everybody together.
+    Everyone,
+}
+
+impl LimitKey {
+    /// Whether it needs to be known who is calling.
+    fn needs_caller(&self) -> bool {
+        matches!(self, Self::Subject | Self::Client | Self::ApiKey)
+    }
+}
+
+/// How much may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LimitKind {
+    /// So much in such a time.
+    Rate {
+        /// The rate, what may come at once, and what one request counts for.
+        allowance: Allowance,
+        /// How long whoever exceeds it stays out.
+        block: Option<Duration>,
+    },
+    /// So much in a calendar day or month.
+    Quota {
+        /// How much.
+        most: u64,
+        /// In which period.
+        period: Period,
+        /// What one request counts for.
+        cost: u64,
+    },
+    /// So many at once.
+    Concurrency {
+        /// How many.
+        most: usize,
+        /// How many more may wait.
+        queue: usize,
+        /// For how long.
+        wait: Duration,
+    },
+}
+
+/// Which requests count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// All of them.
+    Requests,
+    /// Those that were answered with a status of 400 or more, by whomever.
+    Failures,
+    /// None. The limit only closes to whoever is blocked.
+    Nothing,
 }
 
 /// One limit of a route. Routes that name the same limit share its counters.
@@ -21,14 +95,20 @@ pub enum LimitKey {
 pub struct LimitRule {
     /// Its name, in counters and header fields.
     pub name: String,
-    /// What it counts by.
-    pub key: LimitKey,
+    /// What it counts by, all of them together.
+    pub keys: Vec<LimitKey>,
     /// How much may pass.
-    pub rate: Rate,
-    /// How long whoever exceeds it stays out.
-    pub block: Option<Duration>,
-    /// Whether a request counts. If not, the route is only closed to whoever is blocked.
-    pub counts: bool,
+    pub kind: LimitKind,
+    /// Which requests count.
+    pub counted: Counted,
+    /// Networks that it does not hold for.
+    pub except: Vec<IpNet>,
+}
+
+impl LimitRule {
+    fn needs_caller(&self) -> bool {
+        self.keys.iter().any(LimitKey::needs_caller)
+    }
 }
 
 /// A limit that blocked an address, for whoever keeps the list.
@@ -42,28 +122,213 @@ pub struct LimitBlock {
     pub until: Timestamp,
 }
 
-/// What the limits that passed will say in the answer.
+/// The tables that limits count in.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    /// Rates.
+    pub limiter: Arc<Limiter>,
+    /// Quotas.
+    pub quotas: Arc<Quotas>,
+    /// Requests on their way.
+    pub concurrency: Arc<Concurrency>,
+}
+
+/// What the limits found out about a request that passed them.
 #[derive(Debug, Default)]
-pub(crate) struct Passed(Vec<(String, Rate, u32, Duration)>);
+pub(crate) struct Passed {
+    fields: Vec<(HeaderName, HeaderValue)>,
+    /// Limits that count it if it fails.
+    after: Vec<(Arc<LimitRule>, Key)>,
+    /// Places that it takes while it is on its way.
+    pub places: Vec<ConcurrencyPlace>,
+    /// How many were looked at.
+    pub looked: usize,
+}
+
+type Key = Vec<Vec<u8>>;
 
 impl Passed {
     /// The fields of the IETF draft "RateLimit header fields for HTTP".
     pub fn announce(&self, response: &mut Response<GateBody>) {
-        for (name, rate, remaining, reset) in &self.0 {
-            for (field, value) in fields(name, *rate, *remaining, *reset) {
-                response.headers_mut().append(field, value);
+        for (field, value) in &self.fields {
+            response.headers_mut().append(field, value.clone());
+        }
+    }
+
+    /// Counts an answer where only failures count.
+    pub fn settle(
+        &self,
+        counters: &Counters,
+        status: u16,
+        addr: ClientAddr,
+        now: Timestamp,
+        blocked: &dyn Fn(LimitBlock),
+    ) {
+        if status < 400 || self.after.is_empty() {
+            return;
+        }
+        for (rule, key) in &self.after {
+            let LimitKind::Rate { allowance, block } = rule.kind else { continue };
+            let parts = slices(key);
+            let said = counters.limiter.count(&parts, allowance, None, now);
+            let spent =
+                !matches!(said, Decision::Allowed { remaining, .. } if remaining >= allowance.cost);
+            if let (true, Some(block)) = (spent, block) {
+                let until = now.plus(block);
+                counters.limiter.restore_block(&parts, until, now);
+                if rule.keys == [LimitKey::Ip] {
+                    blocked(LimitBlock { limit: rule.name.clone(), addr: addr.key(), until });
+                }
             }
         }
     }
 }
 
+/// A request as limits see it.
+#[derive(Clone, Copy)]
+pub(crate) struct Countable<'a> {
+    pub rules: &'a [Arc<LimitRule>],
+    pub route: &'a str,
+    pub headers: &'a HeaderMap,
+    pub addr: ClientAddr,
+    /// Who is calling, once that is known.
+    pub who: Option<&'a Principal>,
+    pub now: Timestamp,
+    /// Whether it counts, or somebody only wants to know.
+    pub counts: bool,
+}
+
+/// Counts a request against the rules that can be looked at now: those that need to know who is
+/// calling if that is known, the others if it is not.
+pub(crate) async fn count(
+    counters: &Counters,
+    request: Countable<'_>,
+    passed: &mut Passed,
+    blocked: &(dyn Fn(LimitBlock) + Sync),
+) -> Result<(), Refusal> {
+    let Countable { rules, addr, who, now, counts, .. } = request;
+    for rule in rules.iter().filter(|rule| rule.needs_caller() == who.is_some()) {
+        if rule.except.iter().any(|net| net.contains(&addr.ip())) {
+            continue;
+        }
+        passed.looked += 1;
+        let key = key_of(rule, &request);
+        let parts = slices(&key);
+        match rule.kind {
+            LimitKind::Rate { allowance, block } => {
+                if rule.counted == Counted::Nothing {
+                    match counters.limiter.blocked_for(&parts, now) {
+                        Some(left) => return Err(too_many(rule, left)),
+                        None => continue,
+                    }
+                }
+                let now_counts = counts && rule.counted == Counted::Requests;
+                let said = if now_counts {
+                    counters.limiter.count(&parts, allowance, block, now)
+                } else {
+                    counters.limiter.look(&parts, allowance, now)
+                };
+                match said {
+                    Decision::Allowed { remaining, reset } => {
+                        let left = if now_counts { remaining } else { remaining + allowance.cost };
+                        passed.fields.extend(fields(rule, u64::from(left), reset));
+                        if counts && rule.counted == Counted::Failures {
+                            passed.after.push((rule.clone(), key));
+                        }
+                    }
+                    Decision::Refused { retry_after, block_began } => {
+                        if block_began && rule.keys == [LimitKey::Ip] {
+                            let until = now.plus(retry_after);
+                            let limit = rule.name.clone();
+                            blocked(LimitBlock { limit, addr: addr.key(), until });
+                        }
+                        return Err(too_many(rule, retry_after));
+                    }
+                }
+            }
+            LimitKind::Quota { most, period, cost } => {
+                let said = counters.quotas.take(&parts, most, period, cost, counts, now);
+                if !said.allowed {
+                    return Err(too_many(rule, said.reset));
+                }
+                passed.fields.extend(fields(rule, said.remaining, said.reset));
+            }
+            LimitKind::Concurrency { most, queue, wait } => {
+                if !counts {
+                    continue;
+                }
+                let place = counters.concurrency.enter(&parts, most, queue, wait).await;
+                passed.places.push(place.map_err(|_| busy(rule))?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a rule counts a request by: its name first, so that rules do not meet.
+fn key_of(rule: &LimitRule, request: &Countable<'_>) -> Key {
+    let by_address = || addr_limit_key(&rule.name, request.addr.key());
+    if rule.keys == [LimitKey::Ip] {
+        return by_address();
+    }
+    let mut key = vec![rule.name.as_bytes().to_vec()];
+    for one in &rule.keys {
+        let part = match (one, request.who) {
+            (LimitKey::Ip, _) => ("ip", request.addr.key().octets().to_vec()),
+            (LimitKey::Ip56, _) => ("ip56", prefix(request.addr, 56)),
+            (LimitKey::Ip48, _) => ("ip48", prefix(request.addr, 48)),
+            (LimitKey::Tenant, _) => ("tenant", portcullis_types::DEFAULT_TENANT.into()),
+            (LimitKey::Header(name), _) => {
+                let value = request.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+                ("header", value[..value.len().min(MAX_HEADER_KEY)].to_vec())
+            }
+            (LimitKey::Route, _) => ("route", request.route.into()),
+            (LimitKey::Everyone, _) => ("everyone", Vec::new()),
+            (LimitKey::Client, Some(Principal::Token(claims))) => {
+                ("client", claims.client_id.as_bytes().to_vec())
+            }
+            (LimitKey::ApiKey, Some(Principal::ApiKey(known))) => {
+                ("api-key", known.id.as_bytes().to_vec())
+            }
+            // Somebody unknown counts by address, so that an anonymous route still has a limit.
+            (_, who) => match who.and_then(Principal::id) {
+                Some(id) => ("subject", id.as_bytes().to_vec()),
+                None => ("ip", request.addr.key().octets().to_vec()),
+            },
+        };
+        key.push(part.0.as_bytes().to_vec());
+        key.push(part.1);
+    }
+    key
+}
+
+/// The network of an IPv6 address; an IPv4 address as it is.
+fn prefix(addr: ClientAddr, bits: u32) -> Vec<u8> {
+    match addr.ip() {
+        IpAddr::V4(_) => addr.key().octets().to_vec(),
+        IpAddr::V6(ip) => (u128::from(ip) & (u128::MAX << (128 - bits))).to_be_bytes().to_vec(),
+    }
+}
+
+fn slices(key: &Key) -> Vec<&[u8]> {
+    key.iter().map(Vec::as_slice).collect()
+}
+
 fn fields(
-    name: &str,
-    rate: Rate,
-    remaining: u32,
+    rule: &LimitRule,
+    remaining: u64,
     reset: Duration,
 ) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let policy = format!("\"{name}\";q={};w={}", rate.count, rate.per.as_secs());
+    let name = &rule.name;
+    let (most, window) = match rule.kind {
+        LimitKind::Rate { allowance, .. } => {
+            (u64::from(allowance.rate.count), allowance.rate.per.as_secs())
+        }
+        LimitKind::Quota { most, period: Period::Day, .. } => (most, 86_400),
+        LimitKind::Quota { most, period: Period::Month, .. } => (most, 30 * 86_400),
+        LimitKind::Concurrency { most, .. } => (most as u64, 0),
+    };
+    let policy = format!("\"{name}\";q={most};w={window}");
     let limit = format!("\"{name}\";r={remaining};t={}", seconds(reset));
     let named = [("ratelimit-policy", policy), ("ratelimit", limit)];
     named.into_iter().filter_map(|(field, text)| {
@@ -71,61 +336,20 @@ fn fields(
     })
 }
 
-/// Counts the request against the rules that go by `address` (before authentication) or by subject
-/// (after it).
-pub(crate) fn count(
-    limiter: &Limiter,
-    rules: &[LimitRule],
-    addr: ClientAddr,
-    subject: Option<&Principal>,
-    now: Timestamp,
-    passed: &mut Passed,
-    blocked: &dyn Fn(LimitBlock),
-) -> Result<(), Refusal> {
-    for rule in rules {
-        let key = match (rule.key, subject) {
-            (LimitKey::Ip, None) => addr_limit_key(&rule.name, addr.key()),
-            (LimitKey::Subject, Some(subject)) => subject_key(&rule.name, subject, addr),
-            _ => continue,
-        };
-        let parts: Vec<&[u8]> = key.iter().map(Vec::as_slice).collect();
-        if !rule.counts {
-            match limiter.blocked_for(&parts, now) {
-                Some(left) => return Err(too_many(rule, left)),
-                None => continue,
-            }
-        }
-        match limiter.count(&parts, rule.rate, rule.block, now) {
-            Decision::Allowed { remaining, reset } => {
-                passed.0.push((rule.name.clone(), rule.rate, remaining, reset));
-            }
-            Decision::Refused { retry_after, block_began } => {
-                if block_began && rule.key == LimitKey::Ip {
-                    let until = now.plus(retry_after);
-                    blocked(LimitBlock { limit: rule.name.clone(), addr: addr.key(), until });
-                }
-                return Err(too_many(rule, retry_after));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Somebody unknown counts by address, so that an anonymous route still has a limit.
-fn subject_key(name: &str, subject: &Principal, addr: ClientAddr) -> Vec<Vec<u8>> {
-    match subject.id() {
-        Some(id) => vec![name.as_bytes().to_vec(), b"subject".to_vec(), id.as_bytes().to_vec()],
-        None => addr_limit_key(name, addr.key()),
-    }
-}
-
 fn too_many(rule: &LimitRule, wait: Duration) -> Refusal {
     let detail = format!("too many requests; try again in {} s", seconds(wait));
     let mut refusal =
         Refusal::new(Stage::Limits, StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
             .with(RETRY_AFTER, &seconds(wait).to_string());
-    refusal.headers.extend(fields(&rule.name, rule.rate, 0, wait));
-    refusal
+    refusal.headers.extend(fields(rule, 0, wait));
+    refusal.because(format!("limit {}", rule.name))
+}
+
+fn busy(rule: &LimitRule) -> Refusal {
+    let detail = "too many requests at once; try again when one is answered";
+    Refusal::new(Stage::Limits, StatusCode::TOO_MANY_REQUESTS, "too_many_at_once", detail)
+        .with(RETRY_AFTER, "1")
+        .because(format!("limit {}", rule.name))
 }
 
 /// The answer to an address on the block list. A block ends by itself, and says when.
@@ -148,7 +372,7 @@ fn seconds(span: Duration) -> u64 {
 pub(crate) fn client_address(
     peer: IpAddr,
     forwarded: Option<&str>,
-    trusted: &[ipnet::IpNet],
+    trusted: &[IpNet],
 ) -> ClientAddr {
     let trusts = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
     let mut client = peer.to_canonical();

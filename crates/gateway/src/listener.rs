@@ -52,13 +52,15 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 /// A peer that does not answer a ping in this time is gone.
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
 
-/// The two doors.
+/// The doors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
     /// TLS for everyone.
     Public,
     /// Mutual TLS for services.
     Mesh,
+    /// No door of ours: requests that another proxy asks about.
+    Elsewhere,
 }
 
 /// A door that is open.

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_events::{Origin, Stage, clean};
@@ -11,13 +11,15 @@ use portcullis_types::{ClientAddr, Id, Timestamp, tags};
 
 use crate::{
     answer::{Refusal, harden, prefers_html},
-    authn::{AuthKind, Principal, authenticate, authorise},
-    body::{Bounded, Broken, GateBody, full},
+    authn::{AuthKind, Principal, authenticate},
+    authz::{Question, authorise},
+    body::{Bounded, Broken, GateBody, Holding, full},
     contract::ContractViolation,
     cors::read_preflight,
     forward::{Passage, broken_body, forward, strip_hop_by_hop, target, too_long},
+    forward_auth,
     guard::{self, Head},
-    limits::{self, client_address, count},
+    limits::{self, Countable, client_address, count},
     listener::ListenerKind,
     record::{Record, Trail},
     snapshot::{Found, Route, Shared, Snapshot, Target},
@@ -42,8 +44,16 @@ pub(crate) struct Peer {
 /// The gate: a configuration that can be swapped, and what changes while requests pass.
 #[derive(Debug, Clone)]
 pub struct Gateway {
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    shared: Shared,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) shared: Shared,
+}
+
+/// Who stands at the door, as far as the connection tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub listener: ListenerKind,
+    pub addr: ClientAddr,
+    pub certificate: Option<&'a Arc<PeerCertificate>>,
 }
 
 /// Whom the stages let through.
@@ -86,10 +96,21 @@ impl Gateway {
         let Record { origin, trail, .. } = &mut record;
         let result = self.walk(&snapshot, request, &peer, origin, now, trail).await;
         let refused = result.as_ref().err().map(|refusal| (refusal.stage, refusal.reason));
+        if let Err(Refusal { policy: Some(policy), .. }) = &result {
+            trail.policy = Some(policy.clone());
+        }
         let mut response =
             result.unwrap_or_else(|refusal| refusal.respond(&origin.request_id, for_people));
         finish(&mut response, trail, origin, page.as_ref());
-        record.close(response.status(), refused);
+        let status = response.status();
+        let Shared { counters, limit_blocked, clock, .. } = &self.shared;
+        let done = clock.now();
+        trail.passed.settle(counters, status.as_u16(), origin.addr, done, &**limit_blocked);
+        let places = std::mem::take(&mut trail.passed.places);
+        if !places.is_empty() {
+            response = response.map(|body| Holding::new(body, places).boxed_unsync());
+        }
+        record.close(status, refused);
         response
     }
 
@@ -105,39 +126,71 @@ impl Gateway {
     ) -> Result<Response<GateBody>, Refusal> {
         let head = guard::check(&request)?;
         trail.path = Some(head.path.clone());
-        let closed = self.block_list(&request, origin.addr, now)?;
+        if snapshot.answers_others() && forward_auth::is_asked(peer, &head) {
+            return self.answer_other(snapshot, &request, peer, &head, origin, now, trail).await;
+        }
         if let Some((page, method)) = read_preflight(&request)
-            && let Found::Route(route) = snapshot.find(peer.listener, &method, &head.path)
+            && let Found::Route(route) =
+                snapshot.find(peer.listener, &head.host, &method, &head.path)
             && let Some(cors) = &route.cors
         {
+            self.block_list(&request, origin.addr, now)?;
             trail.route = Some(route.clone());
             return cors.preflight(&page, &method);
         }
-        let route = find_route(snapshot, &request, peer, &head)?;
+        let certificate = peer.certificate.as_ref();
+        let who = Caller { listener: peer.listener, addr: origin.addr, certificate };
+        let (route, who) = self.admit(snapshot, &request, &head, who, now, trail).await?;
+        check_length(&request, &route)?;
+        let request = validate(&route, request, &head).await?;
+        let admitted = Admitted { who: &who, origin, certificate };
+        self.pass_on(snapshot, &route, request, &head, admitted, now).await
+    }
+
+    /// Whether a request may pass, as far as its head tells, and as whom: everything but its body
+    /// and whoever answers it.
+    pub(crate) async fn admit<B>(
+        &self,
+        snapshot: &Snapshot,
+        request: &Request<B>,
+        head: &Head,
+        caller: Caller<'_>,
+        now: Timestamp,
+        trail: &mut Trail,
+    ) -> Result<(Arc<Route>, Principal), Refusal> {
+        let Caller { listener, addr, certificate } = caller;
+        let closed = self.block_list(request, addr, now)?;
+        trail.step(Stage::BlockList, || match closed {
+            None => format!("{addr} is not blocked"),
+            Some(_) => format!("{addr} is blocked; only a good credential opens"),
+        });
+        let route = find_route(snapshot, request, listener, head)?;
         trail.route = Some(route.clone());
-        self.limit(&route, origin.addr, None, now, trail)?;
-        let who = authenticate(
-            snapshot,
-            &self.shared,
-            &route,
-            &request,
-            &head,
-            peer.certificate.as_deref(),
-            now,
-        )
-        .await
-        .map_err(|refusal| closed.map_or(refusal, |until| limits::blocked(until, now)))?;
+        trail.step(Stage::Route, || {
+            format!("{} ({}) to {:?}", route.name, route.path, route.target)
+        });
+        if trail.steps.is_none() && self.shared.overload.refuses(route.priority) {
+            let detail = "there is too much to do; try again";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let refusal = Refusal::new(Stage::Limits, status, "overloaded", detail);
+            return Err(refusal.with(header::RETRY_AFTER, "1"));
+        }
+        self.limit(&route, request.headers(), (addr, now), None, trail).await?;
+        let peer = certificate.map(|certificate| &**certificate);
+        let who = authenticate(snapshot, &self.shared, &route, request, head, peer, now)
+            .await
+            .map_err(|refusal| closed.map_or(refusal, |until| limits::blocked(until, now)))?;
         if let (Some(until), Principal::Anonymous) = (closed, &who) {
             return Err(limits::blocked(until, now));
         }
         trail.principal = Some(who.clone());
-        trail.policy = authorise(&route, &who, now)?;
-        self.limit(&route, origin.addr, Some(&who), now, trail)?;
-        check_length(&request, &route)?;
-        let request = validate(&route, request, &head).await?;
-        let certificate = peer.certificate.as_ref();
-        let admitted = Admitted { who: &who, origin, certificate };
-        self.pass_on(snapshot, &route, request, &head, admitted, now).await
+        trail.step(Stage::Authenticate, || who.to_string());
+        let question = Question { snapshot, route: &route, who: &who, head, addr, now, peer };
+        let policy = authorise(&question, request.method())?;
+        trail.policy.clone_from(&policy);
+        trail.step(Stage::Authorise, || policy.unwrap_or_else(|| "nothing is asked".to_owned()));
+        self.limit(&route, request.headers(), (addr, now), Some(&who), trail).await?;
+        Ok((route, who))
     }
 
     /// A blocked address may go on only where it can show a credential: whoever shares it with an
@@ -156,16 +209,43 @@ impl Gateway {
         if credential { Ok(Some(block.until)) } else { Err(limits::blocked(block.until, now)) }
     }
 
-    fn limit(
+    async fn limit(
         &self,
         route: &Route,
-        addr: ClientAddr,
+        headers: &HeaderMap,
+        (addr, now): (ClientAddr, Timestamp),
         who: Option<&Principal>,
-        now: Timestamp,
         trail: &mut Trail,
     ) -> Result<(), Refusal> {
-        let Shared { limiter, limit_blocked, .. } = &self.shared;
-        count(limiter, &route.limits, addr, who, now, &mut trail.passed, &**limit_blocked)
+        if route.limits.is_empty() {
+            return Ok(());
+        }
+        let Shared { counters, limit_blocked, .. } = &self.shared;
+        let counts = trail.steps.is_none();
+        let (rules, before) = (route.limits.as_slice(), trail.passed.looked);
+        let request = Countable { rules, route: &route.name, headers, addr, who, now, counts };
+        count(counters, request, &mut trail.passed, &**limit_blocked).await?;
+        let looked = trail.passed.looked - before;
+        trail.step(Stage::Limits, || match who {
+            None => format!("{looked} limits have room before it is known who is calling"),
+            Some(_) => format!("{looked} limits by caller have room"),
+        });
+        Ok(())
+    }
+
+    /// A token that says to a service who is calling.
+    pub(crate) fn mint(
+        &self,
+        snapshot: &Snapshot,
+        who: &Principal,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<Option<Arc<str>>, Refusal> {
+        let entropy = &self.shared.entropy;
+        snapshot.minter.mint(who, audience, now, entropy, &snapshot.tokens).map_err(|_| {
+            let detail = "the request could not be completed";
+            Refusal::new(Stage::Forward, StatusCode::INTERNAL_SERVER_ERROR, "mint", detail)
+        })
     }
 
     async fn pass_on(
@@ -180,14 +260,7 @@ impl Gateway {
         let Admitted { who, origin, certificate } = admitted;
         match &route.target {
             Target::Upstream(upstream) => {
-                let Shared { entropy, .. } = &self.shared;
-                let minted =
-                    snapshot.minter.mint(who, &upstream.audience, now, entropy, &snapshot.tokens);
-                let token = minted.map_err(|_| {
-                    let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    let detail = "the request could not be completed";
-                    Refusal::new(Stage::Forward, status, "mint", detail)
-                })?;
+                let token = self.mint(snapshot, who, &upstream.audience, now)?;
                 let passage = Passage {
                     head,
                     client: origin.addr.to_string(),
@@ -196,6 +269,10 @@ impl Gateway {
                     max_body: route.max_body,
                 };
                 forward(upstream, request, &passage).await
+            }
+            Target::Elsewhere { .. } => {
+                let detail = "there is nothing here";
+                Err(Refusal::new(Stage::Route, StatusCode::NOT_FOUND, "no_route", detail))
             }
             Target::Local(service) => {
                 let mut request = local(request, head, route.max_body)?;
@@ -268,11 +345,11 @@ fn finish(
 fn find_route<B>(
     snapshot: &Snapshot,
     request: &Request<B>,
-    peer: &Peer,
+    listener: ListenerKind,
     head: &Head,
 ) -> Result<Arc<Route>, Refusal> {
     let refuse = |status, reason, detail: &str| Refusal::new(Stage::Route, status, reason, detail);
-    match snapshot.find(peer.listener, request.method(), &head.path) {
+    match snapshot.find(listener, &head.host, request.method(), &head.path) {
         Found::Route(route) => Ok(route),
         Found::Methods(methods) => {
             let allow: Vec<&str> = methods.iter().map(http::Method::as_str).collect();

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     authn::Principal,
+    explain::Step,
     limits::Passed,
     snapshot::{Route, Shared, Target},
 };
@@ -24,6 +25,19 @@ pub(crate) struct Trail {
     pub principal: Option<Principal>,
     pub policy: Option<String>,
     pub passed: Passed,
+    /// The method that is asked about, where it is not the request's own.
+    pub method: Option<String>,
+    /// What each stage said, where somebody wants to know; nothing is counted then.
+    pub steps: Option<Vec<Step>>,
+}
+
+impl Trail {
+    /// A stage was passed.
+    pub fn step(&mut self, stage: Stage, said: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.steps {
+            steps.push(Step { stage, refused: None, said: said() });
+        }
+    }
 }
 
 /// A request that is being answered. It is recorded once: when its answer is known, or when this is
@@ -61,11 +75,12 @@ impl<'a> Record<'a> {
         let trail = std::mem::take(&mut self.trail);
         let origin = std::mem::take(&mut self.origin);
         let seen = RequestSeen {
-            method: std::mem::take(&mut self.method),
+            method: trail.method.unwrap_or_else(|| std::mem::take(&mut self.method)),
             path: clean(trail.path.as_deref().unwrap_or("-")),
             route: trail.route.as_ref().map(|route| route.name.clone()),
             upstream: trail.route.as_ref().and_then(|route| match &route.target {
                 Target::Upstream(upstream) => Some(upstream.name.clone()),
+                Target::Elsewhere { audience } => Some(audience.clone()),
                 Target::Local(_) => None,
             }),
             status,

@@ -1,25 +1,31 @@
-use std::{collections::HashSet, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Method, Request, Response};
 use ipnet::IpNet;
-use portcullis_cluster::{ApiKeys, Blocks, Limiter, Replays, Revocations};
+use portcullis_cluster::{ApiKeys, Blocks, Replays, Revocations};
 use portcullis_events::Event;
-use portcullis_jose::{
-    Audience, JwsError, SigningKey, Verifier, VerifyingKey,
-    access_token::{self, AccessClaims},
-    sign,
-};
+use portcullis_jose::{Verifier, VerifyingKey};
 use portcullis_pki::SpiffeId;
-use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp, tags};
+use portcullis_policy::Policies;
+use portcullis_types::{SharedClock, SharedEntropy};
 
 use crate::{
-    authn::{AuthKind, Principal},
+    authn::AuthKind,
     body::GateBody,
     contract::Contract,
     cors::Cors,
     issuers::Issuer,
-    limits::{LimitBlock, LimitRule},
+    limits::{Counters, LimitBlock, LimitRule},
     listener::ListenerKind,
+    minter::Minter,
+    overload::{Overload, Priority},
     token_cache::TokenCache,
     upstream::Upstream,
 };
@@ -39,6 +45,12 @@ pub type LocalService = Arc<
 pub enum Target {
     /// Servers behind the gate.
     Upstream(Arc<Upstream>),
+    /// A service behind another proxy, which asks here and forwards itself. Its tokens are for this
+    /// audience.
+    Elsewhere {
+        /// The audience.
+        audience: String,
+    },
     /// A built-in service, which checks credentials of its own kind itself.
     Local(LocalService),
 }
@@ -47,6 +59,7 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(upstream) => write!(f, "Upstream({})", upstream.name),
+            Self::Elsewhere { audience } => write!(f, "Elsewhere({audience})"),
             Self::Local(_) => f.write_str("Local"),
         }
     }
@@ -59,6 +72,8 @@ pub struct Route {
     pub name: String,
     /// The door it belongs to.
     pub listener: ListenerKind,
+    /// The hosts it is for, lower case, without ports; empty means all.
+    pub hosts: Vec<String>,
     /// The path, with `{name}` for a segment and `{*name}` for the rest.
     pub path: String,
     /// The methods; empty means all.
@@ -77,10 +92,14 @@ pub struct Route {
     pub scopes: Vec<String>,
     /// How, and how long ago, a person must have proved who they are.
     pub step_up: Option<StepUp>,
+    /// Whether the policies decide as well, where there are any.
+    pub policies: bool,
     /// Workloads that may pass.
     pub spiffe_ids: Vec<SpiffeId>,
+    /// How much it matters when there is too much to do.
+    pub priority: Priority,
     /// What may pass at most.
-    pub limits: Vec<LimitRule>,
+    pub limits: Vec<Arc<LimitRule>>,
     /// The longest body.
     pub max_body: u64,
     /// What requests must fit.
@@ -132,14 +151,24 @@ pub enum SnapshotError {
     },
 }
 
-/// Routes of one listener.
+/// Routes of one listener: those of particular hosts, and those of all others.
+#[derive(Default)]
+struct Tables {
+    hosts: HashMap<String, Table>,
+    all: Table,
+    count: usize,
+}
+
 #[derive(Default)]
 struct Table(matchit::Router<Vec<Arc<Route>>>);
 
 /// Everything that the configuration decides, immutable. A request loads it once.
 pub struct Snapshot {
-    public: Table,
-    mesh: Table,
+    public: Tables,
+    mesh: Tables,
+    elsewhere: Tables,
+    /// Decide beside scopes, if there are any.
+    pub(crate) policies: Option<Arc<Policies>>,
     /// Checks our access tokens for the gate's audience.
     pub verifier: Verifier,
     /// The keys it checks them with.
@@ -154,6 +183,32 @@ pub struct Snapshot {
     pub(crate) tokens: TokenCache,
 }
 
+/// What a snapshot is made of.
+pub struct SnapshotParts {
+    /// Who may go where.
+    pub routes: Vec<Route>,
+    /// Checks our access tokens for the gate's audience.
+    pub verifier: Verifier,
+    /// The keys it checks them with.
+    pub keys: Vec<VerifyingKey>,
+    /// Signs tokens for upstreams.
+    pub minter: Minter,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The gate's own names, with ports.
+    pub hosts: Vec<String>,
+    /// Tokens whose signature is remembered.
+    pub remembered_tokens: usize,
+    /// What decides beside scopes.
+    pub policies: Option<Arc<Policies>>,
+}
+
+impl fmt::Debug for SnapshotParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SnapshotParts")
+    }
+}
+
 /// What a path led to.
 pub(crate) enum Found {
     Route(Arc<Route>),
@@ -164,25 +219,39 @@ pub(crate) enum Found {
 
 impl Snapshot {
     /// Checks the routes and builds the tables.
-    pub fn new(
-        routes: Vec<Route>,
-        verifier: Verifier,
-        keys: Vec<VerifyingKey>,
-        minter: Minter,
-        trusted_proxies: Vec<IpNet>,
-        hosts: &[String],
-        remembered_tokens: usize,
-    ) -> Result<Self, SnapshotError> {
-        let (mut public, mut mesh) = (Table::default(), Table::default());
+    pub fn new(parts: SnapshotParts) -> Result<Self, SnapshotError> {
+        let SnapshotParts {
+            routes,
+            verifier,
+            keys,
+            minter,
+            trusted_proxies,
+            hosts,
+            remembered_tokens,
+            policies,
+        } = parts;
+        let (mut public, mut mesh, mut elsewhere) = <(Tables, Tables, Tables)>::default();
         for route in routes {
             match route.listener {
                 ListenerKind::Public => public.add(route)?,
                 ListenerKind::Mesh => mesh.add(route)?,
+                ListenerKind::Elsewhere => elsewhere.add(route)?,
             }
         }
         let tokens = TokenCache::new(remembered_tokens);
         let hosts = hosts.iter().map(|host| with_port(&host.to_ascii_lowercase())).collect();
-        Ok(Self { public, mesh, verifier, keys, minter, trusted_proxies, hosts, tokens })
+        Ok(Self {
+            public,
+            mesh,
+            elsewhere,
+            policies,
+            verifier,
+            keys,
+            minter,
+            trusted_proxies,
+            hosts,
+            tokens,
+        })
     }
 
     /// Whether `host`, lower case and perhaps with a port, is one of the gate's own names. What a
@@ -191,12 +260,71 @@ impl Snapshot {
         self.hosts.contains(&with_port(host))
     }
 
-    pub(crate) fn find(&self, listener: ListenerKind, method: &Method, path: &str) -> Found {
-        let table = match listener {
+    /// Whether other proxies may ask here.
+    pub(crate) fn answers_others(&self) -> bool {
+        !self.elsewhere.is_empty()
+    }
+
+    /// The route for a request. `host` may have a port.
+    pub(crate) fn find(
+        &self,
+        listener: ListenerKind,
+        host: &str,
+        method: &Method,
+        path: &str,
+    ) -> Found {
+        let tables = match listener {
             ListenerKind::Public => &self.public,
             ListenerKind::Mesh => &self.mesh,
+            ListenerKind::Elsewhere => &self.elsewhere,
         };
-        let Ok(found) = table.0.at(path) else {
+        let own = tables.hosts.get(without_port(host));
+        match own.map(|table| table.find(method, path)) {
+            None | Some(Found::Nothing) => tables.all.find(method, path),
+            Some(found) => found,
+        }
+    }
+}
+
+/// The host alone.
+pub(crate) fn without_port(host: &str) -> &str {
+    let end = host.rfind(']').map_or(0, |at| at + 1);
+    host[end..].find(':').map_or(host, |colon| &host[..end + colon])
+}
+
+/// A host with the port that https stands for, unless it names one.
+fn with_port(host: &str) -> String {
+    let bare = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    if bare.contains(':') { host.to_owned() } else { format!("{host}:443") }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+impl Tables {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn add(&mut self, route: Route) -> Result<(), SnapshotError> {
+        self.count += 1;
+        if route.hosts.is_empty() {
+            return self.all.add(Arc::new(route));
+        }
+        let route = Arc::new(route);
+        for host in &route.hosts {
+            self.hosts.entry(host.clone()).or_default().add(route.clone())?;
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn find(&self, method: &Method, path: &str) -> Found {
+        let Ok(found) = self.0.at(path) else {
             return Found::Nothing;
         };
         let accepts = |route: &&Arc<Route>| {
@@ -214,25 +342,10 @@ impl Snapshot {
             }
         }
     }
-}
 
-/// A host with the port that https stands for, unless it names one.
-fn with_port(host: &str) -> String {
-    let bare = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
-    if bare.contains(':') { host.to_owned() } else { format!("{host}:443") }
-}
-
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Snapshot")
-    }
-}
-
-impl Table {
-    fn add(&mut self, route: Route) -> Result<(), SnapshotError> {
+    fn add(&mut self, route: Arc<Route>) -> Result<(), SnapshotError> {
         let path = route.path.clone();
         let name = route.name.clone();
-        let route = Arc::new(route);
         // `matchit` tells an exact duplicate apart only by failing, so look first.
         if let Ok(known) = self.0.at_mut(&sample(&path)) {
             let same = known.value.iter().all(|other| other.path == path);
@@ -264,77 +377,13 @@ fn sample(pattern: &str) -> String {
     pattern.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-/// Signs tokens for the audience of an upstream, so that a service never holds one that opens
-/// another door. A caller's requests share one for half of its life.
-#[derive(Debug, Clone)]
-pub struct Minter {
-    /// The issuer.
-    pub issuer: String,
-    /// The key.
-    pub key: Arc<SigningKey>,
-}
-
-/// A token for an upstream lives this long: every request has half of it before it.
-const MINTED_LIFETIME: Duration = Duration::from_secs(60);
-
-impl Minter {
-    pub(crate) fn mint(
-        &self,
-        who: &Principal,
-        audience: &str,
-        now: Timestamp,
-        entropy: &SharedEntropy,
-        tokens: &TokenCache,
-    ) -> Result<Option<Arc<str>>, JwsError> {
-        let claims = |subject: &str, client: &str, scope: String| AccessClaims {
-            iss: self.issuer.clone(),
-            sub: subject.to_owned(),
-            aud: Audience::One(audience.to_owned()),
-            exp: now.plus(MINTED_LIFETIME).secs(),
-            iat: now.secs(),
-            jti: Id::<tags::Token>::new(now, &**entropy).to_string(),
-            client_id: client.to_owned(),
-            scope,
-            auth_time: None,
-            acr: None,
-            groups: Vec::new(),
-            roles: Vec::new(),
-            act: None,
-            sid: None,
-            grant_id: None,
-            preferred_username: None,
-            cnf: None,
-            status: None,
-        };
-        let claims = || match who {
-            Principal::Anonymous => None,
-            Principal::Token(own) => Some(AccessClaims {
-                auth_time: own.auth_time,
-                acr: own.acr.clone(),
-                act: own.act.clone(),
-                status: own.status.clone(),
-                preferred_username: own.preferred_username.clone(),
-                groups: own.groups.clone(),
-                roles: own.roles.clone(),
-                ..claims(&own.sub, &own.client_id, own.scope.clone())
-            }),
-            Principal::ApiKey(key) => Some(claims(&key.id, &key.id, key.scopes.join(" "))),
-            Principal::Workload(id) => Some(claims(id.as_str(), id.as_str(), String::new())),
-        };
-        let sign = || {
-            let signed = claims().map(|claims| sign(&self.key, access_token::TYP, &claims));
-            let token = signed.transpose()?;
-            Ok(token.map(|token| (token, now.plus(MINTED_LIFETIME / 2))))
-        };
-        tokens.minted(who, audience, now, sign)
-    }
-}
-
 /// What changes while requests pass: counters, blocks, revocations, and the ways out.
 #[derive(Clone)]
 pub struct Shared {
-    /// Rate counters.
-    pub limiter: Arc<Limiter>,
+    /// What limits count in.
+    pub counters: Counters,
+    /// Whether there is too much to do.
+    pub overload: Arc<Overload>,
     /// Addresses that may not enter.
     pub blocks: Arc<Blocks>,
     /// Tokens that are void.

@@ -15,5 +15,6 @@ pub use peer::{
 };
 pub use spiffe::{SpiffeError, SpiffeId, peer_spiffe_id};
 pub use tls::{
-    ServerIdentity, TlsError, client_config, identity, mesh_config, provider, public_config, roots,
+    ServerIdentity, TlsError, certificates, client_config, identity, mesh_config, provider,
+    public_config, roots,
 };

@@ -35,7 +35,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// Certificates that are trusted.
 pub fn roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in chain(pem)? {
+    for certificate in certificates(pem)? {
         roots.add(certificate)?;
     }
     Ok(Arc::new(roots))
@@ -47,10 +47,11 @@ pub fn identity(
     key_pem: &str,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
-    Ok((chain(chain_pem)?, key.map_err(|_| TlsError::Pem("the private key"))?))
+    Ok((certificates(chain_pem)?, key.map_err(|_| TlsError::Pem("the private key"))?))
 }
 
-fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates of a file, in their order.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or(TlsError::Pem("the certificate"))
 }

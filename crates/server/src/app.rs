@@ -12,11 +12,15 @@ use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use portcullis_api::Reload;
 use portcullis_audit::{Audit, LogReader, LogWriter};
-use portcullis_cluster::{ApiKeys, Blocks, LimitBlocks, Limiter, Replays, Revocations};
+use portcullis_cluster::{
+    ApiKeys, Blocks, Concurrency, LimitBlocks, Limiter, Quotas, Replays, Revocations,
+};
 use portcullis_egress::{Egress, system_resolver};
 use portcullis_events::Event;
 use portcullis_federation::UpstreamProvider;
-use portcullis_gateway::{Gateway, LimitBlock, Minter, Shared, Snapshot};
+use portcullis_gateway::{
+    Counters, Gateway, LimitBlock, Minter, Overload, Shared, Snapshot, SnapshotParts,
+};
 use portcullis_identity::{
     HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
 };
@@ -26,7 +30,7 @@ use portcullis_pages::Theme;
 use portcullis_pki::Authority;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
-use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, random_array};
+use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy, random_array};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -34,6 +38,7 @@ use crate::{
     doors::Doors,
     gate::Gate,
     parts::{login_providers, registration, staff_devices, theme},
+    quotas,
     reload::ReloadStatus,
     routes::{self, BuiltIn},
     system,
@@ -62,6 +67,10 @@ pub struct App {
     pub gate: ArcSwap<Gate>,
     /// The way to issuers whose tokens are accepted.
     pub egress: Egress,
+    /// Whether there is too much to do.
+    pub overload: Arc<Overload>,
+    /// What was used of quotas.
+    pub quotas: Arc<Quotas>,
     /// Certificates of the listeners.
     pub doors: Doors,
     /// Held while the gate's snapshot is replaced, so that none is lost.
@@ -197,10 +206,20 @@ impl App {
         let doors = Doors::open(&config, &authority, &clock)?;
         let reload = ReloadStatus::new(&config, clock.now());
 
+        let key = vault.random("quota_key").await?;
+        let key = *key.expose().first_chunk().context("the quota key is too short")?;
+        let quotas = Arc::new(Quotas::new(HashKey::from_bytes(key)));
+        let overload = Overload::new(&*entropy);
+        tokio::spawn(Overload::watch(Arc::downgrade(&overload)));
         let (blocked, limit_blocks) = mpsc::channel(BLOCK_QUEUE);
         let recorder = audit.clone();
         let shared = Shared {
-            limiter: identity.limiter.clone(),
+            counters: Counters {
+                limiter: identity.limiter.clone(),
+                quotas: quotas.clone(),
+                concurrency: Concurrency::new(&*entropy),
+            },
+            overload: overload.clone(),
             blocks: identity.blocks.clone(),
             revocations: identity.revocations.clone(),
             replays: Arc::new(Replays::new(proof_lifetime(), &*entropy)),
@@ -227,6 +246,8 @@ impl App {
             audit,
             gate: ArcSwap::from_pointee(gate),
             egress: issuers,
+            overload,
+            quotas,
             doors,
             swapping: tokio::sync::Mutex::default(),
             reload,
@@ -265,7 +286,7 @@ impl App {
         self.provider.reload_resource_servers().await?;
         let rows = grants::live_revocations(&self.identity.db, DEFAULT_TENANT, now).await?;
         self.identity.apply(&rows, now);
-        Ok(())
+        quotas::restore(self).await
     }
 
     /// Takes in revocations of the last seconds that another process made, or whose request ended
@@ -428,14 +449,14 @@ fn snapshot(
     let issuer = config.issuer.clone();
     let verifier = Verifier::new(&issuer, &issuer, access_token::TYP, &Alg::SIGNING);
     let minter = Minter { issuer, key };
-    let trusted = config.client_address.trusted_proxies.clone();
-    Ok(Snapshot::new(
+    Ok(Snapshot::new(SnapshotParts {
         routes,
         verifier,
-        keys.verifying(KeyUse::AccessToken).to_vec(),
+        keys: keys.verifying(KeyUse::AccessToken).to_vec(),
         minter,
-        trusted,
-        &config.own_hosts(),
-        config.tokens.remembered,
-    )?)
+        trusted_proxies: config.client_address.trusted_proxies.clone(),
+        hosts: config.own_hosts(),
+        remembered_tokens: config.tokens.remembered,
+        policies: gate.policies.clone(),
+    })?)
 }

@@ -6,11 +6,13 @@ use anyhow::Result;
 use portcullis_egress::Egress;
 use portcullis_gateway::{Issuer, Upstream, watch_health};
 use portcullis_pki::Authority;
+use portcullis_policy::Policies;
 use portcullis_types::{SharedClock, SharedEntropy};
 
 use crate::{
     config::Config,
     issuers::{self, Known},
+    policies,
     upstreams::{self, Service},
 };
 
@@ -19,6 +21,7 @@ pub struct Gate {
     pub config: Config,
     pub services: Vec<Service>,
     pub issuers: Vec<Known>,
+    pub policies: Option<Arc<Policies>>,
 }
 
 impl Gate {
@@ -34,7 +37,8 @@ impl Gate {
     ) -> Result<Self> {
         let services = upstreams::all(&config, authority, clock, entropy, before)?;
         let issuers = issuers::all(&config, egress, before)?;
-        Ok(Self { config, services, issuers })
+        let policies = policies::load(&config)?;
+        Ok(Self { config, services, issuers, policies })
     }
 
     /// The issuers by their names.

@@ -19,10 +19,13 @@ use tokio::{
 use crate::{
     app::{App, Queues, audit_dir},
     mailer::Mailer,
+    quotas,
 };
 
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 const OUTBOX_EVERY: Duration = Duration::from_secs(1);
+/// What was used of quotas is stored this often.
+const QUOTAS_EVERY: Duration = Duration::from_millis(500);
 const LOGOUT_EVERY: Duration = Duration::from_millis(500);
 const MAIL_EVERY: Duration = Duration::from_millis(250);
 /// Memory of password hashes that nobody needed for so long is given back.
@@ -54,6 +57,7 @@ pub fn start(
             |app| async move { checkpoint(&app).await },
         ),
         every(app, OUTBOX_EVERY, closing, "outbox", |app| async move { sync(&app).await }),
+        every(app, QUOTAS_EVERY, closing, "quotas", |app| async move { quotas::store(&app).await }),
         every(app, RELEASE_MEMORY_EVERY, closing, "memory", |app| async move {
             app.identity.hasher.release_idle_memory();
             Ok(())

@@ -4,6 +4,7 @@
 mod app;
 mod commands;
 mod config;
+mod control;
 mod demo;
 mod discovery;
 mod doors;
@@ -14,6 +15,8 @@ mod kek;
 mod mailer;
 mod ops;
 mod parts;
+mod policies;
+mod quotas;
 mod reload;
 mod routes;
 mod system;
@@ -56,6 +59,16 @@ enum Command {
         #[arg(long)]
         schema: bool,
     },
+    /// Ask the running gate what it would say to a request, stage by stage
+    Explain(commands::explain::ExplainArguments),
+    /// Make the running process read its configuration again
+    Reload {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the schema of policies, or check them
+    #[command(subcommand)]
+    Policy(commands::policy::PolicyCommand),
     /// Verify, search and export the audit log, or prove an entry of it
     #[command(subcommand)]
     Audit(commands::audit::AuditCommand),
@@ -120,6 +133,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { place, schema } => runtime.block_on(commands::check::run(&place, schema)),
+        Command::Explain(asked) => runtime.block_on(commands::explain::run(asked)),
+        Command::Reload { place } => {
+            runtime.block_on(control::ask::<serde_json::Value>(&place.data, "/reload", &()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Policy(command) => commands::policy::run(&command),
         Command::Audit(command) => runtime.block_on(commands::audit::run(command)),
         Command::ApiKeys(command) => runtime.block_on(commands::api_keys::run(command)),
         Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),

@@ -77,8 +77,11 @@ async fn metrics(app: &App) -> String {
          # TYPE portcullis_audit_healthy gauge\nportcullis_audit_healthy {healthy}\n\
          # HELP portcullis_blocks Addresses on the block list.\n\
          # TYPE portcullis_blocks gauge\nportcullis_blocks {}\n\
+         # HELP portcullis_overload Requests of normal priority that are refused, in thousandths.\n\
+         # TYPE portcullis_overload gauge\nportcullis_overload {}\n\
          # HELP portcullis_outbox_events Events that wait for the audit log.\n\
          # TYPE portcullis_outbox_events gauge\nportcullis_outbox_events {stranded}\n",
-        app.identity.blocks.len()
+        app.identity.blocks.len(),
+        app.overload.level(),
     )
 }

@@ -6,17 +6,17 @@ use anyhow::{Context, Result, anyhow, ensure};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use portcullis_api::{Caller, Permission};
-use portcullis_cluster::Rate;
+use portcullis_cluster::{Allowance, Rate};
 use portcullis_gateway::{
-    AuthKind, Contract, Cors, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitRule, ListenerKind,
-    LocalService, Principal, Route, StepUp, Target,
+    AuthKind, Contract, Cors, Counted, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitKind,
+    LimitRule, ListenerKind, LocalService, OWN_TOKENS, Principal, Priority, Route, StepUp, Target,
 };
 use portcullis_identity::Assurance;
 use portcullis_pki::SpiffeId;
 use tower::ServiceExt;
 
 use crate::{
-    config::{Authenticate, Config, Door, Key, Limit, OWN_TOKENS, RouteConfig},
+    config::{Authenticate, Config, CountedRequests, Door, Importance, Limit, RouteConfig},
     gate::Gate,
 };
 
@@ -201,11 +201,12 @@ fn built_in_route(
     service: &LocalService,
     method: Method,
     path: &str,
-    limits: Vec<LimitRule>,
+    limits: Vec<Arc<LimitRule>>,
 ) -> Route {
     Route {
         name: format!("portcullis{path}"),
         listener: ListenerKind::Public,
+        hosts: vec![],
         path: path.to_owned(),
         methods: vec![method],
         get_has_effects: false,
@@ -215,7 +216,10 @@ fn built_in_route(
         issuers: vec![],
         scopes: vec![],
         step_up: None,
+        policies: false,
         spiffe_ids: vec![],
+        // People log in, out and on whatever else has to wait.
+        priority: Priority::High,
         limits,
         max_body: BUILT_IN_BODY,
         contract: None,
@@ -229,7 +233,7 @@ fn for_pages(route: Route) -> Route {
 }
 
 /// The limits of a door of our own: those of the file, or the default.
-fn protect(config: &Config, door: &'static str) -> Vec<LimitRule> {
+fn protect(config: &Config, door: &'static str) -> Vec<Arc<LimitRule>> {
     if let Some(protect) = config.protect.get(door) {
         return rules(door, &protect.limits);
     }
@@ -241,34 +245,69 @@ fn protect(config: &Config, door: &'static str) -> Vec<LimitRule> {
         "second" => (60, None),
         _ => (600, None),
     };
-    let rate = Rate { count, per: minute };
-    vec![LimitRule { name: door.into(), key: LimitKey::Ip, rate, block, counts: true }]
+    let allowance = Rate { count, per: minute }.into();
+    let rule = LimitRule {
+        name: door.into(),
+        keys: vec![LimitKey::Ip],
+        kind: LimitKind::Rate { allowance, block },
+        counted: Counted::Requests,
+        except: vec![],
+    };
+    vec![Arc::new(rule)]
 }
 
-fn watching(rules: Vec<LimitRule>) -> Vec<LimitRule> {
-    rules.into_iter().map(|rule| LimitRule { counts: false, ..rule }).collect()
+fn watching(rules: Vec<Arc<LimitRule>>) -> Vec<Arc<LimitRule>> {
+    let watch = |rule: Arc<LimitRule>| {
+        Arc::new(LimitRule { counted: Counted::Nothing, ..LimitRule::clone(&rule) })
+    };
+    rules.into_iter().map(watch).collect()
 }
 
-fn rules(name: &str, limits: &[Limit]) -> Vec<LimitRule> {
+fn rules(name: &str, limits: &[Limit]) -> Vec<Arc<LimitRule>> {
     let name_of = |place: usize| {
         if place == 0 { name.into() } else { format!("{name}-{place}") }
     };
-    let rule = |(place, limit): (usize, &Limit)| LimitRule {
-        name: name_of(place),
-        key: match limit.key {
-            Key::Ip => LimitKey::Ip,
-            Key::Subject => LimitKey::Subject,
-        },
-        rate: limit.rate,
-        block: limit.block,
-        counts: true,
+    let rule = |(place, limit): (usize, &Limit)| {
+        let kind = match (limit.rate, limit.quota, limit.concurrency) {
+            (Some(rate), ..) => {
+                let burst = limit.burst.unwrap_or(rate.count);
+                let allowance = Allowance { rate, burst, cost: limit.cost };
+                LimitKind::Rate { allowance, block: limit.block }
+            }
+            (_, Some((most, period)), _) => {
+                LimitKind::Quota { most, period, cost: limit.cost.into() }
+            }
+            (.., most) => LimitKind::Concurrency {
+                most: most.unwrap_or(1),
+                queue: limit.queue,
+                wait: limit.wait,
+            },
+        };
+        Arc::new(LimitRule {
+            name: limit.name.clone().unwrap_or_else(|| name_of(place)),
+            keys: limit.key.clone(),
+            kind,
+            counted: match limit.count {
+                CountedRequests::Requests => Counted::Requests,
+                CountedRequests::Failures => Counted::Failures,
+            },
+            except: limit.except.clone(),
+        })
     };
     limits.iter().enumerate().map(rule).collect()
 }
 
 fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
     let config = &gate.config;
-    let upstream = gate.upstream(&route.upstream);
+    let target = match &route.upstream {
+        None => {
+            let audience = route.audience.clone().unwrap_or_else(|| route.name.clone());
+            Target::Elsewhere { audience }
+        }
+        Some(name) => {
+            Target::Upstream(gate.upstream(name).context("there is no such upstream")?.clone())
+        }
+    };
     let methods: Result<Vec<Method>, _> =
         route.methods.iter().map(|method| method.parse()).collect();
     let ids: Result<Vec<SpiffeId>, _> = route.spiffe_ids.iter().map(|id| id.parse()).collect();
@@ -293,17 +332,25 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         listener: match route.listen {
             Door::Public => ListenerKind::Public,
             Door::Mesh => ListenerKind::Mesh,
+            Door::ForwardAuth => ListenerKind::Elsewhere,
         },
+        hosts: route.hosts.clone(),
         path: route.path.clone(),
         methods: methods?,
         get_has_effects: false,
-        target: Target::Upstream(upstream.context("there is no such upstream")?.clone()),
+        target,
         authenticate: ways.collect::<Result<_>>()?,
         own_tokens: named.is_none_or(|named| named.iter().any(|name| name == OWN_TOKENS)),
         issuers: issuers.cloned().collect(),
         scopes: route.scopes.clone(),
         step_up: step_up(route)?,
+        policies: route.policy,
         spiffe_ids: ids?,
+        priority: match route.priority {
+            Importance::Low => Priority::Low,
+            Importance::Normal => Priority::Normal,
+            Importance::High => Priority::High,
+        },
         limits: rules(&route.name, &route.limits),
         max_body: route.max_body.unwrap_or(DEFAULT_BODY_LIMIT),
         contract,
@@ -333,11 +380,20 @@ fn step_up(route: &RouteConfig) -> Result<Option<StepUp>> {
 
 /// Whether the routes can stand beside each other.
 pub fn check_table(routes: Vec<Route>) -> Result<()> {
-    use portcullis_gateway::{Minter, Snapshot};
+    use portcullis_gateway::{Minter, Snapshot, SnapshotParts};
     use portcullis_jose::{Alg, SigningKey, Verifier};
     let (key, _) = SigningKey::generate(Alg::EdDsa)?;
     let minter = Minter { issuer: String::new(), key: Arc::new(key) };
     let verifier = Verifier::new("", "", "at+jwt", &[]);
-    Snapshot::new(routes, verifier, Vec::new(), minter, Vec::new(), &[], 0)?;
+    Snapshot::new(SnapshotParts {
+        routes,
+        verifier,
+        keys: Vec::new(),
+        minter,
+        trusted_proxies: Vec::new(),
+        hosts: Vec::new(),
+        remembered_tokens: 0,
+        policies: None,
+    })?;
     Ok(())
 }

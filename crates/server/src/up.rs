@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{app::App, config::Config, demo, jobs, mailer::Mailer, ops};
+use crate::{app::App, config::Config, control, demo, jobs, mailer::Mailer, ops, quotas};
 
 /// The demo waits this long for the sample services before it says that they are missing.
 const DEMO_PATIENCE: Duration = Duration::from_secs(20);
@@ -45,6 +45,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
         )])
         .await?;
     reload_on_hangup(&app)?;
+    control::serve(&app);
     let mut stop = std::pin::pin!(stop_signal()?);
     let announced = tokio::select! {
         announced = announce(&app, data, is_demo, &mail_dir) => Some(announced?),
@@ -62,6 +63,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
         task.abort();
         let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
     }
+    quotas::store(&app).await?;
     app.audit.append(vec![jobs::lifecycle(&app, Lifecycle::Stopped)]).await?;
     app.audit.close().await;
     Ok(())

@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod passkeys;
 pub mod plans;
 pub mod pushed;
+pub mod quotas;
 pub mod recovery;
 pub mod registrations;
 pub mod resource_servers;

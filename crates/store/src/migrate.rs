@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (14, include_str!("../migrations/0014_upstream.sql")),
     (15, include_str!("../migrations/0015_subject_keys.sql")),
     (16, include_str!("../migrations/0016_attested_passkeys.sql")),
+    (17, include_str!("../migrations/0017_quotas.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -15,6 +15,7 @@ const KEEP_BLOCKS: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Tables and the rule for their old rows; `$1` is the moment before which a row may go.
 fn rules() -> Vec<(&'static str, Duration, Query)> {
     vec![
+        ("quota", Duration::ZERO, sql("DELETE FROM quota WHERE expires_at < $1")),
         ("signing_key", KEEP_USED, sql("DELETE FROM signing_key WHERE expires_at < $1")),
         (
             "pending_registration",

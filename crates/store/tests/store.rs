@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome, sealed_of};
 use portcullis_store::{
     Db, DbError, LogKeys, Sealer, accounts, applications, clients, consents, defence, device,
-    factors, grants, invitations, mail_login, outbox, passkeys, pushed, recovery, retention, sql,
-    token_hash,
+    factors, grants, invitations, mail_login, outbox, passkeys, pushed, quotas, recovery,
+    retention, sql, token_hash,
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
 use portcullis_types::{Id, tags};
@@ -46,6 +46,31 @@ on_both!(accounts_are_found_and_unique, |db: TestDb| {
     let same_mail = accounts::Account { email: alice.email, ..account(3, "bob") };
     let constraint = add(&db.db, &same_mail).await.unwrap_err().constraint().unwrap();
     assert!(constraint.is("account_email", "account.email"), "{constraint:?}");
+});
+
+on_both!(quotas_add_up_and_end, |db: TestDb| {
+    let more = |key: &str, used, days| quotas::QuotaUse {
+        key: key.into(),
+        began: START.micros(),
+        expires_at: START.plus(Duration::from_secs(days * 86_400)).micros(),
+        used,
+    };
+    for (used, total) in [(3, 3), (4, 7)] {
+        let more = &more("a", used, 1);
+        let sum = db.db.write(|tx| async move { quotas::add(&tx, TENANT, more).await }).await;
+        assert_eq!(sum.unwrap().unwrap().used, total);
+    }
+    let other = &more("b", 9, 30);
+    db.db.write(|tx| async move { quotas::add(&tx, TENANT, other).await }).await.unwrap();
+    let live = |now, limit| quotas::live(&db.db, TENANT, now, limit);
+    let keys: Vec<String> = live(START, 10).await.unwrap().into_iter().map(|q| q.key).collect();
+    assert_eq!(keys, ["b", "a"]);
+    assert_eq!(live(START, 1).await.unwrap().len(), 1);
+    assert!(quotas::live(&db.db, "other", START, 10).await.unwrap().is_empty());
+    let later = START.plus(Duration::from_secs(2 * 86_400));
+    assert_eq!(live(later, 10).await.unwrap().len(), 1);
+    retention::run(&db.db, later).await.unwrap();
+    assert_eq!(live(START, 10).await.unwrap().len(), 1);
 });
 
 on_both!(pages_follow_the_key, |db: TestDb| {

@@ -14,6 +14,11 @@ impl HashKey {
         Self(random_array(entropy))
     }
 
+    /// A key that is the same after a restart.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// A 128-bit fingerprint of `parts`. Each part is preceded by its length, so `["ab", "c"]` and
     /// `["a", "bc"]` differ.
     pub fn fingerprint(&self, parts: &[&[u8]]) -> u128 {

@@ -30,7 +30,8 @@ use crate::{
     forward::is_clients_fault,
 };
 use budget::Budget;
-use load::{Dice, FAILED};
+pub(crate) use load::Dice;
+use load::FAILED;
 use pool::{Give, Pooled};
 use server::Sender;
 

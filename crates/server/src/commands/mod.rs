@@ -5,8 +5,10 @@ pub mod audit;
 pub mod blocks;
 pub mod ca;
 pub mod check;
+pub mod explain;
 pub mod import;
 pub mod keys;
+pub mod policy;
 pub mod users;
 
 use std::sync::Arc;

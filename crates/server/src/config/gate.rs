@@ -2,11 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use portcullis_cluster::Rate;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{optional_span, rate, rate_schema, span, span_schema, thirty_seconds};
+use super::{Limit, optional_span, span, span_schema, thirty_seconds};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +138,10 @@ pub struct Health {
     pub healthy_after: u32,
 }
 
+fn yes() -> bool {
+    true
+}
+
 fn two_seconds() -> Duration {
     Duration::from_secs(2)
 }
@@ -171,13 +174,20 @@ pub struct RouteConfig {
     /// The listener it belongs to.
     #[serde(default)]
     pub listen: Door,
+    /// The hosts it is for, without ports; every host if left out. Routes that name a host come
+    /// before those that name none.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// Begins with /; `{name}` stands for a segment, `{*name}` for the rest.
     pub path: String,
     /// Upper-case methods; all if left out.
     #[serde(default)]
     pub methods: Vec<String>,
-    /// The name of an upstream.
-    pub upstream: String,
+    /// The name of an upstream. None for `listen = "forward-auth"`.
+    pub upstream: Option<String>,
+    /// The audience of the token that another proxy gets, for `listen = "forward-auth"`; the name of
+    /// the route if left out.
+    pub audience: Option<String>,
     /// Any of these ways to prove who one is; never empty.
     pub authenticate: Vec<Authenticate>,
     /// Whose tokens are accepted: names of `token_issuer`, and `portcullis` for our own, which is
@@ -193,9 +203,15 @@ pub struct RouteConfig {
     #[serde(default, deserialize_with = "optional_span")]
     #[schemars(schema_with = "span_schema")]
     pub max_age: Option<Duration>,
+    /// Whether the Cedar policies decide as well, where there are any.
+    #[serde(default = "yes")]
+    pub policy: bool,
     /// Workloads that may pass with `mtls`.
     #[serde(default)]
     pub spiffe_ids: Vec<String>,
+    /// How much it matters when there is too much to do.
+    #[serde(default)]
+    pub priority: Importance,
     /// What may pass at most.
     #[serde(default)]
     pub limits: Vec<Limit>,
@@ -208,8 +224,18 @@ pub struct RouteConfig {
     pub cors: Option<CorsConfig>,
 }
 
-/// Our own tokens among the issuers of a route.
-pub const OWN_TOKENS: &str = "portcullis";
+/// How much a route matters when not all requests can be answered. Our own always do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Importance {
+    /// Its requests are refused first.
+    Low,
+    /// When what is low is refused already.
+    #[default]
+    Normal,
+    /// They are never refused for that.
+    High,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +252,8 @@ pub enum Door {
     Public,
     /// The mutual TLS listener.
     Mesh,
+    /// No listener of ours: another proxy holds the request, asks at `/authz`, and forwards it.
+    ForwardAuth,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -245,31 +273,17 @@ pub enum Authenticate {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Limit {
-    /// What is counted by.
-    pub key: Key,
-    /// `5/min`: so many in such a time; 1 to 1000000 per s, min, h or d.
-    #[serde(deserialize_with = "rate")]
-    #[schemars(schema_with = "rate_schema")]
-    pub rate: Rate,
-    /// How long whoever goes beyond it stays out; only until it is over if left out.
-    #[serde(default, deserialize_with = "optional_span")]
-    #[schemars(schema_with = "span_schema")]
-    pub block: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Key {
-    /// The client's address, or its IPv6 /64.
-    Ip,
-    /// Whoever the credential belongs to.
-    Subject,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Protect {
     /// They stand instead of the built-in ones.
     pub limits: Vec<Limit>,
+}
+
+/// Cedar policies. Where there are any, every route of the file is refused unless one permits it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// Files with policies.
+    pub files: Vec<PathBuf>,
+    /// Another schema than the built-in one, which `portcullis policy schema` prints.
+    pub schema: Option<PathBuf>,
 }

@@ -8,16 +8,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use portcullis_gateway::OWN_TOKENS;
 use portcullis_pki::SpiffeId;
 
 use super::{
-    Authenticate, Config, Door, KeyEncryption, Keys, OWN_TOKENS, PROTECTED, RouteConfig, TlsMode,
+    Authenticate, Config, Door, KeyEncryption, Keys, Limit, PROTECTED, RouteConfig, TlsMode,
 };
 use crate::system;
 
 /// What a reload takes over. Everything else is wired once, at the start.
-const RELOADABLE: [&str; 6] =
-    ["client_address", "protect", "route", "tls", "token_issuer", "upstream"];
+const RELOADABLE: [&str; 7] =
+    ["client_address", "policy", "protect", "route", "tls", "token_issuer", "upstream"];
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -123,8 +124,11 @@ impl Config {
             "tokens.status_list_lifetime must be from 3s to 1h"
         );
         self.check_keys(longest)?;
-        for name in self.protect.keys() {
+        for (name, protect) in &self.protect {
             ensure!(PROTECTED.contains(&name.as_str()), "protect.{name}: there is no such door");
+            if let Some(mistake) = protect.limits.iter().find_map(Limit::mistake) {
+                bail!("protect.{name}: {mistake}");
+            }
         }
         unique("login_provider", self.login_providers.iter().map(|own| &own.name))?;
         for provider in &self.login_providers {
@@ -267,8 +271,34 @@ impl Config {
                 "cors: {origin:?} is not an origin such as https://app.example"
             );
         }
-        let known = self.upstreams.iter().any(|upstream| upstream.name == route.upstream);
-        ensure!(known, "there is no upstream called {}", route.upstream);
+        let known = |name: &String| self.upstreams.iter().any(|upstream| upstream.name == *name);
+        match (&route.upstream, route.listen) {
+            (None, Door::ForwardAuth) => {
+                let trusted = &self.client_address.trusted_proxies;
+                ensure!(
+                    !trusted.is_empty(),
+                    "\"forward-auth\" needs client_address.trusted_proxies: only these may ask"
+                );
+                ensure!(route.openapi.is_none(), "openapi: another proxy holds the request");
+            }
+            (Some(_), Door::ForwardAuth) => bail!("\"forward-auth\" has no upstream"),
+            (None, _) => bail!("upstream is missing"),
+            (Some(name), _) => ensure!(known(name), "there is no upstream called {name}"),
+        }
+        ensure!(
+            route.audience.is_none() || route.listen == Door::ForwardAuth,
+            "audience belongs to the upstream"
+        );
+        if let Some(mistake) = route.limits.iter().find_map(Limit::mistake) {
+            bail!("limits: {mistake}");
+        }
+        for host in &route.hosts {
+            let plain =
+                |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.[:]".contains(&b);
+            let fits = !host.is_empty() && !host.ends_with('.') && host.bytes().all(plain);
+            let bare = host.starts_with('[') || !host.contains(':');
+            ensure!(fits && bare, "hosts: {host:?} is not a lower-case host without a port");
+        }
         ensure!(route.path.starts_with('/'), "path must begin with /");
         ensure!(
             !route.authenticate.is_empty(),
@@ -313,7 +343,10 @@ impl Config {
         let secrets = self.token_issuers.iter().filter_map(|own| own.introspection.as_ref());
         let secrets = secrets.map(|own| &own.client_secret_file);
         let contracts = self.routes.iter().map(|route| &route.openapi);
+        let policy = self.policy.iter();
+        let policy = policy.flat_map(|own| own.files.iter().chain(&own.schema));
         let named = tls.into_iter().chain(upstreams).chain(contracts).chain(secrets).flatten();
+        let named = named.chain(policy);
         self.file.iter().cloned().chain(named.map(|path| self.path(path))).collect()
     }
 

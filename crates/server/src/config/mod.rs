@@ -3,22 +3,23 @@
 mod gate;
 mod issuer;
 mod keys;
+mod limit;
 mod load;
 mod login;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use portcullis_cluster::Rate;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
 pub use gate::{
-    Authenticate, Discover, Door, Key, Limit, OWN_TOKENS, Protect, RouteConfig, Spoken,
+    Authenticate, Discover, Door, Importance, PolicyConfig, Protect, RouteConfig, Spoken,
     UpstreamConfig, UpstreamTls,
 };
 pub use issuer::TokenIssuer;
 pub use keys::{KeyEncryption, Keys};
+pub use limit::{CountedRequests, Limit};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
 
 /// The whole configuration.
@@ -72,6 +73,8 @@ pub struct Config {
     /// What happens to addresses that attack.
     #[serde(default)]
     pub detect: Detect,
+    /// Who may do what, beside what routes say.
+    pub policy: Option<PolicyConfig>,
     /// Others whose access tokens routes may accept.
     #[serde(default, rename = "token_issuer")]
     pub token_issuers: Vec<TokenIssuer>,
@@ -333,8 +336,4 @@ fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
 
 fn optional_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     span(deserializer).map(Some)
-}
-
-fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
