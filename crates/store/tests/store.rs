@@ -49,7 +49,7 @@ on_both!(accounts_are_found_and_unique, |db: TestDb| {
 });
 
 on_both!(quotas_add_up_and_end, |db: TestDb| {
-    let more = |key: &str, used, days| quotas::QuotaUse {
+    let more = |key: &str, used, days: u64| quotas::QuotaUse {
         key: key.into(),
         began: START.micros(),
         expires_at: START.plus(Duration::from_secs(days * 86_400)).micros(),
