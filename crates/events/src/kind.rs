@@ -105,6 +105,8 @@ pub enum Stage {
     Validate,
     /// The upstream.
     Forward,
+    /// Filtering of the answer.
+    Filter,
 }
 
 impl Stage {
@@ -119,6 +121,7 @@ impl Stage {
             Self::Authorise => "authorise",
             Self::Validate => "validate",
             Self::Forward => "forward",
+            Self::Filter => "filter",
         }
     }
 }
@@ -144,6 +147,8 @@ pub struct RequestSeen {
     pub policy: Option<String>,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: &'static str,
+    /// What of it did not fit its contract and was let through, or was taken out of the answer.
+    pub violations: Vec<String>,
 }
 
 /// A finding of a detector.

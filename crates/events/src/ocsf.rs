@@ -228,6 +228,9 @@ fn request(event: &Event, seen: &RequestSeen) -> Value {
             "refused_at": seen.refused_at.map(super::Stage::as_str),
         },
     });
+    if !seen.violations.is_empty() {
+        value["unmapped"]["violations"] = seen.violations.clone().into();
+    }
     if let Some(agent) = event.origin.as_ref().and_then(|origin| origin.user_agent.as_ref()) {
         value["http_request"]["user_agent"] = agent.clone().into();
     }

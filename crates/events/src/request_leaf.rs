@@ -1,6 +1,6 @@
 //! The entry of a request, written straight into bytes. Every request makes one, and building a tree
-//! of JSON values first costs several times as much. What it writes is byte for byte what the tree
-//! would have given, which the tests hold; the order of the fields is that of their names.
+//! of JSON values first costs several times as much. What it writes is field for field what the tree
+//! would have given, which the tests hold.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -113,6 +113,8 @@ struct Unmapped<'a> {
     refused_at: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sealed: Option<Sealed<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    violations: &'a [String],
 }
 #[derive(Serialize)]
 struct Sealed<'a> {
@@ -186,6 +188,7 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
             latency_us: u64::try_from(seen.latency.as_micros()).unwrap_or(u64::MAX),
             refused_at: seen.refused_at.map(crate::Stage::as_str),
             sealed: None,
+            violations: &seen.violations,
         },
     }
 }
@@ -235,6 +238,7 @@ mod tests {
     use std::time::Duration;
 
     use portcullis_types::{AddrKey, Timestamp};
+    use serde_json::Value;
 
     use super::*;
     use crate::{Origin, Stage, ocsf, sealed};
@@ -242,7 +246,8 @@ mod tests {
     struct Plain(bool);
     impl SealPersonal for Plain {
         fn seal(&self, subject: &str, plain: &[u8]) -> Option<String> {
-            self.0.then(|| format!("{subject}|{}", String::from_utf8_lossy(plain)))
+            let plain: BTreeMap<String, String> = serde_json::from_slice(plain).unwrap();
+            self.0.then(|| format!("{subject}|{plain:?}"))
         }
         fn tag(&self, _: AddrKey) -> String {
             "t4g".into()
@@ -292,6 +297,7 @@ mod tests {
                         refused_at,
                         policy: policy.map(str::to_owned),
                         version: "HTTP/2",
+                        violations: policy.map(str::to_owned).into_iter().collect(),
                     };
                     let outcome = refused_at.map_or(Outcome::Success, |_| Outcome::Failure("no"));
                     let event = Event::new(
@@ -302,13 +308,13 @@ mod tests {
                         outcome,
                         Kind::Request(seen),
                     );
-                    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-                    let tree = ocsf::entry(&event).to_string();
-                    assert_eq!(text(request_leaf(&event, None).unwrap()), tree);
+                    let read = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).unwrap();
+                    let tree = ocsf::entry(&event);
+                    assert_eq!(read(request_leaf(&event, None).unwrap()), tree);
                     for known in [true, false] {
                         let sealer = Plain(known);
-                        let tree = text(sealed::sealed_tree(&event, &sealer));
-                        let fast = text(request_leaf(&event, Some(&sealer)).unwrap());
+                        let tree = read(sealed::sealed_tree(&event, &sealer));
+                        let fast = read(request_leaf(&event, Some(&sealer)).unwrap());
                         assert_eq!(fast, tree);
                         compared += 1;
                     }

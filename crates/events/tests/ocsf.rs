@@ -57,6 +57,7 @@ fn kinds() -> Vec<Kind> {
         refused_at: Some(Stage::Authorise),
         policy: Some("scope x".into()),
         version: "HTTP/2",
+        violations: vec!["/query/x unknown".into()],
     };
     let admin = AdminChange {
         action: "update",

@@ -307,6 +307,9 @@ mod tests {
             limits: Vec::new(),
             max_body: DEFAULT_BODY_LIMIT,
             contract: None,
+            learning: false,
+            checks_responses: false,
+            max_response: 0,
             cors: None,
         }
     }

@@ -32,7 +32,7 @@ mod upstream;
 pub use answer::{Problem, problem};
 pub use authn::{AuthKind, Principal};
 pub use body::{BoxError, GateBody, empty, full};
-pub use contract::{Contract, ContractError, ContractViolation};
+pub use contract::{Contract, ContractError, ContractViolation, Redacted};
 pub use cors::Cors;
 pub use explain::{Asked, Step};
 pub use guard::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URI_BYTES};

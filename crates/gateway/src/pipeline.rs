@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_events::{Origin, Stage, clean};
@@ -14,7 +14,7 @@ use crate::{
     authn::{AuthKind, Principal, authenticate},
     authz::{Question, authorise},
     body::{Bounded, Broken, GateBody, Holding, full},
-    contract::ContractViolation,
+    contract::{Checked, ContractViolation, Redacted},
     cors::read_preflight,
     forward::{Passage, broken_body, forward, strip_hop_by_hop, target, too_long},
     forward_auth,
@@ -142,9 +142,21 @@ impl Gateway {
         let who = Caller { listener: peer.listener, addr: origin.addr, certificate };
         let (route, who) = self.admit(snapshot, &request, &head, who, now, trail).await?;
         check_length(&request, &route)?;
-        let request = validate(&route, request, &head).await?;
+        let (mut request, checked) = validate(&route, request, &head, trail).await?;
+        let reads = *request.method() != Method::HEAD;
+        let checked = checked.filter(|_| route.checks_responses && reads);
+        if checked.is_some() {
+            // What is packed could not be looked into.
+            request
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         let admitted = Admitted { who: &who, origin, certificate };
-        self.pass_on(snapshot, &route, request, &head, admitted, now).await
+        let response = self.pass_on(snapshot, &route, request, &head, admitted, now).await?;
+        match checked {
+            Some(checked) => filter(&route, &checked, response, trail).await,
+            None => Ok(response),
+        }
     }
 
     /// Whether a request may pass, as far as its head tells, and as whom: everything but its body
@@ -363,23 +375,75 @@ fn find_route<B>(
 
 /// Holds a request against the contract of its route. Where there is one, the body is read before
 /// it goes on; on every other route it streams.
-async fn validate(
-    route: &Route,
+async fn validate<'a>(
+    route: &'a Route,
     request: Request<Incoming>,
     head: &Head,
-) -> Result<Request<GateBody>, Refusal> {
+    trail: &mut Trail,
+) -> Result<(Request<GateBody>, Option<Checked<'a>>), Refusal> {
     let request = request.map(|body| body.map_err(|error| Broken(error).into()).boxed_unsync());
-    let Some(contract) = &route.contract else { return Ok(request) };
+    let Some(contract) = &route.contract else { return Ok((request, None)) };
     let query = request.uri().query().unwrap_or_default();
     let checked = contract.check_head(request.method(), &head.path, query, request.headers());
-    let checked = checked.map_err(|(status, violations)| unfit(status, violations))?;
+    let checked = match checked {
+        Ok(checked) => Some(checked),
+        Err((_, violations)) if route.learning => {
+            trail.learned(violations);
+            None
+        }
+        Err((status, violations)) => return Err(unfit(status, violations)),
+    };
     let (parts, body) = request.into_parts();
     let read = read_whole(body, route.max_body).await?;
-    let violations = checked.check_body(&parts.headers, &read);
-    if violations.is_empty() {
-        Ok(Request::from_parts(parts, full(read)))
-    } else {
-        Err(unfit(StatusCode::BAD_REQUEST, violations))
+    if let Some(checked) = &checked {
+        let violations = checked.check_body(&parts.headers, &read).await;
+        if route.learning {
+            trail.learned(violations);
+        } else if !violations.is_empty() {
+            return Err(unfit(StatusCode::BAD_REQUEST, violations));
+        }
+    }
+    Ok((Request::from_parts(parts, full(read)), checked))
+}
+
+/// Takes out of an answer what its contract does not declare. What is not what was declared even
+/// then does not leave.
+async fn filter(
+    route: &Route,
+    checked: &Checked<'_>,
+    response: Response<GateBody>,
+    trail: &mut Trail,
+) -> Result<Response<GateBody>, Refusal> {
+    if !checked.declares(response.status().as_u16(), response.headers()) {
+        return Ok(response);
+    }
+    let broken = |why: &str| {
+        let detail = "the service's answer is not what it should be";
+        let status = StatusCode::BAD_GATEWAY;
+        Refusal::new(Stage::Filter, status, "response_contract", detail).because(why.to_owned())
+    };
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(broken("it is encoded"));
+    }
+    let (mut parts, body) = response.into_parts();
+    let read = read_whole(body, route.max_response).await.map_err(|_| broken("it is too long"))?;
+    match checked.redact(parts.status.as_u16(), &read) {
+        Redacted::Same => Ok(Response::from_parts(parts, full(read))),
+        Redacted::Changed { removed, .. } if route.learning => {
+            trail.removed(&removed);
+            Ok(Response::from_parts(parts, full(read)))
+        }
+        Redacted::Changed { body, removed } => {
+            trail.removed(&removed);
+            parts.headers.remove(header::CONTENT_LENGTH);
+            parts.headers.remove(header::ETAG);
+            Ok(Response::from_parts(parts, full(body)))
+        }
+        Redacted::Unfit(why) if route.learning => {
+            trail.removed(&[why]);
+            Ok(Response::from_parts(parts, full(read)))
+        }
+        Redacted::Unfit(why) => Err(broken(&why)),
     }
 }
 

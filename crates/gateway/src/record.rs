@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     authn::Principal,
+    contract::ContractViolation,
     explain::Step,
     limits::Passed,
     snapshot::{Route, Shared, Target},
@@ -25,6 +26,8 @@ pub(crate) struct Trail {
     pub principal: Option<Principal>,
     pub policy: Option<String>,
     pub passed: Passed,
+    /// What of the request or its answer did not fit the contract, and was not refused.
+    pub violations: Vec<String>,
     /// The method that is asked about, where it is not the request's own.
     pub method: Option<String>,
     /// What each stage said, where somebody wants to know; nothing is counted then.
@@ -32,6 +35,17 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
+    /// What a contract would have refused, were it not still learned.
+    pub fn learned(&mut self, violations: Vec<ContractViolation>) {
+        let told = violations.into_iter().map(|v| format!("{} {}", v.pointer, v.code));
+        self.violations.extend(told);
+    }
+
+    /// What was taken out of an answer.
+    pub fn removed(&mut self, pointers: &[String]) {
+        self.violations.extend(pointers.iter().map(|pointer| format!("response {pointer}")));
+    }
+
     /// A stage was passed.
     pub fn step(&mut self, stage: Stage, said: impl FnOnce() -> String) {
         if let Some(steps) = &mut self.steps {
@@ -88,6 +102,7 @@ impl<'a> Record<'a> {
             refused_at: refused.map(|(stage, _)| stage),
             policy: trail.policy,
             version: self.version,
+            violations: trail.violations,
         };
         let outcome = match (status, refused) {
             (_, Some((_, reason))) => Outcome::Failure(reason),

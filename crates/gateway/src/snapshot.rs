@@ -104,6 +104,12 @@ pub struct Route {
     pub max_body: u64,
     /// What requests must fit.
     pub contract: Option<Arc<Contract>>,
+    /// Whether what does not fit is only reported.
+    pub learning: bool,
+    /// Whether answers are held against the contract, and lose what it does not declare.
+    pub checks_responses: bool,
+    /// The longest answer that is looked at.
+    pub max_response: u64,
     /// Pages of which other origins may use it.
     pub cors: Option<Cors>,
 }

@@ -16,7 +16,10 @@ use portcullis_pki::SpiffeId;
 use tower::ServiceExt;
 
 use crate::{
-    config::{Authenticate, Config, CountedRequests, Door, Importance, Limit, RouteConfig},
+    config::{
+        Authenticate, Config, ContractMode, ContractResponses, CountedRequests, Door, Importance,
+        Limit, RouteConfig,
+    },
     gate::Gate,
 };
 
@@ -223,6 +226,9 @@ fn built_in_route(
         limits,
         max_body: BUILT_IN_BODY,
         contract: None,
+        learning: false,
+        checks_responses: false,
+        max_response: 0,
         cors: None,
     }
 }
@@ -353,7 +359,11 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         },
         limits: rules(&route.name, &route.limits),
         max_body: route.max_body.unwrap_or(DEFAULT_BODY_LIMIT),
+        checks_responses: contract.is_some()
+            && route.openapi_responses == ContractResponses::Redact,
         contract,
+        learning: route.openapi_mode == ContractMode::Learn,
+        max_response: route.max_response.unwrap_or(DEFAULT_BODY_LIMIT),
         cors: route.cors.as_ref().map(|cors| Cors::From(cors.origins.clone())),
     })
 }

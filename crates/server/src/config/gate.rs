@@ -217,11 +217,41 @@ pub struct RouteConfig {
     pub limits: Vec<Limit>,
     /// An OpenAPI document that requests must fit.
     pub openapi: Option<PathBuf>,
+    /// What becomes of requests that do not fit it.
+    #[serde(default)]
+    pub openapi_mode: ContractMode,
+    /// What becomes of answers that say more than the document declares.
+    #[serde(default)]
+    pub openapi_responses: ContractResponses,
+    /// The longest answer in bytes that is held against the document; 1 MiB if left out.
+    pub max_response: Option<u64>,
     /// The longest body in bytes; 1 MiB if left out.
     pub max_body: Option<u64>,
     /// Pages of which other origins may use the route (CORS). Without it the service answers for
     /// itself.
     pub cors: Option<CorsConfig>,
+}
+
+/// What becomes of requests that do not fit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ContractMode {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They pass, and what does not fit is in their event (`unmapped.violations`).
+    Learn,
+}
+
+/// What becomes of answers that say more than was declared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ContractResponses {
+    /// What was not declared is taken out; what does not fit even then is not passed on.
+    #[default]
+    Redact,
+    /// Answers are not looked at.
+    Off,
 }
 
 /// How much a route matters when not all requests can be answered. Our own always do.

@@ -12,7 +12,8 @@ use portcullis_gateway::OWN_TOKENS;
 use portcullis_pki::SpiffeId;
 
 use super::{
-    Authenticate, Config, Door, KeyEncryption, Keys, Limit, PROTECTED, RouteConfig, TlsMode,
+    Authenticate, Config, ContractMode, ContractResponses, Door, KeyEncryption, Keys, Limit,
+    PROTECTED, RouteConfig, TlsMode,
 };
 use crate::system;
 
@@ -285,6 +286,12 @@ impl Config {
             (None, _) => bail!("upstream is missing"),
             (Some(name), _) => ensure!(known(name), "there is no upstream called {name}"),
         }
+        let strict = route.openapi_mode == ContractMode::Refuse
+            && route.openapi_responses == ContractResponses::Redact;
+        ensure!(
+            route.openapi.is_some() || (strict && route.max_response.is_none()),
+            "openapi_mode, openapi_responses and max_response need openapi"
+        );
         ensure!(
             route.audience.is_none() || route.listen == Door::ForwardAuth,
             "audience belongs to the upstream"

@@ -14,8 +14,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
 pub use gate::{
-    Authenticate, Discover, Door, Importance, PolicyConfig, Protect, RouteConfig, Spoken,
-    UpstreamConfig, UpstreamTls,
+    Authenticate, ContractMode, ContractResponses, Discover, Door, Importance, PolicyConfig,
+    Protect, RouteConfig, Spoken, UpstreamConfig, UpstreamTls,
 };
 pub use issuer::TokenIssuer;
 pub use keys::{KeyEncryption, Keys};
