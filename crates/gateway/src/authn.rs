@@ -27,6 +27,8 @@ pub enum AuthKind {
     ApiKey,
     /// A client certificate of the mesh.
     Mtls,
+    /// A browser that has logged in.
+    Session,
     /// Nothing is needed.
     Anyone,
 }

@@ -130,7 +130,7 @@ fn prove<B>(
 
 /// Signature, issuer, audience, times and revocation. What a signature proves is remembered; the
 /// rest is looked at every time.
-async fn verify(
+pub(crate) async fn verify(
     snapshot: &Snapshot,
     shared: &Shared,
     route: &Route,
@@ -328,6 +328,7 @@ mod tests {
             hosts: vec![],
             remembered_tokens: 64,
             policies: None,
+            sessions: None,
         };
         Snapshot::new(parts).unwrap()
     }

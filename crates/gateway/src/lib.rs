@@ -24,6 +24,7 @@ mod overload;
 mod path;
 mod pipeline;
 mod record;
+mod session;
 mod snapshot;
 mod steady;
 mod token_cache;
@@ -43,6 +44,7 @@ pub use minter::Minter;
 pub use overload::{Overload, Priority};
 pub use path::{PathError, normalise};
 pub use pipeline::Gateway;
+pub use session::{SessionState, Sessions};
 pub use snapshot::{
     DEFAULT_BODY_LIMIT, LocalService, Route, Shared, Snapshot, SnapshotError, SnapshotParts,
     StepUp, Target,

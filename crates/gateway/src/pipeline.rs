@@ -13,6 +13,7 @@ use crate::{
     answer::{Refusal, harden, prefers_html},
     authn::{AuthKind, Principal, authenticate},
     authz::{Question, authorise},
+    bearer::verify,
     body::{Bounded, Broken, GateBody, Holding, full},
     contract::{Checked, ContractViolation, Redacted},
     cors::read_preflight,
@@ -22,6 +23,7 @@ use crate::{
     limits::{self, Countable, client_address, count},
     listener::ListenerKind,
     record::{Record, Trail},
+    session::{self, Sessions},
     snapshot::{Found, Route, Shared, Snapshot, Target},
 };
 
@@ -129,6 +131,16 @@ impl Gateway {
         if snapshot.answers_others() && forward_auth::is_asked(peer, &head) {
             return self.answer_other(snapshot, &request, peer, &head, origin, now, trail).await;
         }
+        if let Some(sessions) = &snapshot.sessions
+            && peer.listener == ListenerKind::Public
+            && matches!(*request.method(), Method::GET | Method::POST)
+        {
+            match head.path.as_str() {
+                session::CALLBACK => return sessions.come_back(&request, &head, origin, now).await,
+                session::LOGOUT => return sessions.log_out(&request, &head, origin).await,
+                _ => {}
+            }
+        }
         if let Some((page, method)) = read_preflight(&request)
             && let Found::Route(route) =
                 snapshot.find(peer.listener, &head.host, &method, &head.path)
@@ -189,9 +201,15 @@ impl Gateway {
         }
         self.limit(&route, request.headers(), (addr, now), None, trail).await?;
         let peer = certificate.map(|certificate| &**certificate);
-        let who = authenticate(snapshot, &self.shared, &route, request, head, peer, now)
-            .await
-            .map_err(|refusal| closed.map_or(refusal, |until| limits::blocked(until, now)))?;
+        let session = snapshot.sessions.as_ref().filter(|_| by_session(&route, request.headers()));
+        let known = match session {
+            Some(sessions) => {
+                self.session(snapshot, sessions, &route, request, head, (addr, now), trail).await
+            }
+            None => authenticate(snapshot, &self.shared, &route, request, head, peer, now).await,
+        };
+        let who =
+            known.map_err(|refusal| closed.map_or(refusal, |until| limits::blocked(until, now)))?;
         if let (Some(until), Principal::Anonymous) = (closed, &who) {
             return Err(limits::blocked(until, now));
         }
@@ -219,6 +237,47 @@ impl Gateway {
         let credential = request.headers().contains_key(header::AUTHORIZATION)
             || request.headers().contains_key("x-api-key");
         if credential { Ok(Some(block.until)) } else { Err(limits::blocked(block.until, now)) }
+    }
+
+    /// Whoever is behind a browser's session. Tokens whose time is over are exchanged for new ones.
+    #[expect(clippy::too_many_arguments, reason = "the stages' own state, passed on as it is")]
+    async fn session<B>(
+        &self,
+        snapshot: &Snapshot,
+        sessions: &Sessions,
+        route: &Route,
+        request: &Request<B>,
+        head: &Head,
+        (addr, now): (ClientAddr, Timestamp),
+        trail: &mut Trail,
+    ) -> Result<Principal, Refusal> {
+        let Some(tokens) = sessions.shown(request.headers(), head) else {
+            return if route.is_open() {
+                Ok(Principal::Anonymous)
+            } else {
+                Err(sessions.log_in(request, head, now))
+            };
+        };
+        session::same_origin(request, head)?;
+        if let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await {
+            return Ok(Principal::Token(claims));
+        }
+        // Explaining must not use a refresh token up.
+        let counts = trail.steps.is_none();
+        let origin = Origin::new(addr, "-".to_owned(), None);
+        let renewed = if counts { sessions.renew(&tokens, &origin, now).await } else { None };
+        if let Some(tokens) = renewed
+            && let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await
+        {
+            trail.cookies.extend(sessions.keep(head, &tokens));
+            return Ok(Principal::Token(claims));
+        }
+        trail.cookies.extend(Sessions::forget());
+        if route.is_open() {
+            Ok(Principal::Anonymous)
+        } else {
+            Err(sessions.log_in(request, head, now))
+        }
     }
 
     async fn limit(
@@ -349,9 +408,21 @@ fn finish(
         harden(response.headers_mut(), known);
     }
     trail.passed.announce(response);
+    for cookie in &trail.cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+    }
     if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+}
+
+/// Whether it is the session that says who is calling: the route takes one, and nothing else that it
+/// takes is shown.
+fn by_session(route: &Route, headers: &HeaderMap) -> bool {
+    let takes = |kind| route.authenticate.contains(&kind);
+    takes(AuthKind::Session)
+        && !(takes(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION))
+        && !(takes(AuthKind::ApiKey) && headers.contains_key("x-api-key"))
 }
 
 fn find_route<B>(
@@ -447,7 +518,7 @@ async fn filter(
     }
 }
 
-async fn read_whole(body: GateBody, limit: u64) -> Result<Bytes, Refusal> {
+pub(crate) async fn read_whole(body: GateBody, limit: u64) -> Result<Bytes, Refusal> {
     let mut body = Bounded::new(body, limit, LOCAL_PATIENCE, LOCAL_TOTAL);
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {

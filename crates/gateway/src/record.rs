@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, StatusCode, Version};
+use http::{HeaderValue, Request, StatusCode, Version};
 use portcullis_events::{Actor, Event, Kind, Origin, Outcome, RequestSeen, Stage, clean};
 use portcullis_types::Id;
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ pub(crate) struct Trail {
     pub passed: Passed,
     /// What of the request or its answer did not fit the contract, and was not refused.
     pub violations: Vec<String>,
+    /// Cookies that the answer sets.
+    pub cookies: Vec<HeaderValue>,
     /// The method that is asked about, where it is not the request's own.
     pub method: Option<String>,
     /// What each stage said, where somebody wants to know; nothing is counted then.

@@ -26,6 +26,7 @@ use crate::{
     listener::ListenerKind,
     minter::Minter,
     overload::{Overload, Priority},
+    session::Sessions,
     token_cache::TokenCache,
     upstream::Upstream,
 };
@@ -173,6 +174,8 @@ pub struct Snapshot {
     public: Tables,
     mesh: Tables,
     elsewhere: Tables,
+    /// Browsers that log in, if any route wants them.
+    pub(crate) sessions: Option<Sessions>,
     /// Decide beside scopes, if there are any.
     pub(crate) policies: Option<Arc<Policies>>,
     /// Checks our access tokens for the gate's audience.
@@ -207,6 +210,8 @@ pub struct SnapshotParts {
     pub remembered_tokens: usize,
     /// What decides beside scopes.
     pub policies: Option<Arc<Policies>>,
+    /// How the gate is a client of the provider.
+    pub sessions: Option<Sessions>,
 }
 
 impl fmt::Debug for SnapshotParts {
@@ -235,6 +240,7 @@ impl Snapshot {
             hosts,
             remembered_tokens,
             policies,
+            sessions,
         } = parts;
         let (mut public, mut mesh, mut elsewhere) = <(Tables, Tables, Tables)>::default();
         for route in routes {
@@ -251,6 +257,7 @@ impl Snapshot {
             mesh,
             elsewhere,
             policies,
+            sessions,
             verifier,
             keys,
             minter,

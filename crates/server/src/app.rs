@@ -19,7 +19,7 @@ use portcullis_egress::{Egress, system_resolver};
 use portcullis_events::Event;
 use portcullis_federation::UpstreamProvider;
 use portcullis_gateway::{
-    Counters, Gateway, LimitBlock, Minter, Overload, Shared, Snapshot, SnapshotParts,
+    Counters, Gateway, LimitBlock, Minter, Overload, SessionState, Shared, Snapshot, SnapshotParts,
 };
 use portcullis_identity::{
     HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
@@ -41,7 +41,7 @@ use crate::{
     quotas,
     reload::ReloadStatus,
     routes::{self, BuiltIn},
-    system,
+    sessions, system,
     vault::Vault,
 };
 
@@ -67,6 +67,8 @@ pub struct App {
     pub gate: ArcSwap<Gate>,
     /// The way to issuers whose tokens are accepted.
     pub egress: Egress,
+    /// What keeps browsers logged in at the gate.
+    pub session_state: Arc<SessionState>,
     /// Whether there is too much to do.
     pub overload: Arc<Overload>,
     /// What was used of quotas.
@@ -209,6 +211,9 @@ impl App {
         let key = vault.random("quota_key").await?;
         let key = *key.expose().first_chunk().context("the quota key is too short")?;
         let quotas = Arc::new(Quotas::new(HashKey::from_bytes(key)));
+        let key = vault.random("gate_session_key").await?;
+        let session_state = SessionState::new(key.expose(), entropy.clone());
+        let session_state = session_state.context("the session key is too short")?;
         let overload = Overload::new(&*entropy);
         tokio::spawn(Overload::watch(Arc::downgrade(&overload)));
         let (blocked, limit_blocks) = mpsc::channel(BLOCK_QUEUE);
@@ -230,7 +235,7 @@ impl App {
             limit_blocked: Arc::new(move |block| drop(blocked.try_send(block))),
         };
         let gateway = Gateway::new(
-            snapshot(&gate, &provider, (&login_providers, &theme), &reload.handle)?,
+            snapshot(&gate, &provider, (&login_providers, &theme), &reload.handle, &session_state)?,
             shared,
         );
         let data = data.to_owned();
@@ -246,6 +251,7 @@ impl App {
             audit,
             gate: ArcSwap::from_pointee(gate),
             egress: issuers,
+            session_state,
             overload,
             quotas,
             doors,
@@ -257,6 +263,7 @@ impl App {
             anchored: Mutex::default(),
         };
         app.restore().await?;
+        sessions::register(&app, &app.config).await?;
         Ok((app, Queues { events, limit_blocks }))
     }
 
@@ -311,8 +318,8 @@ impl App {
 
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
-        let Self { provider, login_providers, theme, reload, .. } = self;
-        snapshot(gate, provider, (login_providers, theme), &reload.handle)
+        let Self { provider, login_providers, theme, reload, session_state, .. } = self;
+        snapshot(gate, provider, (login_providers, theme), &reload.handle, session_state)
     }
 }
 
@@ -428,11 +435,14 @@ fn snapshot(
     provider: &Provider,
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
     reload: &Reload,
+    session_state: &Arc<SessionState>,
 ) -> Result<Snapshot> {
     let config = &gate.config;
     let identity = &provider.identity;
+    let oidc = portcullis_oidc::router(provider.clone());
+    let sessions = sessions::build(config, routes::local(oidc.clone()), session_state);
     let built_in = BuiltIn {
-        oidc: portcullis_oidc::router(provider.clone()),
+        oidc,
         pages: portcullis_pages::router(
             identity.clone(),
             provider.clone(),
@@ -458,5 +468,6 @@ fn snapshot(
         hosts: config.own_hosts(),
         remembered_tokens: config.tokens.remembered,
         policies: gate.policies.clone(),
+        sessions,
     })?)
 }

@@ -19,6 +19,7 @@ mod policies;
 mod quotas;
 mod reload;
 mod routes;
+mod sessions;
 mod system;
 mod up;
 mod upstreams;

@@ -14,7 +14,7 @@ use portcullis_api::{ConfigurationStatus, Reload};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome};
 use portcullis_types::{Id, Timestamp};
 
-use crate::{app::App, config::Config, doors::Doors, gate::Gate};
+use crate::{app::App, config::Config, doors::Doors, gate::Gate, sessions};
 
 /// When which configuration was taken, and how the last attempt ended.
 pub struct ReloadStatus {
@@ -67,7 +67,7 @@ impl App {
     /// Reads the configuration again. If any of it cannot be used, nothing changes.
     pub async fn reload(self: &Arc<Self>) -> Result<()> {
         let _swapping = self.swapping.lock().await;
-        let result = self.build_and_swap();
+        let result = self.build_and_swap().await;
         let now = self.clock.now();
         let outcome = match &result {
             Ok(()) => {
@@ -93,7 +93,7 @@ impl App {
         result
     }
 
-    fn build_and_swap(&self) -> Result<()> {
+    async fn build_and_swap(&self) -> Result<()> {
         let before = self.gate.load_full();
         let file = before.config.file.as_deref().context("there is no file to read again")?;
         // Before the files are read: what changes meanwhile is seen at the next look.
@@ -118,6 +118,7 @@ impl App {
         )?;
         let doors = Doors::open(&gate.config, &self.authority, &self.clock)?;
         let snapshot = self.snapshot(&gate)?;
+        sessions::register(self, &gate.config).await?;
         // From here on nothing can fail.
         self.doors.follow(&doors);
         self.gateway.swap(snapshot);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use portcullis_api::{Caller, Permission};
@@ -34,7 +34,7 @@ pub struct BuiltIn {
 }
 
 /// Makes a router callable by the gate, and tells it who is calling.
-fn local(router: axum::Router) -> LocalService {
+pub fn local(router: axum::Router) -> LocalService {
     Arc::new(move |mut request: Request<GateBody>| {
         let router = router.clone();
         if let Some(caller) = request.extensions().get::<Principal>().and_then(caller) {
@@ -318,11 +318,11 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         route.methods.iter().map(|method| method.parse()).collect();
     let ids: Result<Vec<SpiffeId>, _> = route.spiffe_ids.iter().map(|id| id.parse()).collect();
     let ways = route.authenticate.iter().map(|way| match way {
-        Authenticate::Bearer => Ok(AuthKind::Bearer),
-        Authenticate::ApiKey => Ok(AuthKind::ApiKey),
-        Authenticate::Mtls => Ok(AuthKind::Mtls),
-        Authenticate::None => Ok(AuthKind::Anyone),
-        Authenticate::Session => Err(anyhow!("\"session\" is not available in this version")),
+        Authenticate::Bearer => AuthKind::Bearer,
+        Authenticate::ApiKey => AuthKind::ApiKey,
+        Authenticate::Mtls => AuthKind::Mtls,
+        Authenticate::None => AuthKind::Anyone,
+        Authenticate::Session => AuthKind::Session,
     });
     let contract = route.openapi.as_ref().map(|path| {
         let path = config.path(path);
@@ -345,7 +345,7 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         methods: methods?,
         get_has_effects: false,
         target,
-        authenticate: ways.collect::<Result<_>>()?,
+        authenticate: ways.collect(),
         own_tokens: named.is_none_or(|named| named.iter().any(|name| name == OWN_TOKENS)),
         issuers: issuers.cloned().collect(),
         scopes: route.scopes.clone(),
@@ -404,6 +404,7 @@ pub fn check_table(routes: Vec<Route>) -> Result<()> {
         hosts: Vec::new(),
         remembered_tokens: 0,
         policies: None,
+        sessions: None,
     })?;
     Ok(())
 }

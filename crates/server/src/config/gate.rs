@@ -295,7 +295,8 @@ pub enum Authenticate {
     ApiKey,
     /// A client certificate; for the mesh listener.
     Mtls,
-    /// A browser's session. Not available in this version.
+    /// A browser whose user has logged in at this installation: the gate does it all, and the
+    /// service needs to know nothing of it.
     Session,
     /// Nothing.
     None,

@@ -312,7 +312,10 @@ impl Config {
             "authenticate must name at least one way; \"none\" opens the route to everyone"
         );
         let has = |kind| route.authenticate.contains(&kind);
-        ensure!(!has(Authenticate::Session), "\"session\" is not available in this version");
+        ensure!(
+            !has(Authenticate::Session) || route.listen == Door::Public,
+            "\"session\" is for the public listener"
+        );
         ensure!(
             !has(Authenticate::None) || route.scopes.is_empty(),
             "\"none\" and scopes contradict each other"
