@@ -7,7 +7,7 @@ use std::{str, sync::LazyLock};
 
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_cluster::Rate;
-use portcullis_gateway::{Contract, normalise};
+use portcullis_gateway::{Contract, ProxyHeader, normalise, read_proxy_header};
 use portcullis_identity::{Email, Username, check_password_hash};
 use portcullis_jose::{
     Alg, Audience, Compact, ContentType, DecryptionKey, Enc, EncryptionKey, Jwk, JwkSet,
@@ -19,6 +19,7 @@ use portcullis_jose::{
 };
 use portcullis_oidc::{Params, is_redirect_uri};
 use portcullis_pki::{SpiffeId, peer_spiffe_id};
+use portcullis_policy::{Policies, Source};
 use portcullis_tlog::{
     Checkpoint, NoteSigner, NoteVerifier, OfflineProof, SignedNote, bundle_entries,
 };
@@ -55,7 +56,9 @@ pub fn targets() -> Vec<Target> {
         target("password_hash", password_hash, HASHES),
         target("params", params, &[b"grant_type=authorization_code&code=a%20b&x=", b"a=1&a=2"]),
         target("path", path, &[b"/profile/%7Eme/x", b"/a/%2e%2e/b", b"/%F0%9F%94%92;x"]),
+        target("policies", policies, &[POLICIES]),
         target("proof", proof, &[PROOF]),
+        target("proxy_header", proxy_header, PROXY_HEADERS),
         target("redirect_uri", redirect_uri, URIS),
         target(
             "status_list",
@@ -75,6 +78,12 @@ const CONTRACT: &[u8] = include_bytes!("../../examples/profile.openapi.yaml");
 const PROOF: &[u8] = b"c2sp.org/tlog-proof@v1\nindex 1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\nlog\n2\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 log AAAAAAA=\n";
 const CLAIMS: &[u8] =
     br#"{"userinfo":{"name":null},"id_token":{"email":{"essential":true},"sub":{"value":"u"}}}"#;
+const POLICIES: &[u8] = b"@id(\"a\") permit (principal in Role::\"x\", action in Action::\"read\", resource) when { context.ip.isInRange(ip(\"10.0.0.0/8\")) };";
+const PROXY_HEADERS: &[&[u8]] = &[
+    b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\nGET / HTTP/1.1",
+    b"PROXY UNKNOWN\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\x04\0\x01\xbb",
+];
 const NAMES: &[&[u8]] = &[
     b"ada.lovelace+x@example.org",
     b"ada_lovelace",
@@ -321,6 +330,25 @@ pub fn note(input: &[u8]) {
     }
     if let Ok(note) = SignedNote::parse(text) {
         assert!(note.text.ends_with('\n') && !note.signatures.is_empty());
+    }
+}
+
+/// Whatever the text, it is refused or decides without a panic.
+pub fn policies(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let _ = Policies::load(&[Source { name: "a.cedar", text }], None);
+}
+
+/// What is taken off a connection is never more than there is, and what is asked for is never less
+/// than was there.
+pub fn proxy_header(input: &[u8]) {
+    match read_proxy_header(input) {
+        Ok(ProxyHeader::Whole { length, .. }) => {
+            assert!(length <= input.len());
+            assert_eq!(read_proxy_header(&input[..length]), read_proxy_header(input));
+        }
+        Ok(ProxyHeader::Needs(count)) => assert!(count > input.len() && count <= 528),
+        Err(_) => {}
     }
 }
 

@@ -325,6 +325,7 @@ mod tests {
             keys,
             minter,
             trusted_proxies: vec![],
+            proxy_protocol: false,
             hosts: vec![],
             remembered_tokens: 64,
             policies: None,

@@ -10,6 +10,7 @@ mod authn;
 mod authz;
 mod bearer;
 mod body;
+mod content;
 mod contract;
 mod cors;
 mod explain;
@@ -23,10 +24,12 @@ mod minter;
 mod overload;
 mod path;
 mod pipeline;
+mod proxy_protocol;
 mod record;
 mod session;
 mod snapshot;
 mod steady;
+mod strict_lines;
 mod token_cache;
 mod upstream;
 
@@ -44,6 +47,7 @@ pub use minter::Minter;
 pub use overload::{Overload, Priority};
 pub use path::{PathError, normalise};
 pub use pipeline::Gateway;
+pub use proxy_protocol::{ProxyHeader, ProxyHeaderError, read_proxy_header};
 pub use session::{SessionState, Sessions};
 pub use snapshot::{
     DEFAULT_BODY_LIMIT, LocalService, Route, Shared, Snapshot, SnapshotError, SnapshotParts,

@@ -4,12 +4,13 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use http::StatusCode;
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -28,7 +29,9 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{
     guard::{MAX_HEADER_BYTES, MAX_HEADERS},
     pipeline::{Gateway, Peer},
+    proxy_protocol,
     steady::Steady,
+    strict_lines::StrictLines,
 };
 
 /// Connections open at once on one listener.
@@ -107,7 +110,12 @@ pub async fn serve(listener: Listener, gateway: Gateway, mut closing: watch::Rec
         };
         match accepted {
             Ok((stream, addr)) => {
-                let Some(guest) = guests.admit(addr) else { continue };
+                // Proxies bring the connections of many; whose these are is found out later.
+                let proxy = gateway.is_proxy(addr.ip());
+                let guest = guests.admit(addr);
+                if guest.is_none() && !proxy {
+                    continue;
+                }
                 let (kind, gateway, closing) = (listener.kind, gateway.clone(), closing.clone());
                 let door = listener.door.load_full();
                 tokio::spawn(async move {
@@ -176,6 +184,17 @@ async fn connection(
     closing: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    let (mut stream, mut addr) = (stream, addr);
+    if gateway.speaks_proxy_protocol(addr.ip()) {
+        match timeout(HANDSHAKE_TIMEOUT, proxy_protocol::take(&mut stream)).await {
+            Ok(Ok(client)) => addr = client.unwrap_or(addr),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, %addr, "a proxy did not say whose connection it is");
+                return;
+            }
+            Err(_) => return,
+        }
+    }
     let stream = Steady::new(stream, WRITE_PATIENCE);
     let acceptor = TlsAcceptor::from(door.tls.clone());
     let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
@@ -207,10 +226,19 @@ async fn serve_http1(
     gateway: Gateway,
     mut closing: watch::Receiver<bool>,
 ) {
+    let switched = Arc::new(AtomicBool::new(false));
+    let switches = switched.clone();
     let service = service_fn(move |request| {
-        let (gateway, peer) = (gateway.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
+        let (gateway, peer, switches) = (gateway.clone(), peer.clone(), switches.clone());
+        async move {
+            let response = gateway.answer(request, peer).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                switches.store(true, Ordering::Relaxed);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
+    let stream = StrictLines::new(stream, switched);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -1,8 +1,12 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_events::{Origin, Stage, clean};
@@ -14,10 +18,10 @@ use crate::{
     authn::{AuthKind, Principal, authenticate},
     authz::{Question, authorise},
     bearer::verify,
-    body::{Bounded, Broken, GateBody, Holding, full},
-    contract::{Checked, ContractViolation, Redacted},
+    body::{Bounded, GateBody, Holding},
+    content::{check_length, filter, validate},
     cors::read_preflight,
-    forward::{Passage, broken_body, forward, strip_hop_by_hop, target, too_long},
+    forward::{Passage, forward, strip_hop_by_hop, target},
     forward_auth,
     guard::{self, Head},
     limits::{self, Countable, client_address, count},
@@ -28,9 +32,9 @@ use crate::{
 };
 
 /// A local service reads its request's body within this time between two pieces.
-const LOCAL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+pub(crate) const LOCAL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// And the whole of it within this time.
-const LOCAL_TOTAL: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const LOCAL_TOTAL: std::time::Duration = std::time::Duration::from_secs(60);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A request id from a trusted proxy is taken over up to this length.
 const MAX_REQUEST_ID: usize = 64;
@@ -82,6 +86,18 @@ impl Gateway {
         self.snapshot.store(Arc::new(snapshot));
     }
 
+    /// Whether an address is one of the proxies in front.
+    pub(crate) fn is_proxy(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.snapshot.load().trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether connections from an address begin with a PROXY header. It is never guessed: a client
+    /// that could choose would choose its address.
+    pub(crate) fn speaks_proxy_protocol(&self, ip: IpAddr) -> bool {
+        self.snapshot.load().proxy_protocol && self.is_proxy(ip)
+    }
+
     /// Answers one request, and records it however it ends: a client that hangs up drops this future
     /// half-way, and its request is in the log all the same.
     pub(crate) async fn answer(
@@ -93,6 +109,7 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let origin = self.origin(&snapshot, &request, &peer, now);
         let for_people = prefers_html(request.headers());
+        let http1 = request.version() <= Version::HTTP_11;
         let page = request.headers().get(header::ORIGIN).cloned();
         let mut record = Record::new(&self.shared, &request, origin);
         let Record { origin, trail, .. } = &mut record;
@@ -104,6 +121,10 @@ impl Gateway {
         let mut response =
             result.unwrap_or_else(|refusal| refusal.respond(&origin.request_id, for_people));
         finish(&mut response, trail, origin, page.as_ref());
+        if http1 && refused.is_some_and(|(stage, _)| stage == Stage::Guard) {
+            // What follows on such a connection may have been meant as a part of it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let status = response.status();
         let Shared { counters, limit_blocked, clock, .. } = &self.shared;
         let done = clock.now();
@@ -441,109 +462,6 @@ fn find_route<B>(
                 .with(header::ALLOW, &allow.join(", ")))
         }
         Found::Nothing => Err(refuse(StatusCode::NOT_FOUND, "no_route", "there is nothing here")),
-    }
-}
-
-/// Holds a request against the contract of its route. Where there is one, the body is read before
-/// it goes on; on every other route it streams.
-async fn validate<'a>(
-    route: &'a Route,
-    request: Request<Incoming>,
-    head: &Head,
-    trail: &mut Trail,
-) -> Result<(Request<GateBody>, Option<Checked<'a>>), Refusal> {
-    let request = request.map(|body| body.map_err(|error| Broken(error).into()).boxed_unsync());
-    let Some(contract) = &route.contract else { return Ok((request, None)) };
-    let query = request.uri().query().unwrap_or_default();
-    let checked = contract.check_head(request.method(), &head.path, query, request.headers());
-    let checked = match checked {
-        Ok(checked) => Some(checked),
-        Err((_, violations)) if route.learning => {
-            trail.learned(violations);
-            None
-        }
-        Err((status, violations)) => return Err(unfit(status, violations)),
-    };
-    let (parts, body) = request.into_parts();
-    let read = read_whole(body, route.max_body).await?;
-    if let Some(checked) = &checked {
-        let violations = checked.check_body(&parts.headers, &read).await;
-        if route.learning {
-            trail.learned(violations);
-        } else if !violations.is_empty() {
-            return Err(unfit(StatusCode::BAD_REQUEST, violations));
-        }
-    }
-    Ok((Request::from_parts(parts, full(read)), checked))
-}
-
-/// Takes out of an answer what its contract does not declare. What is not what was declared even
-/// then does not leave.
-async fn filter(
-    route: &Route,
-    checked: &Checked<'_>,
-    response: Response<GateBody>,
-    trail: &mut Trail,
-) -> Result<Response<GateBody>, Refusal> {
-    if !checked.declares(response.status().as_u16(), response.headers()) {
-        return Ok(response);
-    }
-    let broken = |why: &str| {
-        let detail = "the service's answer is not what it should be";
-        let status = StatusCode::BAD_GATEWAY;
-        Refusal::new(Stage::Filter, status, "response_contract", detail).because(why.to_owned())
-    };
-    if response.headers().contains_key(header::CONTENT_ENCODING) {
-        return Err(broken("it is encoded"));
-    }
-    let (mut parts, body) = response.into_parts();
-    let read = read_whole(body, route.max_response).await.map_err(|_| broken("it is too long"))?;
-    match checked.redact(parts.status.as_u16(), &read) {
-        Redacted::Same => Ok(Response::from_parts(parts, full(read))),
-        Redacted::Changed { removed, .. } if route.learning => {
-            trail.removed(&removed);
-            Ok(Response::from_parts(parts, full(read)))
-        }
-        Redacted::Changed { body, removed } => {
-            trail.removed(&removed);
-            parts.headers.remove(header::CONTENT_LENGTH);
-            parts.headers.remove(header::ETAG);
-            Ok(Response::from_parts(parts, full(body)))
-        }
-        Redacted::Unfit(why) if route.learning => {
-            trail.removed(&[why]);
-            Ok(Response::from_parts(parts, full(read)))
-        }
-        Redacted::Unfit(why) => Err(broken(&why)),
-    }
-}
-
-pub(crate) async fn read_whole(body: GateBody, limit: u64) -> Result<Bytes, Refusal> {
-    let mut body = Bounded::new(body, limit, LOCAL_PATIENCE, LOCAL_TOTAL);
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => whole.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
-            Err(error) => return Err(broken_body(error.as_ref())),
-        }
-    }
-    Ok(whole.freeze())
-}
-
-fn unfit(status: StatusCode, violations: Vec<ContractViolation>) -> Refusal {
-    let detail = "the request does not fit what the service accepts";
-    let refusal = Refusal::new(Stage::Validate, status, "contract", detail);
-    Refusal { violations, ..refusal }
-}
-
-/// A body that says it is too long need not be read to find out.
-fn check_length<B>(request: &Request<B>, route: &Route) -> Result<(), Refusal> {
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()).map(str::parse::<u64>);
-    match length {
-        Some(Ok(length)) if length <= route.max_body => Ok(()),
-        Some(_) => Err(too_long()),
-        None => Ok(()),
     }
 }
 

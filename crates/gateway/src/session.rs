@@ -25,8 +25,8 @@ use url::form_urlencoded;
 use crate::{
     answer::{Refusal, prefers_html},
     body::{GateBody, full},
+    content::read_whole,
     guard::Head,
-    pipeline::read_whole,
     snapshot::LocalService,
 };
 

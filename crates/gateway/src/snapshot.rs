@@ -186,6 +186,8 @@ pub struct Snapshot {
     pub minter: Minter,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether their connections begin with the PROXY protocol.
+    pub proxy_protocol: bool,
     /// The gate's own names, with ports.
     hosts: HashSet<String>,
     /// What was checked and signed under it.
@@ -204,6 +206,8 @@ pub struct SnapshotParts {
     pub minter: Minter,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether their connections begin with the PROXY protocol.
+    pub proxy_protocol: bool,
     /// The gate's own names, with ports.
     pub hosts: Vec<String>,
     /// Tokens whose signature is remembered.
@@ -237,6 +241,7 @@ impl Snapshot {
             keys,
             minter,
             trusted_proxies,
+            proxy_protocol,
             hosts,
             remembered_tokens,
             policies,
@@ -262,6 +267,7 @@ impl Snapshot {
             keys,
             minter,
             trusted_proxies,
+            proxy_protocol,
             hosts,
             tokens,
         })

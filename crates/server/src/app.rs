@@ -465,6 +465,7 @@ fn snapshot(
         keys: keys.verifying(KeyUse::AccessToken).to_vec(),
         minter,
         trusted_proxies: config.client_address.trusted_proxies.clone(),
+        proxy_protocol: config.client_address.proxy_protocol,
         hosts: config.own_hosts(),
         remembered_tokens: config.tokens.remembered,
         policies: gate.policies.clone(),

@@ -401,6 +401,7 @@ pub fn check_table(routes: Vec<Route>) -> Result<()> {
         keys: Vec::new(),
         minter,
         trusted_proxies: Vec::new(),
+        proxy_protocol: false,
         hosts: Vec::new(),
         remembered_tokens: 0,
         policies: None,

@@ -95,8 +95,8 @@ impl Config {
             bail!("cluster.url: shared counters are not available in this version");
         }
         ensure!(
-            !self.client_address.proxy_protocol,
-            "client_address.proxy_protocol is not available in this version"
+            !self.client_address.proxy_protocol || !self.client_address.trusted_proxies.is_empty(),
+            "client_address.proxy_protocol needs trusted_proxies: only theirs begin so"
         );
         match (self.tls.mode, &self.tls.certificate, &self.tls.key) {
             (TlsMode::Files, Some(_), Some(_)) | (TlsMode::LocalCa, None, None) => {}

@@ -210,7 +210,8 @@ pub struct ClientAddress {
     /// Networks of proxies whose `X-Forwarded-For` counts, such as `10.0.0.0/8`.
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether connections begin with the PROXY protocol. Not available in this version.
+    /// Whether connections of these proxies begin with the PROXY protocol, version 1 or 2. Those of
+    /// others never do.
     #[serde(default)]
     pub proxy_protocol: bool,
 }
