@@ -41,9 +41,16 @@ def tell(seen):
     return 200, [("content-type", "application/json")], json.dumps(seen).encode()
 
 
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 1024
+
+    def handle_error(self, request, address):
+        """Whoever hangs up is nothing to report."""
+
+
 class Echo:
     def __init__(self, reply=tell):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.seen, self.server.reply, self.server.daemon_threads = [], reply, True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

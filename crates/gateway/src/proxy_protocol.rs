@@ -40,6 +40,10 @@ pub fn read_proxy_header(bytes: &[u8]) -> Result<ProxyHeader, ProxyHeaderError> 
         let common = bytes.len().min(with.len());
         bytes[..common] == with[..common]
     };
+    // The first byte tells the versions apart; the shortest line is shorter than any block.
+    if bytes.is_empty() {
+        return Ok(ProxyHeader::Needs(1));
+    }
     if begins(SIGNATURE) {
         return version_2(bytes);
     }
@@ -162,7 +166,7 @@ mod tests {
     fn nothing_more_than_the_header_is_asked_for() {
         let line = b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n";
         let v2 = block(0x21, 0x11, &[1; 12]);
-        for header in [&line[..], &v2] {
+        for header in [&line[..], &v2, b"PROXY UNKNOWN\r\n"] {
             for end in 0..header.len() {
                 let ProxyHeader::Needs(count) = read_proxy_header(&header[..end]).unwrap() else {
                     panic!("{end}");
