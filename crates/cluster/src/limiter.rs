@@ -136,6 +136,17 @@ impl Limiter {
         decide(&mut copy, allowance.into(), None, now)
     }
 
+    /// Takes back what an event was counted for.
+    pub fn give_back(&self, key: &[&[u8]], allowance: impl Into<Allowance>, now: Timestamp) {
+        let Allowance { rate, cost, .. } = allowance.into();
+        let per = i64::try_from(rate.per.as_micros()).unwrap_or(i64::MAX);
+        let back = (per / i64::from(rate.count.max(1))).saturating_mul(i64::from(cost));
+        let fingerprint = self.key.fingerprint(key);
+        self.with_entry(fingerprint, now, |entry| {
+            entry.whole_at = entry.whole_at.saturating_sub(back).max(0);
+        });
+    }
+
     /// How long `key` is still blocked, without counting anything.
     pub fn blocked_for(&self, key: &[&[u8]], now: Timestamp) -> Option<Duration> {
         let fingerprint = self.key.fingerprint(key);

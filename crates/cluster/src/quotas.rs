@@ -6,9 +6,9 @@ use std::{
 
 use portcullis_types::{HashKey, Timestamp};
 
-/// Keys that are counted at once. Beyond that those of past periods go, and then whoever is new is
-/// not counted until there is room: a stranger must not be able to push out somebody's count.
-const MAX_KEYS: usize = 1 << 17;
+/// Keys of one quota that are counted at once. Whoever comes beyond that is counted together with all
+/// others who do: a flood of new keys must open the quota to nobody, nor push out somebody's count.
+const MAX_KEYS: usize = 1 << 15;
 const DAY: i64 = 86_400;
 
 /// What a quota is for; both begin at midnight UTC.
@@ -42,7 +42,14 @@ impl Period {
 /// since; several nodes together may let pass what each counted since.
 pub struct Quotas {
     key: HashKey,
-    used: Mutex<HashMap<(u128, i64), Used>>,
+    used: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    keys: HashMap<(u128, i64), Used>,
+    /// How many keys of each quota there are, by the hash of its name.
+    counts: HashMap<u128, usize>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +60,8 @@ struct Used {
     fresh: u64,
     /// When the period ends.
     ends: i64,
+    /// Which quota it is of, if that is known.
+    of: u128,
 }
 
 /// What is stored of a key and a period.
@@ -85,30 +94,32 @@ impl Quotas {
         Self { key, used: Mutex::default() }
     }
 
-    /// Takes `cost` of `most`, if there is so much left; takes nothing if `counts` is false.
+    /// Takes `cost` of `most`, if there is so much left; takes nothing if `counts_now` is false.
     pub fn take(
         &self,
         key: &[&[u8]],
         most: u64,
         period: Period,
         cost: u64,
-        counts: bool,
+        counts_now: bool,
         now: Timestamp,
     ) -> QuotaDecision {
         let (began, ends) = period.around(now);
-        let name = (self.key.fingerprint(key), began);
         let reset = Timestamp::from_secs(ends).since(now);
+        let of = self.key.fingerprint(&key[..key.len().min(1)]);
+        let mut name = (self.key.fingerprint(key), began);
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_KEYS && !all.contains_key(&name) {
-            all.retain(|_, used| used.ends > now.secs() || used.fresh > 0);
-            if all.len() >= MAX_KEYS {
-                return QuotaDecision { allowed: true, remaining: most, reset };
-            }
+        let Table { keys, counts } = &mut *all;
+        if !keys.contains_key(&name) && counts.get(&of).is_some_and(|count| *count >= MAX_KEYS) {
+            name.0 = of;
         }
-        let total = all.get(&name).map_or(0, |used| used.total);
+        let total = keys.get(&name).map_or(0, |used| used.total);
         let allowed = total.saturating_add(cost) <= most;
-        if allowed && counts {
-            let used = all.entry(name).or_default();
+        if allowed && counts_now {
+            let used = keys.entry(name).or_insert_with(|| {
+                *counts.entry(of).or_default() += 1;
+                Used { of, ..Used::default() }
+            });
             used.ends = ends;
             used.total += cost;
             used.fresh += cost;
@@ -122,13 +133,21 @@ impl Quotas {
     pub fn changed(&self, now: Timestamp) -> Vec<QuotaRow> {
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rows = Vec::new();
-        for ((key, began), used) in &mut *all {
+        let Table { keys, counts } = &mut *all;
+        for ((key, began), used) in &mut *keys {
             let fresh = std::mem::take(&mut used.fresh);
             if fresh > 0 {
                 rows.push(QuotaRow { key: *key, began: *began, ends: used.ends, used: fresh });
             }
         }
-        all.retain(|_, used| used.ends > now.secs());
+        keys.retain(|_, used| {
+            let kept = used.ends > now.secs();
+            if let (false, Some(count)) = (kept, counts.get_mut(&used.of)) {
+                *count = count.saturating_sub(1);
+            }
+            kept
+        });
+        counts.retain(|_, count| *count > 0);
         rows
     }
 
@@ -136,7 +155,7 @@ impl Quotas {
     pub fn failed(&self, rows: &[QuotaRow]) {
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
-            let used = all.entry((row.key, row.began)).or_default();
+            let used = all.keys.entry((row.key, row.began)).or_default();
             used.ends = row.ends;
             used.fresh += row.used;
             used.total = used.total.max(used.fresh);
@@ -147,7 +166,7 @@ impl Quotas {
     pub fn stored(&self, rows: &[QuotaRow]) {
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
-            let used = all.entry((row.key, row.began)).or_default();
+            let used = all.keys.entry((row.key, row.began)).or_default();
             used.ends = row.ends;
             used.total = row.used + used.fresh;
         }
@@ -237,6 +256,24 @@ mod tests {
         );
         assert!(take(86_400));
         assert!(!quotas.take(&[b"k"], 3, Period::Day, 3, true, at(86_401)).allowed);
+    }
+
+    #[test]
+    fn a_flood_of_keys_opens_a_quota_to_nobody() {
+        let quotas = quotas();
+        let take = |rule: &[u8], key: &[u8]| {
+            quotas.take(&[rule, key], 3, Period::Day, 1, true, at(10)).allowed
+        };
+        assert!(take(b"a", b"victim"));
+        for n in 0..MAX_KEYS + 10 {
+            take(b"a", &n.to_be_bytes());
+        }
+        assert!(take(b"a", b"victim") && take(b"a", b"victim") && !take(b"a", b"victim"));
+        let fresh = (0..20_u8).filter(|n| take(b"a", &[*n, 1, 1])).count();
+        assert!(fresh <= 3, "{fresh}");
+        assert!(take(b"b", b"x"), "another quota has room of its own");
+        quotas.changed(at(90_000));
+        assert!(quotas.used.lock().unwrap().counts.is_empty());
     }
 
     #[test]

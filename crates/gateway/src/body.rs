@@ -2,7 +2,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -200,12 +200,41 @@ struct State {
     /// Microseconds from the beginning to the last piece.
     last: AtomicU64,
     over: AtomicBool,
+    /// Whether it was asked for and has not come.
+    awaited: AtomicBool,
+    fault: AtomicU8,
+}
+
+/// What a client did wrong with its body. Whoever sends it on only learns that it ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    TooLong = 1,
+    Stalled = 2,
+    Broken = 3,
 }
 
 impl Progress {
     /// Whether nothing of the body is still to come.
     pub fn is_over(&self) -> bool {
         self.0.as_ref().is_none_or(|state| state.over.load(Ordering::Relaxed))
+    }
+
+    /// What the client did wrong, if it did.
+    pub fn fault(&self) -> Option<Fault> {
+        let state = self.0.as_ref()?;
+        [Fault::TooLong, Fault::Stalled, Fault::Broken]
+            .into_iter()
+            .find(|fault| *fault as u8 == state.fault.load(Ordering::Relaxed))
+    }
+
+    /// The client is the one who is waited for: it has said nothing for too long.
+    pub fn is_stalled(&self) -> bool {
+        let Some(state) = &self.0 else { return false };
+        let stalled = state.awaited.load(Ordering::Relaxed);
+        if stalled {
+            state.fault.store(Fault::Stalled as u8, Ordering::Relaxed);
+        }
+        stalled
     }
 
     /// How long ago the last piece went on.
@@ -225,8 +254,13 @@ pub(crate) struct Watched<B> {
 
 impl<B> Watched<B> {
     pub fn new(inner: B) -> (Self, Progress) {
-        let (last, over) = (AtomicU64::new(0), AtomicBool::new(false));
-        let state = Arc::new(State { begun: Instant::now(), last, over });
+        let state = Arc::new(State {
+            begun: Instant::now(),
+            last: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+            fault: AtomicU8::new(0),
+        });
         (Self { inner, state: state.clone() }, Progress(Some(state)))
     }
 }
@@ -239,7 +273,19 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.state.awaited.store(polled.is_pending(), Ordering::Relaxed);
+        let frame = ready!(polled);
+        if let Some(Err(error)) = &frame {
+            let fault = if caused_by::<TooLong>(error.as_ref()) {
+                Fault::TooLong
+            } else if caused_by::<Stalled>(error.as_ref()) {
+                Fault::Stalled
+            } else {
+                Fault::Broken
+            };
+            self.state.fault.store(fault as u8, Ordering::Relaxed);
+        }
         let at = u64::try_from(self.state.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.state.last.store(at, Ordering::Relaxed);
         if frame.is_none() || self.inner.is_end_stream() {

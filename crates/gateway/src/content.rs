@@ -1,16 +1,20 @@
 //! Bodies against the contract of a route, on the way in and on the way out.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode, header};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_events::Stage;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     answer::Refusal,
     body::{Bounded, Broken, GateBody, full},
     contract::{Checked, ContractViolation, Redacted},
-    forward::{broken_body, too_long},
+    forward::{broken_body, strip_hop_by_hop, too_long},
     guard::Head,
     pipeline::{LOCAL_PATIENCE, LOCAL_TOTAL},
     record::Trail,
@@ -21,10 +25,15 @@ use crate::{
 /// it goes on; on every other route it streams.
 pub(crate) async fn validate<'a>(
     route: &'a Route,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     head: &Head,
+    buffers: &Arc<Semaphore>,
     trail: &mut Trail,
 ) -> Result<(Request<GateBody>, Option<Checked<'a>>), Refusal> {
+    if route.contract.is_some() {
+        // Before anything is looked at: what does not go on must not have been checked.
+        strip_hop_by_hop(request.headers_mut());
+    }
     let request = request.map(|body| body.map_err(|error| Broken(error).into()).boxed_unsync());
     let Some(contract) = &route.contract else { return Ok((request, None)) };
     let query = request.uri().query().unwrap_or_default();
@@ -38,6 +47,8 @@ pub(crate) async fn validate<'a>(
         Err((status, violations)) => return Err(unfit(status, violations)),
     };
     let (parts, body) = request.into_parts();
+    let _room =
+        room(buffers, body.size_hint().upper().unwrap_or(route.max_body).min(route.max_body))?;
     let read = read_whole(body, route.max_body).await?;
     if let Some(checked) = &checked {
         let violations = checked.check_body(&parts.headers, &read).await;
@@ -107,6 +118,21 @@ fn unfit(status: StatusCode, violations: Vec<ContractViolation>) -> Refusal {
     let detail = "the request does not fit what the service accepts";
     let refusal = Refusal::new(Stage::Validate, status, "contract", detail);
     Refusal { violations, ..refusal }
+}
+
+/// What bodies that are read whole may take together, in pieces of 64 KiB: 256 MiB.
+pub(crate) const BUFFERS: usize = 4_096;
+const PIECE: u64 = 64 * 1024;
+
+/// Room for a body, until it has been read and looked at. The first refusal, not the last piece of
+/// memory, goes to whoever comes when there is none.
+fn room(buffers: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
+    let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
+    buffers.clone().try_acquire_many_owned(pieces).map_err(|_| {
+        let detail = "there are too many large requests at once; try again";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Refusal::new(Stage::Validate, status, "buffers", detail).with(header::RETRY_AFTER, "1")
+    })
 }
 
 /// A body that says it is too long need not be read to find out.

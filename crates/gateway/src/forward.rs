@@ -1,4 +1,13 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
@@ -8,12 +17,19 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use portcullis_cluster::ConcurrencyPlace;
 use portcullis_events::Stage;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+    time::timeout,
+};
 
 use crate::{
     answer::Refusal,
-    body::{Bounded, Broken, GateBody, Progress, Stalled, TooLong, Watched, caused_by, empty},
+    body::{
+        Bounded, Broken, Fault, GateBody, Progress, Stalled, TooLong, Watched, caused_by, empty,
+    },
     guard::Head,
     upstream::{Protocol, Upstream, UpstreamError},
 };
@@ -26,7 +42,9 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 const BODY_TOTAL: Duration = Duration::from_secs(600);
 /// An answer may pause longer than a request: server-sent events are quiet at times.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
-/// A WebSocket on which nothing moves is closed.
+/// A WebSocket on which nothing moves is closed after one to two of these.
+const TUNNEL_IDLE: Duration = Duration::from_secs(600);
+/// And every one after this time.
 const TUNNEL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// Fields that belong to one connection (RFC 9110, section 7.6.1).
@@ -42,24 +60,46 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// Fields by which services are told who is calling. Only the gate may write them.
-const IDENTITY_PREFIXES: [&str; 7] =
-    ["x-forwarded-", "x-portcullis-", "x-auth-", "x-user", "x-remote-", "x-real-ip", "x-client-"];
-/// Single fields that name who is calling, or what is called, in the place of the request itself.
-const IDENTITY_NAMES: [&str; 13] = [
+/// Fields by which services are told who is calling, or what is called, by whoever stands in front of
+/// them. Only the gate may write them.
+const IDENTITY_PREFIXES: [&str; 22] = [
+    "x-forwarded",
+    "x-portcullis-",
+    "x-auth",
+    "x-user",
+    "x-remote-",
+    "x-real-ip",
+    "x-client-",
+    "x-ssl-",
+    "x-original-",
+    "x-rewrite-",
+    "x-webauth-",
+    "x-consumer-",
+    "x-credential-",
+    "x-ms-client-",
+    "x-goog-",
+    "x-amzn-oidc-",
+    "x-envoy-",
+    "x-cluster-client-",
+    "remote-",
+    "ssl-",
+    "client-",
+    "cf-",
+];
+/// Single fields of the same kind.
+const IDENTITY_NAMES: [&str; 12] = [
     "dpop",
     "forwarded",
-    "remote-user",
     "true-client-ip",
+    "fastly-client-ip",
     "x-api-key",
     "x-request-id",
-    "ssl-client-cert",
+    "x-host",
     "proxy",
-    "x-original-url",
-    "x-rewrite-url",
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "expect",
 ];
 
 /// Cookies of the gate's own services begin with this; no other service sees them.
@@ -92,18 +132,24 @@ pub(crate) async fn forward(
         request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
     }
     let (request, progress) = watched(request);
-    let answered = upstream.send(request, &progress).await.map_err(|error| failed(&error))?;
+    let answered =
+        upstream.send(request, &progress).await.map_err(|error| failed(&error, &progress))?;
     if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(client) = tunnel else {
             let detail = "the upstream switched protocols unasked";
             return Err(refuse(StatusCode::BAD_GATEWAY, "bad_gateway", detail));
         };
         let (parts, server, place) = answered.into_tunnel();
+        let (give, given) = oneshot::channel();
         tokio::spawn(async move {
+            // It counts among those on their way, everywhere, until it is over.
+            let held = given.await;
             join(client, server).await;
-            drop(place);
+            drop((held, place));
         });
-        return Ok(switching(&parts));
+        let mut response = switching(&parts);
+        response.extensions_mut().insert(Tunnel(Arc::new(Mutex::new(Some(give)))));
+        return Ok(response);
     }
     let bytes: usize =
         answered.response.headers().iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
@@ -198,14 +244,14 @@ pub(crate) fn strip_names<'a>(headers: &mut HeaderMap, names: impl Iterator<Item
     }
 }
 
-/// Removes what only the gate may say, and fields with an underscore, which some servers read as
-/// a dash.
+/// Removes what only the gate may say, and names with anything but letters, digits and dashes: some
+/// servers read an underscore, a dot or others as a dash.
 pub(crate) fn strip_identity(headers: &mut HeaderMap) {
     let foreign: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
             let name = name.as_str();
-            name.contains('_')
+            !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 || IDENTITY_NAMES.contains(&name)
                 || IDENTITY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         })
@@ -277,22 +323,95 @@ fn switching(parts: &http::response::Parts) -> Response<GateBody> {
     answer
 }
 
+/// A tunnel that has begun takes over what its request held.
+#[derive(Clone)]
+pub(crate) struct Tunnel(Arc<Mutex<Option<oneshot::Sender<Vec<ConcurrencyPlace>>>>>);
+
+impl Tunnel {
+    pub fn take_over(&self, places: Vec<ConcurrencyPlace>) {
+        if let Some(give) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = give.send(places);
+        }
+    }
+}
+
 async fn join(client: OnUpgrade, server: OnUpgrade) {
     let (Ok(client), Ok(server)) = tokio::join!(client, server) else {
         return;
     };
-    let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+    let moved = Arc::new(AtomicU64::new(0));
+    let mut client = Moving { stream: TokioIo::new(client), moved: moved.clone() };
+    let mut server = TokioIo::new(server);
     let both = tokio::io::copy_bidirectional(&mut client, &mut server);
-    if let Ok(Err(error)) = timeout(TUNNEL_LIFETIME, both).await {
-        tracing::debug!(%error, "a WebSocket ended");
+    let idle = async {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(TUNNEL_IDLE).await;
+            let now = moved.load(Ordering::Relaxed);
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    };
+    tokio::select! {
+        ended = timeout(TUNNEL_LIFETIME, both) => if let Ok(Err(error)) = ended {
+            tracing::debug!(%error, "a WebSocket ended");
+        },
+        () = idle => tracing::debug!("nothing moved on a WebSocket"),
+    }
+}
+
+/// Counts what goes in and out.
+struct Moving<S> {
+    stream: S,
+    moved: Arc<AtomicU64>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Moving<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, into);
+        if polled.is_ready() {
+            self.moved.fetch_add(1, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if polled.is_ready() {
+            self.moved.fetch_add(1, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 /// What went wrong decides who is told what: a body that is too long is the client's doing.
-fn failed(error: &UpstreamError) -> Refusal {
+fn failed(error: &UpstreamError, progress: &Progress) -> Refusal {
     tracing::debug!(error = error as &dyn std::error::Error, "forwarding failed");
-    if let Some(refusal) = clients_fault(error) {
-        return refusal;
+    match progress.fault() {
+        Some(Fault::TooLong) => return too_long(),
+        Some(Fault::Stalled) => return stalled(),
+        Some(Fault::Broken) => return broken(),
+        None => {}
     }
     match error {
         UpstreamError::Timeout => {
@@ -321,23 +440,24 @@ pub(crate) fn broken_body(error: &(dyn std::error::Error + 'static)) -> Refusal 
     })
 }
 
-/// Whether it was the body of the request that failed, and not whoever should have taken it.
-pub(crate) fn is_clients_fault(error: &UpstreamError) -> bool {
-    clients_fault(error).is_some()
-}
-
 fn clients_fault(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
     if caused_by::<TooLong>(error) {
         return Some(too_long());
     }
     if caused_by::<Broken>(error) {
-        let detail = "the body broke off or is malformed";
-        return Some(refuse(StatusCode::BAD_REQUEST, "body_broken", detail));
+        return Some(broken());
     }
-    caused_by::<Stalled>(error).then(|| {
-        let detail = "the body made no progress in time";
-        refuse(StatusCode::REQUEST_TIMEOUT, "body_stalled", detail)
-    })
+    caused_by::<Stalled>(error).then(stalled)
+}
+
+fn broken() -> Refusal {
+    let detail = "the body broke off or is malformed";
+    refuse(StatusCode::BAD_REQUEST, "body_broken", detail)
+}
+
+fn stalled() -> Refusal {
+    let detail = "the body made no progress in time";
+    refuse(StatusCode::REQUEST_TIMEOUT, "body_stalled", detail)
 }
 
 pub(crate) fn too_long() -> Refusal {

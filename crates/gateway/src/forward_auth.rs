@@ -111,19 +111,17 @@ fn asked(headers: &HeaderMap) -> Result<Request<()>, Refusal> {
     Ok(request)
 }
 
-/// The one value of the first of these fields. Two would let two readers choose differently.
+/// The one value of these fields. Proxies differ in which they set, and pass on what the client said
+/// in the others: where there is more than one, nobody knows whose word it is.
 fn only<'a>(headers: &'a HeaderMap, names: &[&str]) -> Result<Option<Cow<'a, str>>, Refusal> {
-    for name in names {
-        let mut values = headers.get_all(*name).iter();
-        if let Some(value) = values.next() {
-            let text = value.to_str().ok().filter(|_| values.next().is_none());
-            let text = text.ok_or_else(|| {
-                refuse(StatusCode::BAD_REQUEST, format!("{name} must be given once"))
-            })?;
-            return Ok(Some(text.into()));
-        }
-    }
-    Ok(None)
+    let mut values = names.iter().flat_map(|name| headers.get_all(*name));
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|_| values.next().is_none());
+    let text = text.ok_or_else(|| {
+        let detail = format!("only one of {} may be given, once", names.join(", "));
+        refuse(StatusCode::BAD_REQUEST, detail)
+    })?;
+    Ok(Some(text.into()))
 }
 
 /// What the proxy copies into the request.

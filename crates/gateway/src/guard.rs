@@ -14,7 +14,8 @@ pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 pub const MAX_URI_BYTES: usize = 8 * 1024;
 
 /// Fields that may occur only once: two would let two readers choose differently.
-const SINGLE: [HeaderName; 6] = [
+const SINGLE: [HeaderName; 7] = [
+    header::EXPECT,
     header::HOST,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
@@ -116,6 +117,12 @@ fn upgrade<B>(request: &Request<B>) -> Result<bool, Refusal> {
     if request.version() != Version::HTTP_11
         || !wanted.as_bytes().eq_ignore_ascii_case(b"websocket")
     {
+        return Ok(false);
+    }
+    let connection = request.headers().get_all(header::CONNECTION).iter();
+    let words = connection.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    if !words.into_iter().any(|word| word.trim().eq_ignore_ascii_case("upgrade")) {
+        // RFC 9110, section 7.8: without this it was meant for somebody else, or for nobody.
         return Ok(false);
     }
     if request.method() == Method::GET {

@@ -25,6 +25,7 @@ mod overload;
 mod path;
 mod pipeline;
 mod proxy_protocol;
+mod pulse;
 mod record;
 mod session;
 mod snapshot;

@@ -137,8 +137,9 @@ pub struct Counters {
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
     fields: Vec<(HeaderName, HeaderValue)>,
-    /// Limits that count it if it fails.
-    after: Vec<(Arc<LimitRule>, Key)>,
+    /// Limits that counted it and take that back if it succeeds, and whether nothing is left of
+    /// them. Counting afterwards would let pass as many as come side by side.
+    after: Vec<(Arc<LimitRule>, Key, bool)>,
     /// Places that it takes while it is on its way.
     pub places: Vec<ConcurrencyPlace>,
     /// How many were looked at.
@@ -164,16 +165,12 @@ impl Passed {
         now: Timestamp,
         blocked: &dyn Fn(LimitBlock),
     ) {
-        if status < 400 || self.after.is_empty() {
-            return;
-        }
-        for (rule, key) in &self.after {
+        for (rule, key, last) in &self.after {
             let LimitKind::Rate { allowance, block } = rule.kind else { continue };
             let parts = slices(key);
-            let said = counters.limiter.count(&parts, allowance, None, now);
-            let spent =
-                !matches!(said, Decision::Allowed { remaining, .. } if remaining >= allowance.cost);
-            if let (true, Some(block)) = (spent, block) {
+            if status < 400 {
+                counters.limiter.give_back(&parts, allowance, now);
+            } else if let (true, Some(block)) = (*last, block) {
                 let until = now.plus(block);
                 counters.limiter.restore_block(&parts, until, now);
                 if rule.keys == [LimitKey::Ip] {
@@ -222,18 +219,18 @@ pub(crate) async fn count(
                         None => continue,
                     }
                 }
-                let now_counts = counts && rule.counted == Counted::Requests;
-                let said = if now_counts {
+                let failures = rule.counted == Counted::Failures;
+                let said = if counts {
+                    let block = block.filter(|_| !failures);
                     counters.limiter.count(&parts, allowance, block, now)
                 } else {
                     counters.limiter.look(&parts, allowance, now)
                 };
                 match said {
                     Decision::Allowed { remaining, reset } => {
-                        let left = if now_counts { remaining } else { remaining + allowance.cost };
-                        passed.fields.extend(fields(rule, u64::from(left), reset));
-                        if counts && rule.counted == Counted::Failures {
-                            passed.after.push((rule.clone(), key));
+                        passed.fields.extend(fields(rule, u64::from(remaining), reset));
+                        if counts && failures {
+                            passed.after.push((rule.clone(), key, remaining < allowance.cost));
                         }
                     }
                     Decision::Refused { retry_after, block_began } => {

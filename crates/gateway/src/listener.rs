@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -30,18 +30,17 @@ use crate::{
     guard::{MAX_HEADER_BYTES, MAX_HEADERS},
     pipeline::{Gateway, Peer},
     proxy_protocol,
+    pulse::{Beat, Pulse},
     steady::Steady,
     strict_lines::StrictLines,
 };
 
-/// Connections open at once on one listener.
-const MAX_CONNECTIONS: usize = 16_384;
-/// Connections open at once from one address, or IPv6 /64.
+/// Connections open at once from one address, or IPv6 /64, in a process that may have many.
 const MAX_PER_ADDRESS: usize = 1_024;
 /// A handshake is done in this time or given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's head arrives in this time, the wait for the next request included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that takes nothing of its answer for so long is gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// When the gate closes, requests on their way have this long to finish.
@@ -74,6 +73,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// What it shows to new connections.
     pub door: Arc<ArcSwap<Door>>,
+    /// Connections open at once.
+    pub max_connections: usize,
 }
 
 /// What a listener shows, and whom it trusts.
@@ -98,8 +99,9 @@ impl std::fmt::Debug for Listener {
 
 /// Accepts connections until `closing` turns true, then lets those on their way finish.
 pub async fn serve(listener: Listener, gateway: Gateway, mut closing: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let guests = Guests::default();
+    let most = listener.max_connections.max(1);
+    let places = Arc::new(Semaphore::new(most));
+    let guests = Guests { most: MAX_PER_ADDRESS.min(most / 4).max(1), ..Guests::default() };
     loop {
         let Ok(place) = places.clone().acquire_owned().await else {
             break;
@@ -130,13 +132,16 @@ pub async fn serve(listener: Listener, gateway: Gateway, mut closing: watch::Rec
             }
         }
     }
-    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+    let all = u32::try_from(most).unwrap_or(u32::MAX);
     let _ = timeout(DRAIN_TIMEOUT, places.acquire_many(all)).await;
 }
 
 /// How many connections each address has open. Never larger than the number of connections.
 #[derive(Clone, Default)]
-struct Guests(Arc<Mutex<HashMap<AddrKey, usize>>>);
+struct Guests {
+    open: Arc<Mutex<HashMap<AddrKey, usize>>>,
+    most: usize,
+}
 
 /// One connection of an address; it counts until it is dropped.
 struct Guest {
@@ -147,9 +152,9 @@ struct Guest {
 impl Guests {
     fn admit(&self, addr: SocketAddr) -> Option<Guest> {
         let addr = ClientAddr::new(addr.ip()).key();
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(addr).or_default();
-        if *count >= MAX_PER_ADDRESS {
+        if *count >= self.most {
             return None;
         }
         *count += 1;
@@ -160,7 +165,7 @@ impl Guests {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut open = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.guests.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.addr) {
             *count -= 1;
             if *count == 0 {
@@ -270,8 +275,10 @@ async fn serve_http2(
     let service = service_fn(move |request| {
         let (gateway, peer, pulse) = (gateway.clone(), peer.clone(), beating.clone());
         async move {
-            let _beat = Beat::new(pulse);
-            Ok::<_, Infallible>(gateway.answer(request, peer).await)
+            let beat = Beat::new(pulse.clone());
+            let response = gateway.answer(request, peer).await;
+            beat.answered();
+            Ok::<_, Infallible>(response.map(|body| pulse.watched(body)))
         }
     });
     let list = u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX);
@@ -293,7 +300,14 @@ async fn serve_http2(
                 return;
             }
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = pulse.nothing_is_read() => return,
+            }
+        }
+        () = pulse.is_abused() => {
+            tracing::debug!("a client gives up what it asks for, again and again");
+            return;
         }
         () = closed(&mut closing) => {
             connection.as_mut().graceful_shutdown();
@@ -302,45 +316,5 @@ async fn serve_http2(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
-    }
-}
-
-/// Whether anything happens on an HTTP/2 connection. Its pings are answered by any library, so they
-/// do not tell.
-#[derive(Default)]
-struct Pulse {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-/// One request. It ends when it is answered, and also when its stream is reset.
-struct Beat(Arc<Pulse>);
-
-impl Beat {
-    fn new(pulse: Arc<Pulse>) -> Self {
-        pulse.begun.fetch_add(1, Ordering::Relaxed);
-        Self(pulse)
-    }
-}
-
-impl Drop for Beat {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Pulse {
-    /// Returns when nothing was asked for [`HEAD_TIMEOUT`] and nothing is being answered; `false` if
-    /// nothing ever was.
-    async fn stops(&self) -> bool {
-        let mut seen = 0;
-        loop {
-            tokio::time::sleep(HEAD_TIMEOUT).await;
-            let begun = self.begun.load(Ordering::Relaxed);
-            if begun == seen && self.ended.load(Ordering::Relaxed) == begun {
-                return begun > 0;
-            }
-            seen = begun;
-        }
     }
 }

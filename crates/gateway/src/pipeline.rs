@@ -12,16 +12,17 @@ use hyper::body::Incoming;
 use portcullis_events::{Origin, Stage, clean};
 use portcullis_pki::PeerCertificate;
 use portcullis_types::{ClientAddr, Id, Timestamp, tags};
+use tokio::sync::Semaphore;
 
 use crate::{
     answer::{Refusal, harden, prefers_html},
     authn::{AuthKind, Principal, authenticate},
     authz::{Question, authorise},
     bearer::verify,
-    body::{Bounded, GateBody, Holding},
-    content::{check_length, filter, validate},
+    body::{Bounded, GateBody, Holding, empty},
+    content::{BUFFERS, check_length, filter, validate},
     cors::read_preflight,
-    forward::{Passage, forward, strip_hop_by_hop, target},
+    forward::{Passage, Tunnel, forward, strip_hop_by_hop, target},
     forward_auth,
     guard::{self, Head},
     limits::{self, Countable, client_address, count},
@@ -52,6 +53,8 @@ pub(crate) struct Peer {
 pub struct Gateway {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(crate) shared: Shared,
+    /// Room for bodies that are read whole.
+    buffers: Arc<Semaphore>,
 }
 
 /// Who stands at the door, as far as the connection tells.
@@ -78,7 +81,8 @@ impl Gateway {
 
     /// A gate with its first configuration.
     pub fn new(snapshot: Snapshot, shared: Shared) -> Self {
-        Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), shared }
+        let buffers = Arc::new(Semaphore::new(BUFFERS));
+        Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), shared, buffers }
     }
 
     /// Swaps the configuration. Requests on their way finish with the old one.
@@ -109,6 +113,7 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let origin = self.origin(&snapshot, &request, &peer, now);
         let for_people = prefers_html(request.headers());
+        let reads_head = *request.method() == Method::HEAD;
         let http1 = request.version() <= Version::HTTP_11;
         let page = request.headers().get(header::ORIGIN).cloned();
         let mut record = Record::new(&self.shared, &request, origin);
@@ -121,6 +126,10 @@ impl Gateway {
         let mut response =
             result.unwrap_or_else(|refusal| refusal.respond(&origin.request_id, for_people));
         finish(&mut response, trail, origin, page.as_ref());
+        if reads_head && refused.is_some() {
+            // RFC 9110, section 9.3.2. Under HTTP/2 nobody else takes it away.
+            *response.body_mut() = empty();
+        }
         if http1 && refused.is_some_and(|(stage, _)| stage == Stage::Guard) {
             // What follows on such a connection may have been meant as a part of it.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -130,7 +139,9 @@ impl Gateway {
         let done = clock.now();
         trail.passed.settle(counters, status.as_u16(), origin.addr, done, &**limit_blocked);
         let places = std::mem::take(&mut trail.passed.places);
-        if !places.is_empty() {
+        if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
+            tunnel.take_over(places);
+        } else if !places.is_empty() {
             response = response.map(|body| Holding::new(body, places).boxed_unsync());
         }
         record.close(status, refused);
@@ -175,7 +186,7 @@ impl Gateway {
         let who = Caller { listener: peer.listener, addr: origin.addr, certificate };
         let (route, who) = self.admit(snapshot, &request, &head, who, now, trail).await?;
         check_length(&request, &route)?;
-        let (mut request, checked) = validate(&route, request, &head, trail).await?;
+        let (mut request, checked) = validate(&route, request, &head, &self.buffers, trail).await?;
         let reads = *request.method() != Method::HEAD;
         let checked = checked.filter(|_| route.checks_responses && reads);
         if checked.is_some() {

@@ -116,6 +116,14 @@ pub struct Route {
 }
 
 impl Route {
+    /// `/a` and `/a/` for `/a/{*rest}`.
+    fn bare(&self) -> Vec<Self> {
+        let Some((before, _)) = self.path.split_once("/{*") else { return Vec::new() };
+        let paths = [before.to_owned(), format!("{before}/")];
+        let paths = paths.into_iter().filter(|path| !path.is_empty());
+        paths.map(|path| Self { path, ..self.clone() }).collect()
+    }
+
     /// Whether tokens of this issuer are accepted; `None` stands for ours. Issuers are told apart by
     /// identity: what a former configuration let one say does not count.
     pub(crate) fn accepts(&self, issuer: Option<&Arc<Issuer>>) -> bool {
@@ -248,12 +256,24 @@ impl Snapshot {
             sessions,
         } = parts;
         let (mut public, mut mesh, mut elsewhere) = <(Tables, Tables, Tables)>::default();
-        for route in routes {
+        let (exact, rest): (Vec<Route>, Vec<Route>) =
+            routes.into_iter().partition(|route| !route.path.contains("/{*"));
+        // What a route says of everything below a path holds for the path itself, unless another
+        // says something of exactly that.
+        let bare = rest.iter().flat_map(Route::bare).collect::<Vec<_>>();
+        for route in exact.into_iter().chain(rest) {
             match route.listener {
                 ListenerKind::Public => public.add(route)?,
                 ListenerKind::Mesh => mesh.add(route)?,
                 ListenerKind::Elsewhere => elsewhere.add(route)?,
             }
+        }
+        for route in bare {
+            let _ = match route.listener {
+                ListenerKind::Public => public.add(route),
+                ListenerKind::Mesh => mesh.add(route),
+                ListenerKind::Elsewhere => elsewhere.add(route),
+            };
         }
         let tokens = TokenCache::new(remembered_tokens);
         let hosts = hosts.iter().map(|host| with_port(&host.to_ascii_lowercase())).collect();

@@ -16,6 +16,12 @@ use crate::{app::App, config::Config, control, demo, jobs, mailer::Mailer, ops, 
 
 /// The demo waits this long for the sample services before it says that they are missing.
 const DEMO_PATIENCE: Duration = Duration::from_secs(20);
+/// Connections of one listener, however many files may be open.
+const MAX_CONNECTIONS: usize = 16_384;
+/// Files that are asked for.
+const MOST_FILES: u64 = 65_536;
+/// And of them kept for other things than connections.
+const KEPT_FILES: usize = 256;
 const SIGXFSZ: i32 = 25;
 /// Jobs have this long to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,6 +89,7 @@ async fn open_doors(
     closing: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
     let listen = &app.config.listen;
+    let max_connections = max_connections();
     let shown = &app.doors;
     let mut doors = vec![(ListenerKind::Public, bind(listen.public).await?, &shown.public)];
     if let Some(addr) = listen.mesh {
@@ -92,10 +99,28 @@ async fn open_doors(
         tokio::spawn(ops::serve(bind(addr).await?, app.clone(), closing.clone()));
     }
     let open = |(kind, socket, door): (_, _, &Arc<ArcSwap<Door>>)| {
-        let listener = Listener { kind, socket, door: door.clone() };
+        let listener = Listener { kind, socket, door: door.clone(), max_connections };
         tokio::spawn(serve(listener, app.gateway.clone(), closing.clone()))
     };
     Ok(doors.into_iter().map(open).collect())
+}
+
+/// Connections that a listener may have at once. What most systems allow a process is far below what
+/// it could have, so it asks for all of that; each connection may need another one to a service, and
+/// some must be left for the database, the log and the operators.
+fn max_connections() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the number of open files stays as it is");
+        }
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(MOST_FILES).min(MOST_FILES);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    (files.saturating_sub(KEPT_FILES) / 2).clamp(16, MAX_CONNECTIONS)
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener> {

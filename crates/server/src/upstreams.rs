@@ -71,6 +71,7 @@ fn build(
         retries: own.retries,
         max_requests: own.max_requests,
         slow_start: own.slow_start,
+        reuse_after_body: own.reuse_after_body,
         eject_after: own.outlier.failures,
         eject_for: own.outlier.eject,
         health: own.health.as_ref().map(|health| HealthCheck {

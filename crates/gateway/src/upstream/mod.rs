@@ -16,7 +16,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use portcullis_types::Entropy;
@@ -25,10 +25,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use health::{HealthCheck, watch_health};
 pub use server::Server;
 
-use crate::{
-    body::{GateBody, Progress, empty},
-    forward::is_clients_fault,
-};
+use crate::body::{GateBody, Progress, empty};
 use budget::Budget;
 pub(crate) use load::Dice;
 use load::FAILED;
@@ -83,6 +80,9 @@ pub struct UpstreamSettings {
     pub eject_after: u32,
     /// For this long, the first time.
     pub eject_for: Duration,
+    /// Whether a connection is used again after a request with a body. A service that answers
+    /// without reading the body takes it for the next request.
+    pub reuse_after_body: bool,
     /// Where and how often to ask whether a server is well.
     pub health: Option<HealthCheck>,
 }
@@ -111,6 +111,7 @@ pub(crate) struct Answered {
     sender: Sender,
     server: Arc<Server>,
     place: InFlight,
+    reusable: bool,
 }
 
 impl Answered {
@@ -125,7 +126,9 @@ impl Answered {
     pub fn into_parts(self) -> (http::response::Parts, Pooled) {
         let (parts, body) = self.response.into_parts();
         let give = match self.sender {
-            Sender::Http1(sender) => Some((sender, self.server.pool.clone())),
+            // What of the request is still on its way would be taken for the next one.
+            Sender::Http1(sender) if self.reusable => Some((sender, self.server.pool.clone())),
+            Sender::Http1(_) => None,
             // The connection is everybody's.
             Sender::Http2(_) => None,
         };
@@ -246,7 +249,7 @@ impl Upstream {
         let deadline = Deadline::new(&self.settings, progress);
         let repeatable = is_idempotent(request.method())
             && request.body().is_end_stream()
-            && request.extensions().get::<OnUpgrade>().is_none();
+            && !request.headers().contains_key(header::UPGRADE);
         let copy = repeatable.then(|| duplicate(&request));
         let (mut request, mut tried) = (request, Vec::new());
         let mut again = 0;
@@ -255,7 +258,7 @@ impl Upstream {
             let server = self.choose(&tried, self.now()).ok_or(UpstreamError::Connect(None))?;
             let begun = self.now();
             let went = self.attempt(&server, request, &deadline).await;
-            self.observe(&server, &went, begun);
+            self.observe(&server, &went, begun, progress);
             if let Err(Failed::Unsent(error, unsent)) = went {
                 tried.push(server);
                 if tried.len() >= count {
@@ -290,20 +293,30 @@ impl Upstream {
     ) -> Result<Answered, Failed> {
         server.address(&mut request);
         let place = InFlight::new(self, server);
+        let bodiless = request.body().is_end_stream();
+        let reusable =
+            || bodiless || (self.settings.reuse_after_body && deadline.progress.is_over());
         while let Some(sender) = server.waiting() {
             match exchange(sender, request, deadline).await {
                 Ok((response, sender)) => {
-                    return Ok(Answered { response, sender, server: server.clone(), place });
+                    let (server, reusable) = (server.clone(), reusable());
+                    return Ok(Answered { response, sender, server, place, reusable });
                 }
                 // The server closed it while it waited: nothing is wrong with the server.
                 Err(Failed::Unsent(_, unsent)) => request = *unsent,
-                Err(failed) => return Err(failed),
+                Err(failed) => {
+                    if matches!(failed, Failed::Sent(UpstreamError::Protocol(_))) {
+                        server.retire();
+                    }
+                    return Err(failed);
+                }
             }
         }
         match server.connect().await {
             Ok(sender) => {
                 let (response, sender) = exchange(sender, request, deadline).await?;
-                Ok(Answered { response, sender, server: server.clone(), place })
+                let (server, reusable) = (server.clone(), reusable());
+                Ok(Answered { response, sender, server, place, reusable })
             }
             Err(error) => {
                 Err(Failed::Unsent(UpstreamError::Connect(Some(error)), Box::new(request)))
@@ -312,12 +325,19 @@ impl Upstream {
     }
 
     /// Takes in how it went.
-    fn observe(&self, server: &Server, went: &Result<Answered, Failed>, begun: Duration) {
+    fn observe(
+        &self,
+        server: &Server,
+        went: &Result<Answered, Failed>,
+        begun: Duration,
+        progress: &Progress,
+    ) {
         let now = self.now();
         let good = match went {
             Ok(answered) => !is_trouble(answered.response.status()),
-            // Whoever sends half a body must not be able to close a service for everybody.
-            Err(Failed::Sent(error)) if is_clients_fault(error) => return,
+            // Whoever sends half a body must not be able to close a service for everybody; and a
+            // service that has answered need not read the rest of it.
+            Err(Failed::Sent(_)) if progress.fault().is_some() || !progress.is_over() => return,
             Err(_) => false,
         };
         let took = now.saturating_sub(begun);
@@ -384,6 +404,8 @@ impl<'a> Deadline<'a> {
                 return Some(answer);
             }
             if self.progress.quiet_for() >= self.each {
+                // Notes whose fault it is.
+                let _ = self.progress.is_stalled();
                 return None;
             }
         }

@@ -30,6 +30,12 @@ const MAX_RESPONSE_HEADERS: usize = 128;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(5);
 
+/// What an answer may send ahead of its reader.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The connection has room for so many answers that nobody reads: one reader must not hold up all
+/// others who share it.
+const MAX_SHARED_STREAMS: u32 = 2_048;
+
 /// How to reach a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Place {
@@ -130,6 +136,11 @@ impl Server {
         shared.as_ref().filter(|sender| !sender.is_closed()).cloned()
     }
 
+    /// The next request gets a connection of its own: this one answered in a way that may go on.
+    pub(super) fn retire(&self) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// A new connection; under HTTP/2 the one that another request made meanwhile.
     pub(super) async fn connect(&self) -> std::io::Result<Sender> {
         let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
@@ -216,7 +227,8 @@ where
                 .max_header_list_size(list)
                 .keep_alive_interval(PING_EVERY)
                 .keep_alive_timeout(PING_ANSWER)
-                .adaptive_window(true);
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(STREAM_WINDOW * MAX_SHARED_STREAMS);
             let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
             tokio::spawn(async move { ended(connection.await) });
             Ok(Sender::Http2(sender))

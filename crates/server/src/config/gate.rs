@@ -38,6 +38,10 @@ pub struct UpstreamConfig {
     /// a budget of a fifth of all requests. What was not sent yet is always tried elsewhere.
     #[serde(default = "two")]
     pub retries: u32,
+    /// Whether a connection is used again after a request with a body. A service that answers before
+    /// it has read the body would take the rest of it for the next request: set this to false for it.
+    #[serde(default = "yes")]
+    pub reuse_after_body: bool,
     /// Requests on their way at once; beyond that callers get 503.
     #[serde(default = "many_requests")]
     pub max_requests: usize,
