@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 os.environ.setdefault("PORTCULLIS_BIN", str(target / "release"))
 
 from load import (  # noqa: E402
-    LOAD_CORES, MAX_STEAL, SERVER_CORES, cpu_seconds, memory_mib, on_cores, proxied, rounds,
+    LOAD_CORES, MAX_STEAL, SERVER_CORES, memory_mib, on_cores, proxied, rounds,
 )
 from competitors import write_certificate  # noqa: E402
 from listener import Listener, certificate  # noqa: E402
@@ -63,6 +64,7 @@ name = "plain"
 path = "/plain"
 upstream = "service"
 authenticate = ["none"]
+policy = false
 [[route]]
 name = "full"
 path = "/full"
@@ -70,6 +72,37 @@ upstream = "service"
 authenticate = ["bearer"]
 issuers = ["bench"]
 limits = [{{ key = "subject", rate = "1000000/s" }}]
+policy = false
+[policy]
+files = ["{policies}"]
+[[route]]
+name = "pipeline"
+path = "/pipeline"
+methods = ["POST"]
+upstream = "service"
+authenticate = ["bearer"]
+issuers = ["bench"]
+limits = [{{ key = "subject", rate = "1000000/s" }}]
+openapi = "{contract}"
+"""
+POLICIES = """
+permit (principal is User, action in Action::"write", resource == Route::"pipeline")
+when { principal.scopes.contains("write") && principal.issuer == "bench" };
+forbid (principal, action, resource) when { context.ip.isInRange(ip("192.0.2.0/24")) };
+"""
+CONTRACT = """
+openapi: 3.1.0
+paths:
+  /pipeline:
+    post:
+      parameters: [{ name: limit, in: query, schema: { type: integer, maximum: 100 } }]
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: { type: object, required: [name], properties: { name: { type: string, maxLength: 20 }, mail: { type: string, format: email }, tags: { type: array, items: { type: string } } } }
+      responses:
+        "200": { description: ok, content: { application/json: { schema: { type: object, properties: { filler: { type: string } } } } } }
 """
 
 
@@ -108,6 +141,11 @@ def answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+# A small body of JSON, with its head, as Lua writes it.
+BODY = (r"Content-Type: application/json\r\nContent-Length: 56\r\n\r\n"
+        r"{\"name\":\"ada\",\"mail\":\"ada@example.org\",\"tags\":[\"a\",\"b\"]}")
+
+
 class Tokens:
     """An issuer of its own and its tokens."""
 
@@ -140,26 +178,35 @@ class Tokens:
                 }
                 headers = {"alg": "RS256", "kid": "one", "typ": "at+jwt"}
                 file.write(jwt.encode(headers, claims, self.key) + "\n")
-        script = self.directory / f"tokens-{count}.lua"
-        script.write_text(f"""
+        made = {}
+        for name, method, more in (("full", "GET /full", ""), ("pipeline", "POST /pipeline?limit=5", BODY)):
+            made[name] = self.directory / f"{name}-{count}.lua"
+            made[name].write_text(self.lua(path, method, more))
+        return made
+
+    @staticmethod
+    def lua(path, method, more):
+        return f"""
 local made, next_one = {{}}, 0
 for token in io.lines({json.dumps(str(path))}) do
-  made[#made + 1] = "GET /full HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: Bearer " .. token .. "\\r\\n\\r\\n"
+  made[#made + 1] = "{method} HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: Bearer " .. token .. "\\r\\n{more or chr(92) + "r" + chr(92) + "n"}"
 end
 request = function()
   next_one = next_one % #made + 1
   return made[next_one]
 end
-""")
-        return script
+"""
 
 
 class Gate:
     """The gate, with or without its memory of verified tokens."""
 
     def __init__(self, stack, tokens, upstream, remembered):
+        there = tokens.directory
+        (there / "bench.cedar").write_text(POLICIES)
+        (there / "bench.yaml").write_text(CONTRACT)
         config = CONFIG.format(
-            ca=tokens.ca, issuer=tokens.issuer, audience=AUDIENCE, upstream=upstream, remembered=remembered)
+            policies=there / "bench.cedar", contract=there / "bench.yaml", ca=tokens.ca, issuer=tokens.issuer, audience=AUDIENCE, upstream=upstream, remembered=remembered)
         self.demo = Demo(config, services=False, demo=False)
         with on_cores(SERVER_CORES):
             stack.enter_context(self.demo)
@@ -176,7 +223,7 @@ class Gate:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=["plain", "cached", "uncached", "latency", "idle"])
+    parser.add_argument("--only", choices=["plain", "cached", "uncached", "pipeline", "latency", "idle"])
     options = parser.parse_args()
     wanted = lambda part: options.only in (None, part)  # noqa: E731
     count, seconds = (2, 2) if options.quick else (5, 5)
@@ -195,8 +242,8 @@ def main():
         gate = Gate(stack, tokens, ports["upstream"], 8192)
         forgetful = Gate(stack, tokens, ports["upstream"], 0)
 
-        def run(pid, port, path, script=None, rate=None, connections=CONNECTIONS):
-            return proxied(pid, f"https://localhost:{port}{path}", connections, seconds, script, rate)
+        def run(pid, port, path, script=None):
+            return proxied(pid, f"https://localhost:{port}{path}", CONNECTIONS, seconds, script)
 
         machine()
         print("\n| job | Portcullis | HAProxy | nginx | ours / theirs | aim |\n|---|---|---|---|---|---|", flush=True)
@@ -211,10 +258,64 @@ def main():
         for part, server, aim in (("cached", gate, 1 / 4), ("uncached", forgetful, 1 / 1.8)):
             if wanted(part):
                 (us, ha), note = rounds(
-                    count, lambda: run(server.pid, server.port, "/full", script),
-                    lambda: run(haproxy.pid, ports["full"], "/full", script),
+                    count, lambda: run(server.pid, server.port, "/full", script["full"]),
+                    lambda: run(haproxy.pid, ports["full"], "/full", script["full"]),
                 )
-                row(f"the whole job, {part}", note, us, ha, None, f"{us.micros / ha.micros:.2f}", f"{aim:.2f}")
+                row(f"the whole job, token {part}", note, us, ha, None, f"{us.micros / ha.micros:.2f}", f"{aim:.2f}")
+        if wanted("pipeline"):
+            (us, plain), note = rounds(
+                count, lambda: run(gate.pid, gate.port, "/pipeline", script["pipeline"]),
+                lambda: run(gate.pid, gate.port, "/plain"),
+            )
+            row("the whole job, a contract both ways and two policies (POST)", note, us, None, None,
+                f"{us.micros / plain.micros:.2f} of our plain proxying", "1.60")
+        if wanted("latency"):
+            for rate in (2_000, 5_000):
+                taken = [
+                    (paced(gate.port, "/full", tokens, rate, seconds), paced(ports["full"], "/full", tokens, rate, seconds))
+                    for _ in range(count)
+                ]
+                ours, theirs = (statistics.median(column) for column in zip(*taken))
+                print(f"| p99 at {rate} requests/s, one token, HTTP/1.1 over TLS | {ours:.2f} ms | {theirs:.2f} ms | – | {ours / theirs:.2f} | 1.00 |", flush=True)
+        if wanted("idle"):
+            idle = Gate(stack, tokens, ports["upstream"], 8192)
+            before = memory_mib(idle.pid)
+            held = hold(idle.port, IDLE_CONNECTIONS)
+            print(f"| memory with {len(held)} idle TLS connections | {memory_mib(idle.pid):.0f} MiB (before: {before:.0f}) | – | – | – | 400 MiB |", flush=True)
+            for connection in held:
+                connection.close()
+
+
+def paced(port, path, tokens, rate, seconds):
+    """The 99th percentile, in ms, of requests that begin at a fixed rate, whatever became of those
+    before."""
+    token = (tokens.directory / f"tokens-{TOKENS}").read_text().split("\n", 1)[0]
+    log = tokens.directory / "latency"
+    log.unlink(missing_ok=True)
+    with on_cores(LOAD_CORES):
+        subprocess.run(
+            ["h2load", "--h1", "-c", "20", "-t", "1", f"--rps={rate // 20}", f"--duration={seconds}", f"--log-file={log}",
+             "-H", f"authorization: Bearer {token}", f"https://localhost:{port}{path}"],
+            check=True, capture_output=True,
+        )
+    lines = [line.split("\t") for line in log.read_text().splitlines()]
+    assert len(lines) > rate * seconds * 0.8 and all(status == "200" for _, status, _ in lines), len(lines)
+    return statistics.quantiles((int(micros) for _, _, micros in lines), n=100)[98] / 1000
+
+
+def hold(port, count):
+    """Connections that are open, shook hands, and ask nothing."""
+    import socket
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    held = []
+    with on_cores(LOAD_CORES):
+        for number in range(count):
+            plain = socket.create_connection(("127.0.0.1", port), 10, (f"127.9.{number // 500}.1", 0))
+            held.append(context.wrap_socket(plain, server_hostname="localhost"))
+    return held
 
 
 def row(name, note, us, ha, ng, ratio, aim):

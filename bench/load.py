@@ -150,7 +150,7 @@ def wrk(server, path, form, headers, connections, seconds):
     return sample
 
 
-def proxied(pid, url, connections, seconds, script=None, rate=None):
+def proxied(pid, url, connections, seconds, script=None):
     """One request after another over each of the connections; what the proxy used for them."""
     run = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", f"{ANSWER_SECONDS}s"]
     run += ["-s", str(script)] if script else []

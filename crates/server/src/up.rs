@@ -106,8 +106,8 @@ async fn open_doors(
 }
 
 /// Connections that a listener may have at once. What most systems allow a process is far below what
-/// it could have, so it asks for all of that; each connection may need another one to a service, and
-/// some must be left for the database, the log and the operators.
+/// it could have, so it asks for all of that. A quarter is left for connections to services, and some
+/// files for the database, the log and the operators.
 fn max_connections() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -120,7 +120,7 @@ fn max_connections() -> usize {
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(MOST_FILES).min(MOST_FILES);
     let files = usize::try_from(files).unwrap_or(usize::MAX);
-    (files.saturating_sub(KEPT_FILES) / 2).clamp(16, MAX_CONNECTIONS)
+    (files.saturating_sub(KEPT_FILES) / 4 * 3).clamp(16, MAX_CONNECTIONS)
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener> {
