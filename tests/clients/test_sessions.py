@@ -144,6 +144,9 @@ def test_a_logout_ends_it_everywhere(gate, source):
     browser, _ = enter(gate, source=source)
     kept = dict(browser.cookies)
     assert browser.post("/.portcullis/logout", headers={"origin": "https://evil.example.org"}).status_code == 403
+    # Nor does a link or an image on a page elsewhere.
+    browser.get("/.portcullis/logout", headers={**PAGE, "sec-fetch-site": "cross-site"})
+    assert browser.get("/app/x").status_code == 200
     out = browser.post("/.portcullis/logout", headers={"origin": gate.issuer})
     assert out.status_code == 303 and out.headers["location"].startswith(f"{gate.issuer}/oauth2/logout")
     assert any(c.startswith("__Host-portcullis-gate=;") for c in out.headers.get_list("set-cookie"))
@@ -174,3 +177,16 @@ def test_tokens_are_renewed_behind_the_browsers_back(echo):
         who = next(user for user in users if user["username"] == person(gate)["username"])
         assert operator.post(f"/api/admin/v1/users/{who['id']}/disable").status_code in (200, 204)
         assert browser.get("/app/x").status_code == 401
+
+
+def test_what_comes_back_is_limited_like_every_door(echo):
+    with running(echo) as gate:
+        until((gate.data / "demo.json").exists, "demo.json")
+        gate.configure(gate.config + '[protect.token]\nlimits = [{ key = "ip", rate = "3/min" }]\n')
+        gate.cli("reload", "--data", gate.data)
+        with gate.client("127.7.7.7") as client:
+            asked = [client.get("/.portcullis/callback?code=x&state=y").status_code for _ in range(5)]
+        assert asked == [400, 400, 400, 429, 429]
+        gate.file.write_text(gate.file.read_text().replace('scopes = ["profile"]', 'issuers = []\nscopes = ["profile"]'))
+        told = gate.cli("reload", "--data", gate.data, check=False)
+        assert told.returncode == 1 and "where people log in" in told.stderr

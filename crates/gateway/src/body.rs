@@ -227,14 +227,13 @@ impl Progress {
             .find(|fault| *fault as u8 == state.fault.load(Ordering::Relaxed))
     }
 
-    /// The client is the one who is waited for: it has said nothing for too long.
-    pub fn is_stalled(&self) -> bool {
-        let Some(state) = &self.0 else { return false };
-        let stalled = state.awaited.load(Ordering::Relaxed);
-        if stalled {
+    /// Nothing moved for too long: if it is the client who is waited for, it is the client's fault.
+    pub fn note_stall(&self) {
+        if let Some(state) = &self.0
+            && state.awaited.load(Ordering::Relaxed)
+        {
             state.fault.store(Fault::Stalled as u8, Ordering::Relaxed);
         }
-        stalled
     }
 
     /// How long ago the last piece went on.

@@ -10,6 +10,7 @@ mod authn;
 mod authz;
 mod bearer;
 mod body;
+mod browser;
 mod content;
 mod contract;
 mod cors;

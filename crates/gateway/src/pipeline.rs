@@ -18,8 +18,8 @@ use crate::{
     answer::{Refusal, harden, prefers_html},
     authn::{AuthKind, Principal, authenticate},
     authz::{Question, authorise},
-    bearer::verify,
     body::{Bounded, GateBody, Holding, empty},
+    browser::by_session,
     content::{BUFFERS, check_length, filter, validate},
     cors::read_preflight,
     forward::{Passage, Tunnel, forward, strip_hop_by_hop, target},
@@ -28,7 +28,7 @@ use crate::{
     limits::{self, Countable, client_address, count},
     listener::ListenerKind,
     record::{Record, Trail},
-    session::{self, Sessions},
+    session,
     snapshot::{Found, Route, Shared, Snapshot, Target},
 };
 
@@ -167,10 +167,27 @@ impl Gateway {
             && peer.listener == ListenerKind::Public
             && matches!(*request.method(), Method::GET | Method::POST)
         {
-            match head.path.as_str() {
-                session::CALLBACK => return sessions.come_back(&request, &head, origin, now).await,
-                session::LOGOUT => return sessions.log_out(&request, &head, origin).await,
-                _ => {}
+            let posts = *request.method() == Method::POST;
+            let comes_back = head.path == session::CALLBACK;
+            // A link or an image elsewhere must not log people out.
+            if comes_back || (posts && head.path == session::LOGOUT) {
+                self.block_list(&request, origin.addr, now)?;
+                let at_door = Countable {
+                    rules: &sessions.limits,
+                    route: &head.path,
+                    headers: request.headers(),
+                    addr: origin.addr,
+                    who: None,
+                    now,
+                    counts: true,
+                };
+                let Shared { counters, limit_blocked, .. } = &self.shared;
+                count(counters, at_door, &mut trail.passed, &**limit_blocked).await?;
+                return if comes_back {
+                    sessions.come_back(&request, &head, origin, now).await
+                } else {
+                    sessions.log_out(&request, &head, origin).await
+                };
             }
         }
         if let Some((page, method)) = read_preflight(&request)
@@ -269,47 +286,6 @@ impl Gateway {
         let credential = request.headers().contains_key(header::AUTHORIZATION)
             || request.headers().contains_key("x-api-key");
         if credential { Ok(Some(block.until)) } else { Err(limits::blocked(block.until, now)) }
-    }
-
-    /// Whoever is behind a browser's session. Tokens whose time is over are exchanged for new ones.
-    #[expect(clippy::too_many_arguments, reason = "the stages' own state, passed on as it is")]
-    async fn session<B>(
-        &self,
-        snapshot: &Snapshot,
-        sessions: &Sessions,
-        route: &Route,
-        request: &Request<B>,
-        head: &Head,
-        (addr, now): (ClientAddr, Timestamp),
-        trail: &mut Trail,
-    ) -> Result<Principal, Refusal> {
-        let Some(tokens) = sessions.shown(request.headers(), head) else {
-            return if route.is_open() {
-                Ok(Principal::Anonymous)
-            } else {
-                Err(sessions.log_in(request, head, now))
-            };
-        };
-        session::same_origin(request, head)?;
-        if let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await {
-            return Ok(Principal::Token(claims));
-        }
-        // Explaining must not use a refresh token up.
-        let counts = trail.steps.is_none();
-        let origin = Origin::new(addr, "-".to_owned(), None);
-        let renewed = if counts { sessions.renew(&tokens, &origin, now).await } else { None };
-        if let Some(tokens) = renewed
-            && let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await
-        {
-            trail.cookies.extend(sessions.keep(head, &tokens));
-            return Ok(Principal::Token(claims));
-        }
-        trail.cookies.extend(Sessions::forget());
-        if route.is_open() {
-            Ok(Principal::Anonymous)
-        } else {
-            Err(sessions.log_in(request, head, now))
-        }
     }
 
     async fn limit(
@@ -446,15 +422,6 @@ fn finish(
     if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-}
-
-/// Whether it is the session that says who is calling: the route takes one, and nothing else that it
-/// takes is shown.
-fn by_session(route: &Route, headers: &HeaderMap) -> bool {
-    let takes = |kind| route.authenticate.contains(&kind);
-    takes(AuthKind::Session)
-        && !(takes(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION))
-        && !(takes(AuthKind::ApiKey) && headers.contains_key("x-api-key"))
 }
 
 fn find_route<B>(

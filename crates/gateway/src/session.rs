@@ -27,6 +27,7 @@ use crate::{
     body::{GateBody, full},
     content::read_whole,
     guard::Head,
+    limits::LimitRule,
     snapshot::LocalService,
 };
 
@@ -63,6 +64,8 @@ pub struct Sessions {
     pub scopes: String,
     /// The provider's endpoints.
     pub oidc: LocalService,
+    /// What may come back from the provider, or log out: it is not asked through its own doors.
+    pub limits: Vec<Arc<LimitRule>>,
     /// What stays when the configuration changes.
     pub state: Arc<SessionState>,
 }

@@ -239,7 +239,7 @@ fn for_pages(route: Route) -> Route {
 }
 
 /// The limits of a door of our own: those of the file, or the default.
-fn protect(config: &Config, door: &'static str) -> Vec<Arc<LimitRule>> {
+pub fn protect(config: &Config, door: &'static str) -> Vec<Arc<LimitRule>> {
     if let Some(protect) = config.protect.get(door) {
         return rules(door, &protect.limits);
     }

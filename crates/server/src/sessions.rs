@@ -12,43 +12,45 @@ use portcullis_types::DEFAULT_TENANT;
 use crate::{
     app::App,
     config::{Authenticate, Config, RouteConfig},
+    routes::protect,
 };
 
 /// What the gate is called.
 const CLIENT: &str = "portcullis-gate";
 const CALLBACK: &str = "/.portcullis/callback";
 
-fn routes(config: &Config) -> impl Iterator<Item = &RouteConfig> {
+fn with_session(config: &Config) -> impl Iterator<Item = &RouteConfig> {
     config.routes.iter().filter(|route| route.authenticate.contains(&Authenticate::Session))
 }
 
 /// How the gate asks the provider; nothing if no route takes sessions.
 pub fn build(config: &Config, oidc: LocalService, state: &Arc<SessionState>) -> Option<Sessions> {
-    routes(config).next()?;
+    with_session(config).next()?;
     let scopes: Vec<String> = scopes(config).into_iter().collect();
     Some(Sessions {
         issuer: config.issuer.clone(),
         client_id: CLIENT.to_owned(),
         scopes: scopes.join(" "),
         oidc,
+        limits: protect(config, "token"),
         state: state.clone(),
     })
 }
 
 fn scopes(config: &Config) -> BTreeSet<String> {
     let own = ["openid", "profile", "email", "groups", "roles"].map(str::to_owned);
-    own.into_iter().chain(routes(config).flat_map(|route| route.scopes.clone())).collect()
+    own.into_iter().chain(with_session(config).flat_map(|route| route.scopes.clone())).collect()
 }
 
 /// Registers the gate, with the addresses that browsers come back to, unless it is.
 pub async fn register(app: &App, config: &Config) -> Result<()> {
-    if routes(config).next().is_none() {
+    if with_session(config).next().is_none() {
         return Ok(());
     }
     let issuer = url::Url::parse(&config.issuer)?;
     let port = issuer.port().map(|port| format!(":{port}")).unwrap_or_default();
     let own = issuer.host_str().unwrap_or("localhost");
-    let hosts = routes(config).flat_map(|route| match route.hosts.as_slice() {
+    let hosts = with_session(config).flat_map(|route| match route.hosts.as_slice() {
         [] => vec![own],
         hosts => hosts.iter().map(String::as_str).collect(),
     });

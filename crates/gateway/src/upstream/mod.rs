@@ -305,7 +305,8 @@ impl Upstream {
                 // The server closed it while it waited: nothing is wrong with the server.
                 Err(Failed::Unsent(_, unsent)) => request = *unsent,
                 Err(failed) => {
-                    if matches!(failed, Failed::Sent(UpstreamError::Protocol(_))) {
+                    let broke = matches!(failed, Failed::Sent(UpstreamError::Protocol(_)));
+                    if broke && deadline.progress.fault().is_none() {
                         server.retire();
                     }
                     return Err(failed);
@@ -404,8 +405,7 @@ impl<'a> Deadline<'a> {
                 return Some(answer);
             }
             if self.progress.quiet_for() >= self.each {
-                // Notes whose fault it is.
-                let _ = self.progress.is_stalled();
+                self.progress.note_stall();
                 return None;
             }
         }

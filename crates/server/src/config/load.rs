@@ -316,6 +316,12 @@ impl Config {
             !has(Authenticate::Session) || route.listen == Door::Public,
             "\"session\" is for the public listener"
         );
+        // Whoever had logged in would be sent to log in again, for ever.
+        let ours = route.issuers.as_ref().is_none_or(|names| names.iter().any(|n| n == OWN_TOKENS));
+        ensure!(
+            !has(Authenticate::Session) || ours,
+            "\"session\" needs \"portcullis\" among the issuers: it is where people log in"
+        );
         ensure!(
             !has(Authenticate::None) || route.scopes.is_empty(),
             "\"none\" and scopes contradict each other"
