@@ -18,7 +18,7 @@ use portcullis_jose::{
     status_list::{self, StatusList},
 };
 use portcullis_oidc::{Params, is_redirect_uri};
-use portcullis_pki::{SpiffeId, peer_spiffe_id};
+use portcullis_pki::{CertificateRequest, SpiffeId, Subject, peer_spiffe_id};
 use portcullis_policy::{Policies, Source};
 use portcullis_tlog::{
     Checkpoint, NoteSigner, NoteVerifier, OfflineProof, SignedNote, bundle_entries,
@@ -45,6 +45,7 @@ pub fn targets() -> Vec<Target> {
     };
     vec![
         target("certificate", certificate, &[CERTIFICATE]),
+        target("certificate_request", certificate_request, &[REQUEST]),
         target("contract", contract, &[CONTRACT]),
         target("claims", claims, &[CLAIMS]),
         target("dpop", dpop, &[PROOF_OF_KEY.as_bytes()]),
@@ -74,6 +75,7 @@ pub fn targets() -> Vec<Target> {
 }
 
 const CERTIFICATE: &[u8] = include_bytes!("../seeds/workload.der");
+const REQUEST: &[u8] = include_bytes!("../seeds/request.der");
 const CONTRACT: &[u8] = include_bytes!("../../examples/profile.openapi.yaml");
 const PROOF: &[u8] = b"c2sp.org/tlog-proof@v1\nindex 1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\nlog\n2\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 log AAAAAAA=\n";
 const CLAIMS: &[u8] =
@@ -380,6 +382,13 @@ pub fn names(input: &[u8]) {
     }
     let _ = text.parse::<Rate>();
     let _ = Timestamp::parse_rfc3339(text);
+}
+
+/// A request is read only if its own key signed it; one that asks for names fits nobody without.
+pub fn certificate_request(input: &[u8]) {
+    if let Ok(request) = CertificateRequest::parse(input) {
+        let _ = request.fits(&Subject::default());
+    }
 }
 
 /// A certificate that is not one has no name.

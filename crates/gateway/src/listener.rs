@@ -16,7 +16,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use portcullis_pki::{ClientTrust, PeerCertificate};
+use portcullis_pki::{PeerCertificate, Trust};
 use portcullis_types::{AddrKey, ClientAddr};
 use rustls::ServerConfig;
 use tokio::{
@@ -50,6 +50,8 @@ const HEAD_BUFFER: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 128;
 /// Streams a peer may open and reset before its connection is closed (CVE-2023-44487).
 const MAX_RESETS: usize = 20;
+/// A connection is closed at most so long before the certificate of its client ends.
+const BEFORE_END: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 /// A peer that does not answer a ping in this time is gone.
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
@@ -82,7 +84,7 @@ pub struct Door {
     /// The certificate and what is asked of clients.
     pub tls: Arc<ServerConfig>,
     /// Tells which certificates of clients the authority vouches for.
-    pub trust: Option<ClientTrust>,
+    pub trust: Option<Arc<Trust>>,
 }
 
 impl std::fmt::Debug for Door {
@@ -175,6 +177,18 @@ impl Drop for Guest {
     }
 }
 
+/// Returns when the gate closes, or just before the certificate of the connection ends: a client
+/// that renews its own comes back with the new one, and no request is refused in between.
+async fn closed_to(peer: &Peer, gateway: &Gateway, closing: &mut watch::Receiver<bool>) {
+    match &peer.certificate {
+        None => closed(closing).await,
+        Some(own) => {
+            let left = own.not_after().since(gateway.now());
+            let _ = timeout(left - BEFORE_END.min(left / 10), closed(closing)).await;
+        }
+    }
+}
+
 /// Returns when the gate closes.
 async fn closed(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
@@ -211,11 +225,9 @@ async fn connection(
         Err(_) => return,
     };
     let session = stream.get_ref().1;
-    let certificate = session.peer_certificates().and_then(|chain| {
-        let chained =
-            door.trust.as_ref().is_some_and(|trust| trust.vouches_for(chain, gateway.now()));
-        chain.first().map(|own| Arc::new(PeerCertificate::new(own, chained)))
-    });
+    let chain = session.peer_certificates().unwrap_or_default();
+    let certificate = PeerCertificate::new(chain, door.trust.as_ref(), gateway.now());
+    let certificate = certificate.map(Arc::new);
     let http2 = session.alpn_protocol() == Some(b"h2");
     let peer = Arc::new(Peer { listener: kind, addr, certificate });
     if http2 {
@@ -233,6 +245,7 @@ async fn serve_http1(
 ) {
     let switched = Arc::new(AtomicBool::new(false));
     let switches = switched.clone();
+    let (ours, theirs) = (gateway.clone(), peer.clone());
     let service = service_fn(move |request| {
         let (gateway, peer, switches) = (gateway.clone(), peer.clone(), switches.clone());
         async move {
@@ -254,7 +267,7 @@ async fn serve_http1(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = closed(&mut closing) => {
+        () = closed_to(&theirs, &ours, &mut closing) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -270,6 +283,7 @@ async fn serve_http2(
     gateway: Gateway,
     mut closing: watch::Receiver<bool>,
 ) {
+    let (ours, theirs) = (gateway.clone(), peer.clone());
     let pulse = Arc::new(Pulse::default());
     let beating = pulse.clone();
     let service = service_fn(move |request| {
@@ -309,7 +323,7 @@ async fn serve_http2(
             tracing::debug!("a client gives up what it asks for, again and again");
             return;
         }
-        () = closed(&mut closing) => {
+        () = closed_to(&theirs, &ours, &mut closing) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

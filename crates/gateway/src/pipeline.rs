@@ -37,6 +37,8 @@ pub(crate) const LOCAL_PATIENCE: std::time::Duration = std::time::Duration::from
 /// And the whole of it within this time.
 pub(crate) const LOCAL_TOTAL: std::time::Duration = std::time::Duration::from_secs(60);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The reason for refusing what comes over a connection whose certificate is not good any more.
+const CERTIFICATE_ENDED: &str = "certificate_ended";
 /// A request id from a trusted proxy is taken over up to this length.
 const MAX_REQUEST_ID: usize = 64;
 
@@ -130,8 +132,10 @@ impl Gateway {
             // RFC 9110, section 9.3.2. Under HTTP/2 nobody else takes it away.
             *response.body_mut() = empty();
         }
-        if http1 && refused.is_some_and(|(stage, _)| stage == Stage::Guard) {
-            // What follows on such a connection may have been meant as a part of it.
+        let closes = |(stage, reason)| stage == Stage::Guard || reason == CERTIFICATE_ENDED;
+        if http1 && refused.is_some_and(closes) {
+            // What follows on such a connection may have been meant as a part of it; or it is of
+            // nobody any more.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let status = response.status();
@@ -250,6 +254,11 @@ impl Gateway {
         }
         self.limit(&route, request.headers(), (addr, now), None, trail).await?;
         let peer = certificate.map(|certificate| &**certificate);
+        if peer.is_some_and(|own| !own.still_stands(now)) {
+            let detail = "the certificate of this connection is not good any more; connect again";
+            let status = StatusCode::UNAUTHORIZED;
+            return Err(Refusal::new(Stage::Authenticate, status, CERTIFICATE_ENDED, detail));
+        }
         let session = snapshot.sessions.as_ref().filter(|_| by_session(&route, request.headers()));
         let known = match session {
             Some(sessions) => {

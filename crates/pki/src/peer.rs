@@ -1,4 +1,11 @@
-use std::{fmt::Write, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -16,15 +23,24 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, X509Name},
 };
 
-use crate::{SpiffeId, peer_spiffe_id};
+use crate::{SpiffeId, Trust, authority::serial_text, peer_spiffe_id};
 
 /// The certificate that a peer showed, and proved to hold the key of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct PeerCertificate {
     der: Vec<u8>,
     thumbprint: String,
-    chained: bool,
+    not_after: i64,
+    vouched: Option<Vouched>,
     workload: Option<SpiffeId>,
+}
+
+/// That a chain led to a root, when it was last looked at.
+#[derive(Debug)]
+struct Vouched {
+    trust: Arc<Trust>,
+    chain: Vec<CertificateDer<'static>>,
+    epoch: AtomicU64,
 }
 
 /// A name in a certificate, as a client may be registered by (RFC 8705, section 2.1.2).
@@ -43,11 +59,54 @@ pub enum CertificateName<'a> {
 }
 
 impl PeerCertificate {
-    /// What TLS took from the peer. `chained` says whether the authority vouches for it; of one
-    /// that it does not vouch for no name means anything.
-    pub fn new(der: &[u8], chained: bool) -> Self {
-        let workload = if chained { peer_spiffe_id(der) } else { None };
-        Self { der: der.to_vec(), thumbprint: certificate_thumbprint(der), chained, workload }
+    /// What TLS took from the peer. `trust` says whether an authority vouches for it; of one that
+    /// nobody vouches for no name means anything. `None` if there is no certificate.
+    pub fn new(
+        chain: &[CertificateDer<'_>],
+        trust: Option<&Arc<Trust>>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let der = chain.first()?.to_vec();
+        let not_after = parse(&der)?.validity().not_after.timestamp();
+        // Before the check: what changes meanwhile is looked at again.
+        let vouched = trust.map(|trust| (trust, trust.epoch()));
+        let vouched = vouched.filter(|(trust, _)| trust.vouches_for(chain, now));
+        let workload = vouched.and_then(|_| peer_spiffe_id(&der));
+        let vouched = vouched.map(|(trust, epoch)| Vouched {
+            trust: trust.clone(),
+            chain: chain.iter().map(|one| one.clone().into_owned()).collect(),
+            epoch: AtomicU64::new(epoch),
+        });
+        let thumbprint = certificate_thumbprint(&der);
+        Some(Self { der, thumbprint, not_after, vouched, workload })
+    }
+
+    /// Whether it is what it was in the handshake: not past its end, not revoked, and of an authority
+    /// that is still trusted. Connections live longer than what opened them.
+    pub fn still_stands(&self, now: Timestamp) -> bool {
+        if now.secs() > self.not_after {
+            return false;
+        }
+        let Some(vouched) = &self.vouched else { return true };
+        let epoch = vouched.trust.epoch();
+        if vouched.epoch.load(Ordering::Relaxed) == epoch {
+            return true;
+        }
+        let stands = vouched.trust.vouches_for(&vouched.chain, now);
+        if stands {
+            vouched.epoch.store(epoch, Ordering::Relaxed);
+        }
+        stands
+    }
+
+    /// When it ends.
+    pub fn not_after(&self) -> Timestamp {
+        Timestamp::from_secs(self.not_after)
+    }
+
+    /// Its serial number, hexadecimal.
+    pub fn serial(&self) -> Option<String> {
+        parse(&self.der).map(|read| serial_text(read.raw_serial()))
     }
 
     /// `x5t#S256` (RFC 8705, section 3.1).
@@ -62,7 +121,9 @@ impl PeerCertificate {
 
     /// Whether the authority vouches that the peer is called this.
     pub fn is_called(&self, name: CertificateName<'_>) -> bool {
-        let Some(certificate) = parse(&self.der).filter(|_| self.chained) else { return false };
+        let Some(certificate) = parse(&self.der).filter(|_| self.vouched.is_some()) else {
+            return false;
+        };
         if let CertificateName::SubjectDn(dn) = name {
             return subject_dn(certificate.subject()).is_some_and(|own| own == dn);
         }
@@ -157,25 +218,10 @@ fn escaped(value: &str) -> String {
     text
 }
 
-/// Asks whether the authority vouches for a certificate.
-#[derive(Debug, Clone)]
-pub struct ClientTrust(pub(crate) Arc<dyn ClientCertVerifier>);
-
-impl ClientTrust {
-    /// Whether a chain that TLS has taken leads to the authority.
-    pub fn vouches_for(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
-        let secs = u64::try_from(now.secs()).unwrap_or(0);
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(secs));
-        chain
-            .split_first()
-            .is_some_and(|(own, rest)| self.0.verify_client_cert(own, rest, now).is_ok())
-    }
-}
-
 /// Takes, besides certificates of the authority, those that vouch for themselves: whoever shows one
 /// proves to hold its key, and that is all (RFC 8705, section 2.2).
 #[derive(Debug)]
-pub(crate) struct OrSelfSigned(pub Arc<dyn ClientCertVerifier>);
+pub(crate) struct OrSelfSigned(pub Arc<Trust>);
 
 impl ClientCertVerifier for OrSelfSigned {
     /// None: a hint would keep clients from showing what the authority did not sign.
@@ -249,9 +295,12 @@ mod tests {
 
     #[test]
     fn names_count_only_if_the_authority_says_so() {
-        let der = certificate();
-        let ours = PeerCertificate::new(&der, true);
-        let alone = PeerCertificate::new(&der, false);
+        let der = CertificateDer::from(certificate());
+        let now = Timestamp::from_secs(1_700_000_000);
+        // A trust anchor vouches for what is signed by its key, itself included.
+        let trust = Trust::new(std::slice::from_ref(&der)).unwrap();
+        let ours = PeerCertificate::new(std::slice::from_ref(&der), Some(&trust), now).unwrap();
+        let alone = PeerCertificate::new(&[der], None, now).unwrap();
         for name in [
             CertificateName::SubjectDn(r#"CN=\ #api,O=Doe\, Inc. \"X\",C=DE"#),
             CertificateName::Dns("API.example"),

@@ -33,18 +33,20 @@ impl FromStr for SpiffeId {
     fn from_str(text: &str) -> Result<Self, SpiffeError> {
         let rest = text.strip_prefix("spiffe://").ok_or(SpiffeError)?;
         let (domain, path) = rest.split_once('/').ok_or(SpiffeError)?;
-        let in_domain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
         let in_path = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
         let segment = |segment: &str| {
             !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(in_path)
         };
-        let fits = !domain.is_empty()
-            && domain.len() <= 255
-            && domain.bytes().all(in_domain)
-            && path.split('/').all(segment)
-            && text.len() <= MAX_BYTES;
+        let fits =
+            is_trust_domain(domain) && path.split('/').all(segment) && text.len() <= MAX_BYTES;
         if fits { Ok(Self(text.to_owned())) } else { Err(SpiffeError) }
     }
+}
+
+/// Whether a text is the name of a trust domain (SPIFFE-ID, section 2.1).
+pub fn is_trust_domain(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
+    (1..=255).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 impl fmt::Display for SpiffeId {

@@ -1,16 +1,18 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, ServerConfig,
+    client::VerifierBuilderError,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    pki_types::{CertificateDer, pem::PemObject},
+    server::danger::ClientCertVerifier,
 };
 
 use crate::{
     SpiffeId,
-    peer::{ClientTrust, OrSelfSigned},
-    pinned::PinnedServer,
+    expected::ExpectedServer,
+    peer::OrSelfSigned,
+    trust::{Identity, Trust},
 };
 
 /// TLS could not be set up from these files.
@@ -23,31 +25,13 @@ pub enum TlsError {
     #[error("the certificate cannot be used: {0}")]
     Rustls(#[from] rustls::Error),
     /// No root to trust.
-    #[error("client certificates cannot be verified: {0}")]
-    Verifier(#[from] rustls::server::VerifierBuilderError),
+    #[error("certificates of others cannot be verified: {0}")]
+    Verifier(#[from] VerifierBuilderError),
 }
 
 /// The one cryptographic provider.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// Certificates that are trusted.
-pub fn roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
-        roots.add(certificate)?;
-    }
-    Ok(Arc::new(roots))
-}
-
-/// A certificate chain with its key.
-pub fn identity(
-    chain_pem: &str,
-    key_pem: &str,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
-    Ok((certificates(chain_pem)?, key.map_err(|_| TlsError::Pem("the private key"))?))
 }
 
 /// The certificates of a file, in their order.
@@ -57,34 +41,28 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError>
 }
 
 /// The listener for everyone: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
-pub fn public_config(chain_pem: &str, key_pem: &str) -> Result<ServerConfig, TlsError> {
-    let (chain, key) = identity(chain_pem, key_pem)?;
+pub fn public_config(shown: Arc<Identity>) -> Result<ServerConfig, TlsError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(shown);
     Ok(finished(config))
 }
 
-/// The listener for services: a client certificate of the authority is required, or, with
-/// `self_signed`, one that vouches for itself. What comes back beside the configuration tells the
-/// two apart.
+/// The listener for services: a client certificate that leads to a root of `trust` is required, or,
+/// with `self_signed`, one that vouches for itself.
 pub fn mesh_config(
-    chain_pem: &str,
-    key_pem: &str,
-    client_roots: Arc<RootCertStore>,
+    shown: Arc<Identity>,
+    trust: Arc<Trust>,
     self_signed: bool,
-) -> Result<(ServerConfig, ClientTrust), TlsError> {
-    let (chain, key) = identity(chain_pem, key_pem)?;
-    let strict = WebPkiClientVerifier::builder_with_provider(client_roots, provider()).build()?;
-    let trust = ClientTrust(strict.clone());
+) -> Result<ServerConfig, TlsError> {
     let verifier: Arc<dyn ClientCertVerifier> =
-        if self_signed { Arc::new(OrSelfSigned(strict)) } else { strict };
+        if self_signed { Arc::new(OrSelfSigned(trust)) } else { trust };
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
-    Ok((finished(config), trust))
+        .with_cert_resolver(shown);
+    Ok(finished(config))
 }
 
 fn finished(mut config: ServerConfig) -> ServerConfig {
@@ -104,24 +82,20 @@ pub struct ServerIdentity {
     pub pins: Vec<[u8; 32]>,
 }
 
-/// The way to an upstream: `roots` are trusted, a certificate may be shown, and the server may have
-/// to be somebody in particular. `alpn` is what is spoken.
+/// The way to a server: its chain leads to a root of `trust`, a certificate may be shown, and the
+/// server may have to be somebody in particular. `alpn` is what is spoken.
 pub fn client_config(
-    roots: Arc<RootCertStore>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    trust: Arc<Trust>,
+    shown: Option<Arc<Identity>>,
     server: ServerIdentity,
     alpn: &[u8],
 ) -> Result<ClientConfig, TlsError> {
-    let builder =
-        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let builder = if server.spiffe_id.is_none() && server.pins.is_empty() {
-        builder.with_root_certificates(roots)
-    } else {
-        let verifier = PinnedServer::new(roots, server)?;
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-    };
-    let mut config = match identity {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ExpectedServer { trust, server }));
+    let mut config = match shown {
+        Some(shown) => builder.with_client_cert_resolver(shown),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![alpn.to_vec()];

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use portcullis_api::Reload;
 use portcullis_audit::{Audit, LogReader, LogWriter};
+use portcullis_ca::Ca;
 use portcullis_cluster::{
     ApiKeys, Blocks, Concurrency, LimitBlocks, Limiter, Quotas, Replays, Revocations,
 };
@@ -27,13 +28,13 @@ use portcullis_identity::{
 use portcullis_jose::{Alg, Verifier, access_token};
 use portcullis_oidc::{Dpop, KeyRing, KeySchedule, KeyUse, Provider, Settings, proof_lifetime};
 use portcullis_pages::Theme;
-use portcullis_pki::Authority;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants, secrets};
 use portcullis_tlog::{Checkpoint, NoteSigner};
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy, random_array};
 use tokio::sync::mpsc;
 
 use crate::{
+    certificates,
     config::Config,
     doors::Doors,
     gate::Gate,
@@ -61,7 +62,8 @@ pub struct App {
     pub identity: Identity,
     pub provider: Provider,
     pub gateway: Gateway,
-    pub authority: Authority,
+    /// The certificate authority.
+    pub ca: Arc<Ca>,
     pub audit: Audit,
     /// What the configuration in force made of the gate.
     pub gate: ArcSwap<Gate>,
@@ -200,12 +202,12 @@ impl App {
             egress.clone(),
             vault.random("pairwise_key").await?.expose(),
         );
-        let authority = vault.authority(&clock).await?;
-        std::fs::write(data.join("ca.pem"), authority.certificate_pem())?;
+        let ca = certificates::open(&config, &vault, &identity.db, &clock, &entropy).await?;
+        certificates::publish(&ca, data)?;
         // The same for issuers of tokens.
         let issuers = self::egress(&config)?;
-        let gate = Gate::build(config.clone(), &authority, &clock, &entropy, &issuers, None)?;
-        let doors = Doors::open(&config, &authority, &clock)?;
+        let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
+        let doors = Doors::open(&config, &ca.identities)?;
         let reload = ReloadStatus::new(&config, clock.now());
 
         let key = vault.random("quota_key").await?;
@@ -235,7 +237,14 @@ impl App {
             limit_blocked: Arc::new(move |block| drop(blocked.try_send(block))),
         };
         let gateway = Gateway::new(
-            snapshot(&gate, &provider, (&login_providers, &theme), &reload.handle, &session_state)?,
+            snapshot(
+                &gate,
+                &provider,
+                &ca,
+                (&login_providers, &theme),
+                &reload.handle,
+                &session_state,
+            )?,
             shared,
         );
         let data = data.to_owned();
@@ -247,7 +256,7 @@ impl App {
             identity,
             provider,
             gateway,
-            authority,
+            ca,
             audit,
             gate: ArcSwap::from_pointee(gate),
             egress: issuers,
@@ -318,8 +327,8 @@ impl App {
 
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
-        let Self { provider, login_providers, theme, reload, session_state, .. } = self;
-        snapshot(gate, provider, (login_providers, theme), &reload.handle, session_state)
+        let Self { provider, ca, login_providers, theme, reload, session_state, .. } = self;
+        snapshot(gate, provider, ca, (login_providers, theme), &reload.handle, session_state)
     }
 }
 
@@ -433,6 +442,7 @@ async fn identity(
 fn snapshot(
     gate: &Gate,
     provider: &Provider,
+    ca: &Arc<Ca>,
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
     reload: &Reload,
     session_state: &Arc<SessionState>,
@@ -450,6 +460,7 @@ fn snapshot(
             theme.clone(),
         ),
         api: portcullis_api::router(identity.clone(), provider.clone(), reload.clone()),
+        pki: certificates::router(config, ca)?,
     };
     let routes = routes::all(gate, built_in)?;
     let keys = provider.keys.current();

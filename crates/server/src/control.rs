@@ -151,12 +151,11 @@ async fn explain(app: &App, body: &[u8]) -> Result<String> {
 
 /// A client's certificate as the mesh listener would take it.
 fn peer(app: &App, pem: &str) -> Result<Arc<PeerCertificate>> {
+    let (trust, now) = (app.ca.identities.trust(), app.clock.now());
     let chain = certificates(pem)?;
-    let door = app.doors.mesh.load();
-    let trusted = door.trust.as_ref().is_some_and(|t| t.vouches_for(&chain, app.clock.now()));
-    ensure!(trusted, "the authority does not vouch for the certificate");
-    let own = chain.first().context("there is no certificate")?;
-    Ok(Arc::new(PeerCertificate::new(own, true)))
+    ensure!(trust.vouches_for(&chain, now), "the authority does not vouch for the certificate");
+    let own = PeerCertificate::new(&chain, Some(trust), now).context("there is no certificate")?;
+    Ok(Arc::new(own))
 }
 
 /// Asks the process that runs in a data directory.

@@ -1,17 +1,14 @@
 //! The certificates that the listeners show, and whom they trust.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use portcullis_ca::Identities;
 use portcullis_gateway::Door;
-use portcullis_pki::{Authority, mesh_config, public_config, roots};
-use portcullis_types::SharedClock;
+use portcullis_pki::{Identity, Subject, mesh_config, public_config};
 
 use crate::config::{Config, TlsMode};
-
-/// A certificate of the local authority lives this long; every start makes a new one.
-const SERVER_CERTIFICATE: Duration = Duration::from_secs(397 * 24 * 3600);
 
 /// What each listener shows to new connections. Those that are open keep what they have.
 pub struct Doors {
@@ -20,8 +17,8 @@ pub struct Doors {
 }
 
 impl Doors {
-    pub fn open(config: &Config, authority: &Authority, clock: &SharedClock) -> Result<Self> {
-        let (public, mesh) = doors(config, authority, clock)?;
+    pub fn open(config: &Config, identities: &Identities) -> Result<Self> {
+        let (public, mesh) = doors(config, identities)?;
         let shared = |door| Arc::new(ArcSwap::from_pointee(door));
         Ok(Self { public: shared(public), mesh: shared(mesh) })
     }
@@ -33,7 +30,7 @@ impl Doors {
     }
 }
 
-fn doors(config: &Config, authority: &Authority, clock: &SharedClock) -> Result<(Door, Door)> {
+fn doors(config: &Config, identities: &Identities) -> Result<(Door, Door)> {
     let issuer = url::Url::parse(&config.issuer)?;
     let host = issuer.host_str().unwrap_or("localhost").trim_matches(['[', ']']).to_owned();
     let mut names = vec![host];
@@ -42,20 +39,19 @@ fn doors(config: &Config, authority: &Authority, clock: &SharedClock) -> Result<
             names.push(name.to_owned());
         }
     }
-    let own = authority.issue_server(&names, clock.now(), SERVER_CERTIFICATE)?;
-    let clients = roots(authority.certificate_pem())?;
-    let (mesh, trust) =
-        mesh_config(&own.chain_pem, own.key_pem.expose(), clients, config.tls.self_signed_clients)?;
+    let own = identities.get(&Subject { workload: None, names })?;
+    let trust = identities.trust();
+    let mesh = mesh_config(own.clone(), trust.clone(), config.tls.self_signed_clients)?;
     let public = match (config.tls.mode, &config.tls.certificate, &config.tls.key) {
         (TlsMode::Files, Some(certificate), Some(key)) => {
             let read = |path: &PathBuf| {
                 let path = config.path(path);
                 std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
             };
-            public_config(&read(certificate)?, &read(key)?).context("tls")?
+            Identity::from_pem(&read(certificate)?, &read(key)?).context("tls")?
         }
-        _ => public_config(&own.chain_pem, own.key_pem.expose())?,
+        _ => own,
     };
-    let public = Door { tls: Arc::new(public), trust: None };
-    Ok((public, Door { tls: Arc::new(mesh), trust: Some(trust) }))
+    let public = Door { tls: Arc::new(public_config(public)?), trust: None };
+    Ok((public, Door { tls: Arc::new(mesh), trust: Some(trust.clone()) }))
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use portcullis_ca::Identities;
 use portcullis_egress::Egress;
 use portcullis_gateway::{Issuer, Upstream, watch_health};
-use portcullis_pki::Authority;
 use portcullis_policy::Policies;
-use portcullis_types::{SharedClock, SharedEntropy};
+use portcullis_types::SharedEntropy;
 
 use crate::{
     config::Config,
@@ -29,13 +29,12 @@ impl Gate {
     /// connections and what is known of its health.
     pub fn build(
         config: Config,
-        authority: &Authority,
-        clock: &SharedClock,
+        identities: &Identities,
         entropy: &SharedEntropy,
         egress: &Egress,
         before: Option<&Self>,
     ) -> Result<Self> {
-        let services = upstreams::all(&config, authority, clock, entropy, before)?;
+        let services = upstreams::all(&config, identities, entropy, before)?;
         let issuers = issuers::all(&config, egress, before)?;
         let policies = policies::load(&config)?;
         Ok(Self { config, services, issuers, policies })

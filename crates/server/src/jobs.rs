@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     app::{App, Queues, audit_dir},
+    certificates,
     mailer::Mailer,
     quotas,
 };
@@ -32,6 +33,8 @@ const MAIL_EVERY: Duration = Duration::from_millis(250);
 const RELEASE_MEMORY_EVERY: Duration = Duration::from_secs(2);
 /// The files of the configuration are looked at this often.
 const FILES_EVERY: Duration = Duration::from_secs(1);
+/// Certificates are looked after this often.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
 /// What strangers can have stored goes soon after it has expired.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// A mail is given up after this many attempts: some two days.
@@ -71,6 +74,9 @@ pub fn start(
                 let last = last.clone();
                 async move { app.follow_files(&last).await }
             }
+        }),
+        every(app, CERTIFICATES_EVERY, closing, "certificates", |app| async move {
+            Ok(app.ca.tend().await?)
         }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;
@@ -152,6 +158,7 @@ async fn sync(app: &App) -> Result<()> {
     let followed = [
         app.reload_revocations().await,
         app.refresh_keys().await,
+        certificates::follow(app).await,
         app.identity.follow_api_keys().await.map_err(anyhow::Error::from),
         app.provider.reload_resource_servers().await.map_err(anyhow::Error::from),
         app.identity.reload_blocks().await.map_err(anyhow::Error::from),

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::allow_attributes, reason = "a binary has no public interface")]
 
 mod app;
+mod certificates;
 mod commands;
 mod config;
 mod control;

@@ -108,15 +108,9 @@ impl App {
             error: None,
             failed_at: None,
         };
-        let gate = Gate::build(
-            config,
-            &self.authority,
-            &self.clock,
-            &self.entropy,
-            &self.egress,
-            Some(&before),
-        )?;
-        let doors = Doors::open(&gate.config, &self.authority, &self.clock)?;
+        let gate =
+            Gate::build(config, &self.ca.identities, &self.entropy, &self.egress, Some(&before))?;
+        let doors = Doors::open(&gate.config, &self.ca.identities)?;
         let snapshot = self.snapshot(&gate)?;
         sessions::register(self, &gate.config).await?;
         // From here on nothing can fail.

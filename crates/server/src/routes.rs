@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use portcullis_api::{Caller, Permission};
+use portcullis_ca::TokenHolder;
 use portcullis_cluster::{Allowance, Rate};
 use portcullis_gateway::{
     AuthKind, Contract, Cors, Counted, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitKind,
@@ -31,15 +32,17 @@ pub struct BuiltIn {
     pub oidc: axum::Router,
     pub pages: axum::Router,
     pub api: axum::Router,
+    pub pki: axum::Router,
 }
 
 /// Makes a router callable by the gate, and tells it who is calling.
 pub fn local(router: axum::Router) -> LocalService {
     Arc::new(move |mut request: Request<GateBody>| {
         let router = router.clone();
-        if let Some(caller) = request.extensions().get::<Principal>().and_then(caller) {
-            request.extensions_mut().insert(caller);
-        }
+        let who = request.extensions().get::<Principal>();
+        let (caller, holder) = (who.and_then(caller), who.and_then(holder));
+        caller.and_then(|caller| request.extensions_mut().insert(caller));
+        holder.and_then(|holder| request.extensions_mut().insert(holder));
         Box::pin(async move {
             let answered = router.oneshot(request.map(axum::body::Body::new)).await;
             let response = match answered {
@@ -57,9 +60,16 @@ fn caller(who: &Principal) -> Option<Caller> {
     Some(Caller { actor: who.actor(), id, scopes })
 }
 
+fn holder(who: &Principal) -> Option<TokenHolder> {
+    let Principal::Token(claims) = who else { return None };
+    let (issuer, subject) = (claims.iss.clone(), claims.sub.clone());
+    Some(TokenHolder { issuer, subject, actor: who.actor() })
+}
+
 /// Every route: built in first, then those of the file.
 pub fn all(gate: &Gate, built_in: BuiltIn) -> Result<Vec<Route>> {
-    let mut routes = built_in_routes(&gate.config, built_in);
+    let mut routes = certificate_routes(gate, &local(built_in.pki.clone()));
+    routes.append(&mut built_in_routes(&gate.config, built_in));
     for route in &gate.config.routes {
         routes.push(configured(gate, route).with_context(|| format!("route {}", route.name))?);
     }
@@ -191,6 +201,26 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
             ..built_in_route(&api, endpoint.method, endpoint.path, limits)
         });
     }
+    routes
+}
+
+/// The doors of the certificate authority.
+fn certificate_routes(gate: &Gate, pki: &LocalService) -> Vec<Route> {
+    let open = |path| built_in_route(pki, Method::GET, path, vec![]);
+    let post = |path| built_in_route(pki, Method::POST, path, protect(&gate.config, "enrol"));
+    let mut routes =
+        ["/pki/v1", "/pki/v1/bundle", "/pki/v1/ca.pem", "/pki/v1/crl/{list}"].map(open).to_vec();
+    routes.push(post("/pki/v1/certificates"));
+    // Whoever it is: the authority itself looks at the certificate of the connection.
+    routes.push(on_mesh(post("/pki/v1/certificates/renewal")));
+    let vouching = |name: &str| gate.config.workloads.iter().any(|own| own.issuer == name);
+    let issuers = gate.issuers.iter().filter(|known| vouching(&known.issuer.rules.name));
+    routes.push(Route {
+        authenticate: vec![AuthKind::Bearer],
+        own_tokens: vouching(OWN_TOKENS),
+        issuers: issuers.map(|known| known.issuer.clone()).collect(),
+        ..post("/pki/v1/certificates/workload")
+    });
     routes
 }
 

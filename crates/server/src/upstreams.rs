@@ -1,12 +1,13 @@
 //! From the configuration to the services behind the gate.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use data_encoding::BASE64;
+use portcullis_ca::Identities;
 use portcullis_gateway::{HealthCheck, Protocol, Server, Upstream, UpstreamSettings};
-use portcullis_pki::{Authority, ServerIdentity, client_config, identity, roots};
-use portcullis_types::{SharedClock, SharedEntropy, Timestamp};
+use portcullis_pki::{Identity, ServerIdentity, Subject, Trust, client_config};
+use portcullis_types::SharedEntropy;
 use rustls::ClientConfig;
 
 use crate::{
@@ -14,9 +15,6 @@ use crate::{
     discovery::{self, Follow},
     gate::Gate,
 };
-
-/// Certificates for upstreams live as long as the process is likely to.
-const CLIENT_CERTIFICATE: Duration = Duration::from_secs(397 * 24 * 3600);
 
 /// An upstream, and how its servers are found if they are.
 pub struct Service {
@@ -27,8 +25,7 @@ pub struct Service {
 /// The upstreams of the file. What did not change is taken over from `before`.
 pub fn all(
     config: &Config,
-    authority: &Authority,
-    clock: &SharedClock,
+    identities: &Identities,
     entropy: &SharedEntropy,
     before: Option<&Gate>,
 ) -> Result<Vec<Service>> {
@@ -42,7 +39,7 @@ pub fn all(
         if let Some(Service { upstream, follow }) = same {
             return Ok(Service { upstream: upstream.clone(), follow: follow.clone() });
         }
-        build(config, upstream, authority, clock.now(), entropy)
+        build(config, upstream, identities, entropy)
             .with_context(|| format!("upstream {}", upstream.name))
     };
     config.upstreams.iter().map(one).collect()
@@ -51,13 +48,12 @@ pub fn all(
 fn build(
     config: &Config,
     own: &UpstreamConfig,
-    authority: &Authority,
-    now: Timestamp,
+    identities: &Identities,
     entropy: &SharedEntropy,
 ) -> Result<Service> {
     let discovered = own.discover.as_ref().is_some_and(|discover| discover.scheme == "https");
     let secure = discovered || own.servers.iter().any(|server| server.starts_with("https://"));
-    let tls = secure.then(|| tls(config, own, authority, now)).transpose()?;
+    let tls = secure.then(|| tls(config, own, identities)).transpose()?;
     let protocol = match own.protocol {
         Spoken::Http1 => Protocol::Http1,
         Spoken::Http2 => Protocol::Http2,
@@ -106,22 +102,21 @@ fn build(
 fn tls(
     config: &Config,
     own: &UpstreamConfig,
-    authority: &Authority,
-    now: Timestamp,
+    identities: &Identities,
 ) -> Result<Arc<ClientConfig>> {
     let read = |path: &Path| {
         let path = config.path(path);
         std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
     let trusted = match &own.tls.ca {
-        Some(path) => roots(&read(path)?)?,
-        None => roots(authority.certificate_pem())?,
+        Some(path) => Trust::from_pem(&read(path)?)?,
+        None => identities.trust().clone(),
     };
     let shown = match (&own.tls.certificate, &own.tls.key, &own.tls.spiffe_id) {
-        (Some(chain), Some(key), None) => Some(identity(&read(chain)?, &read(key)?)?),
+        (Some(chain), Some(key), None) => Some(Identity::from_pem(&read(chain)?, &read(key)?)?),
         (None, None, Some(id)) => {
-            let made = authority.issue_workload(&id.parse()?, &[], now, CLIENT_CERTIFICATE)?;
-            Some(identity(&made.chain_pem, made.key_pem.expose())?)
+            let workload = Some(id.parse()?);
+            Some(identities.get(&Subject { workload, names: Vec::new() })?)
         }
         (None, None, None) => None,
         _ => return Err(anyhow!("tls: give certificate and key, or spiffe_id, or none")),

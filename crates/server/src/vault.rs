@@ -3,9 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
-use portcullis_pki::{Authority, AuthorityMaterial};
 use portcullis_store::{Db, DbError, Sealer, secrets};
-use portcullis_types::{DEFAULT_TENANT, Secret, SharedClock, SharedEntropy, random_array};
+use portcullis_types::{DEFAULT_TENANT, Secret, SharedEntropy, random_array};
 
 use crate::{config::Config, kek::Kek};
 
@@ -65,17 +64,5 @@ impl Vault {
     pub async fn random(&self, name: &'static str) -> Result<Secret<Vec<u8>>> {
         let entropy = self.entropy.clone();
         self.secret(name, || Ok(random_array::<32>(&*entropy).to_vec())).await
-    }
-
-    /// The built-in certificate authority.
-    pub async fn authority(&self, clock: &SharedClock) -> Result<Authority> {
-        let made = self.secret("certificate_authority", || {
-            let made = Authority::create("Portcullis local CA", clock.now())?;
-            let text = [made.certificate_pem, made.key_pem.expose().clone()];
-            Ok(serde_json::to_vec(&text)?)
-        });
-        let [certificate_pem, key_pem]: [String; 2] = serde_json::from_slice(made.await?.expose())?;
-        let material = AuthorityMaterial { certificate_pem, key_pem: Secret::new(key_pem) };
-        Ok(Authority::load(&material)?)
     }
 }

@@ -26,6 +26,8 @@ pub struct Credential {
 
 /// The prefix of API keys.
 pub const API_KEY_PREFIX: &str = "pck_";
+/// The prefix of tokens that are good for one certificate.
+pub const ENROLMENT_PREFIX: &str = "pce_";
 /// The prefix of client secrets.
 pub const CLIENT_SECRET_PREFIX: &str = "pcs_";
 

@@ -14,6 +14,7 @@ mod seal;
 pub mod accounts;
 pub mod api_keys;
 pub mod applications;
+pub mod certificates;
 pub mod clients;
 pub mod consents;
 pub mod defence;
@@ -39,7 +40,9 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod upstream;
 
-pub use credential::{API_KEY_PREFIX, CLIENT_SECRET_PREFIX, Credential, is_well_formed};
+pub use credential::{
+    API_KEY_PREFIX, CLIENT_SECRET_PREFIX, Credential, ENROLMENT_PREFIX, is_well_formed,
+};
 pub use db::{CommitSink, Constraint, Db, DbError, RaceCheck, SinkFuture, Tx};
 pub use log_keys::{LogKeys, LogSealer};
 pub use query::{Arg, Query, Source, per, sql};

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (15, include_str!("../migrations/0015_subject_keys.sql")),
     (16, include_str!("../migrations/0016_attested_passkeys.sql")),
     (17, include_str!("../migrations/0017_quotas.sql")),
+    (18, include_str!("../migrations/0018_certificates.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -16,6 +16,18 @@ const KEEP_BLOCKS: Duration = Duration::from_secs(90 * 24 * 3600);
 fn rules() -> Vec<(&'static str, Duration, Query)> {
     vec![
         ("quota", Duration::ZERO, sql("DELETE FROM quota WHERE expires_at < $1")),
+        ("authority", KEEP_BLOCKS, sql("DELETE FROM authority WHERE expires_at < $1")),
+        (
+            "issued_certificate",
+            KEEP_USED,
+            sql("DELETE FROM issued_certificate WHERE expires_at < $1"),
+        ),
+        (
+            "enrolment",
+            Duration::ZERO,
+            sql("DELETE FROM enrolment WHERE expires_at < $1 AND used_at IS NULL"),
+        ),
+        ("enrolment", KEEP_USED, sql("DELETE FROM enrolment WHERE expires_at < $1")),
         ("signing_key", KEEP_USED, sql("DELETE FROM signing_key WHERE expires_at < $1")),
         (
             "pending_registration",
@@ -76,6 +88,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
 /// Tables that may only grow, and why.
 pub const KEPT: &[(&str, &str)] = &[
     ("sealed_secret", "one row for each secret of the installation"),
+    ("revocation_list", "one row for each authority"),
     ("account", "removed by its owner or an administrator"),
     ("account_group", "removed by an administrator"),
     ("group_member", "goes with the account or the group"),

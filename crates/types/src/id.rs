@@ -173,6 +173,8 @@ pub mod tags {
         ResourceServer = "rsv";
         /// A secret of a client.
         ClientSecret = "sec";
+        /// A token that is good for one certificate.
+        Enrolment = "enr";
     }
 }
 

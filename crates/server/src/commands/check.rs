@@ -1,8 +1,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use portcullis_pki::Authority;
-use portcullis_types::Secret;
+use portcullis_ca::Identities;
 
 use crate::{
     Place,
@@ -19,21 +18,17 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(&place.config)?;
-    let clock = system::clock();
-    let made = Authority::create("check", clock.now())?;
-    let material = portcullis_pki::AuthorityMaterial {
-        certificate_pem: made.certificate_pem,
-        key_pem: Secret::new(made.key_pem.expose().clone()),
-    };
     crate::parts::theme(&config)?;
     crate::parts::staff_devices(&config)?;
-    let (authority, entropy) = (Authority::load(&material)?, system::entropy());
+    let entropy = system::entropy();
+    let identities = Identities::ephemeral(system::clock(), entropy.clone())?;
     let egress = crate::app::egress(&config)?;
-    let gate = Gate::build(config, &authority, &clock, &entropy, &egress, None)?;
+    let gate = Gate::build(config, &identities, &entropy, &egress, None)?;
     let none = || routes::BuiltIn {
         oidc: axum::Router::new(),
         pages: axum::Router::new(),
         api: axum::Router::new(),
+        pki: axum::Router::new(),
     };
     let all = routes::all(&gate, none())?;
     let count = all.len();

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod blocks;
 pub mod ca;
 pub mod check;
+pub mod enrol;
 pub mod explain;
 pub mod import;
 pub mod keys;

@@ -18,8 +18,8 @@ use super::{
 use crate::system;
 
 /// What a reload takes over. Everything else is wired once, at the start.
-const RELOADABLE: [&str; 7] =
-    ["client_address", "policy", "protect", "route", "tls", "token_issuer", "upstream"];
+const RELOADABLE: [&str; 8] =
+    ["client_address", "policy", "protect", "route", "tls", "token_issuer", "upstream", "workload"];
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -158,6 +158,7 @@ impl Config {
             );
         }
         self.check_token_issuers()?;
+        self.check_certificates()?;
         self.check_upstreams()?;
         self.routes.iter().try_for_each(|route| {
             self.check_route(route).with_context(|| format!("route {}", route.name))
@@ -260,6 +261,12 @@ impl Config {
             {
                 id.parse::<SpiffeId>().with_context(|| format!("upstream {name}"))?;
             }
+            let own = upstream.tls.spiffe_id.as_ref().and_then(|id| id.parse::<SpiffeId>().ok());
+            let domain = &self.certificates.trust_domain;
+            ensure!(
+                own.is_none_or(|own| own.trust_domain() == domain),
+                "upstream {name}: tls.spiffe_id must begin with spiffe://{domain}/"
+            );
         }
         unique("upstream", self.upstreams.iter().map(|upstream| &upstream.name))
     }

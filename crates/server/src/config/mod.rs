@@ -1,5 +1,6 @@
 //! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
 
+mod certificates;
 mod gate;
 mod issuer;
 mod keys;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, de};
 
+pub use certificates::{Certificates, WorkloadConfig};
 pub use gate::{
     Authenticate, ContractMode, ContractResponses, Discover, Door, Importance, PolicyConfig,
     Protect, RouteConfig, Spoken, UpstreamConfig, UpstreamTls,
@@ -75,6 +77,12 @@ pub struct Config {
     pub detect: Detect,
     /// Who may do what, beside what routes say.
     pub policy: Option<PolicyConfig>,
+    /// The certificate authority.
+    #[serde(default)]
+    pub certificates: Certificates,
+    /// Workloads that get certificates with tokens of issuers.
+    #[serde(default, rename = "workload")]
+    pub workloads: Vec<WorkloadConfig>,
     /// Others whose access tokens routes may accept.
     #[serde(default, rename = "token_issuer")]
     pub token_issuers: Vec<TokenIssuer>,
@@ -84,7 +92,8 @@ pub struct Config {
     /// Who may go where.
     #[serde(default, rename = "route")]
     pub routes: Vec<RouteConfig>,
-    /// Limits of the product's own doors: `login`, `register`, `recovery`, `second`, `token`, `authorize`.
+    /// Limits of the product's own doors: `login`, `register`, `recovery`, `second`, `token`, `authorize`,
+    /// `enrol`.
     #[serde(default)]
     pub protect: BTreeMap<String, Protect>,
     /// Where relative paths begin: the directory of the file.
@@ -292,7 +301,8 @@ impl Default for Detect {
 }
 
 /// The doors of the product itself whose limits can be set.
-pub const PROTECTED: [&str; 6] = ["login", "register", "recovery", "second", "authorize", "token"];
+pub const PROTECTED: [&str; 7] =
+    ["login", "register", "recovery", "second", "authorize", "token", "enrol"];
 
 /// A time, as [`read_span`] reads it.
 fn span_schema(_: &mut SchemaGenerator) -> Schema {
@@ -314,7 +324,7 @@ fn thirty_seconds() -> Duration {
 }
 
 /// `5s`, `15min`, `500ms`, `2h`, `1d`.
-fn read_span(text: &str) -> Option<Duration> {
+pub fn read_span(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);
     let count: u64 = count.parse().ok().filter(|count| *count > 0)?;

@@ -2,9 +2,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, SignatureScheme,
     client::{
-        WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
@@ -13,22 +12,17 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::{ServerIdentity, TlsError, peer_spiffe_id, provider};
+use crate::{ServerIdentity, peer_spiffe_id, provider, trust::Trust};
 
-/// Trusts a server only if it is the one that was meant: by its SPIFFE id, its key, or both.
+/// Trusts a server whose chain leads to a root, and only if it is the one that was meant: by its
+/// name, its SPIFFE id, its key, or several of them.
 #[derive(Debug)]
-pub(crate) struct PinnedServer {
-    inner: Arc<WebPkiServerVerifier>,
-    roots: Arc<RootCertStore>,
-    server: ServerIdentity,
+pub(crate) struct ExpectedServer {
+    pub trust: Arc<Trust>,
+    pub server: ServerIdentity,
 }
 
-impl PinnedServer {
-    pub fn new(roots: Arc<RootCertStore>, server: ServerIdentity) -> Result<Self, TlsError> {
-        let builder = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider());
-        Ok(Self { inner: builder.build()?, roots, server })
-    }
-
+impl ExpectedServer {
     fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
         let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
         let key = digest(&SHA256, parsed.public_key().raw);
@@ -36,7 +30,7 @@ impl PinnedServer {
     }
 }
 
-impl ServerCertVerifier for PinnedServer {
+impl ServerCertVerifier for ExpectedServer {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -45,9 +39,10 @@ impl ServerCertVerifier for PinnedServer {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let trusted = self.trust.now();
         match &self.server.spiffe_id {
             None => {
-                self.inner.verify_server_cert(
+                trusted.servers.verify_server_cert(
                     end_entity,
                     intermediates,
                     server_name,
@@ -58,10 +53,9 @@ impl ServerCertVerifier for PinnedServer {
             Some(id) => {
                 let parsed = ParsedCertificate::try_from(end_entity)?;
                 let algorithms = provider().signature_verification_algorithms.all;
-                let roots = &self.roots;
                 verify_server_cert_signed_by_trust_anchor(
                     &parsed,
-                    roots,
+                    &trusted.roots,
                     intermediates,
                     now,
                     algorithms,
@@ -71,6 +65,7 @@ impl ServerCertVerifier for PinnedServer {
                 }
             }
         }
+        trusted.check_revoked(end_entity, intermediates)?;
         if !self.server.pins.is_empty() && !self.is_pinned(end_entity) {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
@@ -83,7 +78,7 @@ impl ServerCertVerifier for PinnedServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        self.trust.now().servers.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -92,10 +87,10 @@ impl ServerCertVerifier for PinnedServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        self.trust.now().servers.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.trust.now().servers.supported_verify_schemes()
     }
 }

@@ -1,0 +1,204 @@
+//! Whom we trust and what we show, as handshakes find them: both change while connections are open.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use portcullis_types::{Secret, Timestamp};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+    client::{ResolvesClientCert, WebPkiServerVerifier, danger::HandshakeSignatureValid},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    server::{
+        ClientHello, ResolvesServerCert, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use crate::{TlsError, authority::serial_text, certificates, provider};
+
+/// The roots that are trusted, and the certificates that are not trusted any more.
+#[derive(Debug)]
+pub struct Trust(ArcSwap<Trusted>);
+
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    pub roots: Arc<RootCertStore>,
+    clients: Arc<dyn ClientCertVerifier>,
+    pub servers: Arc<WebPkiServerVerifier>,
+    revoked: HashSet<String>,
+    /// Grows with every change.
+    epoch: u64,
+}
+
+impl Trusted {
+    fn new(
+        roots: &[CertificateDer<'_>],
+        revoked: HashSet<String>,
+        epoch: u64,
+    ) -> Result<Self, TlsError> {
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store.add(root.clone().into_owned())?;
+        }
+        let roots = Arc::new(store);
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider());
+        let servers = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider());
+        Ok(Self { roots, clients: clients.build()?, servers: servers.build()?, revoked, epoch })
+    }
+
+    /// None of these certificates is revoked. Those of authorities count as well: whoever took the
+    /// key of one must show its certificate, for only roots are known beforehand.
+    pub fn check_revoked(
+        &self,
+        own: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+    ) -> Result<(), Error> {
+        let revoked = |der: &CertificateDer<'_>| match X509Certificate::from_der(der) {
+            Ok((_, read)) => self.revoked.contains(&serial_text(read.raw_serial())),
+            Err(_) => true,
+        };
+        let any = !self.revoked.is_empty() && (revoked(own) || rest.iter().any(revoked));
+        if any { Err(CertificateError::Revoked.into()) } else { Ok(()) }
+    }
+}
+
+impl Trust {
+    /// Trusts the certificates of a PEM file.
+    pub fn from_pem(pem: &str) -> Result<Arc<Self>, TlsError> {
+        Self::new(&certificates(pem)?)
+    }
+
+    /// Trusts these roots.
+    pub fn new(roots: &[CertificateDer<'_>]) -> Result<Arc<Self>, TlsError> {
+        let trusted = Trusted::new(roots, HashSet::new(), 0)?;
+        Ok(Arc::new(Self(ArcSwap::from_pointee(trusted))))
+    }
+
+    /// From now on these, and not what was revoked: serial numbers in hexadecimal.
+    pub fn change(
+        &self,
+        roots: &[CertificateDer<'_>],
+        revoked: HashSet<String>,
+    ) -> Result<(), TlsError> {
+        let epoch = self.0.load().epoch + 1;
+        self.0.store(Arc::new(Trusted::new(roots, revoked, epoch)?));
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> Arc<Trusted> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.0.load().epoch
+    }
+
+    /// Whether a chain that TLS has taken leads to a root, and nothing in it is revoked.
+    pub fn vouches_for(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
+        let secs = u64::try_from(now.secs()).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(secs));
+        let own = chain.split_first();
+        own.is_some_and(|(own, rest)| self.verify_client_cert(own, rest, now).is_ok())
+    }
+}
+
+impl ClientCertVerifier for Trust {
+    /// None: what is trusted changes, and a hint would keep clients from showing what they have.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let trusted = self.0.load();
+        let verified = trusted.clients.verify_client_cert(end_entity, intermediates, now)?;
+        trusted.check_revoked(end_entity, intermediates)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.load().clients.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.load().clients.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.load().clients.supported_verify_schemes()
+    }
+}
+
+/// A certificate that is shown, and its key. Handshakes take what is in it at that moment.
+#[derive(Debug)]
+pub struct Identity(ArcSwap<CertifiedKey>);
+
+impl Identity {
+    /// From PEM.
+    pub fn from_pem(chain: &str, key: &str) -> Result<Arc<Self>, TlsError> {
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(|_| TlsError::Pem("the private key"))?;
+        let certified = CertifiedKey::from_der(certificates(chain)?, key, &provider())?;
+        Ok(Arc::new(Self(ArcSwap::from_pointee(certified))))
+    }
+
+    /// A certificate that was issued, with its key in PEM.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key_pem: &Secret<String>,
+    ) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self(ArcSwap::from_pointee(certified(chain, key_pem)?))))
+    }
+
+    /// From now on this one.
+    pub fn change(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key_pem: &Secret<String>,
+    ) -> Result<(), TlsError> {
+        self.0.store(Arc::new(certified(chain, key_pem)?));
+        Ok(())
+    }
+}
+
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key_pem: &Secret<String>,
+) -> Result<CertifiedKey, TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(key_pem.expose().as_bytes())
+        .map_err(|_| TlsError::Pem("the private key"))?;
+    Ok(CertifiedKey::from_der(chain, key, &provider())?)
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl ResolvesClientCert for Identity {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
