@@ -224,8 +224,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        AuthKind, Counters, DEFAULT_BODY_LIMIT, Issuer, IssuerRules, ListenerKind, Minter, Target,
-        full,
+        AuthKind, Cookies, Counters, DEFAULT_BODY_LIMIT, Issuer, IssuerRules, ListenerKind, Minter,
+        Target, full,
     };
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
@@ -309,6 +309,8 @@ mod tests {
             contract: None,
             learning: false,
             checks_responses: false,
+            checks_json: true,
+            cookies: Cookies::default(),
             max_response: 0,
             cors: None,
         }

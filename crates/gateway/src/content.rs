@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_events::Stage;
+use portcullis_jose::check_json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     answer::Refusal,
     body::{Bounded, Broken, GateBody, full},
     contract::{Checked, ContractViolation, Redacted},
+    encoding::Encoding,
     forward::{broken_body, strip_hop_by_hop, too_long},
     guard::Head,
     pipeline::{LOCAL_PATIENCE, LOCAL_TOTAL},
@@ -21,8 +23,11 @@ use crate::{
     snapshot::Route,
 };
 
-/// Holds a request against the contract of its route. Where there is one, the body is read before
-/// it goes on; on every other route it streams.
+/// JSON that a service gets without a contract: objects and arrays in each other.
+const JSON_DEPTH: u8 = 64;
+
+/// Holds a request against the contract of its route. Where there is one, or the body is JSON, it is
+/// read before it goes on, and goes on as it was read; any other streams.
 pub(crate) async fn validate<'a>(
     route: &'a Route,
     mut request: Request<Incoming>,
@@ -30,12 +35,16 @@ pub(crate) async fn validate<'a>(
     buffers: &Arc<Semaphore>,
     trail: &mut Trail,
 ) -> Result<(Request<GateBody>, Option<Checked<'a>>), Refusal> {
-    if route.contract.is_some() {
+    let json = route.checks_json && is_json(request.headers()) && !request.body().is_end_stream();
+    if route.contract.is_some() || json {
         // Before anything is looked at: what does not go on must not have been checked.
         strip_hop_by_hop(request.headers_mut());
     }
     let request = request.map(|body| body.map_err(|error| Broken(error).into()).boxed_unsync());
-    let Some(contract) = &route.contract else { return Ok((request, None)) };
+    let Some(contract) = &route.contract else {
+        let request = if json { check_syntax(route, request, buffers).await? } else { request };
+        return Ok((request, None));
+    };
     let query = request.uri().query().unwrap_or_default();
     let checked = contract.check_head(request.method(), &head.path, query, request.headers());
     let checked = match checked {
@@ -46,10 +55,16 @@ pub(crate) async fn validate<'a>(
         }
         Err((status, violations)) => return Err(unfit(status, violations)),
     };
-    let (parts, body) = request.into_parts();
-    let _room =
-        room(buffers, body.size_hint().upper().unwrap_or(route.max_body).min(route.max_body))?;
-    let read = read_whole(body, route.max_body).await?;
+    if let (true, Err(refusal)) = (route.learning, Encoding::of(request.headers())) {
+        // It cannot be looked into, and nothing is refused.
+        trail.learned(vec![ContractViolation {
+            pointer: "/body".into(),
+            code: refusal.reason.into(),
+            message: refusal.detail,
+        }]);
+        return Ok((request, checked));
+    }
+    let (parts, read, _room) = unpacked(route, request, buffers).await?;
     if let Some(checked) = &checked {
         let violations = checked.check_body(&parts.headers, &read).await;
         if route.learning {
@@ -59,6 +74,69 @@ pub(crate) async fn validate<'a>(
         }
     }
     Ok((Request::from_parts(parts, full(read)), checked))
+}
+
+/// A body as its service will see it, and what it takes to hold it.
+async fn unpacked(
+    route: &Route,
+    request: Request<GateBody>,
+    buffers: &Arc<Semaphore>,
+) -> Result<(Parts, Bytes, OwnedSemaphorePermit), Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let encoding = Encoding::of(&parts.headers)?;
+    let longest = match encoding {
+        Encoding::Identity => body.size_hint().upper().unwrap_or(route.max_body),
+        _ => route.max_body,
+    };
+    let room = room(buffers, longest.min(route.max_body))?;
+    let read = read_whole(body, route.max_body).await?;
+    let read = encoding.decode(read, route.max_body)?;
+    if parts.headers.remove(header::CONTENT_ENCODING).is_some() {
+        // The service gets what was looked at, and its length with it.
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    Ok((parts, read, room))
+}
+
+/// JSON about which two readers could disagree does not go on.
+async fn check_syntax(
+    route: &Route,
+    request: Request<GateBody>,
+    buffers: &Arc<Semaphore>,
+) -> Result<Request<GateBody>, Refusal> {
+    let refuse =
+        |status, reason, detail: &str| Refusal::new(Stage::Validate, status, reason, detail);
+    if charset(request.headers()).is_some_and(|name| !name.eq_ignore_ascii_case("utf-8")) {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(refuse(status, "charset", "JSON is UTF-8"));
+    }
+    let (parts, read, _room) = unpacked(route, request, buffers).await?;
+    if read.is_empty() {
+        // Under HTTP/2 that is often found out only now.
+        return Ok(Request::from_parts(parts, full(read)));
+    }
+    check_json(&read, JSON_DEPTH).map_err(|error| {
+        let detail = "the body is not JSON, repeats a name, is nested too deep, or has a number \
+                      that is too large";
+        refuse(StatusCode::BAD_REQUEST, "json", detail).because(error.to_string())
+    })?;
+    Ok(Request::from_parts(parts, full(read)))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter().map(HeaderValue::as_bytes);
+    kinds.any(|kind| {
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+        let kind = kind.trim_ascii().to_ascii_lowercase();
+        kind == b"application/json" || kind == b"text/json" || kind.ends_with(b"+json")
+    })
+}
+
+fn charset(headers: &HeaderMap) -> Option<&str> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut parameters = kind.split(';').skip(1).filter_map(|part| part.split_once('='));
+    let charset = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charset.map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 /// Takes out of an answer what its contract does not declare. What is not what was declared even

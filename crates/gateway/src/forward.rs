@@ -30,6 +30,7 @@ use crate::{
     body::{
         Bounded, Broken, Fault, GateBody, Progress, Stalled, TooLong, Watched, caused_by, empty,
     },
+    cookies::{self, Cookies},
     guard::Head,
     upstream::{Protocol, Upstream, UpstreamError},
 };
@@ -102,9 +103,6 @@ const IDENTITY_NAMES: [&str; 12] = [
     "expect",
 ];
 
-/// Cookies of the gate's own services begin with this; no other service sees them.
-const OWN_COOKIE_PREFIX: &str = "__Host-portcullis";
-
 /// What the gate knows about a request when it goes on.
 pub(crate) struct Passage<'a> {
     pub head: &'a Head,
@@ -112,6 +110,7 @@ pub(crate) struct Passage<'a> {
     pub request_id: &'a str,
     pub token: Option<Arc<str>>,
     pub max_body: u64,
+    pub cookies: Cookies,
 }
 
 /// Sends a request to an upstream and brings the answer back.
@@ -159,7 +158,7 @@ pub(crate) async fn forward(
     }
     let (mut parts, body) = answered.into_parts();
     strip_hop_by_hop(&mut parts.headers);
-    keep_own_cookies(&mut parts.headers);
+    cookies::harden(&mut parts.headers, passage.cookies);
     parts.version = Version::HTTP_11;
     let body = Bounded::new(body, u64::MAX, ANSWER_PATIENCE, TUNNEL_LIFETIME).boxed_unsync();
     Ok(Response::from_parts(parts, body))
@@ -191,7 +190,7 @@ fn prepare(
     parts.version = Version::HTTP_11;
     strip_hop_by_hop(&mut parts.headers);
     strip_identity(&mut parts.headers);
-    join_cookies(&mut parts.headers);
+    cookies::join(&mut parts.headers);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             parts.headers.insert(HeaderName::from_static(name), value);
@@ -261,49 +260,6 @@ pub(crate) fn strip_identity(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove(header::AUTHORIZATION);
-}
-
-/// HTTP/2 splits cookies into several fields (RFC 9113, section 8.2.3); HTTP/1.1 wants one. Our own
-/// cookies stay here.
-fn join_cookies(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::COOKIE) {
-        return;
-    }
-    let cookies: Vec<String> = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .map(str::trim)
-        .filter(|cookie| !cookie.is_empty() && !cookie.starts_with(OWN_COOKIE_PREFIX))
-        .map(str::to_owned)
-        .collect();
-    headers.remove(header::COOKIE);
-    if let (false, Ok(value)) = (cookies.is_empty(), HeaderValue::from_str(&cookies.join("; "))) {
-        headers.insert(header::COOKIE, value);
-    }
-}
-
-/// No service may set a cookie in the name of the gate.
-fn keep_own_cookies(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::SET_COOKIE) {
-        return;
-    }
-    let foreign = |value: &HeaderValue| {
-        let text = value.as_bytes().trim_ascii_start();
-        let prefix = OWN_COOKIE_PREFIX.as_bytes();
-        text.len() >= prefix.len() && text[..prefix.len()].eq_ignore_ascii_case(prefix)
-    };
-    let kept: Vec<HeaderValue> = headers
-        .get_all(header::SET_COOKIE)
-        .iter()
-        .filter(|value| !foreign(value))
-        .cloned()
-        .collect();
-    headers.remove(header::SET_COOKIE);
-    for value in kept {
-        headers.append(header::SET_COOKIE, value);
-    }
 }
 
 fn switching(parts: &http::response::Parts) -> Response<GateBody> {

@@ -355,6 +355,7 @@ impl Gateway {
                     request_id: &origin.request_id,
                     token,
                     max_body: route.max_body,
+                    cookies: route.cookies,
                 };
                 forward(upstream, request, &passage).await
             }

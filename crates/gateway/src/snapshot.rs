@@ -20,6 +20,7 @@ use crate::{
     authn::AuthKind,
     body::GateBody,
     contract::Contract,
+    cookies::Cookies,
     cors::Cors,
     issuers::Issuer,
     limits::{Counters, LimitBlock, LimitRule},
@@ -109,6 +110,10 @@ pub struct Route {
     pub learning: bool,
     /// Whether answers are held against the contract, and lose what it does not declare.
     pub checks_responses: bool,
+    /// Whether JSON that no contract holds is read before it goes on.
+    pub checks_json: bool,
+    /// What happens to cookies that a service sets.
+    pub cookies: Cookies,
     /// The longest answer that is looked at.
     pub max_response: u64,
     /// Pages of which other origins may use it.

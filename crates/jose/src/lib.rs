@@ -22,5 +22,5 @@ pub use jwe::{ContentType, DecryptionKey, EncryptionKey, JweError, KeyManagement
 pub use jwk::{Jwk, JwkError, JwkSet};
 pub use jws::{Compact, JwsError, MAX_TOKEN_BYTES, sign};
 pub use key::{Alg, KeyError, SigningKey, VerifyingKey};
-pub use strict::{MAX_JSON_DEPTH, StrictJsonError, from_slice_strict};
+pub use strict::{MAX_JSON_DEPTH, StrictJsonError, check_json, from_slice_strict};
 pub use verify::{Audience, CLOCK_SKEW, KeySource, Registered, Verifier, VerifyError};

@@ -9,7 +9,7 @@ use portcullis_api::{Caller, Permission};
 use portcullis_ca::TokenHolder;
 use portcullis_cluster::{Allowance, Rate};
 use portcullis_gateway::{
-    AuthKind, Contract, Cors, Counted, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitKind,
+    AuthKind, Contract, Cookies, Cors, Counted, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitKind,
     LimitRule, ListenerKind, LocalService, OWN_TOKENS, Principal, Priority, Route, StepUp, Target,
 };
 use portcullis_identity::Assurance;
@@ -18,8 +18,8 @@ use tower::ServiceExt;
 
 use crate::{
     config::{
-        Authenticate, Config, ContractMode, ContractResponses, CountedRequests, Door, Importance,
-        Limit, RouteConfig,
+        Authenticate, Config, ContractMode, ContractResponses, CookieMode, CountedRequests, Door,
+        Importance, JsonBodies, Limit, RouteConfig,
     },
     gate::Gate,
 };
@@ -258,6 +258,9 @@ fn built_in_route(
         contract: None,
         learning: false,
         checks_responses: false,
+        // Endpoints of ours read strictly themselves.
+        checks_json: false,
+        cookies: Cookies::Pass,
         max_response: 0,
         cors: None,
     }
@@ -392,6 +395,12 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         checks_responses: contract.is_some()
             && route.openapi_responses == ContractResponses::Redact,
         contract,
+        checks_json: route.json == JsonBodies::Strict,
+        cookies: match route.cookies {
+            CookieMode::Pass => Cookies::Pass,
+            CookieMode::Secure => Cookies::Secure,
+            CookieMode::Strict => Cookies::Strict,
+        },
         learning: route.openapi_mode == ContractMode::Learn,
         max_response: route.max_response.unwrap_or(DEFAULT_BODY_LIMIT),
         cors: route.cors.as_ref().map(|cors| Cors::From(cors.origins.clone())),

@@ -190,7 +190,7 @@ impl Checked<'_> {
         }
         // What is packed cannot be looked into without unpacking it, and may be very large then.
         if headers.contains_key(header::CONTENT_ENCODING) {
-            return vec![violation("/body", "content_encoding", "must not be encoded")];
+            return vec![violation("/body", "content_encoding", "must have been unpacked")];
         }
         let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let (kind, rest) =

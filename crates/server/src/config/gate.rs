@@ -229,11 +229,42 @@ pub struct RouteConfig {
     pub openapi_responses: ContractResponses,
     /// The longest answer in bytes that is held against the document; 1 MiB if left out.
     pub max_response: Option<u64>,
-    /// The longest body in bytes; 1 MiB if left out.
+    /// What becomes of JSON bodies that no document holds.
+    #[serde(default)]
+    pub json: JsonBodies,
+    /// What becomes of cookies that the service sets.
+    #[serde(default)]
+    pub cookies: CookieMode,
+    /// The longest body in bytes, unpacked; 1 MiB if left out.
     pub max_body: Option<u64>,
     /// Pages of which other origins may use the route (CORS). Without it the service answers for
     /// itself.
     pub cors: Option<CorsConfig>,
+}
+
+/// What becomes of JSON bodies that no document holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JsonBodies {
+    /// They are read whole before they go on; names that are repeated, deep nesting, numbers beyond a
+    /// double and other encodings than UTF-8 are refused. gzip and deflate are unpacked.
+    #[default]
+    Strict,
+    /// They stream, whatever is in them.
+    Pass,
+}
+
+/// What becomes of cookies that the service sets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieMode {
+    /// They stay as they are.
+    Pass,
+    /// `Secure` is added, and `SameSite=Lax` where the service does not say.
+    #[default]
+    Secure,
+    /// The same, `HttpOnly` is added, and `Domain` taken away.
+    Strict,
 }
 
 /// What becomes of requests that do not fit.

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
 use portcullis_jose::Alg;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
+
+use super::{Config, load::unique};
 
 /// Such as a Keycloak realm, an Auth0 or an Entra tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -67,4 +70,37 @@ fn algorithms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Alg>, D:
         Alg::parse(name).ok_or_else(|| de::Error::custom(format!("{name} is not one of {known}")))
     };
     names.iter().map(read).collect()
+}
+
+impl Config {
+    pub(super) fn check_token_issuers(&self) -> Result<()> {
+        for issuer in &self.token_issuers {
+            let name = &issuer.name;
+            let is_https =
+                |url: &str| url::Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+            ensure!(is_https(&issuer.issuer), "token_issuer {name}: issuer must be an https URL");
+            ensure!(issuer.issuer != self.issuer, "token_issuer {name}: that is this installation");
+            ensure!(
+                !issuer.audiences.is_empty(),
+                "token_issuer {name}: audiences must not be empty"
+            );
+            ensure!(
+                !issuer.algorithms.is_empty(),
+                "token_issuer {name}: algorithms must not be empty"
+            );
+            let introspection = issuer.introspection.as_ref().map(|own| own.endpoint.as_str());
+            for url in [issuer.jwks_uri.as_deref(), introspection].into_iter().flatten() {
+                ensure!(is_https(url), "token_issuer {name}: {url:?} is not an https URL");
+            }
+            for pointer in [&issuer.roles, &issuer.groups].into_iter().flatten() {
+                ensure!(
+                    pointer.starts_with('/'),
+                    "token_issuer {name}: {pointer:?} is no JSON pointer"
+                );
+            }
+            let same = self.token_issuers.iter().filter(|other| other.issuer == issuer.issuer);
+            ensure!(same.count() == 1, "token_issuer {name}: another has the same issuer");
+        }
+        unique("token_issuer", self.token_issuers.iter().map(|issuer| &issuer.name))
+    }
 }

@@ -198,37 +198,6 @@ impl Config {
         Ok(())
     }
 
-    fn check_token_issuers(&self) -> Result<()> {
-        for issuer in &self.token_issuers {
-            let name = &issuer.name;
-            let is_https =
-                |url: &str| url::Url::parse(url).is_ok_and(|url| url.scheme() == "https");
-            ensure!(is_https(&issuer.issuer), "token_issuer {name}: issuer must be an https URL");
-            ensure!(issuer.issuer != self.issuer, "token_issuer {name}: that is this installation");
-            ensure!(
-                !issuer.audiences.is_empty(),
-                "token_issuer {name}: audiences must not be empty"
-            );
-            ensure!(
-                !issuer.algorithms.is_empty(),
-                "token_issuer {name}: algorithms must not be empty"
-            );
-            let introspection = issuer.introspection.as_ref().map(|own| own.endpoint.as_str());
-            for url in [issuer.jwks_uri.as_deref(), introspection].into_iter().flatten() {
-                ensure!(is_https(url), "token_issuer {name}: {url:?} is not an https URL");
-            }
-            for pointer in [&issuer.roles, &issuer.groups].into_iter().flatten() {
-                ensure!(
-                    pointer.starts_with('/'),
-                    "token_issuer {name}: {pointer:?} is no JSON pointer"
-                );
-            }
-            let same = self.token_issuers.iter().filter(|other| other.issuer == issuer.issuer);
-            ensure!(same.count() == 1, "token_issuer {name}: another has the same issuer");
-        }
-        unique("token_issuer", self.token_issuers.iter().map(|issuer| &issuer.name))
-    }
-
     fn check_upstreams(&self) -> Result<()> {
         for upstream in &self.upstreams {
             let name = &upstream.name;
@@ -402,7 +371,7 @@ fn listener(name: &str, configured: Option<SocketAddr>) -> Result<Option<SocketA
     Ok(Some(addr))
 }
 
-fn unique<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()> {
+pub(super) fn unique<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()> {
     let mut seen = BTreeSet::new();
     for name in names {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

@@ -16,8 +16,8 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use certificates::{Certificates, WorkloadConfig};
 pub use gate::{
-    Authenticate, ContractMode, ContractResponses, Discover, Door, Importance, PolicyConfig,
-    Protect, RouteConfig, Spoken, UpstreamConfig, UpstreamTls,
+    Authenticate, ContractMode, ContractResponses, CookieMode, Discover, Door, Importance,
+    JsonBodies, PolicyConfig, Protect, RouteConfig, Spoken, UpstreamConfig, UpstreamTls,
 };
 pub use issuer::TokenIssuer;
 pub use keys::{KeyEncryption, Keys};

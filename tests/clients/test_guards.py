@@ -1,0 +1,133 @@
+"""What the gate looks into although no contract tells it to: JSON, packed bodies, cookies of services."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from echo import Echo
+from portcullis import Demo
+
+CONFIG = """
+issuer = "https://localhost:8443"
+[listen]
+public = "127.0.0.1:8443"
+operations = "127.0.0.1:9090"
+[database]
+url = "sqlite:portcullis.db"
+[[upstream]]
+name = "echo"
+servers = ["http://127.0.0.1:{port}"]
+[[route]]
+name = "strict"
+path = "/strict/{{*rest}}"
+upstream = "echo"
+authenticate = ["none"]
+max_body = 100000
+cookies = "strict"
+[[route]]
+name = "usual"
+path = "/usual/{{*rest}}"
+upstream = "echo"
+authenticate = ["none"]
+[[route]]
+name = "pass"
+path = "/pass/{{*rest}}"
+upstream = "echo"
+authenticate = ["none"]
+json = "pass"
+cookies = "pass"
+"""
+
+
+def reply(seen):
+    cookies = [("set-cookie", value) for value in json.loads(seen["headers"].get("x-set", "[]"))]
+    return 200, [("content-type", "application/json"), *cookies], json.dumps(seen).encode()
+
+
+@pytest.fixture(scope="module")
+def echo():
+    return Echo(reply)
+
+
+@pytest.fixture(scope="module")
+def gate(echo):
+    with Demo(CONFIG.format(port=echo.port), services=False, demo=False) as running:
+        yield running
+        assert "panicked" not in running.log()
+
+
+@pytest.fixture(params=[False, True], ids=["http1", "http2"])
+def client(gate, request):
+    with gate.client(http2=request.param) as client:
+        yield client
+
+
+def post(client, body, kind="application/json", path="/usual/x", **headers):
+    return client.post(path, content=body, headers={"content-type": kind, **headers})
+
+
+DISPUTED = [
+    b'{"role":"user","role":"admin"}', b'{"role":"user","r\\u006fle":"admin"}', b'{"a":[{"b":1,"b":2}]}',
+    b"[" * 65 + b"]" * 65, b"[" * 200_000, b"[1e400]", b"[NaN]", b'{"a":1,}', b"{'a':1}", b'{"a":1} {"b":2}', b"\xef\xbb\xbf{}",
+    b'["\xff"]', b'["\\ud800"]', b"", b"{", b'{"a":"\x00"}', "[1]".encode("utf-16"),
+]
+
+
+@pytest.mark.parametrize("body", DISPUTED, ids=range(len(DISPUTED)))
+def test_json_that_two_readers_read_differently_does_not_go_on(client, echo, body):
+    before = len(echo.seen)
+    for kind in ("application/json", "Application/JSON; charset=UTF-8", "application/merge-patch+json"):
+        told = post(client, body, kind)
+        if body:
+            assert told.status_code == 400 and told.json()["type"].endswith(":json"), told.text
+    assert len(echo.seen) == (before if body else before + 3)
+    assert post(client, body, path="/pass/x").status_code == 200
+    assert post(client, body, "text/plain").status_code == 200
+
+
+def test_what_goes_on_is_what_was_sent(client, echo):
+    for body in (b'{"a":[1,2.50,{"b":null}], "c":"\xc3\xa9\\u00e9"}', b" [] ", b"18446744073709551615", b"[" * 64 + b"]" * 64):
+        answer = post(client, body)
+        assert answer.status_code == 200 and answer.json()["body"].encode("latin1") == body
+    assert post(client, b'["\xe9"]', "application/json; charset=latin1").status_code == 415
+    assert post(client, b"[" + b"1," * 60_000 + b"1]", path="/strict/x").status_code == 413
+
+
+@pytest.mark.parametrize("pack, name", [(gzip.compress, "gzip"), (gzip.compress, "X-Gzip"), (zlib.compress, "deflate")])
+def test_what_is_packed_is_unpacked_and_looked_into(client, echo, pack, name):
+    answer = post(client, pack(b'{"a":1}'), **{"content-encoding": name})
+    seen = answer.json()
+    assert seen["body"] == '{"a":1}' and seen["headers"]["content-length"] == "7" and "content-encoding" not in seen["headers"]
+    before = len(echo.seen)
+    assert post(client, pack(b'{"a":1,"a":2}'), **{"content-encoding": name}).status_code == 400
+    assert post(client, pack(b'{"a":1}')[:-3], **{"content-encoding": name}).status_code == 400
+    assert post(client, pack(b'{"a":1}') + b"x", **{"content-encoding": name}).status_code == 400
+    # A bomb: some hundred kilobytes that would be a hundred megabytes.
+    bomb = pack(b"[" + b" " * (100 << 20) + b"]")
+    assert len(bomb) < 200_000
+    assert post(client, bomb, **{"content-encoding": name}).status_code == 413
+    assert len(echo.seen) == before
+    # What nobody looks into stays as it is.
+    raw = post(client, pack(b"text"), "text/plain", **{"content-encoding": name}).json()
+    assert raw["body"].encode("latin1") == pack(b"text") and raw["headers"]["content-encoding"] == name
+
+
+def test_unknown_ways_of_packing_are_refused(client, echo):
+    before = len(echo.seen)
+    for name in ("br", "zstd", "gzip, gzip", "compress", "x"):
+        told = post(client, b"{}", **{"content-encoding": name})
+        assert told.status_code == 415 and told.headers["accept-encoding"] == "gzip, deflate"
+    assert len(echo.seen) == before
+
+
+def test_cookies_of_services_are_hardened(client):
+    def set_by(path, *cookies):
+        answer = client.get(f"{path}/x", headers={"x-set": json.dumps(cookies)})
+        return answer.headers.get_list("set-cookie")
+
+    given = ("a=1; Path=/", "b=2; Domain=localhost; SameSite=None; Secure", "__Host-portcullis_session=evil; Path=/; Secure")
+    assert set_by("/usual", *given) == ["a=1; Path=/; Secure; SameSite=Lax", "b=2; Domain=localhost; SameSite=None; Secure"]
+    assert set_by("/strict", *given) == ["a=1; Path=/; Secure; SameSite=Lax; HttpOnly", "b=2; SameSite=None; Secure; HttpOnly"]
+    assert set_by("/pass", *given) == list(given[:2])
