@@ -2,6 +2,10 @@
 
 import gzip
 import json
+import socket
+import ssl
+import subprocess
+import threading
 import zlib
 
 import pytest
@@ -131,3 +135,60 @@ def test_cookies_of_services_are_hardened(client):
     assert set_by("/usual", *given) == ["a=1; Path=/; Secure; SameSite=Lax", "b=2; Domain=localhost; SameSite=None; Secure"]
     assert set_by("/strict", *given) == ["a=1; Path=/; Secure; SameSite=Lax; HttpOnly", "b=2; SameSite=None; Secure; HttpOnly"]
     assert set_by("/pass", *given) == list(given[:2])
+
+
+class Trailing(threading.Thread):
+    """A service that ends its answers with fields after the body."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.asked = []
+        self.start()
+
+    def run(self):
+        while True:
+            connection, _ = self.socket.accept()
+            with connection:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    piece = connection.recv(65536)
+                    if not piece:
+                        break
+                    head += piece
+                else:
+                    self.asked.append(head.decode().lower())
+                    connection.sendall(
+                        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum, set-cookie, x-portcullis-user\r\n"
+                        b"connection: close\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 42\r\nset-cookie: a=1\r\nx-portcullis-user: root\r\n"
+                        b"x-unannounced: 1\r\n\r\n")
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_fields_after_the_body_reach_whoever_asks_for_them(asks):
+    service = Trailing()
+    config = CONFIG.format(port=service.socket.getsockname()[1])
+    with Demo(config, services=False, demo=False) as gate:
+        context = ssl.create_default_context(cafile=gate.data / "ca.pem")
+        with socket.create_connection(("127.0.0.1", gate.ports["PUBLIC"])) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as stream:
+                te = "TE: trailers\r\nConnection: TE, close\r\n" if asks else "Connection: close\r\n"
+                stream.sendall(f"GET /usual/x HTTP/1.1\r\nHost: localhost:{gate.ports['PUBLIC']}\r\n{te}\r\n".encode())
+                answer = b""
+                while piece := stream.recv(65536):
+                    answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"200" in head and b"5\r\nhello\r\n" in body
+        assert (b"x-sum: 42" in body) == asks and (b"trailer: x-sum\r\n" in head.lower() + b"\r\n") == asks
+        assert b"set-cookie" not in answer and b"root" not in answer and b"x-unannounced" not in answer
+        assert ("te: trailers" in service.asked[-1]) == asks
+
+
+def test_fields_after_the_body_under_http2():
+    service = Trailing()
+    config = CONFIG.format(port=service.socket.getsockname()[1])
+    with Demo(config, services=False, demo=False) as gate:
+        done = subprocess.run(["nghttp", "-v", "--no-dep", "-H", "te: trailers", f"{gate.issuer}/usual/x"],
+                              capture_output=True, text=True, timeout=30)
+        assert "hello" in done.stdout and "x-sum: 42" in done.stdout, done.stdout
+        assert "root" not in done.stdout and "set-cookie" not in done.stdout

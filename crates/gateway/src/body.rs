@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -132,6 +132,18 @@ where
 
 /// What comes after a body says nothing about how to read it, where it goes, or who sends it (RFC
 /// 9110, section 6.5.1).
+/// The names in the `Trailer` fields of an answer (RFC 9110, section 6.6.2) that may come.
+pub(crate) fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
+    let values = headers.get_all(header::TRAILER).iter().filter_map(|value| value.to_str().ok());
+    let names =
+        values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    let mut kept: HeaderMap =
+        names.map(|name: HeaderName| (name, HeaderValue::from_static(""))).collect();
+    clean_trailers(&mut kept);
+    let names: Vec<&str> = kept.keys().map(HeaderName::as_str).collect();
+    HeaderValue::try_from(names.join(", ")).ok().filter(|value| !value.is_empty())
+}
+
 fn clean_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
     strip_identity(trailers);

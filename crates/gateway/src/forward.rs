@@ -28,7 +28,8 @@ use tokio::{
 use crate::{
     answer::Refusal,
     body::{
-        Bounded, Broken, Fault, GateBody, Progress, Stalled, TooLong, Watched, caused_by, empty,
+        Bounded, Broken, Fault, GateBody, Progress, Stalled, TooLong, Watched, announced_trailers,
+        caused_by, empty,
     },
     cookies::{self, Cookies},
     guard::Head,
@@ -124,11 +125,14 @@ pub(crate) async fn forward(
         return Err(refuse(StatusCode::NOT_IMPLEMENTED, "upgrade", detail));
     }
     let tunnel = passage.head.upgrade.then(|| hyper::upgrade::on(&mut request));
-    let trailers = upstream.protocol == Protocol::Http2 && wants_trailers(request.headers());
+    let trailers = tunnel.is_none() && wants_trailers(request.headers());
     let mut request = prepare(request, passage)?;
     if trailers {
         // gRPC servers ask for it.
         request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+        if upstream.protocol == Protocol::Http1 {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
     }
     let (request, progress) = watched(request);
     let answered =
@@ -157,7 +161,11 @@ pub(crate) async fn forward(
         return Err(refuse(StatusCode::BAD_GATEWAY, "upstream_headers", detail));
     }
     let (mut parts, body) = answered.into_parts();
+    let announced = if trailers { announced_trailers(&parts.headers) } else { None };
     strip_hop_by_hop(&mut parts.headers);
+    if let Some(names) = announced {
+        parts.headers.insert(header::TRAILER, names);
+    }
     cookies::harden(&mut parts.headers, passage.cookies);
     parts.version = Version::HTTP_11;
     let body = Bounded::new(body, u64::MAX, ANSWER_PATIENCE, TUNNEL_LIFETIME).boxed_unsync();

@@ -372,12 +372,15 @@ impl Gateway {
                 }
                 // A task of its own: a client that hangs up must not stop a change half-way between
                 // its commit and its effect.
-                tokio::spawn(service(request)).await.map_err(|error| {
+                let answered = tokio::spawn(service(request)).await.map_err(|error| {
                     tracing::error!(%error, "a request failed");
                     let status = StatusCode::INTERNAL_SERVER_ERROR;
                     let detail = "the request could not be completed";
                     Refusal::new(Stage::Forward, status, "internal", detail)
-                })
+                });
+                let mut response = answered?;
+                strip_hop_by_hop(response.headers_mut());
+                Ok(response)
             }
         }
     }
@@ -422,7 +425,6 @@ fn finish(
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let known = trail.principal.as_ref().is_some_and(|who| who.id().is_some());
-        strip_hop_by_hop(response.headers_mut());
         harden(response.headers_mut(), known);
     }
     trail.passed.announce(response);
