@@ -1,8 +1,10 @@
 """Certificates for workloads: enrolment, renewal, revocation, and roots that follow each other while
 connections come and go. OpenSSL, curl and Python check what the authority hands out."""
 
+import asyncio
 import base64
 import datetime
+import http.server
 import itertools
 import json
 import socket
@@ -12,6 +14,7 @@ import threading
 
 import httpx
 import pytest
+import websockets
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -65,7 +68,7 @@ def cluster(files):
 
 def config(cluster, files, lifetime="24h"):
     echo = Echo()
-    known = [f"{DOMAIN}/orders"] + [f"{DOMAIN}/workload-{n}" for n in range(40)]
+    known = [f"{DOMAIN}/orders", f"{DOMAIN}/out"] + [f"{DOMAIN}/workload-{n}" for n in range(40)]
     return CONFIG.format(echo=echo.port, ca=files[1], issuer=cluster.issuer, lifetime=lifetime, known=json.dumps(known))
 
 
@@ -254,6 +257,163 @@ def test_what_is_revoked_opens_nothing_from_then_on(gate, tmp_path):
     assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason == x509.ReasonFlags.key_compromise
     recorded = [event for event in gate.audit() if "revoke" in json.dumps(event) and f"{own.serial_number:032x}" in json.dumps(event)]
     assert recorded
+
+
+def test_no_session_goes_on_after_a_revocation(gate, tmp_path):
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        name = next(names)
+        out = enrolled(gate, tmp_path, name)
+        context = ssl.create_default_context(cafile=out / "ca.pem")
+        context.minimum_version = context.maximum_version = version
+        context.load_cert_chain(out / "cert.pem", out / "key.pem")
+
+        def ask(session=None):
+            with socket.create_connection(("127.0.0.1", gate.ports["MESH"])) as plain:
+                with context.wrap_socket(plain, server_hostname="localhost", session=session) as stream:
+                    stream.sendall(f"GET /x HTTP/1.1\r\nHost: localhost:{gate.ports['MESH']}\r\n\r\n".encode())
+                    assert b" 200 " in stream.recv(65536)
+                    return stream.session, stream.session_reused
+
+        session, _ = ask()
+        assert ask(session)[1] is False
+        ca(gate, "revoke", "--spiffe-id", f"{DOMAIN}/{name}")
+
+        def refused():
+            try:
+                ask(session)
+            except (ssl.SSLError, ConnectionError, AssertionError):
+                return True
+
+        until(refused, "the refusal", 5)
+
+
+def test_a_websocket_ends_with_the_certificate_that_opened_it(cluster, files, tmp_path):
+    async def mirror(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    async def scenario(config):
+        async with websockets.serve(mirror, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            config = config.replace('[[route]]', f"""[[upstream]]
+name = "mirror"
+servers = ["http://127.0.0.1:{port}"]
+[[route]]
+name = "mirror"
+listen = "mesh"
+path = "/mirror"
+upstream = "mirror"
+authenticate = ["mtls"]
+spiffe_ids = ["spiffe://shop.example/orders"]
+[[route]]""", 1)
+            gate = Demo(config, services=False, demo=False)
+            await asyncio.to_thread(gate.start)
+            try:
+                out = await asyncio.to_thread(enrolled, gate, tmp_path, "orders")
+                context = ssl.create_default_context(cafile=out / "ca.pem")
+                context.load_cert_chain(out / "cert.pem", out / "key.pem")
+                async with websockets.connect(f"wss://localhost:{gate.ports['MESH']}/mirror", ssl=context) as client:
+                    await client.send("a")
+                    assert await client.recv() == "a"
+                    await asyncio.to_thread(ca, gate, "revoke", "--spiffe-id", f"{DOMAIN}/orders")
+                    with pytest.raises(websockets.ConnectionClosed):
+                        await asyncio.wait_for(client.recv(), 10)
+            finally:
+                await asyncio.to_thread(gate.stop)
+
+    asyncio.run(scenario(config(cluster, files)))
+
+
+def test_a_service_whose_certificate_was_revoked_is_not_spoken_to_any_more(cluster, files, tmp_path):
+    """Neither over the connection that is open, nor over a session that goes on, nor anew."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    text = config(cluster, files).replace("[[route]]", f"""[[upstream]]
+name = "service"
+servers = ["https://localhost:{server.server_port}"]
+tls = {{ spiffe_id = "spiffe://shop.example/gate", server_spiffe_id = "spiffe://shop.example/orders" }}
+[[route]]
+name = "service"
+path = "/service"
+upstream = "service"
+authenticate = ["none"]
+[[route]]""", 1)
+    with Demo(text, services=False, demo=False) as gate:
+        out = enrolled(gate, tmp_path, "orders", "--dns", "localhost")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(out / "cert.pem", out / "key.pem")
+        context.load_verify_locations(out / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with gate.client() as client:
+            assert client.get("/service").text == "ok"
+            ca(gate, "revoke", "--spiffe-id", f"{DOMAIN}/orders")
+            until(lambda: client.get("/service").status_code == 502, "the refusal", 5)
+            assert client.get("/service").status_code == 502
+    server.shutdown()
+
+
+def test_the_agent_keeps_to_its_directory_and_to_its_server(gate, tmp_path):
+    # A link that leads out of the directory.
+    victim = tmp_path / "victim"
+    out = victim / "out"
+    out.mkdir(parents=True)
+    (victim / "precious").write_text("x")
+    (out / "..current").symlink_to("..")
+    (out / "..0123456789abcdef").mkdir()
+    enrolled(gate, victim, "out")
+    assert (victim / "precious").exists() and not (out / "..0123456789abcdef").exists()
+    # Files of somebody else.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "key.pem").write_text("theirs")
+    name = next(names)
+    secret = tmp_path / "secret"
+    secret.write_text(token(gate, name))
+    done = subprocess.run(agent(gate, other, "--token-file", secret), capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0 and "somebody else" in done.stderr and (other / "key.pem").read_text() == "theirs"
+    # The token is still good; and a certificate that is revoked can be replaced with another token.
+    mine = tmp_path / "mine"
+    for extra in ([], ["--force"]):
+        done = subprocess.run(agent(gate, mine, "--token-file", secret, *extra), capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        first = (mine / "cert.pem").read_bytes()
+        ca(gate, "revoke", "--spiffe-id", f"{DOMAIN}/{name}")
+        secret.write_text(token(gate, name))
+    assert (mine / "cert.pem").read_bytes() == first
+    # A workload that may call itself localhost is not the gate, though the authority vouches for it.
+    imposter = enrolled(gate, tmp_path, next(names), "--dns", "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(imposter / "cert.pem", imposter / "key.pem")
+    seen = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def listen():
+        while True:
+            plain, _ = listener.accept()
+            try:
+                with context.wrap_socket(plain, server_side=True) as stream:
+                    seen.append(stream.recv(65536))
+            except OSError:
+                pass
+
+    threading.Thread(target=listen, daemon=True).start()
+    command = agent(gate, tmp_path / "fooled", "--token-file", secret)
+    command[command.index("--url") + 1] = f"https://localhost:{listener.getsockname()[1]}"
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0 and not any(seen)
 
 
 def test_an_issuer_vouches_for_a_workload(gate, cluster, tmp_path):

@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome};
 use portcullis_pki::{Authority, Trust, spiffe_bundle};
 use portcullis_store::{
@@ -14,6 +15,7 @@ use portcullis_store::{
 };
 use portcullis_types::{DEFAULT_TENANT, Id, Secret, SharedClock, SharedEntropy, Timestamp};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::{
     CaError, Identities,
@@ -23,6 +25,10 @@ use crate::{
 
 /// Others look for a changed bundle after this many seconds.
 const REFRESH_HINT: u64 = 300;
+
+/// What is revoked stays in the list for so long after its end: in one list at least that was made
+/// after it (RFC 5280, section 3.3).
+pub(crate) const LISTED_AFTER: Duration = Duration::from_secs(5 * 3600);
 
 /// How an authority works.
 #[derive(Debug, Clone)]
@@ -55,7 +61,9 @@ pub struct Ca {
     pub identities: Identities,
     pub(crate) known: ArcSwap<Known>,
     /// The newest revocation lists by authority.
-    pub(crate) lists: ArcSwap<BTreeMap<String, Vec<u8>>>,
+    pub(crate) lists: ArcSwap<BTreeMap<String, Bytes>>,
+    /// What was read first must not be taken in last.
+    following: Mutex<()>,
 }
 
 /// What was read from the database.
@@ -63,10 +71,12 @@ pub struct Ca {
 pub(crate) struct Known {
     pub authorities: Authorities,
     pub revoked: Vec<CertificateRow>,
-    seen: State,
+    pub seen: State,
     /// Of the one that signs.
-    signing: String,
-    roots: Vec<Vec<u8>>,
+    pub signing: String,
+    pub roots: Vec<Vec<u8>>,
+    /// The same in PEM.
+    pub bundle_pem: Bytes,
 }
 
 impl fmt::Debug for Ca {
@@ -96,7 +106,8 @@ impl Ca {
             Identities::new(signer, trust, settings.lifetime, clock.clone(), entropy.clone());
         let lists = ArcSwap::default();
         let known = ArcSwap::from_pointee(known);
-        let ca = Self { db, sealer, clock, entropy, settings, identities, known, lists };
+        let following = Mutex::default();
+        let ca = Self { db, sealer, clock, entropy, settings, identities, known, lists, following };
         ca.make_lists().await?;
         Ok(Arc::new(ca))
     }
@@ -104,6 +115,7 @@ impl Ca {
     /// Takes in what this or another node changed, and what the time changes: who signs, who is
     /// trusted, what is revoked. Cheap when there is nothing.
     pub async fn follow(&self) -> Result<(), CaError> {
+        let _alone = self.following.lock().await;
         let now = self.clock.now();
         let known = self.known.load_full();
         let same = certificates::state(&self.db, DEFAULT_TENANT).await? == known.seen;
@@ -116,8 +128,9 @@ impl Ca {
         let signer = unseal(signer, &self.sealer, &self.settings)?;
         self.identities.trust().change(&der(&known.roots), known.distrusted()?)?;
         self.identities.signer.store(Arc::new(signer));
-        self.known.store(Arc::new(known));
-        self.identities.renew(now)?;
+        let known = Arc::new(known);
+        self.known.store(known.clone());
+        self.identities.renew(now, &known.revoked)?;
         self.make_lists().await
     }
 
@@ -126,14 +139,14 @@ impl Ca {
     pub async fn tend(&self) -> Result<(), CaError> {
         rotation::tend(self).await?;
         self.follow().await?;
-        self.identities.renew(self.clock.now())?;
+        self.identities.renew(self.clock.now(), &self.known.load().revoked)?;
         self.record_own().await?;
         self.make_lists().await
     }
 
     /// The roots that are trusted, in PEM.
-    pub fn bundle_pem(&self) -> String {
-        pem_file(&self.known.load().roots)
+    pub fn bundle_pem(&self) -> Bytes {
+        self.known.load().bundle_pem.clone()
     }
 
     /// The same as SPIFFE has it.
@@ -148,7 +161,7 @@ impl Ca {
     }
 
     /// The newest revocation list of an authority, DER.
-    pub fn revocation_list(&self, authority: &str) -> Option<Vec<u8>> {
+    pub fn revocation_list(&self, authority: &str) -> Option<Bytes> {
         self.lists.load().get(authority).cloned()
     }
 
@@ -242,10 +255,11 @@ async fn read(db: &Db, now: Timestamp) -> Result<Known, CaError> {
     // First: what changes meanwhile is looked at again.
     let seen = certificates::state(db, DEFAULT_TENANT).await?;
     let authorities = Authorities(certificates::authorities(db, DEFAULT_TENANT).await?);
-    let revoked = certificates::revoked(db, DEFAULT_TENANT, now).await?;
+    let revoked = certificates::revoked(db, DEFAULT_TENANT, None, now.minus(LISTED_AFTER)).await?;
     let signing = authorities.signing(now).map(|row| row.id.clone()).unwrap_or_default();
     let roots = authorities.roots(now);
-    Ok(Known { authorities, revoked, seen, signing, roots })
+    let bundle_pem = pem_file(&roots).into();
+    Ok(Known { authorities, revoked, seen, signing, roots, bundle_pem })
 }
 
 pub(crate) fn unseal(

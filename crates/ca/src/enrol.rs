@@ -10,7 +10,7 @@ use portcullis_pki::{
 };
 use portcullis_store::{
     Credential, ENROLMENT_PREFIX,
-    certificates::{self, CertificateRow, EnrolmentRow},
+    certificates::{self, CertificateRow, EnrolmentRow, EnrolmentUse},
     is_well_formed, token_hash,
 };
 use portcullis_types::{DEFAULT_TENANT, Id, Secret, Timestamp, tags};
@@ -18,6 +18,11 @@ use rcgen::PublicKeyData;
 use serde_json::json;
 
 use crate::{Ca, CaError};
+
+/// A certificate can be used to get so many others: answers are lost, but not for ever.
+const MAX_RENEWALS: i64 = 16;
+/// A token with the key that it was used for gets the same answer for so long.
+const SAME_ANSWER: Duration = Duration::from_secs(600);
 
 /// Why a certificate is issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,16 @@ impl How {
             Self::Operator => "operator",
         }
     }
+}
+
+/// What must hold in the moment in which a certificate is issued.
+#[derive(Clone, Copy)]
+enum After<'a> {
+    Nothing,
+    /// The token is not used up; with SHA-256 of the key that it is for.
+    Enrolment(&'a EnrolmentRow, &'a [u8; 32]),
+    /// The certificate with this serial number is good.
+    Renewal(&'a str),
 }
 
 /// A token that is good for one certificate.
@@ -79,10 +94,22 @@ impl Ca {
         if names.len() > MAX_NAMES {
             return Err(PkiError::Names.into());
         }
+        if let Some(own) = names.iter().find(|name| self.is_own_name(name)) {
+            return Err(CaError::OwnName(own.clone()));
+        }
         if let Some(wrong) = names.iter().find(|name| !is_certificate_name(name)) {
             return Err(PkiError::Name(wrong.escape_debug().to_string()).into());
         }
         Ok(Subject { workload: Some(id.clone()), names: names.to_vec() })
+    }
+
+    /// Whoever has a certificate for the name of the gate is the gate to its clients. On the machine
+    /// itself everybody is `localhost`.
+    fn is_own_name(&self, name: &str) -> bool {
+        let url = url::Url::parse(&self.settings.url);
+        let host = url.as_ref().ok().and_then(url::Url::host_str).unwrap_or_default();
+        let host = host.trim_matches(['[', ']']);
+        name.eq_ignore_ascii_case(host) && !["localhost", "127.0.0.1", "::1"].contains(&host)
     }
 
     /// Makes a token that is good for one certificate for `subject`.
@@ -122,13 +149,14 @@ impl Ca {
         Ok(EnrolmentToken { id: row.id.clone(), text: credential.text, expires_at })
     }
 
-    /// Redeems an enrolment token. A request that is refused does not use it up.
+    /// Redeems an enrolment token. A request that is refused does not use it up, and one that comes
+    /// again with the same key soon after, because the answer was lost, gets the same certificate.
     pub async fn enrol(
         &self,
         token: &str,
         request: &[u8],
         origin: Origin,
-    ) -> Result<Issued, CaError> {
+    ) -> Result<String, CaError> {
         if !is_well_formed(ENROLMENT_PREFIX, token) {
             return Err(CaError::Token);
         }
@@ -136,9 +164,7 @@ impl Ca {
         let found = certificates::enrolment(&self.db, DEFAULT_TENANT, &hash).await?;
         let row = &found.ok_or(CaError::Token)?;
         if row.used_at.is_some() {
-            // Either it was stolen and used before its owner, or it was stolen after.
-            self.tell_reuse(row, &origin).await?;
-            return Err(CaError::Token);
+            return self.once_more(row, request, &origin).await;
         }
         let id: SpiffeId = row.spiffe_id.parse().map_err(|_| CaError::Token)?;
         let names = words(&row.names);
@@ -149,10 +175,39 @@ impl Ca {
             subject,
             how: How::Enrolment,
             actor: Actor::Workload { spiffe_id: id.to_string() },
-            origin: Some(origin),
+            origin: Some(origin.clone()),
             lifetime: None,
         };
-        self.issue_after(&grant, &request.key, Some(row)).await
+        let after = After::Enrolment(row, request.key_hash());
+        match self.issue_after(&grant, &request.key, after).await {
+            Ok(issued) => Ok(issued.chain_pem()),
+            Err(CaError::Token) => {
+                // Somebody else was faster, or it has just ended.
+                self.tell_reuse(row, &origin).await?;
+                Err(CaError::Token)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A token that was used: by the same key a moment ago, or stolen and used before its owner, or
+    /// stolen after.
+    async fn once_more(
+        &self,
+        row: &EnrolmentRow,
+        request: &[u8],
+        origin: &Origin,
+    ) -> Result<String, CaError> {
+        let now = self.clock.now();
+        let used_at = Timestamp::from_micros(row.used_at.unwrap_or_default());
+        let request = CertificateRequest::parse(request)?;
+        let made = certificates::enrolment_use(&self.db, DEFAULT_TENANT, &row.id).await?;
+        let same = made.filter(|made| made.key_hash == request.key_hash());
+        if let Some(made) = same.filter(|_| now.since(used_at) < SAME_ANSWER) {
+            return Ok(made.chain);
+        }
+        self.tell_reuse(row, origin).await?;
+        Err(CaError::Token)
     }
 
     /// Renews the certificate that a connection has shown, for the same names.
@@ -168,9 +223,9 @@ impl Ca {
         let serial = shown.serial().unwrap_or_default();
         let row = certificates::by_serial(&self.db, DEFAULT_TENANT, &serial).await?;
         let row = row.ok_or(CaError::Renewal("this authority did not issue it"))?;
-        // What the process knows may be a second old.
-        if row.revoked_at.is_some() {
-            return Err(CaError::Renewal("it was revoked"));
+        if row.how == How::Token.as_str() {
+            // Whether it may have another is for the issuer to say.
+            return Err(CaError::Renewal("it was issued for a token; bring another token"));
         }
         let subject = self.subject(id, &words(&row.names))?;
         let grant = Grant {
@@ -180,26 +235,28 @@ impl Ca {
             origin: Some(origin),
             lifetime: None,
         };
-        self.sign(&grant, request).await
+        let request = CertificateRequest::parse(request)?;
+        request.fits(&grant.subject)?;
+        self.issue_after(&grant, &request.key, After::Renewal(&serial)).await
     }
 
     /// Signs a request for what is granted.
     pub async fn sign(&self, grant: &Grant, request: &[u8]) -> Result<Issued, CaError> {
         let request = CertificateRequest::parse(request)?;
         request.fits(&grant.subject)?;
-        self.issue_after(grant, &request.key, None).await
+        self.issue_after(grant, &request.key, After::Nothing).await
     }
 
     /// Issues a certificate for a key that the caller holds.
     pub async fn issue(&self, grant: &Grant, key: &impl PublicKeyData) -> Result<Issued, CaError> {
-        self.issue_after(grant, key, None).await
+        self.issue_after(grant, key, After::Nothing).await
     }
 
     async fn issue_after(
         &self,
         grant: &Grant,
         key: &impl PublicKeyData,
-        enrolment: Option<&EnrolmentRow>,
+        after: After<'_>,
     ) -> Result<Issued, CaError> {
         let now = self.clock.now();
         let signer = self.identities.signer.load_full();
@@ -216,11 +273,24 @@ impl Ca {
             revoked_at: None,
             compromised: false,
         };
+        let chain = &issued.chain_pem();
         let written = self.db.write(|tx| async move {
-            if let Some(EnrolmentRow { id, .. }) = enrolment {
-                let serial = &row.serial;
-                if !certificates::consume_enrolment(&tx, DEFAULT_TENANT, id, serial, now).await? {
-                    return Err(CaError::Token);
+            match after {
+                After::Nothing => {}
+                After::Enrolment(EnrolmentRow { id, .. }, key_hash) => {
+                    let (serial, key_hash) = (row.serial.clone(), key_hash.to_vec());
+                    let made = &EnrolmentUse { serial, key_hash, chain: chain.clone() };
+                    if !certificates::consume_enrolment(&tx, DEFAULT_TENANT, id, made, now).await? {
+                        return Err(CaError::Token);
+                    }
+                }
+                After::Renewal(serial) => {
+                    // Here, where a revocation at the same time is seen or makes this run again.
+                    let most = MAX_RENEWALS;
+                    if !certificates::count_renewal(&tx, DEFAULT_TENANT, serial, now, most).await? {
+                        let why = "it was revoked, is over, or was renewed too often";
+                        return Err(CaError::Renewal(why));
+                    }
                 }
             }
             self.record(&tx, row, grant.actor.clone(), grant.origin.clone()).await?;

@@ -19,6 +19,12 @@ pub enum CaError {
     /// There is no such certificate, or nothing of it is left to take back.
     #[error("there is nothing of that name to revoke")]
     Nothing,
+    /// Another process changed the authorities at the same time.
+    #[error("somebody else changed the authorities at the same time: look again")]
+    Raced,
+    /// A workload must not be taken for the gate.
+    #[error("{0} is the name of the gate itself")]
+    OwnName(String),
     /// There is no authority that can sign.
     #[error("no authority can sign at this time")]
     NoAuthority,

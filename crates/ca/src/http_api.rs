@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use portcullis_events::{Actor, Origin};
-use portcullis_pki::{Issued, MAX_REQUEST_BYTES, PeerCertificate, SpiffeId};
+use portcullis_pki::{MAX_REQUEST_BYTES, PeerCertificate, SpiffeId};
 use serde_json::json;
 
 use crate::{Ca, CaError, Grant, How};
@@ -78,8 +78,8 @@ pub fn router(ca: Arc<Ca>, directory: Directory, rules: Vec<WorkloadRule>) -> Ro
 async fn index(State(Api { ca, directory, .. }): State<Api>) -> Response {
     let Directory { public, mesh } = &*directory;
     let at = |path: &str| format!("{public}/pki/v1/{path}");
-    let lists: Vec<String> =
-        ca.status().into_iter().map(|one| at(&format!("crl/{}.crl", one.id))).collect();
+    let lists = ca.status().into_iter().filter(|one| ca.revocation_list(&one.id).is_some());
+    let lists: Vec<String> = lists.map(|one| at(&format!("crl/{}.crl", one.id))).collect();
     let body = json!({
         "trust_domain": ca.settings.trust_domain,
         "certificates": at("certificates"),
@@ -130,7 +130,10 @@ async fn renew(State(Api { ca, .. }): State<Api>, request: Request) -> Response 
         return refused(&CaError::Renewal("the connection shows none"));
     };
     match body(request).await {
-        Ok(body) => answered(ca.renew(&shown, &body, origin).await),
+        Ok(body) => {
+            let issued = ca.renew(&shown, &body, origin).await;
+            answered(issued.map(|issued| issued.chain_pem()))
+        }
         Err(response) => response,
     }
 }
@@ -154,7 +157,7 @@ async fn vouched(State(Api { ca, rules, .. }): State<Api>, request: Request) -> 
         let origin = Some(origin);
         ca.sign(&Grant { subject, how: How::Token, actor, origin, lifetime: None }, &body).await
     };
-    answered(signed.await)
+    answered(signed.await.map(|issued| issued.chain_pem()))
 }
 
 fn origin(request: &Request) -> Origin {
@@ -170,12 +173,12 @@ async fn body(request: Request) -> Result<Vec<u8>, Response> {
     })
 }
 
-fn answered(issued: Result<Issued, CaError>) -> Response {
-    match issued {
-        Ok(issued) => {
+fn answered(chain: Result<String, CaError>) -> Response {
+    match chain {
+        Ok(chain) => {
             let fields =
                 [(header::CONTENT_TYPE, value(CHAIN)), (header::CACHE_CONTROL, value("no-store"))];
-            (StatusCode::CREATED, fields, issued.chain_pem()).into_response()
+            (StatusCode::CREATED, fields, chain).into_response()
         }
         Err(error) => refused(&error),
     }

@@ -7,6 +7,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use portcullis_pki::{Authority, Identity, Issued, Subject, Trust, new_key};
+use portcullis_store::certificates::CertificateRow;
 use portcullis_types::{SharedClock, SharedEntropy, Timestamp};
 use rustls::pki_types::CertificateDer;
 
@@ -91,13 +92,15 @@ impl Identities {
         Ok(shown)
     }
 
-    /// Renews what has passed two thirds of its life, or was signed by another than who signs now.
-    pub(crate) fn renew(&self, now: Timestamp) -> Result<(), CaError> {
+    /// Renews what has passed two thirds of its life, was revoked, or was signed by another than who
+    /// signs now.
+    pub(crate) fn renew(&self, now: Timestamp, revoked: &[CertificateRow]) -> Result<(), CaError> {
         let signer = self.signer.load_full();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for one in known.iter_mut() {
             let Some(shown) = one.shown.upgrade() else { continue };
-            if one.authority == signer.id && !is_due(&one.issued, now) {
+            let is_revoked = revoked.iter().any(|row| row.serial == one.issued.serial);
+            if one.authority == signer.id && !is_due(&one.issued, now) && !is_revoked {
                 continue;
             }
             let (key, pem) = new_key()?;

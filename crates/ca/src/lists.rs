@@ -2,24 +2,29 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use portcullis_events::{Actor, Origin};
 use portcullis_pki::{AuthorityFacts, Revoked, SpiffeId};
-use portcullis_store::certificates::{self, AuthorityRow, CertificateRow, RevocationListRow};
+use portcullis_store::{
+    certificates::{self, AuthorityRow, CertificateRow, RevocationListRow},
+    token_hash,
+};
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 use serde_json::json;
 
 use crate::{
     Ca, CaError,
-    authorities::is_trusted,
-    ca::{Known, facts, unseal},
+    authorities::{Authorities, is_trusted},
+    ca::{Known, LISTED_AFTER, facts, unseal},
 };
 
 /// A list is good this long.
 const LIST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// It is made anew after this time, whether anything changed or not.
 const LIST_EVERY: Duration = Duration::from_secs(4 * 3600);
-/// Certificates of one workload that can be revoked at once.
-const MOST: i64 = 10_000;
+/// Certificates that the record names when all of a workload are taken back; the newest.
+const NAMED: i64 = 100;
 
 /// What is to be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,33 +47,44 @@ impl Ca {
     ) -> Result<u64, CaError> {
         let now = self.clock.now();
         let written = self.db.write(|tx| async move {
-            let (found, ended) = match which {
+            let event = |object: &str, after| {
+                let (actor, origin) = (actor.clone(), origin.cloned());
+                self.event("revoke", "certificate", object, after, actor, origin)
+            };
+            match which {
                 Which::Serial(serial) => {
                     let serial = serial.to_ascii_lowercase().replace(':', "");
-                    let one = certificates::by_serial(&tx, DEFAULT_TENANT, &serial).await?;
-                    (one.into_iter().collect(), 0)
+                    let row = certificates::by_serial(&tx, DEFAULT_TENANT, &serial).await?;
+                    let row = row.filter(|row| row.expires_at > now.micros());
+                    let row = row.ok_or(CaError::Nothing)?;
+                    if !certificates::revoke(&tx, DEFAULT_TENANT, &serial, now, compromised).await?
+                    {
+                        return Err(CaError::Nothing);
+                    }
+                    let mut after = facts(&row);
+                    after["compromised"] = json!(compromised);
+                    tx.emit(event(&serial, after)).await?;
+                    Ok(1)
                 }
                 Which::Workload(id) => {
                     let id = id.as_str();
-                    let ended = certificates::end_enrolments(&tx, DEFAULT_TENANT, id, now).await?;
-                    let of = Some(id);
-                    (certificates::live(&tx, DEFAULT_TENANT, of, now, MOST).await?, ended)
+                    let newest = certificates::live(&tx, DEFAULT_TENANT, Some(id), now, NAMED);
+                    let named = newest.await?.into_iter().filter(|row| row.revoked_at.is_none());
+                    let serials: Vec<String> = named.map(|row| row.serial).collect();
+                    let tokens = certificates::end_enrolments(&tx, DEFAULT_TENANT, id, now).await?;
+                    let count =
+                        certificates::revoke_all(&tx, DEFAULT_TENANT, id, now, compromised).await?;
+                    if count == 0 && tokens == 0 {
+                        return Err(CaError::Nothing);
+                    }
+                    let after = json!({
+                        "certificates": count, "serials": serials, "enrolment_tokens": tokens,
+                        "compromised": compromised,
+                    });
+                    tx.emit(event(id, after)).await?;
+                    Ok(count)
                 }
-            };
-            let mut count = 0;
-            let is_over = |row: &CertificateRow| row.expires_at <= now.micros();
-            for row in found.iter().filter(|row| !is_over(row)) {
-                let CertificateRow { serial, .. } = row;
-                if !certificates::revoke(&tx, DEFAULT_TENANT, serial, now, compromised).await? {
-                    continue;
-                }
-                let mut after = facts(row);
-                after["compromised"] = json!(compromised);
-                let (actor, origin) = (actor.clone(), origin.cloned());
-                tx.emit(self.event("revoke", "certificate", serial, after, actor, origin)).await?;
-                count += 1;
             }
-            if count == 0 && ended == 0 { Err(CaError::Nothing) } else { Ok(count) }
         });
         let count = written.await?;
         self.follow().await?;
@@ -104,62 +120,75 @@ impl Ca {
         known: &Known,
         row: &AuthorityRow,
         now: Timestamp,
-    ) -> Result<Vec<u8>, CaError> {
-        let revoked = match row.root {
-            Some(_) => known.revoked_by(&row.id),
-            None => known.retired_under(&row.id)?,
-        };
-        let basis: Vec<&str> = revoked.iter().map(|one| one.serial.as_str()).collect();
-        let basis = basis.join(" ");
-        let db = &self.db;
-        let stored = certificates::revocation_list(db, DEFAULT_TENANT, &row.id).await?;
-        let number = stored.as_ref().map_or(1, |stored| stored.number + 1);
-        if let Some(stored) = stored {
+    ) -> Result<Bytes, CaError> {
+        let is_good = |stored: &RevocationListRow, basis: &str| {
             let age = now.since(Timestamp::from_micros(stored.created_at));
-            if stored.basis == basis && age < LIST_EVERY {
-                return Ok(stored.list);
-            }
+            stored.basis == basis && age < LIST_EVERY
+        };
+        let (db, id) = (&self.db, row.id.as_str());
+        let stored = certificates::revocation_list(db, DEFAULT_TENANT, id).await?;
+        let known = basis(&known.revoked_by(row)?);
+        if let Some(stored) = stored.filter(|stored| is_good(stored, &known)) {
+            return Ok(stored.list.into());
         }
         let signer = unseal(row, &self.sealer, &self.settings)?;
-        let next = now.plus(LIST_LIFETIME);
-        let list =
-            signer.revocation_list(u64::try_from(number).unwrap_or(1), now, next, &revoked)?;
-        let authority = row.id.clone();
-        let new = &RevocationListRow { authority, number, basis, list, created_at: now.micros() };
-        let put = db.write(|tx| async move {
-            certificates::put_revocation_list(&tx, DEFAULT_TENANT, new).await
+        let signer = &signer;
+        let written = db.write(|tx| async move {
+            // In one transaction: a list with a higher number must not know less.
+            let after = now.minus(LISTED_AFTER);
+            let revoked = match row.root {
+                Some(_) => certificates::revoked(&tx, DEFAULT_TENANT, Some(id), after).await?,
+                None => Vec::new(),
+            };
+            let authorities = certificates::authorities(&tx, DEFAULT_TENANT).await?;
+            let authorities = Authorities(authorities);
+            let revoked = Known { authorities, revoked, ..Known::default() }.revoked_by(row)?;
+            let basis = basis(&revoked);
+            let stored = certificates::revocation_list(&tx, DEFAULT_TENANT, id).await?;
+            let number = stored.as_ref().map_or(1, |stored| stored.number + 1);
+            if let Some(stored) = stored.filter(|stored| is_good(stored, &basis)) {
+                return Ok(stored.list);
+            }
+            let next = now.plus(LIST_LIFETIME);
+            let list =
+                signer.revocation_list(u64::try_from(number).unwrap_or(1), now, next, &revoked)?;
+            let (authority, created_at) = (id.to_owned(), now.micros());
+            let new = RevocationListRow { authority, number, basis, list, created_at };
+            certificates::put_revocation_list(&tx, DEFAULT_TENANT, &new).await?;
+            Ok::<_, CaError>(new.list)
         });
-        if !put.await? {
-            // Another node made one at the same time.
-            let theirs = certificates::revocation_list(db, DEFAULT_TENANT, &row.id).await?;
-            return Ok(theirs.map_or_else(Vec::new, |theirs| theirs.list));
-        }
-        Ok(new.list.clone())
+        Ok(written.await?.into())
     }
 }
 
-impl Known {
-    fn revoked_by(&self, authority: &str) -> Vec<Revoked> {
-        let own = self.revoked.iter().filter(|row| row.authority == authority);
-        own.map(|row| Revoked {
-            serial: row.serial.clone(),
-            at: Timestamp::from_micros(row.revoked_at.unwrap_or_default()),
-            compromised: row.compromised,
-        })
-        .collect()
-    }
+/// What a list is made of.
+fn basis(revoked: &[Revoked]) -> String {
+    let serials: Vec<&str> = revoked.iter().map(|one| one.serial.as_str()).collect();
+    HEXLOWER.encode(&token_hash(&serials.join(" ")))
+}
 
-    fn retired_under(&self, root: &str) -> Result<Vec<Revoked>, CaError> {
-        let below = self.authorities.0.iter().filter(|row| row.root.as_deref() == Some(root));
-        below
-            .filter_map(|row| Some((row, row.retired_at?)))
-            .map(|(row, at)| {
-                Ok(Revoked {
-                    serial: AuthorityFacts::read(&row.certificate)?.serial,
-                    at: Timestamp::from_micros(at),
-                    compromised: false,
-                })
+impl Known {
+    /// Certificates of an intermediate, or intermediates of a root, that are not good any more.
+    fn revoked_by(&self, authority: &AuthorityRow) -> Result<Vec<Revoked>, CaError> {
+        let id = &authority.id;
+        if authority.root.is_some() {
+            let own = self.revoked.iter().filter(|row| row.authority == *id);
+            let revoked = own.map(|row| Revoked {
+                serial: row.serial.clone(),
+                at: Timestamp::from_micros(row.revoked_at.unwrap_or_default()),
+                compromised: row.compromised,
+            });
+            return Ok(revoked.collect());
+        }
+        let below = self.authorities.0.iter().filter(|row| row.root.as_ref() == Some(id));
+        let retired = below.filter_map(|row| Some((row, row.retired_at?)));
+        let revoked = retired.map(|(row, at)| {
+            Ok(Revoked {
+                serial: AuthorityFacts::read(&row.certificate)?.serial,
+                at: Timestamp::from_micros(at),
+                compromised: row.compromised,
             })
-            .collect()
+        });
+        revoked.collect()
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use portcullis_events::Actor;
+use portcullis_events::{Actor, AdminChange, Event, Kind, Outcome};
 use portcullis_pki::{Authority, AuthorityFacts, AuthorityMaterial};
 use portcullis_store::{
-    Db, DbError, Sealer,
+    Db, Sealer,
     certificates::{self, AuthorityRow},
 };
-use portcullis_types::{DEFAULT_TENANT, Entropy, Timestamp, random_array};
+use portcullis_types::{DEFAULT_TENANT, Entropy, Id, Timestamp, random_array};
 use serde_json::json;
 
 use crate::{
@@ -84,6 +84,7 @@ impl Maker<'_> {
             active_at: active_at.micros(),
             expires_at: not_after.micros(),
             retired_at: None,
+            compromised: false,
         })
     }
 }
@@ -97,8 +98,19 @@ pub(crate) async fn begin(db: &Db, maker: &Maker<'_>) -> Result<(), CaError> {
     let intermediate = &maker.intermediate(root, maker.now)?;
     db.write(|tx| async move {
         if certificates::authorities(&tx, DEFAULT_TENANT).await?.is_empty() {
-            certificates::insert_authority(&tx, DEFAULT_TENANT, root).await?;
-            certificates::insert_authority(&tx, DEFAULT_TENANT, intermediate).await?;
+            for row in [root, intermediate] {
+                certificates::insert_authority(&tx, DEFAULT_TENANT, row).await?;
+                let change = AdminChange {
+                    action: "create",
+                    object_type: "certificate_authority",
+                    object: row.id.clone(),
+                    before: None,
+                    after: Some(json!({ "root": row.root })),
+                };
+                let id = Id::new(maker.now, maker.entropy);
+                let (outcome, kind) = (Outcome::Success, Kind::Admin(change));
+                tx.emit(Event::new(id, maker.now, None, Actor::System, outcome, kind)).await?;
+            }
         }
         Ok(())
     })
@@ -140,18 +152,19 @@ impl Ca {
         let written = self.db.write(|tx| async move {
             if certificates::authorities(&tx, DEFAULT_TENANT).await?.len() != old.0.len() {
                 // Somebody else was faster; whoever asked should look again.
-                return Err(CaError::Db(DbError::Stored("authority")));
+                return Err(CaError::Raced);
             }
             if root {
                 certificates::insert_authority(&tx, DEFAULT_TENANT, new).await?;
             }
             certificates::insert_authority(&tx, DEFAULT_TENANT, intermediate).await?;
             for row in gone {
-                certificates::retire_authority(&tx, DEFAULT_TENANT, &row.id, now).await?;
+                certificates::retire_authority(&tx, DEFAULT_TENANT, &row.id, now, true).await?;
             }
             let after = json!({
                 "root": intermediate.root,
                 "active_at": active_at.to_rfc3339(),
+                "compromised": compromised,
                 "not_trusted_any_more": gone.iter().map(|row| &row.id).collect::<Vec<_>>(),
             });
             let id = &intermediate.id;
@@ -225,7 +238,7 @@ async fn is_used(
 
 async fn retire(ca: &Ca, row: &AuthorityRow, now: Timestamp) -> Result<(), CaError> {
     let written = ca.db.write(|tx| async move {
-        if certificates::retire_authority(&tx, DEFAULT_TENANT, &row.id, now).await? {
+        if certificates::retire_authority(&tx, DEFAULT_TENANT, &row.id, now, false).await? {
             let kind = "certificate_authority";
             let after = json!({ "root": row.root });
             tx.emit(ca.event("disable", kind, &row.id, after, Actor::System, None)).await?;

@@ -1,12 +1,13 @@
 //! The authority on SQLite and PostgreSQL alike.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use std::{sync::Arc, time::Duration};
 
 use portcullis_ca::{Ca, CaError, CaSettings, Grant, How, Phase, Which};
 use portcullis_events::{Actor, Origin};
 use portcullis_pki::{
-    Issued, PeerCertificate, RequestError, SpiffeId, Subject, Trust, new_key, request_pem,
+    Issued, PeerCertificate, RequestError, SpiffeId, Subject, Trust, certificates, new_key,
+    request_pem,
 };
 use portcullis_store::Sealer;
 use portcullis_testkit::{FixedClock, SeededEntropy, TestDb, on_both};
@@ -62,9 +63,13 @@ impl Place {
     }
 
     fn shown(&self, issued: &Issued) -> PeerCertificate {
+        self.peer(&issued.chain)
+    }
+
+    fn peer(&self, chain: &[CertificateDer<'_>]) -> PeerCertificate {
         use portcullis_types::Clock;
         let trust = self.ca.identities.trust();
-        PeerCertificate::new(&issued.chain, Some(trust), self.clock.now()).unwrap()
+        PeerCertificate::new(chain, Some(trust), self.clock.now()).unwrap()
     }
 
     fn is_trusted(&self, issued: &Issued) -> bool {
@@ -105,17 +110,25 @@ on_both!(a_token_is_good_for_one_certificate, |db: TestDb| {
     let bad = ca.enrol(text, b"nothing", Origin::default()).await;
     assert!(matches!(bad, Err(CaError::Request(RequestError::Malformed))), "{bad:?}");
 
-    let issued = ca.enrol(text, &request(), Origin::default()).await.unwrap();
-    let (_, read) = X509Certificate::from_der(&issued.chain[0]).unwrap();
-    assert_eq!(place.shown(&issued).workload().map(SpiffeId::as_str), Some(ID));
+    let mine = request();
+    let issued = ca.enrol(text, &mine, Origin::default()).await.unwrap();
+    let chain = certificates(&issued).unwrap();
+    let (_, read) = X509Certificate::from_der(&chain[0]).unwrap();
+    assert_eq!(place.peer(&chain).workload().map(SpiffeId::as_str), Some(ID));
     assert!(read.subject_alternative_name().unwrap().unwrap().value.general_names.len() == 2);
-    assert_eq!(issued.chain.len(), 2);
+    assert_eq!(chain.len(), 2);
+    let lost = ca.enrol(text, &mine, Origin::default()).await.unwrap();
+    assert_eq!(lost, issued, "the answer was lost on the way");
+    assert_eq!(ca.issued(Some(&id()), 10).await.unwrap().len(), 1);
 
     let again = ca.enrol(text, &request(), Origin::default()).await;
     assert!(matches!(again, Err(CaError::Token)), "{again:?}");
     let codes = place.db.recorded.events();
     let reuse = codes.iter().filter(|event| !event.outcome.is_success()).count();
     assert_eq!(reuse, 1, "somebody else has the token");
+    place.clock.advance(Duration::from_secs(601));
+    let again = ca.enrol(text, &mine, Origin::default()).await;
+    assert!(matches!(again, Err(CaError::Token)), "{again:?}");
 
     let late = ca.make_token(&id(), &[], HOUR, &Actor::Operator, None).await.unwrap();
     place.clock.advance(HOUR);
@@ -141,6 +154,8 @@ on_both!(many_hands_get_one_certificate_from_one_token, |db: TestDb| {
         won += usize::from(one.await.unwrap());
     }
     assert_eq!(won, 1);
+    let told = place.db.recorded.events();
+    assert_eq!(told.iter().filter(|event| !event.outcome.is_success()).count(), 7);
     let issued = place.ca.issued(Some(&id()), 10).await.unwrap();
     assert_eq!(issued.len(), 1, "what was not handed out was not recorded either");
 });
@@ -150,7 +165,20 @@ on_both!(names_of_others_are_not_issued, |db: TestDb| {
     let other: SpiffeId = "spiffe://other.example/orders".parse().unwrap();
     let wrong = place.ca.subject(&other, &[]);
     assert!(matches!(wrong, Err(CaError::TrustDomain(..))), "{wrong:?}");
-    for name in ["", "*.svc", "a b", "-a", "a..b", "a\n", &"a".repeat(64), "ö.example"] {
+    let gate = place.ca.subject(&id(), &["ID.example".into()]);
+    assert!(matches!(gate, Err(CaError::OwnName(_))), "{gate:?}");
+    for name in [
+        "",
+        "*.svc",
+        "1.2.3",
+        "999.999.999.999",
+        "a b",
+        "-a",
+        "a..b",
+        "a\n",
+        &"a".repeat(64),
+        "ö.example",
+    ] {
         assert!(place.ca.subject(&id(), &[name.to_owned()]).is_err(), "{name}");
     }
     let many: Vec<String> = (0..17).map(|n| format!("n{n}")).collect();
@@ -190,7 +218,61 @@ on_both!(certificates_renew_themselves_until_they_are_revoked, |db: TestDb| {
     let nothing = ca.revoke(&all, false, &Actor::Operator, None).await;
     assert!(matches!(nothing, Err(CaError::Nothing)));
     place.clock.advance(HOUR * 9);
-    assert!(!place.is_trusted(&place.issue().await) || !open.still_stands(place.clock.now()));
+    assert!(place.is_trusted(&place.issue().await), "those that come later are not meant");
+});
+
+on_both!(no_renewal_slips_through_a_revocation, |db: TestDb| {
+    let place = Arc::new(place(db).await);
+    let mut known = Vec::new();
+    for _ in 0..6 {
+        known.push(place.issue().await);
+    }
+    let renewing = known.into_iter().map(|first| {
+        let place = place.clone();
+        tokio::spawn(async move {
+            let mut newest = first;
+            let mut count = 0;
+            while count < 40 {
+                let shown = place.shown(&newest);
+                match place.ca.renew(&shown, &request(), Origin::default()).await {
+                    Ok(renewed) => newest = renewed,
+                    Err(CaError::Renewal(_)) => break,
+                    Err(error) => panic!("{error}"),
+                }
+                count += 1;
+            }
+            newest
+        })
+    });
+    let renewing: Vec<_> = renewing.collect();
+    let mut revoked = 0;
+    while revoked < 12 {
+        revoked = place.ca.issued(Some(&id()), 1_000).await.unwrap().len();
+    }
+    let all = Which::Workload(id());
+    place.ca.revoke(&all, true, &Actor::Operator, None).await.unwrap();
+    for newest in renewing {
+        let newest = newest.await.unwrap();
+        assert!(!place.is_trusted(&newest), "a certificate outlived the revocation");
+    }
+    let left = place.ca.issued(Some(&id()), 1_000).await.unwrap();
+    assert!(left.iter().all(|row| row.revoked_at.is_some()));
+});
+
+on_both!(a_certificate_is_renewed_a_few_times_and_in_the_way_it_came, |db: TestDb| {
+    let place = place(db).await;
+    let first = place.issue().await;
+    for _ in 0..16 {
+        place.ca.renew(&place.shown(&first), &request(), Origin::default()).await.unwrap();
+    }
+    let more = place.ca.renew(&place.shown(&first), &request(), Origin::default()).await;
+    assert!(matches!(more, Err(CaError::Renewal(_))), "{more:?}");
+    let subject = place.ca.subject(&id(), &[]).unwrap();
+    let (how, actor) = (How::Token, Actor::Anonymous);
+    let grant = Grant { subject, how, actor, origin: None, lifetime: None };
+    let vouched = place.ca.sign(&grant, &request()).await.unwrap();
+    let more = place.ca.renew(&place.shown(&vouched), &request(), Origin::default()).await;
+    assert!(matches!(more, Err(CaError::Renewal(_))), "{more:?}");
 });
 
 on_both!(another_node_follows, |db: TestDb| {
@@ -219,7 +301,8 @@ on_both!(a_new_root_is_known_before_it_signs_and_the_old_one_goes_last, |db: Tes
     let place = place(db).await;
     let ca = &place.ca;
     let old = place.issue().await;
-    let old_bundle = Trust::from_pem(&ca.bundle_pem()).unwrap();
+    let pem = |ca: &Ca| String::from_utf8(ca.bundle_pem().to_vec()).unwrap();
+    let old_bundle = Trust::from_pem(&pem(ca)).unwrap();
     let sequence = |ca: &Ca| ca.bundle().unwrap()["spiffe_sequence"].as_u64().unwrap();
     assert_eq!(sequence(ca), 1);
     ca.rotate(true, false, &Actor::Operator).await.unwrap();
@@ -240,7 +323,7 @@ on_both!(a_new_root_is_known_before_it_signs_and_the_old_one_goes_last, |db: Tes
     };
     let signer = shown();
 
-    let new_bundle = Trust::from_pem(&ca.bundle_pem()).unwrap();
+    let new_bundle = Trust::from_pem(&pem(ca)).unwrap();
     place.clock.advance(DAY);
     ca.tend().await.unwrap();
     let during = vec![(root, Following), (issuing, Following), (root, Signing), (issuing, Signing)];

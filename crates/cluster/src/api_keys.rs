@@ -25,6 +25,12 @@ impl ApiKeys {
         keys.get(hash).filter(|key| key.expires_at.is_none_or(|end| end > now)).cloned()
     }
 
+    /// Whether the key with this id works at `now`.
+    pub fn works(&self, id: &str, now: Timestamp) -> bool {
+        let keys = self.0.load();
+        keys.values().any(|key| key.id == id && key.expires_at.is_none_or(|end| end > now))
+    }
+
     /// Replaces all keys, as the database has them.
     pub fn replace(&self, keys: HashMap<Vec<u8>, ApiKeyInfo>) {
         self.0.store(Arc::new(keys));

@@ -115,7 +115,7 @@ fn decide(
 
 fn by_route(route: &Route, who: &Principal, now: Timestamp) -> Result<Option<String>, Refusal> {
     if let Principal::Workload(id) = who {
-        if route.spiffe_ids.contains(id) {
+        if route.any_workload || route.spiffe_ids.contains(id) {
             return Ok(Some(format!("spiffe_id {id}")));
         }
         let detail = "this service may not use this route";

@@ -151,7 +151,15 @@ pub(crate) async fn verify(
         return Err(Refused::Void(VerifyError::Issuer.to_string()));
     }
     let claims = verified.claims;
-    let void = shared.revocations.is_void(&TokenFacts {
+    if is_revoked(shared, &claims) {
+        return Err(Refused::Void("the token was revoked".into()));
+    }
+    Ok(claims)
+}
+
+/// Whether somebody ended it before its time.
+fn is_revoked(shared: &Shared, claims: &AccessClaims) -> bool {
+    shared.revocations.is_void(&TokenFacts {
         token: &claims.jti,
         grant: claims.grant_id.as_deref(),
         subject: &claims.sub,
@@ -159,8 +167,23 @@ pub(crate) async fn verify(
         acted: claims.act.is_some(),
         place: claims.place(),
         issued_at: claims.iat,
-    });
-    if void { Err(Refused::Void("the token was revoked".into())) } else { Ok(claims) }
+    })
+}
+
+/// Whether what opened something long may keep it open. That a token ends does not count: it was good
+/// when it was shown, and whoever showed it cannot show another in the middle of a WebSocket.
+pub(crate) fn still_admitted(
+    shared: &Shared,
+    who: &Principal,
+    peer: Option<&PeerCertificate>,
+) -> bool {
+    let now = shared.clock.now();
+    let known = match who {
+        Principal::Token(claims) => !is_revoked(shared, claims),
+        Principal::ApiKey(key) => shared.api_keys.works(&key.id, now),
+        Principal::Anonymous | Principal::Workload(_) => true,
+    };
+    known && peer.is_none_or(|own| own.still_stands(now))
 }
 
 /// Checks everything about a token that is not remembered.
@@ -303,6 +326,7 @@ mod tests {
             step_up: None,
             policies: false,
             spiffe_ids: Vec::new(),
+            any_workload: false,
             priority: crate::Priority::Normal,
             limits: Vec::new(),
             max_body: DEFAULT_BODY_LIMIT,

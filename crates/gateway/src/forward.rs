@@ -44,7 +44,9 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 const BODY_TOTAL: Duration = Duration::from_secs(600);
 /// An answer may pause longer than a request: server-sent events are quiet at times.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
-/// A WebSocket on which nothing moves is closed after one to two of these.
+/// Whether a WebSocket may stay open is asked this often.
+const TUNNEL_LOOK: Duration = Duration::from_secs(2);
+/// One on which nothing moves is closed after this time.
 const TUNNEL_IDLE: Duration = Duration::from_secs(600);
 /// And every one after this time.
 const TUNNEL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
@@ -112,7 +114,12 @@ pub(crate) struct Passage<'a> {
     pub token: Option<Arc<str>>,
     pub max_body: u64,
     pub cookies: Cookies,
+    /// Whether a WebSocket may stay open.
+    pub stands: Option<Stands>,
 }
+
+/// Tells whether what somebody was admitted by still holds.
+pub(crate) type Stands = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Sends a request to an upstream and brings the answer back.
 pub(crate) async fn forward(
@@ -144,10 +151,11 @@ pub(crate) async fn forward(
         };
         let (parts, server, place) = answered.into_tunnel();
         let (give, given) = oneshot::channel();
+        let stands = passage.stands.clone();
         tokio::spawn(async move {
             // It counts among those on their way, everywhere, until it is over.
             let held = given.await;
-            join(client, server).await;
+            join(client, server, stands).await;
             drop((held, place));
         });
         let mut response = switching(&parts);
@@ -299,7 +307,7 @@ impl Tunnel {
     }
 }
 
-async fn join(client: OnUpgrade, server: OnUpgrade) {
+async fn join(client: OnUpgrade, server: OnUpgrade, stands: Option<Stands>) {
     let (Ok(client), Ok(server)) = tokio::join!(client, server) else {
         return;
     };
@@ -307,22 +315,26 @@ async fn join(client: OnUpgrade, server: OnUpgrade) {
     let mut client = Moving { stream: TokioIo::new(client), moved: moved.clone() };
     let mut server = TokioIo::new(server);
     let both = tokio::io::copy_bidirectional(&mut client, &mut server);
-    let idle = async {
-        let mut before = 0;
+    let over = async {
+        let (mut before, mut quiet) = (0, Duration::ZERO);
         loop {
-            tokio::time::sleep(TUNNEL_IDLE).await;
+            tokio::time::sleep(TUNNEL_LOOK).await;
             let now = moved.load(Ordering::Relaxed);
-            if now == before {
-                return;
-            }
+            quiet = if now == before { quiet + TUNNEL_LOOK } else { Duration::ZERO };
             before = now;
+            if quiet >= TUNNEL_IDLE {
+                return "nothing moved on a WebSocket";
+            }
+            if stands.as_ref().is_some_and(|stands| !stands()) {
+                return "what opened a WebSocket was taken back";
+            }
         }
     };
     tokio::select! {
         ended = timeout(TUNNEL_LIFETIME, both) => if let Ok(Err(error)) = ended {
             tracing::debug!(%error, "a WebSocket ended");
         },
-        () = idle => tracing::debug!("nothing moved on a WebSocket"),
+        why = over => tracing::debug!(why),
     }
 }
 

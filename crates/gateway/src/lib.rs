@@ -59,5 +59,6 @@ pub use snapshot::{
     StepUp, Target,
 };
 pub use upstream::{
-    HealthCheck, Protocol, Server, Upstream, UpstreamError, UpstreamSettings, watch_health,
+    HealthCheck, Protocol, Server, ServerTls, Upstream, UpstreamError, UpstreamSettings,
+    watch_health,
 };

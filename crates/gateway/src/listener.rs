@@ -178,14 +178,30 @@ impl Drop for Guest {
 }
 
 /// Returns when the gate closes, or just before the certificate of the connection ends: a client
-/// that renews its own comes back with the new one, and no request is refused in between.
-async fn closed_to(peer: &Peer, gateway: &Gateway, closing: &mut watch::Receiver<bool>) {
-    match &peer.certificate {
-        None => closed(closing).await,
-        Some(own) => {
-            let left = own.not_after().since(gateway.now());
-            let _ = timeout(left - BEFORE_END.min(left / 10), closed(closing)).await;
-        }
+/// that renews its own comes back with the new one, and no request is refused in between. What is
+/// still on its way then has until the time that is returned, if there is one.
+async fn closed_to(
+    peer: &Peer,
+    gateway: &Gateway,
+    closing: &mut watch::Receiver<bool>,
+) -> Option<Duration> {
+    let Some(own) = &peer.certificate else {
+        closed(closing).await;
+        return None;
+    };
+    let left = own.not_after().since(gateway.now());
+    let before = BEFORE_END.min(left / 10);
+    match timeout(left - before, closed(closing)).await {
+        Ok(()) => None,
+        Err(_) => Some(before),
+    }
+}
+
+/// Returns after this time, or never.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -265,15 +281,14 @@ async fn serve_http1(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closed_to(&theirs, &ours, &mut closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let last = tokio::select! {
+        ended = connection.as_mut() => return told(ended),
+        last = closed_to(&theirs, &ours, &mut closing) => last,
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = connection => told(ended),
+        () = after(last) => {}
     }
 }
 
@@ -306,28 +321,31 @@ async fn serve_http2(
         .keep_alive_timeout(KEEP_ALIVE_ANSWER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+    let finishing = tokio::select! {
+        ended = connection.as_mut() => return told(ended),
         served = pulse.stops() => {
             if !served {
                 // Not one request: not even the end of a handshake is worth waiting for.
                 return;
             }
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = pulse.nothing_is_read() => return,
-            }
+            None
         }
         () = pulse.is_abused() => {
             tracing::debug!("a client gives up what it asks for, again and again");
             return;
         }
-        () = closed_to(&theirs, &ours, &mut closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        last = closed_to(&theirs, &ours, &mut closing) => last,
     };
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = connection.as_mut() => told(ended),
+        () = pulse.nothing_is_read() => {}
+        () = pulse.is_abused() => {}
+        () = after(finishing) => {}
+    }
+}
+
+fn told(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }

@@ -18,11 +18,12 @@ use crate::{
     answer::{Refusal, harden, prefers_html},
     authn::{AuthKind, Principal, authenticate},
     authz::{Question, authorise},
+    bearer::still_admitted,
     body::{Bounded, GateBody, Holding, empty},
     browser::by_session,
     content::{BUFFERS, check_length, filter, validate},
     cors::read_preflight,
-    forward::{Passage, Tunnel, forward, strip_hop_by_hop, target},
+    forward::{Passage, Stands, Tunnel, forward, strip_hop_by_hop, target},
     forward_auth,
     guard::{self, Head},
     limits::{self, Countable, client_address, count},
@@ -336,6 +337,12 @@ impl Gateway {
         })
     }
 
+    /// Whether what somebody was admitted by still holds.
+    fn standing(&self, who: &Principal, certificate: Option<&Arc<PeerCertificate>>) -> Stands {
+        let (shared, who, certificate) = (self.shared.clone(), who.clone(), certificate.cloned());
+        Arc::new(move || still_admitted(&shared, &who, certificate.as_deref()))
+    }
+
     async fn pass_on(
         &self,
         snapshot: &Snapshot,
@@ -350,6 +357,7 @@ impl Gateway {
             Target::Upstream(upstream) => {
                 let token = self.mint(snapshot, who, &upstream.audience, now)?;
                 let passage = Passage {
+                    stands: head.upgrade.then(|| self.standing(who, certificate)),
                     head,
                     client: origin.addr.to_string(),
                     request_id: &origin.request_id,

@@ -98,6 +98,8 @@ pub struct Route {
     pub policies: bool,
     /// Workloads that may pass.
     pub spiffe_ids: Vec<SpiffeId>,
+    /// Whether every workload may pass.
+    pub any_workload: bool,
     /// How much it matters when there is too much to do.
     pub priority: Priority,
     /// What may pass at most.

@@ -1,5 +1,6 @@
 use std::{net::IpAddr, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::{BASE64, HEXLOWER};
 use portcullis_types::{Entropy, Secret, Timestamp, random_array};
 use rcgen::{
@@ -278,6 +279,11 @@ pub fn new_key() -> Result<(KeyPair, Secret<String>), PkiError> {
     Ok((key, pem))
 }
 
+/// The key of a PEM file that [`new_key`] made.
+pub fn key_of(pem: &Secret<String>) -> Option<KeyPair> {
+    KeyPair::from_pem(pem.expose()).ok()
+}
+
 /// A request for a certificate of `key` (RFC 2986) that leaves the names to the authority, in PEM.
 pub fn request_pem(key: &KeyPair) -> Result<String, PkiError> {
     let mut params = CertificateParams::default();
@@ -311,7 +317,10 @@ fn alternative_name(name: &str) -> Result<SanType, PkiError> {
             && !label.ends_with('-')
     };
     let wrong = || PkiError::Name(name.escape_debug().to_string());
-    if name.len() > 253 || !name.split('.').all(label) {
+    // What ends in a number is an address, or an attempt at one.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let numeric = last.bytes().all(|b| b.is_ascii_digit());
+    if name.len() > 253 || numeric || !name.split('.').all(label) {
         return Err(wrong());
     }
     Ok(SanType::DnsName(name.try_into().map_err(|_| wrong())?))
@@ -345,7 +354,15 @@ fn authority_params(
 fn params(name: &str, begins: Timestamp, ends: Timestamp) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name.get(..64).unwrap_or(name));
+    // RFC 5280, appendix A: a common name has at most 64 characters. Two names must not become one.
+    let hashed;
+    let name = if name.len() <= 64 {
+        name
+    } else {
+        hashed = HEXLOWER.encode(digest(&SHA256, name.as_bytes()).as_ref());
+        &hashed
+    };
+    params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = calendar(begins)?;
     params.not_after = calendar(ends)?;
     Ok(params)

@@ -66,6 +66,9 @@ impl ServerCertVerifier for ExpectedServer {
             }
         }
         trusted.check_revoked(end_entity, intermediates)?;
+        if self.server.no_workload && peer_spiffe_id(end_entity).is_some() {
+            return Err(CertificateError::NotValidForName.into());
+        }
         if !self.server.pins.is_empty() && !self.is_pinned(end_entity) {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }

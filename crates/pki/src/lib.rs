@@ -14,7 +14,7 @@ mod trust;
 
 pub use authority::{
     Authority, AuthorityFacts, AuthorityMaterial, Issued, MAX_NAMES, PkiError, Revoked, Subject,
-    certificate_pem, is_certificate_name, lifetime, new_key, request_pem,
+    certificate_pem, is_certificate_name, key_of, lifetime, new_key, request_pem,
 };
 pub use bundle::spiffe_bundle;
 pub use peer::{CertificateName, PeerCertificate, certificate_thumbprint, is_certificate};

@@ -32,6 +32,8 @@ pub struct PeerCertificate {
     thumbprint: String,
     not_after: i64,
     vouched: Option<Vouched>,
+    /// It is of an authority that was not trusted any more when TLS was done with it.
+    disowned: bool,
     workload: Option<SpiffeId>,
 }
 
@@ -72,19 +74,21 @@ impl PeerCertificate {
         let vouched = trust.map(|trust| (trust, trust.epoch()));
         let vouched = vouched.filter(|(trust, _)| trust.vouches_for(chain, now));
         let workload = vouched.and_then(|_| peer_spiffe_id(&der));
+        let alone = chain.len() == 1 && parse(&der).is_some_and(|read| is_own_issuer(&read));
+        let disowned = trust.is_some() && vouched.is_none() && !alone;
         let vouched = vouched.map(|(trust, epoch)| Vouched {
             trust: trust.clone(),
             chain: chain.iter().map(|one| one.clone().into_owned()).collect(),
             epoch: AtomicU64::new(epoch),
         });
         let thumbprint = certificate_thumbprint(&der);
-        Some(Self { der, thumbprint, not_after, vouched, workload })
+        Some(Self { der, thumbprint, not_after, vouched, disowned, workload })
     }
 
     /// Whether it is what it was in the handshake: not past its end, not revoked, and of an authority
     /// that is still trusted. Connections live longer than what opened them.
     pub fn still_stands(&self, now: Timestamp) -> bool {
-        if now.secs() > self.not_after {
+        if self.disowned || now.secs() > self.not_after {
             return false;
         }
         let Some(vouched) = &self.vouched else { return true };
@@ -269,10 +273,14 @@ fn is_self_signed(der: &[u8], now: UnixTime) -> bool {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     parse(der).is_some_and(|certificate| {
         let validity = certificate.validity();
-        certificate.subject().as_raw() == certificate.issuer().as_raw()
+        is_own_issuer(&certificate)
             && validity.not_before.timestamp() <= now
             && now <= validity.not_after.timestamp()
     })
+}
+
+fn is_own_issuer(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::SubjectPublicKeyInfo;
 use rustls::pki_types::{CertificateSigningRequestDer, pem::PemObject};
 use x509_parser::{
@@ -45,6 +46,7 @@ pub struct CertificateRequest {
     uris: Vec<String>,
     names: Vec<String>,
     others: Option<String>,
+    key_hash: [u8; 32],
 }
 
 impl CertificateRequest {
@@ -67,6 +69,7 @@ impl CertificateRequest {
         let request = read.filter(|(rest, _)| rest.is_empty()).map(|(_, request)| request);
         let request = request.ok_or(RequestError::Malformed)?;
         let key = &request.certification_request_info.subject_pki;
+        let hash = digest(&SHA256, key.raw);
         let usable = match key.parsed() {
             Ok(PublicKey::RSA(rsa)) => RSA_BITS.contains(&rsa.key_size()),
             Ok(PublicKey::EC(point)) => CURVES.contains(&point.key_size()),
@@ -76,7 +79,9 @@ impl CertificateRequest {
         let key = SubjectPublicKeyInfo::from_der(key.raw).ok().filter(|_| usable);
         let key = key.ok_or(RequestError::Key)?;
         request.verify_signature().map_err(|_| RequestError::Signature)?;
-        let mut this = Self { key, uris: Vec::new(), names: Vec::new(), others: None };
+        let key_hash = hash.as_ref().try_into().map_err(|_| RequestError::Key)?;
+        let (uris, names) = (Vec::new(), Vec::new());
+        let mut this = Self { key, uris, names, others: None, key_hash };
         for extension in request.requested_extensions().into_iter().flatten() {
             match extension {
                 ParsedExtension::SubjectAlternativeName(san) => {
@@ -90,6 +95,11 @@ impl CertificateRequest {
             }
         }
         Ok(this)
+    }
+
+    /// SHA-256 of the key.
+    pub fn key_hash(&self) -> &[u8; 32] {
+        &self.key_hash
     }
 
     fn add(&mut self, name: &GeneralName<'_>) {

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use rustls::{
     ClientConfig, ServerConfig,
-    client::VerifierBuilderError,
+    client::{Resumption, VerifierBuilderError},
     crypto::CryptoProvider,
     pki_types::{CertificateDer, pem::PemObject},
-    server::danger::ClientCertVerifier,
+    server::{NoServerSessionStorage, danger::ClientCertVerifier},
 };
 
 use crate::{
@@ -58,10 +58,13 @@ pub fn mesh_config(
 ) -> Result<ServerConfig, TlsError> {
     let verifier: Arc<dyn ClientCertVerifier> =
         if self_signed { Arc::new(OrSelfSigned(trust)) } else { trust };
-    let config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(shown);
+    // A session that goes on would bring back a certificate that nobody looks at again.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(finished(config))
 }
 
@@ -80,6 +83,8 @@ pub struct ServerIdentity {
     /// Its public key must be one of these: SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section
     /// 2.4).
     pub pins: Vec<[u8; 32]>,
+    /// It must not be a workload: one that was granted the name of the gate is not the gate.
+    pub no_workload: bool,
 }
 
 /// The way to a server: its chain leads to a root of `trust`, a certificate may be shown, and the
@@ -99,5 +104,7 @@ pub fn client_config(
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![alpn.to_vec()];
+    // A session that goes on would keep a certificate that is not trusted any more.
+    config.resumption = Resumption::disabled();
     Ok(config)
 }

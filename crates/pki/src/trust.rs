@@ -1,6 +1,13 @@
 //! Whom we trust and what we show, as handshakes find them: both change while connections are open.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use portcullis_types::{Secret, Timestamp};
@@ -21,7 +28,11 @@ use crate::{TlsError, authority::serial_text, certificates, provider};
 
 /// The roots that are trusted, and the certificates that are not trusted any more.
 #[derive(Debug)]
-pub struct Trust(ArcSwap<Trusted>);
+pub struct Trust {
+    now: ArcSwap<Trusted>,
+    /// Grows with every change, after it.
+    epoch: AtomicU64,
+}
 
 #[derive(Debug)]
 pub(crate) struct Trusted {
@@ -29,16 +40,10 @@ pub(crate) struct Trusted {
     clients: Arc<dyn ClientCertVerifier>,
     pub servers: Arc<WebPkiServerVerifier>,
     revoked: HashSet<String>,
-    /// Grows with every change.
-    epoch: u64,
 }
 
 impl Trusted {
-    fn new(
-        roots: &[CertificateDer<'_>],
-        revoked: HashSet<String>,
-        epoch: u64,
-    ) -> Result<Self, TlsError> {
+    fn new(roots: &[CertificateDer<'_>], revoked: HashSet<String>) -> Result<Self, TlsError> {
         let mut store = RootCertStore::empty();
         for root in roots {
             store.add(root.clone().into_owned())?;
@@ -46,7 +51,7 @@ impl Trusted {
         let roots = Arc::new(store);
         let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider());
         let servers = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider());
-        Ok(Self { roots, clients: clients.build()?, servers: servers.build()?, revoked, epoch })
+        Ok(Self { roots, clients: clients.build()?, servers: servers.build()?, revoked })
     }
 
     /// None of these certificates is revoked. Those of authorities count as well: whoever took the
@@ -73,8 +78,8 @@ impl Trust {
 
     /// Trusts these roots.
     pub fn new(roots: &[CertificateDer<'_>]) -> Result<Arc<Self>, TlsError> {
-        let trusted = Trusted::new(roots, HashSet::new(), 0)?;
-        Ok(Arc::new(Self(ArcSwap::from_pointee(trusted))))
+        let trusted = Trusted::new(roots, HashSet::new())?;
+        Ok(Arc::new(Self { now: ArcSwap::from_pointee(trusted), epoch: AtomicU64::new(0) }))
     }
 
     /// From now on these, and not what was revoked: serial numbers in hexadecimal.
@@ -83,17 +88,18 @@ impl Trust {
         roots: &[CertificateDer<'_>],
         revoked: HashSet<String>,
     ) -> Result<(), TlsError> {
-        let epoch = self.0.load().epoch + 1;
-        self.0.store(Arc::new(Trusted::new(roots, revoked, epoch)?));
+        self.now.store(Arc::new(Trusted::new(roots, revoked)?));
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
     pub(crate) fn now(&self) -> Arc<Trusted> {
-        self.0.load_full()
+        self.now.load_full()
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.0.load().epoch
+    /// Another number after every change: what was found out before may not hold any more.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Whether a chain that TLS has taken leads to a root, and nothing in it is revoked.
@@ -117,7 +123,7 @@ impl ClientCertVerifier for Trust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let trusted = self.0.load();
+        let trusted = self.now.load();
         let verified = trusted.clients.verify_client_cert(end_entity, intermediates, now)?;
         trusted.check_revoked(end_entity, intermediates)?;
         Ok(verified)
@@ -129,7 +135,7 @@ impl ClientCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.load().clients.verify_tls12_signature(message, cert, dss)
+        self.now.load().clients.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -138,11 +144,11 @@ impl ClientCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.load().clients.verify_tls13_signature(message, cert, dss)
+        self.now.load().clients.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.load().clients.supported_verify_schemes()
+        self.now.load().clients.supported_verify_schemes()
     }
 }
 

@@ -57,7 +57,7 @@ fn rule(config: &Config, own: &WorkloadConfig) -> Result<WorkloadRule> {
 /// Writes the roots that are trusted where people and sample services find them.
 pub fn publish(ca: &Ca, data: &Path) -> Result<()> {
     let (path, bundle) = (data.join("ca.pem"), ca.bundle_pem());
-    if std::fs::read_to_string(&path).is_ok_and(|known| known == bundle) {
+    if std::fs::read(&path).is_ok_and(|known| known == bundle) {
         return Ok(());
     }
     let temporary = data.join("ca.pem.new");

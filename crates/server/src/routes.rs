@@ -206,13 +206,27 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
 
 /// The doors of the certificate authority.
 fn certificate_routes(gate: &Gate, pki: &LocalService) -> Vec<Route> {
-    let open = |path| built_in_route(pki, Method::GET, path, vec![]);
-    let post = |path| built_in_route(pki, Method::POST, path, protect(&gate.config, "enrol"));
+    let limits = || protect(&gate.config, "enrol");
+    let open = |path| built_in_route(pki, Method::GET, path, limits());
+    let post = |path| built_in_route(pki, Method::POST, path, limits());
     let mut routes =
         ["/pki/v1", "/pki/v1/bundle", "/pki/v1/ca.pem", "/pki/v1/crl/{list}"].map(open).to_vec();
     routes.push(post("/pki/v1/certificates"));
-    // Whoever it is: the authority itself looks at the certificate of the connection.
-    routes.push(on_mesh(post("/pki/v1/certificates/renewal")));
+    // Counted by who it is: strangers at the same address must not keep anybody from renewing.
+    let allowance = Rate { count: 60, per: Duration::from_secs(60) }.into();
+    let own = LimitRule {
+        name: "renewal".into(),
+        keys: vec![LimitKey::Subject],
+        kind: LimitKind::Rate { allowance, block: None },
+        counted: Counted::Requests,
+        except: vec![],
+    };
+    routes.push(on_mesh(Route {
+        authenticate: vec![AuthKind::Mtls],
+        any_workload: true,
+        limits: vec![Arc::new(own)],
+        ..post("/pki/v1/certificates/renewal")
+    }));
     let vouching = |name: &str| gate.config.workloads.iter().any(|own| own.issuer == name);
     let issuers = gate.issuers.iter().filter(|known| vouching(&known.issuer.rules.name));
     routes.push(Route {
@@ -251,6 +265,7 @@ fn built_in_route(
         step_up: None,
         policies: false,
         spiffe_ids: vec![],
+        any_workload: false,
         // People log in, out and on whatever else has to wait.
         priority: Priority::High,
         limits,
@@ -385,6 +400,7 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         step_up: step_up(route)?,
         policies: route.policy,
         spiffe_ids: ids?,
+        any_workload: false,
         priority: match route.priority {
             Importance::Low => Priority::Low,
             Importance::Normal => Priority::Normal,

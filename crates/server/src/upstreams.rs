@@ -5,10 +5,9 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use anyhow::{Context, Result, anyhow, ensure};
 use data_encoding::BASE64;
 use portcullis_ca::Identities;
-use portcullis_gateway::{HealthCheck, Protocol, Server, Upstream, UpstreamSettings};
+use portcullis_gateway::{HealthCheck, Protocol, Server, ServerTls, Upstream, UpstreamSettings};
 use portcullis_pki::{Identity, ServerIdentity, Subject, Trust, client_config};
 use portcullis_types::SharedEntropy;
-use rustls::ClientConfig;
 
 use crate::{
     config::{Config, Discover, Spoken, UpstreamConfig, UpstreamTls},
@@ -99,11 +98,7 @@ fn build(
 }
 
 /// Whom to trust, and what to show.
-fn tls(
-    config: &Config,
-    own: &UpstreamConfig,
-    identities: &Identities,
-) -> Result<Arc<ClientConfig>> {
+fn tls(config: &Config, own: &UpstreamConfig, identities: &Identities) -> Result<ServerTls> {
     let read = |path: &Path| {
         let path = config.path(path);
         std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
@@ -123,12 +118,13 @@ fn tls(
     };
     let pins: Result<Vec<[u8; 32]>> = own.tls.pins.iter().map(|pin| read_pin(pin)).collect();
     let server_id = own.tls.server_spiffe_id.as_ref().map(|id| id.parse()).transpose()?;
-    let server = ServerIdentity { spiffe_id: server_id, pins: pins? };
+    let server = ServerIdentity { spiffe_id: server_id, pins: pins?, no_workload: false };
     let alpn: &[u8] = match own.protocol {
         Spoken::Http1 => b"http/1.1",
         Spoken::Http2 => b"h2",
     };
-    Ok(Arc::new(client_config(trusted, shown, server, alpn)?))
+    let config = Arc::new(client_config(trusted.clone(), shown, server, alpn)?);
+    Ok(ServerTls { config, trust: trusted })
 }
 
 fn read_pin(pin: &str) -> Result<[u8; 32]> {

@@ -13,6 +13,8 @@ CREATE TABLE authority (
     expires_at BIGINT NOT NULL,
     -- From when on nothing of it is trusted.
     retired_at BIGINT,
+    -- Whether its key was in other hands.
+    compromised BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (tenant, id)
 );
 CREATE INDEX authority_expires_at ON authority (expires_at);
@@ -31,6 +33,8 @@ CREATE TABLE issued_certificate (
     expires_at BIGINT NOT NULL,
     revoked_at BIGINT,
     compromised BOOLEAN NOT NULL DEFAULT FALSE,
+    -- How often it was used to get another.
+    renewals BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant, serial)
 );
 CREATE INDEX issued_certificate_expires_at ON issued_certificate (expires_at);
@@ -50,8 +54,11 @@ CREATE TABLE enrolment (
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     used_at BIGINT,
-    -- The certificate that it was used for.
+    -- What it was used for: the certificate, SHA-256 of its key, and the chain in PEM for whoever
+    -- asks again with the same key because the answer was lost.
     serial TEXT,
+    key_hash BYTEA,
+    chain TEXT,
     PRIMARY KEY (tenant, id)
 );
 CREATE UNIQUE INDEX enrolment_hash ON enrolment (hash);

@@ -24,6 +24,8 @@ pub struct AuthorityRow {
     pub expires_at: i64,
     /// From when on nothing of it is trusted, if that was said.
     pub retired_at: Option<i64>,
+    /// Whether its key was in other hands.
+    pub compromised: bool,
 }
 
 /// A row of `issued_certificate`.
@@ -68,6 +70,17 @@ pub struct EnrolmentRow {
     pub expires_at: i64,
     /// When it was used, if it was.
     pub used_at: Option<i64>,
+}
+
+/// What an enrolment was used for.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct EnrolmentUse {
+    /// The serial number of the certificate.
+    pub serial: String,
+    /// SHA-256 of its key.
+    pub key_hash: Vec<u8>,
+    /// Its chain, PEM.
+    pub chain: String,
 }
 
 /// A row of `revocation_list`.
@@ -121,8 +134,8 @@ pub async fn state(source: impl Source, tenant: &str) -> Result<State, DbError> 
 
 /// All authorities, the oldest first, roots before what they sign.
 pub async fn authorities(source: impl Source, tenant: &str) -> Result<Vec<AuthorityRow>, DbError> {
-    sql("SELECT id, root, certificate, sealed_key, created_at, active_at, expires_at, retired_at \
-         FROM authority WHERE tenant = $1 \
+    sql("SELECT id, root, certificate, sealed_key, created_at, active_at, expires_at, retired_at, \
+         compromised FROM authority WHERE tenant = $1 \
          ORDER BY created_at, active_at, CASE WHEN root IS NULL THEN 0 ELSE 1 END, id")
     .bind(tenant)
     .all(source)
@@ -154,12 +167,14 @@ pub async fn retire_authority(
     tenant: &str,
     id: &str,
     now: Timestamp,
+    compromised: bool,
 ) -> Result<bool, DbError> {
-    let changed = sql("UPDATE authority SET retired_at = $3 \
+    let changed = sql("UPDATE authority SET retired_at = $3, compromised = $4 \
                        WHERE tenant = $1 AND id = $2 AND retired_at IS NULL")
     .bind(tenant)
     .bind(id)
     .bind(now)
+    .bind(compromised)
     .execute(tx)
     .await?;
     Ok(changed == 1)
@@ -229,17 +244,22 @@ pub async fn live(
     .await
 }
 
-/// What was revoked and is not over at `now`.
+/// What was revoked and is not over at `now`; of one authority only, or of all.
 pub async fn revoked(
     source: impl Source,
     tenant: &str,
+    authority: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<CertificateRow>, DbError> {
-    sql(certificate!("AND revoked_at IS NOT NULL AND expires_at > $2 ORDER BY serial"))
-        .bind(tenant)
-        .bind(now)
-        .all(source)
-        .await
+    sql(certificate!(
+        "AND revoked_at IS NOT NULL AND expires_at > $2 \
+         AND (CAST($3 AS TEXT) IS NULL OR authority = $3) ORDER BY serial"
+    ))
+    .bind(tenant)
+    .bind(now)
+    .bind(authority)
+    .all(source)
+    .await
 }
 
 /// Revokes a certificate; `false` if it was revoked before.
@@ -256,6 +276,44 @@ pub async fn revoke(
     .bind(serial)
     .bind(now)
     .bind(compromised)
+    .execute(tx)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Revokes every certificate of a workload that is not over, and tells how many there were.
+pub async fn revoke_all(
+    tx: &Tx,
+    tenant: &str,
+    spiffe_id: &str,
+    now: Timestamp,
+    compromised: bool,
+) -> Result<u64, DbError> {
+    sql("UPDATE issued_certificate SET revoked_at = $3, compromised = $4 \
+         WHERE tenant = $1 AND spiffe_id = $2 AND expires_at > $3 AND revoked_at IS NULL")
+    .bind(tenant)
+    .bind(spiffe_id)
+    .bind(now)
+    .bind(compromised)
+    .execute(tx)
+    .await
+}
+
+/// Counts a renewal by a certificate; `false` if it is over or revoked, or renewed `most` times.
+pub async fn count_renewal(
+    tx: &Tx,
+    tenant: &str,
+    serial: &str,
+    now: Timestamp,
+    most: i64,
+) -> Result<bool, DbError> {
+    let changed = sql("UPDATE issued_certificate SET renewals = renewals + 1 \
+                       WHERE tenant = $1 AND serial = $2 AND expires_at > $3 \
+                       AND revoked_at IS NULL AND renewals < $4")
+    .bind(tenant)
+    .bind(serial)
+    .bind(now)
+    .bind(most)
     .execute(tx)
     .await?;
     Ok(changed == 1)
@@ -299,18 +357,35 @@ pub async fn consume_enrolment(
     tx: &Tx,
     tenant: &str,
     id: &str,
-    serial: &str,
+    made: &EnrolmentUse,
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    let changed = sql("UPDATE enrolment SET used_at = $4, serial = $3 \
-                       WHERE tenant = $1 AND id = $2 AND used_at IS NULL AND expires_at > $4")
+    let changed = sql("UPDATE enrolment SET used_at = $3, serial = $4, key_hash = $5, chain = $6 \
+                       WHERE tenant = $1 AND id = $2 AND used_at IS NULL AND expires_at > $3")
     .bind(tenant)
     .bind(id)
-    .bind(serial)
     .bind(now)
+    .bind(&made.serial)
+    .bind(made.key_hash.clone())
+    .bind(&made.chain)
     .execute(tx)
     .await?;
     Ok(changed == 1)
+}
+
+/// What an enrolment was used for, unless its certificate was revoked.
+pub async fn enrolment_use(
+    source: impl Source,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<EnrolmentUse>, DbError> {
+    sql("SELECT e.serial, e.key_hash, e.chain FROM enrolment e JOIN issued_certificate c \
+         ON c.tenant = e.tenant AND c.serial = e.serial \
+         WHERE e.tenant = $1 AND e.id = $2 AND c.revoked_at IS NULL")
+    .bind(tenant)
+    .bind(id)
+    .optional(source)
+    .await
 }
 
 /// Ends every unused enrolment of a workload, and tells how many there were.

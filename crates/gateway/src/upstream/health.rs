@@ -86,7 +86,7 @@ async fn probe(server: &Server, path: &str) -> Option<bool> {
     let mut request = Request::get(path).body(empty()).ok()?;
     server.address(&mut request);
     let response = match server.connect().await.ok()? {
-        Sender::Http1(mut sender) => sender.send_request(request).await,
+        Sender::Http1(mut line) => line.sender.send_request(request).await,
         Sender::Http2(mut sender) => sender.send_request(request).await,
     };
     Some(response.ok()?.status().is_success())

@@ -23,7 +23,7 @@ use portcullis_types::Entropy;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use health::{HealthCheck, watch_health};
-pub use server::Server;
+pub use server::{Server, ServerTls};
 
 use crate::body::{GateBody, Progress, empty};
 use budget::Budget;
@@ -427,9 +427,10 @@ async fn exchange(
     };
     let late = || Failed::Sent(UpstreamError::Timeout);
     match sender {
-        Sender::Http1(mut sender) => {
-            let answer = deadline.keep(sender.try_send_request(request)).await.ok_or_else(late)?;
-            Ok((answer.map_err(failed)?, Sender::Http1(sender)))
+        Sender::Http1(mut line) => {
+            let answer = line.sender.try_send_request(request);
+            let answer = deadline.keep(answer).await.ok_or_else(late)?;
+            Ok((answer.map_err(failed)?, Sender::Http1(line)))
         }
         Sender::Http2(mut sender) => {
             let answer = deadline.keep(sender.try_send_request(request)).await.ok_or_else(late)?;

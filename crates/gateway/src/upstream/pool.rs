@@ -7,11 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::InFlight;
-use crate::body::{BoxError, GateBody};
+use super::{InFlight, server::Line};
+use crate::body::BoxError;
 
 /// Idle connections kept for each server.
 const MAX_IDLE: usize = 64;
@@ -24,26 +24,28 @@ pub(crate) struct Pool(Mutex<Vec<Idle>>);
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<GateBody>,
+    line: Line,
     since: Instant,
 }
 
 impl Pool {
-    /// A connection that is ready, the one used last first: it is the least likely to be closed.
-    pub fn take(&self) -> Option<SendRequest<GateBody>> {
+    /// A connection that is ready, the one used last first: it is the least likely to be closed. Those
+    /// that were made under another trust are closed.
+    pub fn take(&self, epoch: u64) -> Option<Line> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Idle { sender, since }) = idle.pop() {
-            if since.elapsed() < MAX_IDLE_TIME && sender.is_ready() {
-                return Some(sender);
+        while let Some(Idle { line, since }) = idle.pop() {
+            let fresh = line.epoch == epoch && since.elapsed() < MAX_IDLE_TIME;
+            if fresh && line.sender.is_ready() {
+                return Some(line);
             }
         }
         None
     }
 
-    fn put(&self, sender: SendRequest<GateBody>) {
+    fn put(&self, line: Line) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE && !sender.is_closed() {
-            idle.push(Idle { sender, since: Instant::now() });
+        if idle.len() < MAX_IDLE && !line.sender.is_closed() {
+            idle.push(Idle { line, since: Instant::now() });
         }
     }
 }
@@ -51,7 +53,7 @@ impl Pool {
 /// What a body holds until it was read: its connection, if nobody else uses it, and its place among
 /// those on their way.
 pub(crate) struct Give {
-    pub connection: Option<(SendRequest<GateBody>, Arc<Pool>)>,
+    pub connection: Option<(Line, Arc<Pool>)>,
     pub place: InFlight,
 }
 
@@ -75,13 +77,13 @@ impl Pooled {
     fn finish(&mut self) {
         let Some(Give { connection, place }) = self.give.take() else { return };
         drop(place);
-        let Some((mut sender, pool)) = connection else { return };
-        if sender.is_ready() {
-            pool.put(sender);
+        let Some((mut line, pool)) = connection else { return };
+        if line.sender.is_ready() {
+            pool.put(line);
         } else {
             tokio::spawn(async move {
-                if sender.ready().await.is_ok() {
-                    pool.put(sender);
+                if line.sender.ready().await.is_ok() {
+                    pool.put(line);
                 }
             });
         }

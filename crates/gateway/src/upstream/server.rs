@@ -11,6 +11,7 @@ use std::{
 use http::{HeaderValue, Request, Uri, header, uri::Scheme};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use portcullis_pki::Trust;
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -52,7 +53,7 @@ pub struct Server {
     scheme: Scheme,
     /// What goes into `Host` or `:authority`.
     authority: HeaderValue,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
     connect_timeout: Duration,
     /// What health checks say.
     pub(super) healthy: AtomicBool,
@@ -63,13 +64,38 @@ pub struct Server {
     /// Connections that wait for their next request.
     pub(super) pool: Arc<Pool>,
     /// The one connection that every request shares under HTTP/2.
-    shared: Mutex<Option<http2::SendRequest<GateBody>>>,
+    shared: Mutex<Option<Shared>>,
     connecting: tokio::sync::Mutex<()>,
+}
+
+/// How a server is reached over TLS.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    /// What is spoken and shown.
+    pub config: Arc<rustls::ClientConfig>,
+    /// Whom it trusts. After a change of it connections are not used again.
+    pub trust: Arc<Trust>,
+}
+
+struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+    trust: Arc<Trust>,
+}
+
+/// The connection of everybody, and the epoch of the trust that it was made under.
+type Shared = (http2::SendRequest<GateBody>, u64);
+
+/// A connection for one request after another, and the epoch of the trust that it was made under.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub sender: http1::SendRequest<GateBody>,
+    pub epoch: u64,
 }
 
 /// A connection that can take a request.
 pub(super) enum Sender {
-    Http1(http1::SendRequest<GateBody>),
+    Http1(Line),
     Http2(http2::SendRequest<GateBody>),
 }
 
@@ -80,7 +106,7 @@ impl Server {
         url: &str,
         protocol: Protocol,
         connect_timeout: Duration,
-        tls: Option<Arc<rustls::ClientConfig>>,
+        tls: Option<ServerTls>,
     ) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
         let plain = matches!(uri.path(), "" | "/") && uri.query().is_none();
@@ -89,7 +115,9 @@ impl Server {
             "http" => (80, Scheme::HTTP, None),
             "https" => {
                 let name = ServerName::try_from(host.clone()).ok()?;
-                (443, Scheme::HTTPS, Some((TlsConnector::from(tls?), name)))
+                let ServerTls { config, trust } = tls?;
+                let connector = TlsConnector::from(config);
+                (443, Scheme::HTTPS, Some(Tls { connector, name, trust }))
             }
             _ => return None,
         };
@@ -126,14 +154,20 @@ impl Server {
     /// A connection that waits for a request, if there is one.
     pub(super) fn waiting(&self) -> Option<Sender> {
         match self.protocol {
-            Protocol::Http1 => self.pool.take().map(Sender::Http1),
+            Protocol::Http1 => self.pool.take(self.epoch()).map(Sender::Http1),
             Protocol::Http2 => self.alive().map(Sender::Http2),
         }
     }
 
     fn alive(&self) -> Option<http2::SendRequest<GateBody>> {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.as_ref().filter(|sender| !sender.is_closed()).cloned()
+        let (sender, epoch) = shared.as_ref()?;
+        (!sender.is_closed() && *epoch == self.epoch()).then(|| sender.clone())
+    }
+
+    /// Which trust holds now.
+    fn epoch(&self) -> u64 {
+        self.tls.as_ref().map_or(0, |tls| tls.trust.epoch())
     }
 
     /// The next request gets a connection of its own: this one answered in a way that may go on.
@@ -155,9 +189,11 @@ impl Server {
         if let Some(sender) = self.alive() {
             return Ok(Sender::Http2(sender));
         }
+        let epoch = self.epoch();
         let opened = self.open().await?;
         if let Sender::Http2(sender) = &opened {
-            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+            let shared = Some((sender.clone(), epoch));
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = shared;
         }
         Ok(opened)
     }
@@ -168,15 +204,17 @@ impl Server {
             Place::Addr(addr) => TcpStream::connect(addr).await?,
         };
         stream.set_nodelay(true)?;
+        // Before the handshake: what changes during it makes the connection an old one.
+        let epoch = self.epoch();
         match &self.tls {
-            None => speak(self.protocol, stream).await,
-            Some((connector, name)) => {
+            None => speak(self.protocol, stream, epoch).await,
+            Some(Tls { connector, name, .. }) => {
                 let stream = connector.connect(name.clone(), stream).await?;
                 let agreed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 if self.protocol == Protocol::Http2 && !agreed {
                     return Err(std::io::Error::other("the server does not speak HTTP/2"));
                 }
-                speak(self.protocol, stream).await
+                speak(self.protocol, stream, epoch).await
             }
         }
         .map_err(std::io::Error::other)
@@ -202,7 +240,7 @@ impl Server {
     }
 }
 
-async fn speak<S>(protocol: Protocol, stream: S) -> hyper::Result<Sender>
+async fn speak<S>(protocol: Protocol, stream: S, epoch: u64) -> hyper::Result<Sender>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -217,7 +255,7 @@ where
             builder.max_buf_size(MAX_RESPONSE_HEAD).max_headers(MAX_RESPONSE_HEADERS);
             let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
             tokio::spawn(async move { ended(connection.with_upgrades().await) });
-            Ok(Sender::Http1(sender))
+            Ok(Sender::Http1(Line { sender, epoch }))
         }
         Protocol::Http2 => {
             let mut builder = http2::Builder::new(TokioExecutor::new());

@@ -1,14 +1,11 @@
 use std::{
-    fs::OpenOptions,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Subcommand;
 use portcullis_ca::{Ca, Grant, How, Which};
 use portcullis_events::Actor;
@@ -17,7 +14,11 @@ use portcullis_types::Timestamp;
 
 use crate::{
     Place, certificates,
-    commands::{Offline, enrol, say},
+    commands::{
+        Offline, enrol,
+        keep::{create, replace},
+        say,
+    },
     config::read_span,
     vault::Vault,
 };
@@ -125,7 +126,10 @@ fn span(text: &str) -> Result<Duration, String> {
 
 pub async fn run(command: CaCommand) -> Result<ExitCode> {
     match command {
-        CaCommand::Show { place } => say(open(&place).await?.1.bundle_pem().trim_end()),
+        CaCommand::Show { place } => {
+            let bundle = open(&place).await?.1.bundle_pem();
+            say(String::from_utf8_lossy(&bundle).trim_end());
+        }
         CaCommand::Status { place } => status(&open(&place).await?.1),
         CaCommand::List { place, spiffe_id, limit } => {
             list(&open(&place).await?.1, spiffe_id.as_ref(), limit).await?;
@@ -149,7 +153,10 @@ pub async fn run(command: CaCommand) -> Result<ExitCode> {
             };
             let (_, ca) = open(&place).await?;
             let count = ca.revoke(&which, compromised, &Actor::Operator, None).await?;
-            say(&format!("{count} certificates are revoked"));
+            say(&match count {
+                0 => "its unused enrolment tokens have ended".to_owned(),
+                _ => format!("{count} certificates are revoked"),
+            });
         }
         CaCommand::Rotate { place, root, compromised } => {
             let (_, ca) = open(&place).await?;
@@ -161,7 +168,7 @@ pub async fn run(command: CaCommand) -> Result<ExitCode> {
             create(&out)?;
             for authority in ca.status() {
                 if let Some(list) = ca.revocation_list(&authority.id) {
-                    write(&out.join(format!("{}.crl", authority.id)), &list, 0o644)?;
+                    replace(&out.join(format!("{}.crl", authority.id)), &list, 0o644)?;
                 }
             }
         }
@@ -209,17 +216,7 @@ async fn issue(ca: &Ca, id: &SpiffeId, dns: &[String], days: u64, out: &Path) ->
     let (key, pem) = new_key()?;
     let issued = ca.issue(&grant, &key).await?;
     create(out)?;
-    write(&out.join("cert.pem"), issued.chain_pem().as_bytes(), 0o644)?;
-    write(&out.join("key.pem"), pem.expose().as_bytes(), 0o600)?;
-    write(&out.join("ca.pem"), ca.bundle_pem().as_bytes(), 0o644)
-}
-
-pub fn create(dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))
-}
-
-pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .with_context(|| format!("write {}", path.display()))
+    replace(&out.join("cert.pem"), issued.chain_pem().as_bytes(), 0o644)?;
+    replace(&out.join("key.pem"), pem.expose().as_bytes(), 0o600)?;
+    replace(&out.join("ca.pem"), &ca.bundle_pem(), 0o644)
 }

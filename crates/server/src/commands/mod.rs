@@ -8,6 +8,7 @@ pub mod check;
 pub mod enrol;
 pub mod explain;
 pub mod import;
+pub mod keep;
 pub mod keys;
 pub mod policy;
 pub mod users;
