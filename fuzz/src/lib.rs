@@ -3,6 +3,8 @@
 //! the stable compiler on every run of the suite.
 #![allow(clippy::allow_attributes, clippy::expect_used, reason = "a panic is how a target fails")]
 
+mod http1;
+
 use std::{str, sync::LazyLock};
 
 use data_encoding::BASE64URL_NOPAD;
@@ -25,6 +27,9 @@ use portcullis_tlog::{
 };
 use portcullis_types::{AddrKey, Entropy, Timestamp};
 use serde_json::json;
+
+use http1::HTTP1;
+pub use http1::http1;
 
 /// A target and inputs to begin with.
 pub struct Target {
@@ -49,6 +54,7 @@ pub fn targets() -> Vec<Target> {
         target("contract", contract, &[CONTRACT]),
         target("claims", claims, &[CLAIMS]),
         target("dpop", dpop, &[PROOF_OF_KEY.as_bytes()]),
+        target("http1", http1, HTTP1),
         target("jwk", jwk, &[PUBLIC.as_bytes()]),
         target("jwe", jwe, &[SEALED[0].as_bytes(), SEALED[1].as_bytes()]),
         target("jws", jws, &[TOKEN.as_bytes()]),

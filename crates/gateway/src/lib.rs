@@ -58,6 +58,7 @@ pub use snapshot::{
     DEFAULT_BODY_LIMIT, LocalService, Route, Shared, Snapshot, SnapshotError, SnapshotParts,
     StepUp, Target,
 };
+pub use strict_lines::StrictLines;
 pub use upstream::{
     HealthCheck, Protocol, Server, ServerTls, Upstream, UpstreamError, UpstreamSettings,
     watch_health,

@@ -141,7 +141,9 @@ impl Lines {
             self.chunked = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let text = std::str::from_utf8(value).map_err(|_| Lenient)?;
-            let length = text.parse::<u64>().map_err(|_| Lenient)?;
+            // A sign is read by some and not by others.
+            let digits = value.iter().all(u8::is_ascii_digit);
+            let length = text.parse::<u64>().ok().filter(|_| digits).ok_or(Lenient)?;
             if self.length.is_some_and(|known| known != length) {
                 return Err(Lenient);
             }
@@ -151,8 +153,10 @@ impl Lines {
     }
 }
 
-/// A connection whose lines are watched, until it speaks another protocol.
-pub(crate) struct StrictLines<S> {
+/// A connection whose lines are watched, until it speaks another protocol: reading fails where two
+/// readers of HTTP/1.1 could differ.
+#[derive(Debug)]
+pub struct StrictLines<S> {
     stream: S,
     lines: Lines,
     switched: Arc<AtomicBool>,
@@ -250,6 +254,7 @@ mod tests {
             b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
             b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             b"GET / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\nZ\n0\n\n",
             b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nZGET / HTTP/1.1\n\n",
         ];
