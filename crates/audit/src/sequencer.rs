@@ -199,14 +199,14 @@ fn run(
     lost: &AtomicU64,
 ) {
     let mut jobs = Vec::with_capacity(BATCH_JOBS);
-    let mut unwatched = Vec::new();
+    let (mut unwatched, mut leaves) = (Vec::new(), Vec::new());
     loop {
         runtime.block_on(take(&mut queue, &mut jobs));
         if jobs.is_empty() {
             return;
         }
-        let (mut leaves, mut waiting) = (Vec::new(), Vec::new());
-        let (mut signing, mut closing) = (Vec::new(), None);
+        let (mut waiting, mut signing, mut closing) = (Vec::new(), Vec::new(), None);
+        leaves.clear();
         let entry = |event: &Event| {
             fit(match sealer {
                 Some(sealer) => sealed_leaf(event, sealer),

@@ -16,6 +16,9 @@ use crate::{
     reader::{HashFiles, entry_at, read_history},
 };
 
+/// The room that is kept for the next batch is at most this large.
+const MAX_BATCH_KEPT: usize = 1024 * 1024;
+
 /// The only writer of a log. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct LogWriter {
@@ -29,6 +32,8 @@ pub struct LogWriter {
     durable: Mark,
     checkpoint_size: Option<u64>,
     poisoned: bool,
+    /// The bytes of a batch. Their room is kept, so that it is not asked of the system again.
+    batch: Vec<u8>,
 }
 
 impl LogWriter {
@@ -62,6 +67,7 @@ impl LogWriter {
             durable,
             checkpoint_size: None,
             poisoned: false,
+            batch: Vec::new(),
         };
         writer.recover()?;
         Ok(writer)
@@ -113,7 +119,7 @@ impl LogWriter {
         let mut offset = if from == 0 { 0 } else { self.start_of(from)? };
         for index in from..self.durable.size {
             let (entry, next) = entry_at(&self.entries, index, offset, self.durable.end)?;
-            self.index_entry(index, offset, leaf_hash(&entry))?;
+            self.index(index, offset, &[entry])?;
             offset = next;
         }
         Ok(())
@@ -129,13 +135,6 @@ impl LogWriter {
         Ok(offset)
     }
 
-    fn index_entry(&mut self, index: u64, offset: u64, leaf: Hash) -> Result<(), LogError> {
-        if index.is_multiple_of(ENTRIES_PER_BUNDLE) {
-            self.offsets.write_at(&offset.to_be_bytes(), index / ENTRIES_PER_BUNDLE * 8)?;
-        }
-        self.levels.push(index, leaf)
-    }
-
     /// Appends a batch and makes it durable. On error nothing of it counts.
     ///
     /// A failed write can be tried again (a full disk may be emptied); a failed flush cannot, since
@@ -144,7 +143,8 @@ impl LogWriter {
         if self.poisoned {
             return Err(LogError::Poisoned);
         }
-        let mut bytes = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 2).sum());
+        let mut bytes = std::mem::take(&mut self.batch);
+        bytes.clear();
         for (entry, number) in entries.iter().zip(self.durable.size..) {
             let length = u16::try_from(entry.len()).map_err(|_| LogError::Entry(number))?;
             bytes.extend_from_slice(&length.to_be_bytes());
@@ -160,16 +160,27 @@ impl LogWriter {
         };
         self.entries.write_at(&bytes, start)?;
         self.flush(mark).inspect_err(|_| self.poisoned = true)?;
-        let (first, mut offset) = (self.durable.size, start);
+        if bytes.capacity() <= MAX_BATCH_KEPT {
+            self.batch = bytes;
+        }
+        let first = self.durable.size;
         self.durable = mark;
+        // The entries are durable; hashes that cannot be written now are rebuilt at the next start,
+        // but this process must not go on with a tree it cannot extend.
+        self.index(first, start, entries).inspect_err(|_| self.poisoned = true)
+    }
+
+    /// The hashes and offsets of entries that follow each other, the first of them at `start`.
+    fn index(&mut self, first: u64, start: u64, entries: &[Vec<u8>]) -> Result<(), LogError> {
+        let mut offset = start;
         for (entry, index) in entries.iter().zip(first..) {
-            // The entries are durable; hashes that cannot be written now are rebuilt at the next
-            // start, but this process must not go on with a tree it cannot extend.
-            self.index_entry(index, offset, leaf_hash(entry))
-                .inspect_err(|_| self.poisoned = true)?;
+            if index.is_multiple_of(ENTRIES_PER_BUNDLE) {
+                self.offsets.write_at(&offset.to_be_bytes(), index / ENTRIES_PER_BUNDLE * 8)?;
+            }
             offset += 2 + entry.len() as u64;
         }
-        Ok(())
+        let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+        self.levels.extend(first, &leaves)
     }
 
     fn flush(&self, mark: Mark) -> Result<(), LogError> {
@@ -227,17 +238,30 @@ pub(crate) fn fit(entry: Vec<u8>) -> Vec<u8> {
 }
 
 impl HashFiles {
-    fn push(&mut self, index: u64, leaf: Hash) -> Result<(), LogError> {
-        let (mut hash, mut position, mut level) = (leaf, index, 0);
-        loop {
-            self.file(level)?.write_at(&hash, position * HASH_BYTES as u64)?;
-            if position % ENTRIES_PER_BUNDLE != ENTRIES_PER_BUNDLE - 1 {
-                return Ok(());
-            }
-            hash = self.tile_root(level, position / ENTRIES_PER_BUNDLE)?;
-            position /= ENTRIES_PER_BUNDLE;
-            level += 1;
+    /// Leaves that follow each other: those of one tile are written at once.
+    fn extend(&mut self, first: u64, leaves: &[Hash]) -> Result<(), LogError> {
+        let (mut position, mut rest) = (first, leaves);
+        while !rest.is_empty() {
+            let room = ENTRIES_PER_BUNDLE - position % ENTRIES_PER_BUNDLE;
+            let room = usize::try_from(room).unwrap_or(rest.len()).min(rest.len());
+            let (now, later) = rest.split_at(room);
+            self.file(0)?.write_at(&now.concat(), position * HASH_BYTES as u64)?;
+            (position, rest) = (position + now.len() as u64, later);
+            self.close_tiles(position)?;
         }
+        Ok(())
+    }
+
+    /// The roots of the tiles that are full when the lowest level has this many hashes.
+    fn close_tiles(&mut self, size: u64) -> Result<(), LogError> {
+        let (mut size, mut level) = (size, 0);
+        while size.is_multiple_of(ENTRIES_PER_BUNDLE) {
+            size /= ENTRIES_PER_BUNDLE;
+            let hash = self.tile_root(level, size - 1)?;
+            level += 1;
+            self.file(level)?.write_at(&hash, (size - 1) * HASH_BYTES as u64)?;
+        }
+        Ok(())
     }
 
     fn tile_root(&self, level: u8, tile: u64) -> Result<Hash, LogError> {

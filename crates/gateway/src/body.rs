@@ -59,25 +59,28 @@ pub(crate) struct Bounded<B> {
     /// Made when there is first something to wait for: most bodies are there at once.
     deadline: Option<Pin<Box<Sleep>>>,
     waiting: bool,
-    /// However steadily it drips, it ends by then.
-    last: Instant,
+    /// However steadily it drips, it ends in this time,
+    total: Duration,
+    /// counted from when there was first something to wait for.
+    last: Option<Instant>,
 }
 
 impl<B> Bounded<B> {
     pub fn new(inner: B, limit: u64, patience: Duration, total: Duration) -> Self {
-        let last = Instant::now() + total;
-        Self { inner, limit, left: limit, patience, deadline: None, waiting: false, last }
+        let (deadline, last, waiting, left) = (None, None, false, limit);
+        Self { inner, limit, left, patience, deadline, waiting, total, last }
     }
 }
 
 impl<B> Bounded<B> {
     /// Ready when nothing came for too long, counted from when it was first asked for in vain.
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = || (Instant::now() + self.patience).min(self.last);
         if !self.waiting {
+            let now = Instant::now();
+            let until = (now + self.patience).min(*self.last.get_or_insert(now + self.total));
             match &mut self.deadline {
-                Some(deadline) => deadline.as_mut().reset(until()),
-                None => self.deadline = Some(Box::pin(sleep_until(until()))),
+                Some(deadline) => deadline.as_mut().reset(until),
+                None => self.deadline = Some(Box::pin(sleep_until(until))),
             }
             self.waiting = true;
         }

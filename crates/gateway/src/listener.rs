@@ -261,6 +261,8 @@ async fn serve_http1(
 ) {
     let switched = Arc::new(AtomicBool::new(false));
     let switches = switched.clone();
+    // One count for each request, not one for each of its parts.
+    let gateway = Arc::new(gateway);
     let (ours, theirs) = (gateway.clone(), peer.clone());
     let service = service_fn(move |request| {
         let (gateway, peer, switches) = (gateway.clone(), peer.clone(), switches.clone());
@@ -298,6 +300,7 @@ async fn serve_http2(
     gateway: Gateway,
     mut closing: watch::Receiver<bool>,
 ) {
+    let gateway = Arc::new(gateway);
     let (ours, theirs) = (gateway.clone(), peer.clone());
     let pulse = Arc::new(Pulse::default());
     let beating = pulse.clone();
