@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_events::{Event, SealPersonal, leaf, sealed_leaf};
+use portcullis_events::{Event, SealPersonal, leaf_into};
 use tokio::{
     runtime::{self, Runtime},
     sync::{mpsc, oneshot},
@@ -28,6 +28,10 @@ const BATCH_JOBS: usize = 256;
 const HOLD: Duration = Duration::from_millis(10);
 /// Events that may be held back. Beyond that, while the disk is stuck, they are counted as lost.
 const HELD_EVENTS: usize = 16_384;
+
+/// Entries whose room is kept, and how large they may be.
+const MAX_SPARE: usize = 1_024;
+const MAX_SPARE_BYTES: usize = 4_096;
 
 /// Sees every event as it is handed in, before it is durable: a detector must not wait for a disk.
 /// It must not block.
@@ -199,7 +203,7 @@ fn run(
     lost: &AtomicU64,
 ) {
     let mut jobs = Vec::with_capacity(BATCH_JOBS);
-    let (mut unwatched, mut leaves) = (Vec::new(), Vec::new());
+    let (mut unwatched, mut leaves, mut spare) = (Vec::new(), Vec::new(), Vec::<Vec<u8>>::new());
     loop {
         runtime.block_on(take(&mut queue, &mut jobs));
         if jobs.is_empty() {
@@ -207,21 +211,20 @@ fn run(
         }
         let (mut waiting, mut signing, mut closing) = (Vec::new(), Vec::new(), None);
         leaves.clear();
-        let entry = |event: &Event| {
-            fit(match sealer {
-                Some(sealer) => sealed_leaf(event, sealer),
-                None => leaf(event),
-            })
+        let mut entry = |event: &Event| {
+            let mut bytes = spare.pop().unwrap_or_default();
+            leaf_into(event, sealer.map(|sealer| sealer as &dyn SealPersonal), &mut bytes);
+            fit(bytes)
         };
         // The room goes back and forth, so that it is not asked of the system for every batch.
         unwatched.clear();
         std::mem::swap(&mut *held.lock().unwrap_or_else(PoisonError::into_inner), &mut unwatched);
-        leaves.extend(unwatched.iter().map(entry));
+        leaves.extend(unwatched.iter().map(&mut entry));
         for job in jobs.drain(..) {
             match job {
                 Job::Look => {}
                 Job::Events(events, done) => {
-                    leaves.extend(events.iter().map(entry));
+                    leaves.extend(events.iter().map(&mut entry));
                     waiting.push(done);
                 }
                 Job::Leaves(ready, done) => {
@@ -240,6 +243,11 @@ fn run(
                 lost.fetch_add(unwatched.len() as u64, Ordering::Relaxed);
             }
             answer(waiting, &written);
+            // Their room is kept for the next batch: to give it back and ask for it again, hundreds
+            // of times a second, costs more than to fill it.
+            let kept = leaves.drain(..).filter(|bytes| bytes.capacity() <= MAX_SPARE_BYTES);
+            spare.extend(kept);
+            spare.truncate(MAX_SPARE);
         }
         if !signing.is_empty() || closing.is_some() {
             let signed = writer.checkpoint().map(drop);

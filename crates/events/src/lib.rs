@@ -16,6 +16,7 @@ pub use kind::{
     RequestSeen, Stage, TokenOperation,
 };
 pub use ocsf::{OCSF_VERSION, SearchFields, leaf, search_fields};
+pub use request_leaf::leaf_into;
 pub use sealed::{SealPersonal, opened_entry, sealed_data, sealed_leaf, sealed_of, subject};
 
 use std::sync::{Arc, OnceLock};

@@ -10,8 +10,9 @@ use serde::Serialize;
 use crate::{
     Actor, Event, Kind, Outcome, RequestSeen,
     clean::cleaned,
+    leaf,
     ocsf::{OCSF_VERSION, PRODUCT, api_activity},
-    sealed::{SealPersonal, TAG_PREFIX, subject},
+    sealed::{SealPersonal, TAG_PREFIX, sealed_tree, subject},
 };
 
 /// An entry of some 700 bytes needs no second allocation.
@@ -122,16 +123,36 @@ struct Sealed<'a> {
     subject: &'a str,
 }
 
+/// The entry of an event in the place of what is in `into`, sealed if there is a sealer.
+pub fn leaf_into(event: &Event, sealer: Option<&dyn SealPersonal>, into: &mut Vec<u8>) {
+    into.clear();
+    if !write_request(event, sealer, into) {
+        *into = match sealer {
+            Some(sealer) => sealed_tree(event, sealer),
+            None => leaf(event),
+        };
+    }
+}
+
 /// The entry for a request; `None` if the event is of another kind.
 pub(crate) fn request_leaf(event: &Event, sealer: Option<&dyn SealPersonal>) -> Option<Vec<u8>> {
-    let Kind::Request(seen) = &event.kind else { return None };
+    let mut bytes = Vec::new();
+    write_request(event, sealer, &mut bytes).then_some(bytes)
+}
+
+/// Whether it is a request; `into` must be empty.
+fn write_request(event: &Event, sealer: Option<&dyn SealPersonal>, into: &mut Vec<u8>) -> bool {
+    let Kind::Request(seen) = &event.kind else { return false };
     let mut entry = entry(event, seen);
     if let (Some(sealer), Some(subject)) = (sealer, subject(event)) {
         seal(&mut entry, event, subject, sealer);
     }
-    let mut bytes = Vec::with_capacity(USUAL_BYTES);
-    serde_json::to_writer(&mut bytes, &entry).ok()?;
-    Some(bytes)
+    into.reserve(USUAL_BYTES);
+    let written = serde_json::to_writer(&mut *into, &entry).is_ok();
+    if !written {
+        into.clear();
+    }
+    written
 }
 
 fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {

@@ -42,8 +42,10 @@ pub(crate) async fn validate<'a>(
     }
     let request = request.map(|body| body.map_err(|error| Broken(error).into()).boxed_unsync());
     let Some(contract) = &route.contract else {
-        let request = if json { check_syntax(route, request, buffers).await? } else { request };
-        return Ok((request, None));
+        if !json {
+            return Ok((request, None));
+        }
+        return Ok((Box::pin(check_syntax(route, request, buffers)).await?, None));
     };
     let query = request.uri().query().unwrap_or_default();
     let checked = contract.check_head(request.method(), &head.path, query, request.headers());
@@ -64,9 +66,9 @@ pub(crate) async fn validate<'a>(
         }]);
         return Ok((request, checked));
     }
-    let (parts, read, _room) = unpacked(route, request, buffers).await?;
+    let (parts, read, _room) = Box::pin(unpacked(route, request, buffers)).await?;
     if let Some(checked) = &checked {
-        let violations = checked.check_body(&parts.headers, &read).await;
+        let violations = Box::pin(checked.check_body(&parts.headers, &read)).await;
         if route.learning {
             trail.learned(violations);
         } else if !violations.is_empty() {

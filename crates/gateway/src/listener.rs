@@ -266,13 +266,15 @@ async fn serve_http1(
     let (ours, theirs) = (gateway.clone(), peer.clone());
     let service = service_fn(move |request| {
         let (gateway, peer, switches) = (gateway.clone(), peer.clone(), switches.clone());
-        async move {
+        // hyper keeps room for an answer on its way as long as the connection lives; what is in a
+        // box takes some only while there is one.
+        Box::pin(async move {
             let response = gateway.answer(request, peer).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 switches.store(true, Ordering::Relaxed);
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let stream = StrictLines::new(stream, switched);
     let connection = http1::Builder::new()

@@ -166,7 +166,8 @@ impl Gateway {
         let head = guard::check(&request)?;
         trail.path = Some(head.path.clone());
         if snapshot.answers_others() && forward_auth::is_asked(peer, &head) {
-            return self.answer_other(snapshot, &request, peer, &head, origin, now, trail).await;
+            let other = self.answer_other(snapshot, &request, peer, &head, origin, now, trail);
+            return Box::pin(other).await;
         }
         if let Some(sessions) = &snapshot.sessions
             && peer.listener == ListenerKind::Public
@@ -189,9 +190,9 @@ impl Gateway {
                 let Shared { counters, limit_blocked, .. } = &self.shared;
                 count(counters, at_door, &mut trail.passed, &**limit_blocked).await?;
                 return if comes_back {
-                    sessions.come_back(&request, &head, origin, now).await
+                    Box::pin(sessions.come_back(&request, &head, origin, now)).await
                 } else {
-                    sessions.log_out(&request, &head, origin).await
+                    Box::pin(sessions.log_out(&request, &head, origin)).await
                 };
             }
         }
@@ -220,7 +221,7 @@ impl Gateway {
         let admitted = Admitted { who: &who, origin, certificate };
         let response = self.pass_on(snapshot, &route, request, &head, admitted, now).await?;
         match checked {
-            Some(checked) => filter(&route, &checked, response, trail).await,
+            Some(checked) => Box::pin(filter(&route, &checked, response, trail)).await,
             None => Ok(response),
         }
     }
@@ -263,7 +264,8 @@ impl Gateway {
         let session = snapshot.sessions.as_ref().filter(|_| by_session(&route, request.headers()));
         let known = match session {
             Some(sessions) => {
-                self.session(snapshot, sessions, &route, request, head, (addr, now), trail).await
+                let at = (addr, now);
+                Box::pin(self.session(snapshot, sessions, &route, request, head, at, trail)).await
             }
             None => authenticate(snapshot, &self.shared, &route, request, head, peer, now).await,
         };

@@ -7,6 +7,7 @@
 
 mod load;
 mod question;
+mod used;
 
 pub use load::{PolicyError, SCHEMA, Source};
 pub use question::{Principal, Question};

@@ -8,6 +8,7 @@ use miette::Diagnostic;
 use crate::{
     Policies, Principal, Question,
     question::{Names, SAMPLE_METHODS},
+    used::Used,
 };
 
 /// What policies can speak of, unless another schema is given.
@@ -55,7 +56,8 @@ impl Policies {
     pub fn load(files: &[Source<'_>], schema: Option<Source<'_>>) -> Result<Self, PolicyError> {
         let schema_source = schema.unwrap_or(Source { name: "built-in schema", text: SCHEMA });
         let schema = read_schema(schema_source)?;
-        let names = Names::new().ok_or_else(|| whole(schema_source, "the names do not parse"))?;
+        let mut names =
+            Names::new().ok_or_else(|| whole(schema_source, "the names do not parse"))?;
         fits(&names, &schema, schema_source)?;
         let validator = Validator::new(schema.clone());
         let mut all = PolicySet::new();
@@ -80,6 +82,9 @@ impl Policies {
             let reason = format!("more than {MAX_POLICIES} policies");
             return Err(PolicyError::File { file: "policies".into(), reason });
         }
+        let forms: Option<Vec<_>> = all.policies().map(|policy| policy.to_json().ok()).collect();
+        // One without such a form may ask for whatever there is.
+        names.only(forms.map_or(Used::Everything, |forms| Used::by(forms.iter())));
         Ok(Self { set: all, schema, authorizer: Authorizer::new(), names, count })
     }
 

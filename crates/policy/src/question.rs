@@ -9,6 +9,10 @@ use cedar_policy::{
 };
 use portcullis_types::Timestamp;
 
+use crate::used::Used;
+
+/// What the context says.
+const CONTEXT: [&str; 6] = ["method", "path", "host", "ip", "time", "mutual_tls"];
 /// Methods that have an action of their own. Every other is `other`.
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 pub(crate) const SAMPLE_METHODS: [&str; 3] = ["GET", "DELETE", "PURGE"];
@@ -146,6 +150,7 @@ pub(crate) struct Names {
     actions: HashMap<&'static str, Entity>,
     other: Entity,
     sets: [Entity; 2],
+    used: Used,
 }
 
 type Attributes = HashMap<String, RestrictedExpression>;
@@ -174,7 +179,19 @@ impl Names {
             actions: METHODS.into_iter().map(|method| (method, within(method))).collect(),
             other: within("other"),
             sets: [alone("read"), alone("write")],
+            used: Used::Everything,
         })
+    }
+
+    /// From now on only what `used` names is put into questions.
+    pub fn only(&mut self, used: Used) {
+        self.used = used;
+        if !self.used.has("read") && !self.used.has("write") {
+            // Then nobody asks what an action is a part of.
+            let alone = |action: &Entity| Entity::new_no_attrs(action.uid(), HashSet::new());
+            self.other = alone(&self.other);
+            self.actions.values_mut().for_each(|action| *action = alone(action));
+        }
     }
 
     /// The question as Cedar has it.
@@ -182,31 +199,40 @@ impl Names {
         let principal = self.principal(&question.principal)?;
         let action = self.actions.get(question.method).unwrap_or(&self.other);
         let route = uid(&self.route, question.route);
-        let upstream = Attributes::from([("upstream".to_owned(), text(question.upstream))]);
+        let mut upstream = Attributes::new();
+        if self.used.has("upstream") {
+            upstream.insert("upstream".to_owned(), text(question.upstream));
+        }
         let resource = Entity::new(route, upstream, HashSet::new()).ok()?;
         let context = self.context(question)?;
         let parts = (principal.uid(), action.uid(), resource.uid());
         let request = Request::new(parts.0, parts.1, parts.2, context, None).ok()?;
-        let [read, write] = &self.sets;
-        let all = [principal, action.clone(), resource, read.clone(), write.clone()];
+        let grouped = self.used.has("read") || self.used.has("write");
+        let sets = self.sets.iter().filter(|_| grouped).cloned();
+        let all = [principal, action.clone(), resource].into_iter().chain(sets);
         Some((request, Entities::from_entities(all, None).ok()?))
     }
 
     pub fn context(&self, question: &Question<'_>) -> Option<Context> {
-        let pairs = [
-            ("method", text(question.method)),
-            ("path", text(question.path)),
-            ("host", text(question.host)),
-            ("ip", RestrictedExpression::new_ip(question.ip.to_string())),
-            ("time", RestrictedExpression::new_datetime(cedar_time(question.time))),
-            ("mutual_tls", RestrictedExpression::new_bool(question.mutual_tls)),
-        ];
-        Context::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value))).ok()
+        let value = |name: &str| match name {
+            "method" => text(question.method),
+            "path" => text(question.path),
+            "host" => text(question.host),
+            "ip" => RestrictedExpression::new_ip(question.ip.to_string()),
+            "time" => RestrictedExpression::new_datetime(cedar_time(question.time)),
+            _ => RestrictedExpression::new_bool(question.mutual_tls),
+        };
+        let used = CONTEXT.into_iter().filter(|name| self.used.has(name));
+        Context::from_pairs(used.map(|name| (name.to_owned(), value(name)))).ok()
     }
 
     fn principal(&self, principal: &Principal<'_>) -> Option<Entity> {
         let mut attributes = Attributes::new();
-        let mut set = |name: &str, value| drop(attributes.insert(name.to_owned(), value));
+        let mut set = |name: &str, value: &dyn Fn() -> RestrictedExpression| {
+            if self.used.has(name) {
+                attributes.insert(name.to_owned(), value());
+            }
+        };
         let (kind, id, parents) = match principal {
             Principal::User {
                 id,
@@ -220,31 +246,31 @@ impl Names {
                 username,
                 actor,
             } => {
-                set("scopes", texts(scopes));
-                set("client", text(client));
-                set("issuer", text(issuer));
+                set("scopes", &|| texts(scopes));
+                set("client", &|| text(client));
+                set("issuer", &|| text(issuer));
                 for (name, value) in [("acr", acr), ("username", username), ("actor", actor)] {
                     if let Some(value) = value {
-                        set(name, text(value));
+                        set(name, &|| text(value));
                     }
                 }
                 if let Some(age) = login_age {
-                    set("login_age", RestrictedExpression::new_long(*age));
+                    set("login_age", &|| RestrictedExpression::new_long(*age));
                 }
                 (&self.user, *id, self.parents(roles, groups))
             }
             Principal::Client { id, issuer, scopes, roles, groups } => {
-                set("scopes", texts(scopes));
-                set("client", text(id));
-                set("issuer", text(issuer));
+                set("scopes", &|| texts(scopes));
+                set("client", &|| text(id));
+                set("issuer", &|| text(issuer));
                 (&self.client, *id, self.parents(roles, groups))
             }
             Principal::ApiKey { id, scopes } => {
-                set("scopes", texts(scopes));
+                set("scopes", &|| texts(scopes));
                 (&self.api_key, *id, HashSet::new())
             }
             Principal::Workload { id, trust_domain } => {
-                set("trust_domain", text(trust_domain));
+                set("trust_domain", &|| text(trust_domain));
                 (&self.workload, *id, HashSet::new())
             }
             Principal::Anonymous => (&self.anonymous, "anonymous", HashSet::new()),
@@ -253,8 +279,10 @@ impl Names {
     }
 
     fn parents(&self, roles: &[String], groups: &[String]) -> HashSet<EntityUid> {
-        let roles = roles.iter().map(|name| uid(&self.role, name));
-        roles.chain(groups.iter().map(|name| uid(&self.group, name))).collect()
+        let roles = roles.iter().filter(|_| self.used.has("Role"));
+        let groups = groups.iter().filter(|_| self.used.has("Group"));
+        let roles = roles.map(|name| uid(&self.role, name));
+        roles.chain(groups.map(|name| uid(&self.group, name))).collect()
     }
 }
 

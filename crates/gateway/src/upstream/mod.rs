@@ -313,7 +313,8 @@ impl Upstream {
                 }
             }
         }
-        match server.connect().await {
+        // A handshake is rare and large: there must not be room for one in every request.
+        match Box::pin(server.connect()).await {
             Ok(sender) => {
                 let (response, sender) = exchange(sender, request, deadline).await?;
                 let (server, reusable) = (server.clone(), reusable());
