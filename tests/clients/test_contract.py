@@ -147,7 +147,9 @@ def test_refusals_list_what_is_wrong_and_repeat_nothing(gate, shop):
         for content, headers in [
             (b'{"name":"a","name":"b"}', {}), (b'{"name":"a","price":1e999}', {}), (b"[" * 5000, {}), (b'{"name":"\xff"}', {}),
             (b'{"name":"a"}', {"content-type": "application/json; charset=latin1"}),
-            (b"<x/>", {"content-type": "text/xml"}),
+            (b"<x/>", {"content-type": "text/xml"}), (b'{"name":"a"}', {"content-type": "application/json; Charset=utf-7"}),
+            (b'{"name":"a"}', {"content-type": "application/json; charset =utf-7"}),
+            (b'{"name":"a"}', {"content-type": 'application/json; x="; charset=utf-8; "; charset=utf-7'}),
         ]:
             headers = {"content-type": "application/json", **headers}
             assert client.post("/shop/items", content=content, headers=headers).status_code == 400, content[:40]

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import zlib
 
+import h2.connection
 import pytest
 
 from echo import Echo
@@ -91,6 +92,54 @@ def test_json_that_two_readers_read_differently_does_not_go_on(client, echo, bod
     assert post(client, body, "text/plain").status_code == 200
 
 
+UTF7 = b'{"role":"user","x":"+ACI-,+ACI-role+ACI-:+ACI-admin"}'
+ODD_TYPES = [
+    b"application/json; charset=utf-7", b"application/json; Charset=UTF-7", b"application/json; charset =utf-7",
+    b'application/json; x="; charset=utf-8; "; charset=utf-7', b'application/json; charset=utf-7; x="\xe9"',
+    b'application/json; a="b\\"; charset=utf-8; c=\\""; charset=utf-7', b"application/json; charset=utf-8; charset=utf-7",
+    b"application/json; charset*=utf-8''utf-7", b"application/json x", b"application/json, text/plain", b"text/plain, application/json",
+    b"application/json\xa0", b"application/json,", b"json",
+]
+
+
+@pytest.mark.parametrize("kind", ODD_TYPES, ids=range(len(ODD_TYPES)))
+def test_a_type_that_two_readers_read_differently_does_not_go_on(client, echo, kind):
+    before = len(echo.seen)
+    assert client.post("/usual/x", content=UTF7, headers=[(b"content-type", kind)]).status_code == 415
+    assert len(echo.seen) == before
+
+
+def test_a_type_goes_on_as_everybody_reads_it(client, echo):
+    for kind in ("Application/JSON;Charset=\"utf-8\"", "text/x-json", "application/vnd.api+json; a=\"b;c\""):
+        assert post(client, b'{"a":1,"a":2}', kind).status_code == 400
+        assert post(client, b"{}", kind).status_code == 200
+    assert echo.seen[-1]["headers"]["content-type"] == 'application/vnd.api+json; a="b;c"'
+    assert post(client, b'{"a":1}\n{"a":2}\n', "application/x-ndjson").status_code == 200
+
+
+def test_who_only_says_that_something_will_come_takes_no_room(gate):
+    """Heads of 400 requests whose bodies never come, and a body of somebody else."""
+    peers = []
+    for _ in range(4):
+        context = ssl.create_default_context(cafile=gate.data / "ca.pem")
+        context.set_alpn_protocols(["h2"])
+        stream = context.wrap_socket(socket.create_connection(("127.0.0.1", gate.ports["PUBLIC"])), server_hostname="localhost")
+        connection = h2.connection.H2Connection()
+        connection.initiate_connection()
+        host = f"localhost:{gate.ports['PUBLIC']}"
+        for number in range(100):
+            connection.send_headers(1 + 2 * number, [
+                (":method", "POST"), (":scheme", "https"), (":authority", host), (":path", "/usual/x"),
+                ("content-type", "application/json")])
+        stream.sendall(connection.data_to_send())
+        peers.append(stream)
+    with gate.client() as client:
+        assert post(client, b'{"a":1}').status_code == 200
+        assert post(client, gzip.compress(b'{"a":1}'), **{"content-encoding": "gzip"}).status_code == 200
+    for stream in peers:
+        stream.close()
+
+
 def test_what_goes_on_is_what_was_sent(client, echo):
     for body in (b'{"a":[1,2.50,{"b":null}], "c":"\xc3\xa9\\u00e9"}', b" [] ", b"18446744073709551615", b"[" * 64 + b"]" * 64):
         answer = post(client, body)
@@ -132,8 +181,8 @@ def test_cookies_of_services_are_hardened(client):
         return answer.headers.get_list("set-cookie")
 
     given = ("a=1; Path=/", "b=2; Domain=localhost; SameSite=None; Secure", "__Host-portcullis_session=evil; Path=/; Secure")
-    assert set_by("/usual", *given) == ["a=1; Path=/; Secure; SameSite=Lax", "b=2; Domain=localhost; SameSite=None; Secure"]
-    assert set_by("/strict", *given) == ["a=1; Path=/; Secure; SameSite=Lax; HttpOnly", "b=2; SameSite=None; Secure; HttpOnly"]
+    assert set_by("/usual", *given) == ["a=1; Path=/; Secure; SameSite=Lax", "b=2; Domain=localhost; Secure; SameSite=None"]
+    assert set_by("/strict", *given) == ["a=1; Path=/; Secure; SameSite=Lax; HttpOnly", "b=2; Secure; SameSite=None; HttpOnly"]
     assert set_by("/pass", *given) == list(given[:2])
 
 

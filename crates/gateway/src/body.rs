@@ -133,8 +133,6 @@ where
     }
 }
 
-/// What comes after a body says nothing about how to read it, where it goes, or who sends it (RFC
-/// 9110, section 6.5.1).
 /// The names in the `Trailer` fields of an answer (RFC 9110, section 6.6.2) that may come.
 pub(crate) fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
     let values = headers.get_all(header::TRAILER).iter().filter_map(|value| value.to_str().ok());
@@ -147,25 +145,43 @@ pub(crate) fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(names.join(", ")).ok().filter(|value| !value.is_empty())
 }
 
+/// What comes after a body says nothing about how to read it, where it goes, who sends it, or what a
+/// browser may do with it (RFC 9110, section 6.5.1): some readers put it beside the other fields.
 fn clean_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
     strip_identity(trailers);
     for name in FRAMING {
         trailers.remove(name);
     }
+    let names = trailers.keys().filter(|name| {
+        let name = name.as_str();
+        ["access-control-", "content-", "cross-origin-", "set-cookie", "www-"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    });
+    for name in names.cloned().collect::<Vec<_>>() {
+        trailers.remove(name);
+    }
 }
 
 /// Fields that must not come after the body.
-const FRAMING: [HeaderName; 9] = [
-    header::CONTENT_LENGTH,
-    header::CONTENT_ENCODING,
-    header::CONTENT_TYPE,
-    header::CONTENT_RANGE,
+const FRAMING: [HeaderName; 16] = [
     header::HOST,
     header::COOKIE,
-    header::SET_COOKIE,
     header::CACHE_CONTROL,
     header::LOCATION,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::REFERRER_POLICY,
+    header::REFRESH,
+    header::LINK,
+    header::AGE,
+    header::EXPIRES,
+    header::VARY,
+    header::DATE,
+    header::RETRY_AFTER,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("permissions-policy"),
+    HeaderName::from_static("authentication-info"),
 ];
 
 /// A body that holds something until it was read or given up.

@@ -45,10 +45,10 @@ pub(crate) fn harden(headers: &mut HeaderMap, how: Cookies) {
     if !headers.contains_key(header::SET_COOKIE) {
         return;
     }
+    // Wherever it stands: some read a cookie without a name, or several in one field.
     let foreign = |value: &&HeaderValue| {
-        let text = value.as_bytes().trim_ascii_start();
         let prefix = OWN_PREFIX.as_bytes();
-        text.len() >= prefix.len() && text[..prefix.len()].eq_ignore_ascii_case(prefix)
+        value.as_bytes().windows(prefix.len()).any(|part| part.eq_ignore_ascii_case(prefix))
     };
     let set = headers.get_all(header::SET_COOKIE).iter().filter(|value| !foreign(value));
     let kept: Vec<HeaderValue> = set.filter_map(|value| hardened(value, how)).collect();
@@ -65,27 +65,32 @@ fn hardened(value: &HeaderValue, how: Cookies) -> Option<HeaderValue> {
     }
     let text = value.to_str().ok()?;
     let mut parts = text.split(';').map(str::trim);
+    let (name, _) = parts.clone().next()?.split_once('=')?;
+    if name.trim().is_empty() {
+        return None;
+    }
     let mut built = parts.next()?.to_owned();
-    let (mut secure, mut same_site, mut http_only) = (false, false, false);
+    let (mut same_site, mut http_only) = ("Lax", how == Cookies::Strict);
     for part in parts.filter(|part| !part.is_empty()) {
-        let name = part.split('=').next().unwrap_or_default().trim();
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if how == Cookies::Strict && is("domain") {
-            continue;
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let is = |known: &str| name.trim().eq_ignore_ascii_case(known);
+        if is("samesite") {
+            let known = ["Strict", "Lax", "None"];
+            let said = known.into_iter().find(|known| value.trim().eq_ignore_ascii_case(known));
+            same_site = said.unwrap_or("Lax");
+        } else if is("httponly") {
+            http_only = true;
+        } else if is("secure") || (how == Cookies::Strict && is("domain")) {
+            // The one is added in any case, the other is not wanted.
+        } else {
+            built.push_str("; ");
+            built.push_str(part);
         }
-        secure |= is("secure");
-        same_site |= is("samesite");
-        http_only |= is("httponly");
-        built.push_str("; ");
-        built.push_str(part);
     }
-    if !secure {
-        built.push_str("; Secure");
-    }
-    if !same_site {
-        built.push_str("; SameSite=Lax");
-    }
-    if !http_only && how == Cookies::Strict {
+    // Written anew: a browser passes over an attribute that is too long, and we would not.
+    built.push_str("; Secure; SameSite=");
+    built.push_str(same_site);
+    if http_only {
         built.push_str("; HttpOnly");
     }
     HeaderValue::try_from(built).ok()
@@ -109,26 +114,29 @@ mod tests {
     #[test]
     fn what_a_service_forgets_is_added() {
         let wanted = ["a=1; Path=/; Secure; SameSite=Lax", "b=2; Secure; SameSite=None"];
+        let given = ["a=1;Path=/", "b=2; secure=x;; samesite=none"];
+        assert_eq!(set(&given, Cookies::Secure), wanted);
+        let long = format!("b=2; Secure={0}; SameSite={0}; Max-Age=5", "x".repeat(2_000));
+        let wanted = ["b=2; Max-Age=5; Secure; SameSite=Lax"];
+        assert_eq!(set(&[&long], Cookies::Secure), wanted);
         assert_eq!(
-            set(&["a=1;Path=/", "b=2; secure=; samesite=none"], Cookies::Secure)[0],
-            wanted[0]
-        );
-        assert_eq!(
-            set(&["b=2; SECURE;; SameSite=None"], Cookies::Secure),
-            ["b=2; SECURE; SameSite=None"]
-        );
-        assert_eq!(
-            set(&["a=1; Domain=example.org", "b=x=y;httponly"], Cookies::Strict),
-            ["a=1; Secure; SameSite=Lax; HttpOnly", "b=x=y; httponly; Secure; SameSite=Lax"]
+            set(&["a=1; Domain=example.org", "b=x=y;httponly=1"], Cookies::Strict),
+            ["a=1; Secure; SameSite=Lax; HttpOnly", "b=x=y; Secure; SameSite=Lax; HttpOnly"]
         );
         assert_eq!(set(&["a=1; Domain=example.org"], Cookies::Pass), ["a=1; Domain=example.org"]);
     }
 
     #[test]
     fn no_service_speaks_for_the_gate() {
-        let ours = ["__Host-portcullis_session=x", " __HOST-Portcullis=x; Path=/", "c=1"];
+        let ours = [
+            "__Host-portcullis_session=x",
+            " __HOST-Portcullis=x; Path=/",
+            "=__Host-portcullis_session=x",
+            "a=1, __Host-portcullis_session=x",
+            "c=1",
+        ];
         assert_eq!(set(&ours, Cookies::Secure), ["c=1; Secure; SameSite=Lax"]);
         assert_eq!(set(&ours, Cookies::Pass), ["c=1"]);
-        assert!(set(&["a=\u{e9}"], Cookies::Secure).is_empty());
+        assert!(set(&["a=\u{e9}", "=a", "a", ""], Cookies::Secure).is_empty());
     }
 }

@@ -44,12 +44,18 @@ impl Encoding {
     }
 
     /// Unpacks a body, which must be whole, and nothing behind it, and at most `limit` bytes then.
-    pub fn decode(self, body: Bytes, limit: u64) -> Result<Bytes, Refusal> {
+    /// `room` is asked before there are so many.
+    pub fn decode(
+        self,
+        body: Bytes,
+        limit: u64,
+        room: impl FnMut(u64) -> Result<(), Refusal>,
+    ) -> Result<Bytes, Refusal> {
         let mut rest = &body[..];
         let unpacked = match self {
             Self::Identity => return Ok(body),
-            Self::Gzip => read(GzDecoder::new(&mut rest), limit),
-            Self::Deflate => read(ZlibDecoder::new(&mut rest), limit),
+            Self::Gzip => read(GzDecoder::new(&mut rest), limit, room)?,
+            Self::Deflate => read(ZlibDecoder::new(&mut rest), limit, room)?,
         };
         let wrong = || {
             let detail = "the body is not what its Content-Encoding says";
@@ -67,10 +73,23 @@ impl Encoding {
 }
 
 /// One byte more than is allowed, and no more than that, however much there would be.
-fn read(packed: impl Read, limit: u64) -> IoResult<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    packed.take(limit.saturating_add(1)).read_to_end(&mut unpacked)?;
-    Ok(unpacked)
+fn read(
+    packed: impl Read,
+    limit: u64,
+    mut room: impl FnMut(u64) -> Result<(), Refusal>,
+) -> Result<IoResult<Vec<u8>>, Refusal> {
+    let (mut unpacked, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+    let mut packed = packed.take(limit.saturating_add(1));
+    loop {
+        match packed.read(&mut piece) {
+            Ok(0) => return Ok(Ok(unpacked)),
+            Ok(count) => {
+                room((unpacked.len() + count) as u64)?;
+                unpacked.extend_from_slice(&piece[..count]);
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,13 +110,13 @@ mod tests {
     fn what_is_packed_is_unpacked_whole_and_within_its_limit() {
         let text = b"{\"a\":1}".repeat(100);
         let limit = text.len() as u64;
-        assert_eq!(Encoding::Gzip.decode(gzip(&text).into(), limit).unwrap(), text);
+        assert_eq!(Encoding::Gzip.decode(gzip(&text).into(), limit, |_| Ok(())).unwrap(), text);
         let mut packer = ZlibEncoder::new(Vec::new(), Compression::best());
         packer.write_all(&text).unwrap();
         let packed = packer.finish().unwrap();
-        assert_eq!(Encoding::Deflate.decode(packed.into(), limit).unwrap(), text);
+        assert_eq!(Encoding::Deflate.decode(packed.into(), limit, |_| Ok(())).unwrap(), text);
         let status = |body: Vec<u8>, limit| {
-            Encoding::Gzip.decode(body.into(), limit).unwrap_err().status.as_u16()
+            Encoding::Gzip.decode(body.into(), limit, |_| Ok(())).unwrap_err().status.as_u16()
         };
         assert_eq!(status(gzip(&text), limit - 1), 413);
         // A thousand times as large as it comes, and never unpacked beyond the limit.

@@ -39,9 +39,9 @@ use crate::{
 /// Header fields of an answer, all together.
 const MAX_RESPONSE_HEADER_BYTES: usize = 64 * 1024;
 /// A body that makes no progress for this long is given up.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// A request's body, however steadily it comes, is over after this time.
-const BODY_TOTAL: Duration = Duration::from_secs(600);
+pub(crate) const BODY_TOTAL: Duration = Duration::from_secs(600);
 /// An answer may pause longer than a request: server-sent events are quiet at times.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
 /// Whether a WebSocket may stay open is asked this often.
@@ -169,7 +169,9 @@ pub(crate) async fn forward(
         return Err(refuse(StatusCode::BAD_GATEWAY, "upstream_headers", detail));
     }
     let (mut parts, body) = answered.into_parts();
-    let announced = if trailers { announced_trailers(&parts.headers) } else { None };
+    // Only what comes in chunks has something behind it.
+    let chunked = !parts.headers.contains_key(header::CONTENT_LENGTH);
+    let announced = (trailers && chunked).then(|| announced_trailers(&parts.headers)).flatten();
     strip_hop_by_hop(&mut parts.headers);
     if let Some(names) = announced {
         parts.headers.insert(header::TRAILER, names);

@@ -23,6 +23,7 @@ mod guard;
 mod issuers;
 mod limits;
 mod listener;
+mod media_type;
 mod minter;
 mod overload;
 mod path;

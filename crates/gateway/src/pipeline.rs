@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use portcullis_events::{Origin, Stage, clean};
 use portcullis_pki::PeerCertificate;
 use portcullis_types::{ClientAddr, Id, Timestamp, tags};
-use tokio::sync::Semaphore;
 
 use crate::{
     answer::{Refusal, harden, prefers_html},
@@ -21,7 +20,7 @@ use crate::{
     bearer::still_admitted,
     body::{Bounded, GateBody, Holding, empty},
     browser::by_session,
-    content::{BUFFERS, check_length, filter, validate},
+    content::{Buffers, check_length, filter, validate},
     cors::read_preflight,
     forward::{Passage, Stands, Tunnel, forward, strip_hop_by_hop, target},
     forward_auth,
@@ -57,7 +56,7 @@ pub struct Gateway {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(crate) shared: Shared,
     /// Room for bodies that are read whole.
-    buffers: Arc<Semaphore>,
+    buffers: Buffers,
 }
 
 /// Who stands at the door, as far as the connection tells.
@@ -84,7 +83,7 @@ impl Gateway {
 
     /// A gate with its first configuration.
     pub fn new(snapshot: Snapshot, shared: Shared) -> Self {
-        let buffers = Arc::new(Semaphore::new(BUFFERS));
+        let buffers = Buffers::default();
         Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), shared, buffers }
     }
 

@@ -22,9 +22,9 @@ pub fn from_slice_strict<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StrictJ
     Ok(T::deserialize(value)?)
 }
 
-/// Whether `bytes` are one JSON text that every reader takes for the same: UTF-8, no duplicate member
-/// names at any depth, at most `depth` objects and arrays in each other, and no number beyond a
-/// double (RFC 7493, section 2).
+/// Whether `bytes` are one JSON text: UTF-8, no duplicate member names at any depth, at most `depth`
+/// objects and arrays in each other, and no number beyond a double (RFC 7493, section 2). What readers
+/// make of names that differ in case only, or of digits that a double does not hold, is theirs.
 pub fn check_json(bytes: &[u8], depth: u8) -> Result<(), StrictJsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     StrictSyntax { depth }.deserialize(&mut reader)?;

@@ -20,6 +20,8 @@ use parameter::{Parameter, Place, Raw};
 use response::Answer;
 pub use response::Redacted;
 
+use crate::media_type::MediaType;
+
 /// A document is at most this long.
 const MAX_DOCUMENT_BYTES: usize = 2 * 1024 * 1024;
 /// Schemas may be nested this deep.
@@ -192,14 +194,13 @@ impl Checked<'_> {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return vec![violation("/body", "content_encoding", "must have been unpacked")];
         }
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let (kind, rest) =
-            kind.unwrap_or_default().split_once(';').unwrap_or((kind.unwrap_or_default(), ""));
-        let kind = kind.trim().to_ascii_lowercase();
-        let charset = rest.split(';').find_map(|one| one.trim().strip_prefix("charset="));
-        if charset.is_some_and(|charset| !charset.trim_matches('"').eq_ignore_ascii_case("utf-8")) {
+        let Ok(kind) = MediaType::of(headers) else {
+            return vec![violation("/body", "content_type", "is not a media type")];
+        };
+        if kind.as_ref().is_some_and(|kind| !kind.is_utf8()) {
             return vec![violation("/body", "charset", "must be UTF-8")];
         }
+        let kind = kind.map(|kind| kind.essence).unwrap_or_default();
         match rule.media.iter().find(|media| media.name == kind) {
             Some(media) => media.check(headers, body).await,
             None => {
