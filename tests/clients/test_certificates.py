@@ -393,6 +393,16 @@ def test_the_agent_keeps_to_its_directory_and_to_its_server(gate, tmp_path):
         ca(gate, "revoke", "--spiffe-id", f"{DOMAIN}/{name}")
         secret.write_text(token(gate, name))
     assert (mine / "cert.pem").read_bytes() == first
+    # A key that somebody else can read, in the place of the one that waits for its answer.
+    planted, theirs = tmp_path / "planted", tmp_path / "theirs.key"
+    planted.mkdir()
+    assert openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", theirs).returncode == 0
+    pkcs8 = openssl("pkcs8", "-topk8", "-nocrypt", "-in", theirs).stdout
+    (planted / "..pending.pem").write_bytes(pkcs8)
+    (planted / "..pending.pem").chmod(0o644)
+    done = subprocess.run(agent(gate, planted, "--token-file", secret), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and (planted / "key.pem").read_bytes() != pkcs8
+    secret.write_text(token(gate, name))
     # A workload that may call itself localhost is not the gate, though the authority vouches for it.
     imposter = enrolled(gate, tmp_path, next(names), "--dns", "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

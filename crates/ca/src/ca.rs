@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome};
-use portcullis_pki::{Authority, Trust, spiffe_bundle};
+use portcullis_pki::{Authority, Issued, Subject, Trust, spiffe_bundle};
 use portcullis_store::{
     Db, DbError, Sealer, Tx,
     certificates::{self, AuthorityRow, CertificateRow, State},
@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::{
-    CaError, Identities,
+    CaError, How, Identities,
     authorities::{Authorities, AuthorityStatus, der, pem_file},
+    identities::Unrecorded,
     rotation::{self, Maker},
 };
 
@@ -171,21 +172,8 @@ impl Ca {
             return Ok(());
         }
         let now = self.clock.now();
-        let rows: Vec<CertificateRow> = new
-            .iter()
-            .map(|one| CertificateRow {
-                serial: one.issued.serial.clone(),
-                authority: one.authority.clone(),
-                spiffe_id: one.subject.workload.as_ref().map(ToString::to_string),
-                names: one.subject.names.join(" "),
-                how: "own".into(),
-                created_at: now.micros(),
-                expires_at: one.issued.not_after.micros(),
-                revoked_at: None,
-                compromised: false,
-            })
-            .collect();
-        let rows = &rows;
+        let row = |one: &Unrecorded| row(&one.subject, &one.issued, &one.authority, How::Own, now);
+        let rows: &Vec<CertificateRow> = &new.iter().map(row).collect();
         let written = self.db.write(|tx| async move {
             for row in rows {
                 self.record(&tx, row, Actor::System, None).await?;
@@ -237,6 +225,27 @@ impl Known {
         let mut serials: HashSet<String> = self.authorities.retired()?.into_iter().collect();
         serials.extend(self.revoked.iter().map(|row| row.serial.clone()));
         Ok(serials)
+    }
+}
+
+/// A certificate as the database keeps it.
+pub(crate) fn row(
+    subject: &Subject,
+    issued: &Issued,
+    authority: &str,
+    how: How,
+    now: Timestamp,
+) -> CertificateRow {
+    CertificateRow {
+        serial: issued.serial.clone(),
+        authority: authority.to_owned(),
+        spiffe_id: subject.workload.as_ref().map(ToString::to_string),
+        names: subject.names.join(" "),
+        how: how.as_str().into(),
+        created_at: now.micros(),
+        expires_at: issued.not_after.micros(),
+        revoked_at: None,
+        compromised: false,
     }
 }
 

@@ -10,14 +10,14 @@ use portcullis_pki::{
 };
 use portcullis_store::{
     Credential, ENROLMENT_PREFIX,
-    certificates::{self, CertificateRow, EnrolmentRow, EnrolmentUse},
+    certificates::{self, EnrolmentRow, EnrolmentUse},
     is_well_formed, token_hash,
 };
 use portcullis_types::{DEFAULT_TENANT, Id, Secret, Timestamp, tags};
 use rcgen::PublicKeyData;
 use serde_json::json;
 
-use crate::{Ca, CaError};
+use crate::{Ca, CaError, ca::row};
 
 /// A certificate can be used to get so many others: answers are lost, but not for ever.
 const MAX_RENEWALS: i64 = 16;
@@ -35,15 +35,18 @@ pub enum How {
     Token,
     /// By whoever runs the installation.
     Operator,
+    /// For the gate itself.
+    Own,
 }
 
 impl How {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Enrolment => "enrolment",
             Self::Renewal => "renewal",
             Self::Token => "token",
             Self::Operator => "operator",
+            Self::Own => "own",
         }
     }
 }
@@ -94,22 +97,13 @@ impl Ca {
         if names.len() > MAX_NAMES {
             return Err(PkiError::Names.into());
         }
-        if let Some(own) = names.iter().find(|name| self.is_own_name(name)) {
+        if let Some(own) = names.iter().find(|name| is_own_name(&self.settings.url, name)) {
             return Err(CaError::OwnName(own.clone()));
         }
         if let Some(wrong) = names.iter().find(|name| !is_certificate_name(name)) {
             return Err(PkiError::Name(wrong.escape_debug().to_string()).into());
         }
         Ok(Subject { workload: Some(id.clone()), names: names.to_vec() })
-    }
-
-    /// Whoever has a certificate for the name of the gate is the gate to its clients. On the machine
-    /// itself everybody is `localhost`.
-    fn is_own_name(&self, name: &str) -> bool {
-        let url = url::Url::parse(&self.settings.url);
-        let host = url.as_ref().ok().and_then(url::Url::host_str).unwrap_or_default();
-        let host = host.trim_matches(['[', ']']);
-        name.eq_ignore_ascii_case(host) && !["localhost", "127.0.0.1", "::1"].contains(&host)
     }
 
     /// Makes a token that is good for one certificate for `subject`.
@@ -166,6 +160,10 @@ impl Ca {
         if row.used_at.is_some() {
             return self.once_more(row, request, &origin).await;
         }
+        if row.expires_at <= self.clock.now().micros() {
+            // Too late, which is no sign that somebody else has it.
+            return Err(CaError::Token);
+        }
         let id: SpiffeId = row.spiffe_id.parse().map_err(|_| CaError::Token)?;
         let names = words(&row.names);
         let subject = self.subject(&id, &names)?;
@@ -182,7 +180,7 @@ impl Ca {
         match self.issue_after(&grant, &request.key, after).await {
             Ok(issued) => Ok(issued.chain_pem()),
             Err(CaError::Token) => {
-                // Somebody else was faster, or it has just ended.
+                // Somebody else was faster.
                 self.tell_reuse(row, &origin).await?;
                 Err(CaError::Token)
             }
@@ -262,17 +260,7 @@ impl Ca {
         let signer = self.identities.signer.load_full();
         let lifetime = grant.lifetime.unwrap_or(self.settings.lifetime);
         let issued = signer.issue(&grant.subject, key, now, lifetime, &*self.entropy)?;
-        let row = &CertificateRow {
-            serial: issued.serial.clone(),
-            authority: signer.id.clone(),
-            spiffe_id: grant.subject.workload.as_ref().map(ToString::to_string),
-            names: grant.subject.names.join(" "),
-            how: grant.how.as_str().into(),
-            created_at: now.micros(),
-            expires_at: issued.not_after.micros(),
-            revoked_at: None,
-            compromised: false,
-        };
+        let row = &row(&grant.subject, &issued, &signer.id, grant.how, now);
         let chain = &issued.chain_pem();
         let written = self.db.write(|tx| async move {
             match after {
@@ -317,6 +305,15 @@ impl Ca {
         });
         written.await
     }
+}
+
+/// Whether this is the name of the gate at `url`: whoever has a certificate for it is the gate to its
+/// clients. On the machine itself everybody is `localhost`.
+pub fn is_own_name(url: &str, name: &str) -> bool {
+    let url = url::Url::parse(url);
+    let host = url.as_ref().ok().and_then(url::Url::host_str).unwrap_or_default();
+    let host = host.trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case(host) && !["localhost", "127.0.0.1", "::1"].contains(&host)
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -15,7 +15,7 @@ mod rotation;
 
 pub use authorities::{AuthorityStatus, Phase};
 pub use ca::{Ca, CaSettings};
-pub use enrol::{EnrolmentToken, Grant, How};
+pub use enrol::{EnrolmentToken, Grant, How, is_own_name};
 pub use error::CaError;
 pub use http_api::{Directory, TokenHolder, WorkloadRule, router};
 pub use identities::Identities;

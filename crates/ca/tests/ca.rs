@@ -134,6 +134,9 @@ on_both!(a_token_is_good_for_one_certificate, |db: TestDb| {
     place.clock.advance(HOUR);
     let late = ca.enrol(late.text.expose(), &request(), Origin::default()).await;
     assert!(matches!(late, Err(CaError::Token)));
+    let told = place.db.recorded.events();
+    let failures = told.iter().filter(|event| !event.outcome.is_success()).count();
+    assert_eq!(failures, 2, "one that came too late was not stolen");
     for text in ["", "pce_", "pce_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &text.replace('_', "-")]
     {
         let guessed = ca.enrol(text, &request(), Origin::default()).await;

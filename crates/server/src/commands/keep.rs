@@ -3,9 +3,9 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, symlink},
+    fs::{self, File, OpenOptions},
+    io::{Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,8 @@ use crate::system;
 const CURRENT: &str = "..current";
 /// The key of a request whose answer has not come.
 const PENDING: &str = "..pending.pem";
+const SECRET: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
 const FILES: [&str; 3] = ["key.pem", "cert.pem", "ca.pem"];
 
 /// A directory with a certificate, its key and the roots.
@@ -52,8 +54,9 @@ impl Keep {
 
     /// The certificate in it, if it is one of ours and not over.
     pub fn held(&self) -> Option<Held> {
-        let read = |name| fs::read_to_string(self.0.join(CURRENT).join(name)).ok();
-        let (key, chain, roots) = (read("key.pem")?, read("cert.pem")?, read("ca.pem")?);
+        let read = |name, mode| own(&self.0.join(CURRENT).join(name), mode);
+        let (key, chain) = (read("key.pem", SECRET)?, read("cert.pem", PUBLIC)?);
+        let roots = read("ca.pem", PUBLIC)?;
         let (issued_at, not_after) = lifetime(&chain)?;
         let now = system::clock().now();
         (not_after > now).then_some(Held { chain, key, roots, issued_at, not_after })
@@ -61,20 +64,18 @@ impl Keep {
 
     /// The roots of the last time, even if the certificate is over.
     pub fn roots(&self) -> Option<String> {
-        fs::read_to_string(self.0.join(CURRENT).join("ca.pem")).ok()
+        own(&self.0.join(CURRENT).join("ca.pem"), PUBLIC)
     }
 
     /// The key of a request that may have been answered without us; whoever asks again with it gets
     /// the same answer.
     pub fn pending(&self) -> Option<Secret<String>> {
-        let path = self.0.join(PENDING);
-        let plain = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
-        plain.then(|| fs::read_to_string(path).ok().map(Secret::new)).flatten()
+        own(&self.0.join(PENDING), SECRET).map(Secret::new)
     }
 
     /// Writes down the key of a request, before it is sent.
     pub fn set_pending(&self, key: &Secret<String>) -> Result<()> {
-        replace(&self.0.join(PENDING), key.expose().as_bytes(), 0o600)
+        replace(&self.0.join(PENDING), key.expose().as_bytes(), SECRET)
     }
 
     /// Puts a certificate, its key and the roots in the place of those before.
@@ -82,9 +83,9 @@ impl Keep {
         let name = format!("..{}", unique());
         let dir = self.0.join(&name);
         fs::create_dir(&dir).with_context(|| format!("create {}", dir.display()))?;
-        replace(&dir.join("key.pem"), key.expose().as_bytes(), 0o600)?;
-        replace(&dir.join("cert.pem"), chain.as_bytes(), 0o644)?;
-        replace(&dir.join("ca.pem"), roots.as_bytes(), 0o644)?;
+        replace(&dir.join("key.pem"), key.expose().as_bytes(), SECRET)?;
+        replace(&dir.join("cert.pem"), chain.as_bytes(), PUBLIC)?;
+        replace(&dir.join("ca.pem"), roots.as_bytes(), PUBLIC)?;
         self.link(Path::new(&name), CURRENT)?;
         for file in FILES {
             if fs::symlink_metadata(self.0.join(file)).is_err() {
@@ -119,6 +120,19 @@ impl Keep {
             }
         }
     }
+}
+
+/// What is in a file that this user wrote, and that others can do no more with than `mode` says.
+/// Whoever else can write in the directory must not choose whom we trust, or which key is ours.
+fn own(path: &Path, mode: u32) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let found = file.metadata().ok()?;
+    let ours = found.is_file()
+        && found.uid() == rustix::process::geteuid().as_raw()
+        && found.mode() & 0o777 & !mode == 0;
+    let mut text = String::new();
+    ours.then(|| file.read_to_string(&mut text).ok()).flatten()?;
+    Some(text)
 }
 
 /// 16 hexadecimal digits.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use portcullis_ca::is_own_name;
 use portcullis_gateway::OWN_TOKENS;
 use portcullis_pki::{MAX_NAMES, SpiffeId, is_certificate_name, is_trust_domain};
 use schemars::JsonSchema;
@@ -88,6 +89,8 @@ impl Config {
         ensure!(names.len() <= MAX_NAMES, "names: at most {MAX_NAMES}");
         let wrong = names.iter().find(|name| !is_certificate_name(name));
         ensure!(wrong.is_none(), "names: {wrong:?} is neither DNS name nor address");
+        let own = names.iter().find(|name| is_own_name(&self.issuer, name));
+        ensure!(own.is_none(), "names: {own:?} is the name of the gate itself");
         let same = self.workloads.iter().filter(|o| o.issuer == *issuer && o.subject == *subject);
         ensure!(same.count() == 1, "another workload has the same issuer and subject");
         Ok(())
