@@ -87,6 +87,16 @@ impl SigningKey {
     /// Makes a new key and returns its PKCS#8 form as well. The library's own generator is used:
     /// private keys never come from a seeded source.
     pub fn generate(alg: Alg) -> Result<(Self, Vec<u8>), KeyError> {
+        loop {
+            let (key, pkcs8) = Self::generate_any(alg)?;
+            // A name that begins like an option cannot be given to a command as it is.
+            if !key.kid().starts_with('-') {
+                return Ok((key, pkcs8));
+            }
+        }
+    }
+
+    fn generate_any(alg: Alg) -> Result<(Self, Vec<u8>), KeyError> {
         let pkcs8 = match alg {
             Alg::EdDsa => Ed25519KeyPair::generate()
                 .and_then(|pair| pair.to_pkcs8v1())
@@ -259,5 +269,20 @@ fn is_proper_point(public: &[u8]) -> bool {
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyingKey").field("alg", &self.alg).field("kid", &self.kid).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One thumbprint in 64 begins with a dash, so some of these would.
+    #[test]
+    fn no_name_looks_like_an_option() {
+        for _ in 0..1_000 {
+            let (key, pkcs8) = SigningKey::generate(Alg::EdDsa).unwrap();
+            assert!(!key.kid().starts_with('-'));
+            assert_eq!(SigningKey::from_pkcs8(Alg::EdDsa, &pkcs8).unwrap().kid(), key.kid());
+        }
     }
 }
