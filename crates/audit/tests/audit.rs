@@ -237,6 +237,7 @@ fn login(secs: i64, addr: &str, user: &str, outcome: Outcome) -> Event {
         ..Origin::default()
     };
     let kind = Kind::Login(LoginAttempt {
+        known_device: None,
         factor: "password",
         door: "login",
         session: None,

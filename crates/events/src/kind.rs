@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 /// One attempt to authenticate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LoginAttempt {
     /// `password`, `client_secret_basic`, `private_key_jwt`, `api_key` …
     pub factor: &'static str,
@@ -41,6 +41,8 @@ pub struct LoginAttempt {
     pub session: Option<String>,
     /// Keyed hash of the failed password, for detectors in memory. It is never logged.
     pub password_fingerprint: Option<u128>,
+    /// Whether the browser showed that this account was logged in to with it before.
+    pub known_device: Option<bool>,
 }
 
 /// What was done with a token.
@@ -149,6 +151,10 @@ pub struct RequestSeen {
     pub version: &'static str,
     /// What of it did not fit its contract and was let through, or was taken out of the answer.
     pub violations: Vec<String>,
+    /// The session or grant under which it was made.
+    pub session: Option<String>,
+    /// The length of the answer's content, where it was known when the answer began.
+    pub bytes: Option<u64>,
 }
 
 /// A finding of a detector.

@@ -131,6 +131,9 @@ fn authentication(event: &Event, login: &LoginAttempt) -> Value {
     if let Some(session) = &login.session {
         value["session"] = json!({ "uid": session });
     }
+    if let Some(known) = login.known_device {
+        value["unmapped"] = json!({ "known_device": known });
+    }
     value
 }
 
@@ -209,6 +212,9 @@ fn request(event: &Event, seen: &RequestSeen) -> Value {
     if let Some(policy) = &seen.policy {
         actor["authorizations"] = json!([{ "decision": if denied { "deny" } else { "allow" }, "policy": { "name": policy } }]);
     }
+    if let Some(session) = &seen.session {
+        actor["session"] = json!({ "uid": session });
+    }
     let mut value = json!({
         "actor": actor,
         "api": {
@@ -228,6 +234,9 @@ fn request(event: &Event, seen: &RequestSeen) -> Value {
             "refused_at": seen.refused_at.map(super::Stage::as_str),
         },
     });
+    if let Some(bytes) = seen.bytes {
+        value["http_response"]["body_length"] = bytes.into();
+    }
     if !seen.violations.is_empty() {
         value["unmapped"]["violations"] = seen.violations.clone().into();
     }

@@ -44,12 +44,18 @@ struct Entry<'a> {
 struct Who<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     authorizations: Option<[Authorization<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<Session<'a>>,
     user: User<'a>,
 }
 #[derive(Serialize)]
 struct Authorization<'a> {
     decision: &'static str,
     policy: Named<'a>,
+}
+#[derive(Serialize)]
+struct Session<'a> {
+    uid: &'a str,
 }
 #[derive(Serialize)]
 struct Named<'a> {
@@ -82,6 +88,8 @@ struct Url<'a> {
 }
 #[derive(Serialize)]
 struct HttpResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_length: Option<u64>,
     code: u16,
     latency: u64,
 }
@@ -166,7 +174,11 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
     Entry {
         action_id: verdict,
         activity_id: activity,
-        actor: Who { authorizations, user: user(&event.actor) },
+        actor: Who {
+            authorizations,
+            session: seen.session.as_deref().map(|uid| Session { uid }),
+            user: user(&event.actor),
+        },
         api: Api {
             operation: [&*method, " ", seen.route.as_deref().unwrap_or("-")].concat(),
             service: Named { name: seen.upstream.as_deref().unwrap_or("portcullis") },
@@ -181,6 +193,7 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
             version: seen.version,
         },
         http_response: HttpResponse {
+            body_length: seen.bytes,
             code: seen.status,
             latency: u64::try_from(seen.latency.as_millis()).unwrap_or(u64::MAX),
         },
@@ -319,6 +332,8 @@ mod tests {
                         policy: policy.map(str::to_owned),
                         version: "HTTP/2",
                         violations: policy.map(str::to_owned).into_iter().collect(),
+                        session: policy.map(str::to_owned),
+                        bytes: policy.map(|_| 1_234),
                     };
                     let outcome = refused_at.map_or(Outcome::Success, |_| Outcome::Failure("no"));
                     let event = Event::new(

@@ -155,12 +155,7 @@ mod tests {
     }
 
     fn login(actor: Actor) -> Event {
-        let attempt = LoginAttempt {
-            factor: "password",
-            door: "login",
-            session: None,
-            password_fingerprint: None,
-        };
+        let attempt = LoginAttempt { factor: "password", door: "login", ..LoginAttempt::default() };
         event(actor, Kind::Login(attempt))
     }
 

@@ -58,6 +58,8 @@ fn kinds() -> Vec<Kind> {
         policy: Some("scope x".into()),
         version: "HTTP/2",
         violations: vec!["/query/x unknown".into()],
+        session: Some("ses_1".into()),
+        bytes: Some(12),
     };
     let admin = AdminChange {
         action: "update",
@@ -90,6 +92,7 @@ fn kinds() -> Vec<Kind> {
         door: "login",
         session: Some("ses_1".into()),
         password_fingerprint: Some(1),
+        known_device: Some(true),
     };
     let mut kinds = vec![
         Kind::Login(login),

@@ -57,6 +57,14 @@ impl Principal {
         }
     }
 
+    /// The session or grant that its token belongs to.
+    pub fn session(&self) -> Option<&str> {
+        match self {
+            Self::Token(claims) => claims.sid.as_deref().or(claims.grant_id.as_deref()),
+            _ => None,
+        }
+    }
+
     /// Its scopes.
     pub fn scopes(&self) -> Vec<&str> {
         match self {

@@ -148,7 +148,8 @@ impl Gateway {
         } else if !places.is_empty() {
             response = response.map(|body| Holding::new(body, places).boxed_unsync());
         }
-        record.close(status, refused);
+        let bytes = response.body().size_hint().exact();
+        record.close(status, refused, bytes);
         response
     }
 

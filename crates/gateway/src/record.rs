@@ -65,6 +65,7 @@ pub(crate) struct Record<'a> {
     version: &'static str,
     pub origin: Origin,
     pub trail: Trail,
+    bytes: Option<u64>,
     closed: bool,
 }
 
@@ -77,12 +78,20 @@ impl<'a> Record<'a> {
             version: if request.version() == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
             origin,
             trail: Trail::default(),
+            bytes: None,
             closed: false,
         }
     }
 
     /// The request was answered like this, and refused at a stage for a reason if it was.
-    pub fn close(mut self, status: StatusCode, refused: Option<(Stage, &'static str)>) {
+    /// `bytes` is how long the answer's content is, where that is known.
+    pub fn close(
+        mut self,
+        status: StatusCode,
+        refused: Option<(Stage, &'static str)>,
+        bytes: Option<u64>,
+    ) {
+        self.bytes = bytes;
         self.write(status.as_u16(), refused);
     }
 
@@ -105,6 +114,8 @@ impl<'a> Record<'a> {
             policy: trail.policy,
             version: self.version,
             violations: trail.violations,
+            session: trail.principal.as_ref().and_then(Principal::session).map(str::to_owned),
+            bytes: self.bytes,
         };
         let outcome = match (status, refused) {
             (_, Some((_, reason))) => Outcome::Failure(reason),

@@ -302,7 +302,7 @@ impl Identity {
             Method::Password => "password",
             other => other.as_str(),
         };
-        let attempt = LoginAttempt { factor, door, session: None, password_fingerprint: None };
+        let attempt = LoginAttempt { factor, door, ..LoginAttempt::default() };
         self.event(origin, who, outcome, Kind::Login(attempt))
     }
 

@@ -119,7 +119,11 @@ impl Identity {
             }
         };
         let event = self.attempted(by, "login", origin, actor(&account), Outcome::Success);
-        tx.emit(with_session(event, &session)).await?;
+        let mut event = with_session(event, &session);
+        if let Kind::Login(attempt) = &mut event.kind {
+            attempt.known_device = Some(self.is_known_device(browser.device, &account));
+        }
+        tx.emit(event).await?;
         Ok(LoggedIn { account, session, token })
     }
 

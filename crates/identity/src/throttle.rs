@@ -80,6 +80,11 @@ impl Identity {
         hmac::sign(&hmac::Key::new(HMAC_SHA256, key.as_ref()), named.as_bytes())
     }
 
+    /// Whether the account was logged in to with this device before.
+    pub(crate) fn is_known_device(&self, device: Option<&str>, account: &Account) -> bool {
+        device.is_some_and(|device| self.known_device(device, account).is_some())
+    }
+
     /// The name of the device, if the account was logged in to with it.
     fn known_device(&self, token: &str, account: &Account) -> Option<String> {
         let (named, tag) = token.rsplit_once('.').filter(|_| token.len() <= 256)?;

@@ -191,8 +191,7 @@ impl Provider {
         reason: &'static str,
         origin: &Origin,
     ) -> Result<(), ProviderError> {
-        let attempt =
-            LoginAttempt { factor, door: "token", session: None, password_fingerprint: None };
+        let attempt = LoginAttempt { factor, door: "token", ..LoginAttempt::default() };
         let actor = Actor::Client { id: portcullis_events::clean(client) };
         let outcome = Outcome::Failure(reason);
         let event = self.identity.event(origin, actor, outcome, Kind::Login(attempt));

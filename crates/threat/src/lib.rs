@@ -1,8 +1,19 @@
-//! Detection: `(event, now) → finding`, on windows of fixed size, in constant time for each event.
+//! Detection: `(event, now) → finding`, in tables of fixed size, in constant time for each event.
 //!
-//! Detectors see events as they happen, before they are durable, and know things that never reach
-//! the log, such as the fingerprint of a failed password.
+//! [`Watch`] sees events as they happen, before they are durable, and knows things that never reach
+//! the log, such as the fingerprint of a failed password. Each [`Rule`] has a name, an ATT&CK
+//! technique, thresholds that can be set ([`Rules`]) and an answer, which others carry out.
 
-mod spray;
+mod detect;
+mod finding;
+mod places;
+mod recent;
+mod rules;
+mod sight;
+mod table;
+mod watch;
 
-pub use spray::{Finding, Spray, Thresholds};
+pub use finding::{Finding, Source};
+pub use places::{Nowhere, Place, Places};
+pub use rules::*;
+pub use watch::Watch;

@@ -59,6 +59,90 @@ impl AddrKey {
     }
 }
 
+/// A network: an address and how many of its leading bits count. The rest are zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix {
+    ip: IpAddr,
+    length: u8,
+}
+
+impl Prefix {
+    /// The network of `length` bits around `ip`; more bits than there are count as all.
+    pub fn new(ip: IpAddr, length: u8) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let length = length.min(32);
+                let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+                Self { ip: Ipv4Addr::from(u32::from(ip) & mask).into(), length }
+            }
+            IpAddr::V6(ip) => {
+                let length = length.min(128);
+                let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+                Self { ip: Ipv6Addr::from(u128::from(ip) & mask).into(), length }
+            }
+        }
+    }
+
+    /// Reads `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/48`. An IPv6 address alone is its /64, since
+    /// nobody owns less. `None` for anything else, bits beyond the length included.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some((ip, length)) = text.split_once('/') else {
+            return Some(ClientAddr::new(text.parse().ok()?).key().into());
+        };
+        let plain = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
+        let length: u8 = length.parse().ok().filter(|_| plain)?;
+        let ip: IpAddr = ip.parse().ok()?;
+        let prefix = Self::new(ip, length);
+        (prefix.ip == ip && prefix.length == length).then_some(prefix)
+    }
+
+    /// The first address of it.
+    pub fn ip(self) -> IpAddr {
+        self.ip
+    }
+
+    /// How many leading bits count.
+    pub fn length(self) -> u8 {
+        self.length
+    }
+
+    /// Whether `addr` is in it.
+    pub fn contains(self, addr: ClientAddr) -> bool {
+        self.ip.is_ipv4() == addr.0.is_ipv4() && Self::new(addr.0, self.length) == self
+    }
+
+    /// Seventeen bytes that identify it.
+    pub fn octets(self) -> [u8; 17] {
+        let mut all = [0; 17];
+        all[..16].copy_from_slice(&match self.ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+            IpAddr::V6(ip) => ip.octets(),
+        });
+        all[16] = self.length;
+        all
+    }
+}
+
+impl From<AddrKey> for Prefix {
+    fn from(key: AddrKey) -> Self {
+        Self::new(key.0, if key.0.is_ipv4() { 32 } else { 64 })
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ip, self.length) {
+            (IpAddr::V4(ip), 32) => ip.fmt(f),
+            (ip, length) => write!(f, "{ip}/{length}"),
+        }
+    }
+}
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl From<IpAddr> for ClientAddr {
     fn from(ip: IpAddr) -> Self {
         Self::new(ip)
@@ -114,6 +198,21 @@ mod tests {
         assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+    }
+
+    #[test]
+    fn prefixes_are_masked_read_and_written() {
+        for text in ["192.0.2.7", "192.0.2.0/24", "0.0.0.0/0", "2001:db8::/48", "::/0"] {
+            assert_eq!(Prefix::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Prefix::parse("2001:db8::5").unwrap().to_string(), "2001:db8::/64");
+        for bad in ["", "192.0.2.1/24", "192.0.2.0/33", "x/8", "192.0.2.0/", "192.0.2.0/+24"] {
+            assert_eq!(Prefix::parse(bad), None, "{bad}");
+        }
+        let net = Prefix::parse("192.0.2.0/24").unwrap();
+        let addr = |text: &str| ClientAddr::new(text.parse().unwrap());
+        assert!(net.contains(addr("192.0.2.255")) && !net.contains(addr("192.0.3.0")));
+        assert!(!Prefix::parse("::/0").unwrap().contains(addr("192.0.2.1")));
     }
 
     #[test]

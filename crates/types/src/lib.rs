@@ -10,13 +10,15 @@ mod entropy;
 mod id;
 mod keyed;
 mod secret;
+mod span;
 
-pub use addr::{AddrKey, ClientAddr};
+pub use addr::{AddrKey, ClientAddr, Prefix};
 pub use clock::{Clock, SharedClock, Timestamp, TimestampError};
 pub use entropy::{Entropy, SharedEntropy, random_array, random_token};
 pub use id::{Id, IdError, Tag, tags};
 pub use keyed::HashKey;
 pub use secret::{Secret, same_secret};
+pub use span::{read_span, span};
 
 /// The tenant every row and cache key belongs to. One tenant exists by default.
 pub const DEFAULT_TENANT: &str = "main";

@@ -19,7 +19,6 @@ use crate::{
         keep::{create, replace},
         say,
     },
-    config::read_span,
     vault::Vault,
 };
 
@@ -121,7 +120,7 @@ pub enum CaCommand {
 }
 
 fn span(text: &str) -> Result<Duration, String> {
-    read_span(text).ok_or_else(|| "expected a time such as 30min or 12h".to_owned())
+    portcullis_types::read_span(text).ok_or_else(|| "expected a time such as 30min or 12h".to_owned())
 }
 
 pub async fn run(command: CaCommand) -> Result<ExitCode> {

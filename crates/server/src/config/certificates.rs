@@ -9,7 +9,7 @@ use portcullis_pki::{MAX_NAMES, SpiffeId, is_certificate_name, is_trust_domain};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Config, span, span_schema};
+use super::{Config, span_schema};
 
 /// How long certificates may live that renew themselves.
 const LIFETIMES: std::ops::RangeInclusive<Duration> =
@@ -24,12 +24,12 @@ pub struct Certificates {
     pub trust_domain: String,
     /// How long certificates live that can renew themselves, the gate's own among them; they do so
     /// after two thirds of it.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub lifetime: Duration,
     /// How long a new root is published before anything is signed under it: longer than anybody
     /// takes to fetch the bundle again.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub publish_root_first: Duration,
 }

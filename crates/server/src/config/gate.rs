@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Limit, optional_span, span, span_schema, thirty_seconds};
+use super::{Limit, optional_span, span_schema, thirty_seconds};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +23,7 @@ pub struct UpstreamConfig {
     #[serde(default)]
     pub protocol: Spoken,
     /// How long it may take to answer, counted from the end of the request.
-    #[serde(default = "thirty_seconds", deserialize_with = "span")]
+    #[serde(default = "thirty_seconds", deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub timeout: Duration,
     /// How long one server may take of that; all of it if left out.
@@ -31,7 +31,7 @@ pub struct UpstreamConfig {
     #[schemars(schema_with = "span_schema")]
     pub try_timeout: Option<Duration>,
     /// How long a new connection may take, TLS included.
-    #[serde(default = "two_seconds", deserialize_with = "span")]
+    #[serde(default = "two_seconds", deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub connect_timeout: Duration,
     /// How often a GET, HEAD, OPTIONS, PUT or DELETE without a body is tried again at most, within
@@ -46,7 +46,7 @@ pub struct UpstreamConfig {
     #[serde(default = "many_requests")]
     pub max_requests: usize,
     /// A server that comes back gets its share by and by, over this time.
-    #[serde(default = "ten_seconds", deserialize_with = "span")]
+    #[serde(default = "ten_seconds", deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub slow_start: Duration,
     /// Servers that fail are left alone for a while, never more than half of them.
@@ -92,7 +92,7 @@ pub struct OutlierConfig {
     /// After so many failures in a row; 0 for never.
     pub failures: u32,
     /// For so long the first time, longer every time, 5 minutes at most.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub eject: Duration,
 }
@@ -127,11 +127,11 @@ pub struct Health {
     /// Asked with GET; a 2xx answer means healthy.
     pub path: String,
     /// How often.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub every: Duration,
     /// It answers in this time.
-    #[serde(default = "two_seconds", deserialize_with = "span")]
+    #[serde(default = "two_seconds", deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub timeout: Duration,
     /// So many bad answers in a row make a server ill.

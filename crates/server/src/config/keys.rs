@@ -6,7 +6,7 @@ use portcullis_jose::Alg;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{span, span_schema};
+use super::{span_schema};
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -15,15 +15,15 @@ pub struct Keys {
     /// stays published until its last key ends; no client may be registered with it.
     pub algorithms: Vec<Algorithm>,
     /// A key signs for this long.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub signs_for: Duration,
     /// A successor is published this long before it signs.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub published_before: Duration,
     /// A key stays published this long after it signed last; at least 2h.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub published_after: Duration,
 }

@@ -9,7 +9,7 @@ use portcullis_gateway::LimitKey;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use super::{optional_span, rate_schema, span, span_schema};
+use super::{optional_span, rate_schema, span_schema};
 
 /// One limit: a rate, a quota, or how many at once.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -49,7 +49,7 @@ pub struct Limit {
     #[serde(default)]
     pub queue: usize,
     /// For so long.
-    #[serde(default = "one_second", deserialize_with = "span")]
+    #[serde(default = "one_second", deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub wait: Duration,
     /// Networks that it does not hold for.

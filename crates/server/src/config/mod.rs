@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 
 pub use certificates::{Certificates, WorkloadConfig};
 pub use gate::{
@@ -229,15 +229,15 @@ pub struct ClientAddress {
 #[serde(deny_unknown_fields, default)]
 pub struct Tokens {
     /// At most 1h.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub access_token_lifetime: Duration,
     /// How long a refresh token may stay unused.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub refresh_token_lifetime: Duration,
     /// Services that check tokens themselves learn of a revocation within this time; 3s to 1h.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub status_list_lifetime: Duration,
     /// Tokens whose signature the gate remembers, some 1 KiB each; 0 for none.
@@ -289,7 +289,7 @@ pub struct Mail {
 #[serde(deny_unknown_fields, default)]
 pub struct Detect {
     /// How long an address that attacks stays out.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub block: Duration,
 }
@@ -304,7 +304,7 @@ impl Default for Detect {
 pub const PROTECTED: [&str; 7] =
     ["login", "register", "recovery", "second", "authorize", "token", "enrol"];
 
-/// A time, as [`read_span`] reads it.
+/// A time, as [`portcullis_types::read_span`] reads it.
 fn span_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|min|h|d)$", "examples": ["15min"] })
 }
@@ -323,28 +323,6 @@ fn thirty_seconds() -> Duration {
     Duration::from_secs(30)
 }
 
-/// `5s`, `15min`, `500ms`, `2h`, `1d`.
-pub fn read_span(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = text.split_at(digits);
-    let count: u64 = count.parse().ok().filter(|count| *count > 0)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    count.checked_mul(millis).map(Duration::from_millis)
-}
-
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    read_span(&text)
-        .ok_or_else(|| de::Error::custom("expected a time such as 500ms, 5s, 15min, 2h or 1d"))
-}
-
 fn optional_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    span(deserializer).map(Some)
+    portcullis_types::span(deserializer).map(Some)
 }

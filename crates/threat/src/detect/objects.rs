@@ -1,0 +1,175 @@
+//! Who reads what is not theirs, or too much of what is.
+
+use std::time::Duration;
+
+use portcullis_events::{RequestSeen, Stage};
+use portcullis_types::{Prefix, Timestamp};
+
+use crate::{
+    Exfiltration, ObjectEnumeration,
+    detect::addresses::{Address, source},
+    recent::{Minutes, Recent, Seen, small},
+    sight::Sight,
+    table::{Kept, Table},
+    watch::{Found, Raise},
+};
+
+/// Objects that were refused, remembered for each reader. No threshold can be higher.
+pub(crate) const OBJECTS: usize = 24;
+/// No threshold of different objects can be higher: the estimate ends somewhere above it.
+pub(crate) const READS: usize = 2_000;
+const HOUR: Duration = Duration::from_secs(3600);
+const WORDS: usize = 16;
+
+/// About how many different things there were: linear counting over 1,024 bits, which is exact to a
+/// few per cent up to some thousands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Different([u64; WORDS]);
+
+impl Different {
+    pub fn note(&mut self, key: u64) {
+        let bit = key >> 54;
+        self.0[usize::try_from(bit / 64).unwrap_or(0)] |= 1 << (bit % 64);
+    }
+
+    fn marks(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between zero and some thousands"
+    )]
+    pub fn count(&self) -> usize {
+        let bits = (WORDS * 64) as f64;
+        let unset: u32 = self.0.iter().map(|word| word.count_zeros()).sum();
+        (bits * (bits / f64::from(unset.max(1))).ln()).round() as usize
+    }
+}
+
+/// What one reader asked of one route.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reach {
+    missing: Recent<OBJECTS>,
+    /// Objects in this window and the one before.
+    read: [Different; 2],
+    window_from: Timestamp,
+    kilobytes: Minutes<60>,
+}
+
+impl Kept for Reach {
+    const STALE: Duration = HOUR;
+
+    fn weight(&self) -> u32 {
+        small(8 * self.missing.len()) + self.read[0].marks()
+    }
+
+    fn clear(&mut self) {
+        self.missing.clear();
+        (self.read, self.kilobytes) = Default::default();
+        self.window_from = Timestamp::default();
+    }
+}
+
+/// Looks at a request that reached its route.
+pub(crate) fn request(
+    sight: &Sight<'_>,
+    seen: &RequestSeen,
+    table: &mut Table<Reach>,
+    addresses: &Table<Address>,
+    raise: &mut Raise<'_>,
+) {
+    let (Some(addr), Some(route)) = (sight.addr(), &seen.route) else { return };
+    let network = Prefix::from(addr.key());
+    let who = sight.who(&sight.event.actor);
+    let reader = who.map_or_else(|| sight.network(network), |who| who.key);
+    let key = sight.both(b'o', reader, route);
+    let object = sight.text(b'j', &seen.path);
+    let reach = table.entry(key, sight.now);
+    let of_service = matches!(seen.refused_at, None | Some(Stage::Authorise));
+    if of_service && matches!(seen.status, 403 | 404) {
+        let rule = raise.rules.object_enumeration;
+        let this = Seen { key: object, event: sight.id, ..Seen::default() };
+        reach.missing.note(this, sight.now, rule.window.0);
+        let since = sight.ago(rule.window.0);
+        let objects = reach.missing.count(since);
+        if objects >= rule.objects.0.min(OBJECTS) {
+            raise.raise(&ObjectEnumeration::RULE, key, || Found {
+                sources: vec![source(sight, addresses, network)],
+                accounts: who.map(|who| who.id).into_iter().collect(),
+                seen: reach.missing.after(since).copied().collect(),
+                session: seen.session.clone(),
+                description: format!(
+                    "{objects} different objects of the route {route} were refused or missing \
+                     within {} s.",
+                    rule.window.0.as_secs()
+                ),
+            });
+        }
+    } else if seen.refused_at.is_none() && seen.status < 400 {
+        read(sight, seen, (key, object), reach, raise);
+    }
+}
+
+fn read(
+    sight: &Sight<'_>,
+    seen: &RequestSeen,
+    (key, object): (u64, u64),
+    reach: &mut Reach,
+    raise: &mut Raise<'_>,
+) {
+    let rule = raise.rules.exfiltration;
+    let window = rule.window.0;
+    if sight.now.since(reach.window_from) >= window {
+        let gap = sight.now.since(reach.window_from) >= window * 2;
+        reach.read =
+            [Different::default(), if gap { Different::default() } else { reach.read[0].clone() }];
+        reach.window_from = sight.now;
+    }
+    reach.read[0].note(object);
+    let kilobytes = seen.bytes.unwrap_or(0).div_ceil(1_024);
+    reach.kilobytes.add(u32::try_from(kilobytes).unwrap_or(u32::MAX), sight.now);
+    let bytes = reach.kilobytes.sum(window, sight.now).saturating_mul(1_024);
+    let objects = reach.read[0].count();
+    if objects < rule.objects.0.min(READS) && bytes < rule.bytes.0 as u64 {
+        return;
+    }
+    let who = sight.who(&sight.event.actor);
+    raise.raise(&Exfiltration::RULE, key, || Found {
+        accounts: who.map(|who| who.id).into_iter().collect(),
+        session: seen.session.clone(),
+        description: format!(
+            "About {objects} different objects and {bytes} bytes of the route {} were read within \
+             {} s; {} objects in the time before.",
+            seen.route.as_deref().unwrap_or("-"),
+            window.as_secs(),
+            reach.read[1].count()
+        ),
+        ..Found::default()
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_things_are_counted_to_a_few_per_cent() {
+        for n in [1_u64, 10, 100, 300, 1_000, 2_000] {
+            let mut different = Different::default();
+            for _ in 0..3 {
+                for key in 0..n {
+                    different.note(
+                        (key + 1)
+                            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                            .rotate_left(31)
+                            .wrapping_mul(0xbf58_476d_1ce4_e5b9),
+                    );
+                }
+            }
+            let off = different.count().abs_diff(usize::try_from(n).unwrap());
+            assert!(off <= usize::try_from(n).unwrap() / 8 + 1, "{n}: {}", different.count());
+        }
+    }
+}

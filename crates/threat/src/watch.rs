@@ -1,0 +1,216 @@
+//! All detectors together.
+
+use std::time::Duration;
+
+use portcullis_events::{Event, Kind};
+use portcullis_types::{Entropy, HashKey, Id, Timestamp};
+
+use crate::{
+    Finding, Mode, Places, Rule, Rules, Source,
+    detect::{accounts, addresses, admin, objects, passwords, rates, sessions, tallies, travel},
+    recent::Seen,
+    sight::{Sight, hash},
+    table::{Kept, Table},
+};
+
+/// One wave of an attack is one finding: after it, a rule says nothing of its subject for so long.
+const QUIET: Duration = Duration::from_secs(900);
+
+/// How many of each are held. Together they take less than 64 MiB, which a test holds.
+const ADDRESSES: usize = 8_192;
+const ACCOUNTS: usize = 4_096;
+const PEOPLE: usize = 98_304;
+const PASSWORDS: usize = 2_048;
+const SESSIONS: usize = 32_768;
+const TALLIES: usize = 2_048;
+const OBJECTS: usize = 4_096;
+const ROUTES: usize = 1_024;
+const QUIETS: usize = 32_768;
+
+/// Every detector, with what it remembers.
+///
+/// Memory is fixed from the start, each event costs the same whatever was seen before, and no key
+/// that an attacker chooses can aim for the place of another.
+#[derive(Debug)]
+pub struct Watch {
+    rules: Rules,
+    key: HashKey,
+    addresses: Table<addresses::Address>,
+    accounts: Table<accounts::Account>,
+    usual: Table<travel::Usual>,
+    passwords: passwords::Passwords,
+    sessions: Table<sessions::Session>,
+    tallies: Table<tallies::Tally>,
+    objects: Table<objects::Reach>,
+    routes: Table<rates::Rate>,
+    quiet: Table<Quiet>,
+}
+
+impl Watch {
+    /// Detectors that have seen nothing.
+    pub fn new(rules: Rules, entropy: &dyn Entropy) -> Self {
+        Self {
+            rules,
+            key: HashKey::new(entropy),
+            addresses: Table::new(ADDRESSES),
+            accounts: Table::new(ACCOUNTS),
+            usual: Table::new(PEOPLE),
+            passwords: passwords::Passwords::new(PASSWORDS),
+            sessions: Table::new(SESSIONS),
+            tallies: Table::new(TALLIES),
+            objects: Table::new(OBJECTS),
+            routes: Table::new(ROUTES),
+            quiet: Table::new(QUIETS),
+        }
+    }
+
+    /// Other thresholds from now on; what was seen stays known.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// Looks at one event that arrived at `now`, and adds what is found to `found`.
+    ///
+    /// `now` is the time of arrival by a clock that nobody sets back, not the event's own.
+    pub fn observe(
+        &mut self,
+        event: &Event,
+        places: &dyn Places,
+        now: Timestamp,
+        found: &mut Vec<Finding>,
+    ) {
+        let sight = &Sight::new(event, now, &self.key);
+        let raise = &mut Raise {
+            rules: &self.rules,
+            quiet: &mut self.quiet,
+            key: &self.key,
+            now,
+            event: sight.id,
+            found,
+        };
+        match &event.kind {
+            Kind::Login(attempt) => {
+                let from = addresses::login(sight, attempt, &mut self.addresses, raise);
+                self.passwords.login(sight, attempt, &self.addresses, raise);
+                let tables = (&mut self.accounts, &mut self.usual);
+                accounts::login(sight, attempt, from, places, tables, raise);
+            }
+            Kind::Token(operation) => {
+                accounts::token(sight, operation, &mut self.accounts, raise);
+                sessions::token(sight, operation, &mut self.sessions, raise);
+            }
+            Kind::Account(change) => {
+                tallies::account(sight, change, &mut self.tallies, &self.addresses, raise);
+                admin::account(sight, change, raise);
+            }
+            Kind::Admin(change) => admin::change(sight, change, raise),
+            Kind::Request(seen) => {
+                sessions::request(sight, seen, &mut self.sessions, raise);
+                tallies::request(sight, seen, &mut self.tallies, &self.addresses, raise);
+                objects::request(sight, seen, &mut self.objects, &self.addresses, raise);
+                rates::request(seen, &mut self.routes, sight, raise);
+            }
+            Kind::Logout { .. } | Kind::Alert(_) | Kind::Block(_) | Kind::Lifecycle(_) => {}
+        }
+    }
+
+    /// Bytes that the tables take, for good.
+    pub fn bytes(&self) -> usize {
+        self.addresses.bytes()
+            + self.accounts.bytes()
+            + self.usual.bytes()
+            + self.passwords.bytes()
+            + self.sessions.bytes()
+            + self.tallies.bytes()
+            + self.objects.bytes()
+            + self.routes.bytes()
+            + self.quiet.bytes()
+    }
+}
+
+/// Until when a rule says nothing more of a subject.
+#[derive(Debug, Clone, Default)]
+struct Quiet {
+    until: Timestamp,
+}
+
+impl Kept for Quiet {
+    const STALE: Duration = Duration::MAX;
+
+    fn weight(&self) -> u32 {
+        0
+    }
+}
+
+/// Where detectors say what they found.
+pub(crate) struct Raise<'a> {
+    pub rules: &'a Rules,
+    quiet: &'a mut Table<Quiet>,
+    key: &'a HashKey,
+    now: Timestamp,
+    event: u128,
+    found: &'a mut Vec<Finding>,
+}
+
+/// What a detector found.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub sources: Vec<Source>,
+    pub seen: Vec<Seen>,
+    pub accounts: Vec<u128>,
+    pub session: Option<String>,
+    pub description: String,
+}
+
+impl Raise<'_> {
+    /// Whether `rule` is looked for at all.
+    pub fn on(&self, rule: &'static Rule) -> bool {
+        self.rules.mode(rule.id) != Mode::Off
+    }
+
+    /// Whether `rule` said something of `subject` of late.
+    pub fn is_quiet(&self, rule: &'static Rule, subject: u64) -> bool {
+        let key = self.subject(rule, subject);
+        self.quiet.get(key).is_some_and(|quiet| quiet.until > self.now)
+    }
+
+    /// A finding, unless the rule is off or said so of `subject` a short while ago. Whether there
+    /// is one.
+    pub fn raise(
+        &mut self,
+        rule: &'static Rule,
+        subject: u64,
+        make: impl FnOnce() -> Found,
+    ) -> bool {
+        if !self.on(rule) || self.is_quiet(rule, subject) {
+            return false;
+        }
+        let key = self.subject(rule, subject);
+        self.quiet.entry(key, self.now).until = self.now.plus(QUIET);
+        let made = make();
+        let (mut accounts, mut evidence) = (made.accounts, Vec::new());
+        accounts.extend(made.seen.iter().map(|seen| seen.id));
+        evidence.extend(made.seen.iter().map(|seen| seen.event));
+        evidence.push(self.event);
+        for list in [&mut accounts, &mut evidence] {
+            list.retain(|bits| *bits != 0);
+            list.sort_unstable();
+            list.dedup();
+        }
+        let first = made.seen.iter().map(|seen| seen.first).min();
+        self.found.push(Finding {
+            rule,
+            sources: made.sources,
+            accounts: accounts.into_iter().map(Id::from_bits).collect(),
+            session: made.session,
+            evidence: evidence.into_iter().map(Id::from_bits).collect(),
+            first_seen: first.unwrap_or(self.now),
+            description: made.description,
+        });
+        true
+    }
+
+    fn subject(&self, rule: &'static Rule, subject: u64) -> u64 {
+        hash(self.key, b'q', [subject, 0], rule.id.as_bytes())
+    }
+}
