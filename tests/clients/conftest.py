@@ -22,7 +22,7 @@ def demo():
 @pytest.fixture
 def own_demo():
     """An installation for one test alone."""
-    with Demo() as running:
+    with Demo(watched=True) as running:
         yield running
         assert "panicked" not in running.log()
 

@@ -22,6 +22,7 @@ import httpx
 
 BIN = Path(os.environ.get("PORTCULLIS_BIN", Path(__file__).parents[2] / "target/debug"))
 DEADLINE = 30
+DEMO = (Path(__file__).parents[2] / "crates/server/src/demo.toml").read_text()
 
 
 def free_port():
@@ -52,11 +53,13 @@ def until(condition, what, seconds=DEADLINE):
 class Demo:
     """One installation in a directory of its own, on ports of its own."""
 
-    def __init__(self, config=None, services=True, demo=True):
+    def __init__(self, config=None, services=True, demo=True, watched=False):
+        """Where many tests use one account from many addresses, that is an attack, and answered as
+        one; so only an installation that is `watched` answers what it finds."""
         self.directory = tempfile.TemporaryDirectory(prefix="portcullis-")
         self.data = Path(self.directory.name) / "data"
         self.ports = {name: free_port() for name in ("PUBLIC", "MESH", "OPERATIONS", "PROFILE", "ADMIN")}
-        self.config, self.services, self.demo = config, services, demo
+        self.config, self.services, self.demo, self.watched = config, services, demo, watched
         self.processes = []
 
     @property
@@ -88,8 +91,8 @@ class Demo:
         command = [BIN / "portcullis", "up", "--data", self.data]
         if self.demo:
             command.append("--demo")
-        if self.config:
-            self.configure(self.config)
+        if self.config or not self.watched:
+            self.configure(self.config or DEMO)
             command += ["--config", self.file]
         log = open(Path(self.directory.name) / "log", "ab")
         cwd = self.directory.name
@@ -116,6 +119,8 @@ class Demo:
     def configure(self, text):
         """Puts another configuration in the place of the file, as whoever deploys it does."""
         self.config = text
+        if not self.watched and "[detect]" not in text:
+            text += '\n[detect]\nmode = "observe"\n'
         text = text.replace("127.0.0.1:7001", f"127.0.0.1:{self.ports['PROFILE']}")
         new = self.file.with_suffix(".new")
         new.write_text(text.replace("127.0.0.1:7002", f"127.0.0.1:{self.ports['ADMIN']}"))

@@ -58,7 +58,7 @@ def test_alert_block_and_flags_within_a_second_and_the_log_proves_it(own_demo):
     assert demo.client(ATTACKER).get("/login").status_code == 200, "the block is lifted"
     assert operator.delete(f"/api/admin/v1/users/{flagged[0]['id']}/flag").json()["flagged"] is False
 
-    index = int(demo.cli("audit", "search", "--data", demo.data, "--kind", "alert_").stdout.split("\t")[0])
+    index = int(demo.cli("audit", "search", "--data", demo.data, "--kind", "alert_password_spray").stdout.split("\t")[0])
 
     def proven():
         return demo.cli("audit", "prove", "--data", demo.data, index, check=False)

@@ -16,12 +16,14 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "up" => up::run(&rest),
         "test" => test::run(&rest),
+        "simulate" => simulate(&rest),
         "tidy" => tidy::run(),
         _ => {
             eprintln!(
                 "usage: cargo xtask <command>\n\n  \
                  up [-- ARGS]    build, and run Portcullis with the sample services\n  \
                  test [FILTER]   the whole test suite, installing or starting what it needs\n  \
+                 simulate        attacks among people who may: what is found, missed, hindered\n  \
                  tidy            the rules that no compiler knows"
             );
             return ExitCode::from(2);
@@ -34,4 +36,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Every attack of the catalogue among the traffic of people who may.
+fn simulate(numbers: &[String]) -> anyhow::Result<()> {
+    let mut command = run::cargo(&[
+        "run",
+        "-q",
+        "--release",
+        "-p",
+        "portcullis-simulator",
+        "--bin",
+        "simulate",
+        "--",
+    ]);
+    run::run(command.args(numbers))
 }

@@ -5,7 +5,7 @@ use portcullis_store::{
     api_keys::{self, ApiKey},
     defence::{self, Alert, Block},
 };
-use portcullis_types::{AddrKey, Id, Timestamp, tags};
+use portcullis_types::{Id, Prefix, Timestamp, tags};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -156,7 +156,7 @@ async fn revoke_key(api: Api, call: Call) -> Reply {
 struct BlockView {
     id: String,
     addr: String,
-    /// `all`, or the limit whose doors are closed.
+    /// `all`; `step_up`, where a password alone is not enough; or the limit whose doors are closed.
     scope: String,
     reason: String,
     created_by: String,
@@ -181,7 +181,7 @@ impl From<Block> for BlockView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewBlock {
-    /// An IPv4 address, an IPv6 address or a /64.
+    /// An address or a network such as 192.0.2.0/24; an IPv6 address alone is its /64.
     addr: String,
     reason: String,
     /// Seconds, at most 30 days.
@@ -200,8 +200,11 @@ async fn create_block(api: Api, call: Call) -> Reply {
         let message = message.to_owned();
         ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }])
     };
-    let addr = AddrKey::parse(&new.addr);
-    let addr = addr.ok_or_else(|| wrong("addr", "must be an IP address or an IPv6 /64"))?;
+    let widest =
+        |network: &Prefix| network.length() >= if network.ip().is_ipv4() { 16 } else { 32 };
+    let addr = Prefix::parse(&new.addr).filter(widest).ok_or_else(|| {
+        wrong("addr", "must be an IP address or a network, at most an IPv4 /16 or an IPv6 /32")
+    })?;
     if !(1..=MAX_BLOCK).contains(&new.seconds) {
         return Err(wrong("seconds", "must be 1 to 2592000"));
     }
@@ -230,6 +233,12 @@ struct AlertView {
     evidence: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_id: Option<String>,
+    /// 2 low, 3 medium, 4 high, 5 critical (OCSF).
+    severity: i64,
+    /// The MITRE ATT&CK technique.
+    technique: String,
+    /// What was done: `alert`, `block`, `step_up`, `end_sessions`, or `observed`.
+    answer: String,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_by: Option<String>,
@@ -247,6 +256,9 @@ impl From<Alert> for AlertView {
             accounts: list(&alert.accounts),
             evidence: list(&alert.evidence),
             block_id: alert.block_id,
+            severity: alert.severity,
+            technique: alert.technique,
+            answer: alert.answer,
             created_at: alert.created_at.to_rfc3339(),
             acknowledged_by: alert.acknowledged_by,
         }

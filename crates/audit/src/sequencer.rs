@@ -35,7 +35,7 @@ const MAX_SPARE_BYTES: usize = 4_096;
 
 /// Sees every event as it is handed in, before it is durable: a detector must not wait for a disk.
 /// It must not block.
-pub type Watcher = Arc<dyn Fn(&Event) + Send + Sync>;
+pub type Watcher = Arc<dyn Fn(&Arc<Event>) + Send + Sync>;
 
 /// Seals what is personal in entries, on the thread that writes them.
 pub type EntrySealer = Arc<dyn SealPersonal + Send + Sync>;
@@ -52,7 +52,7 @@ pub enum AuditError {
 }
 
 enum Job {
-    Events(Vec<Event>, oneshot::Sender<Result<(), AuditError>>),
+    Events(Vec<Arc<Event>>, oneshot::Sender<Result<(), AuditError>>),
     /// There is something among what is held back.
     Look,
     Leaves(Vec<Vec<u8>>, oneshot::Sender<Result<(), AuditError>>),
@@ -66,7 +66,7 @@ pub struct Audit {
     jobs: mpsc::Sender<Job>,
     /// Events that nobody waits for. Only the first of them wakes the sequencer: a wake-up for each
     /// would cost more than all else that is done for it.
-    held: Arc<Mutex<Vec<Event>>>,
+    held: Arc<Mutex<Vec<Arc<Event>>>>,
     watcher: Option<Watcher>,
     lost: Arc<AtomicU64>,
     healthy: Arc<AtomicBool>,
@@ -82,7 +82,7 @@ impl Audit {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let healthy = Arc::new(AtomicBool::new(true));
         let lost = Arc::new(AtomicU64::new(0));
-        let held = Arc::<Mutex<Vec<Event>>>::default();
+        let held = Arc::<Mutex<Vec<Arc<Event>>>>::default();
         let (flag, uncounted, unwatched) = (healthy.clone(), lost.clone(), held.clone());
         let failed =
             |source| LogError::Io { operation: "start", path: "audit thread".into(), source };
@@ -100,14 +100,17 @@ impl Audit {
 
     /// Records events and waits until they are durable. No answer may say "done" before this does.
     pub async fn append(&self, events: Vec<Event>) -> Result<(), AuditError> {
-        self.show(&events);
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+        events.iter().for_each(|event| self.show(event));
         self.wait(|done| Job::Events(events, done)).await
     }
 
     /// Records an event without waiting, for requests at the gate. If too many are held back the
     /// event is counted as lost and a gap is recorded as soon as there is room.
     pub fn record(&self, event: Event) {
-        self.show(std::slice::from_ref(&event));
+        // The detector and the sequencer look at the same one.
+        let event = Arc::new(event);
+        self.show(&event);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.len();
         if count < HELD_EVENTS {
@@ -126,10 +129,9 @@ impl Audit {
         self.wait(|done| Job::Leaves(leaves, done)).await
     }
 
-    /// Shows events to the watcher only, for events that reach the log by another way.
-    pub fn show(&self, events: &[Event]) {
+    fn show(&self, event: &Arc<Event>) {
         if let Some(watcher) = &self.watcher {
-            events.iter().for_each(|event| watcher(event));
+            watcher(event);
         }
     }
 
@@ -197,7 +199,7 @@ fn run(
     runtime: &Runtime,
     mut writer: LogWriter,
     mut queue: mpsc::Receiver<Job>,
-    held: &Mutex<Vec<Event>>,
+    held: &Mutex<Vec<Arc<Event>>>,
     sealer: Option<&(dyn SealPersonal + Send + Sync)>,
     healthy: &AtomicBool,
     lost: &AtomicU64,
@@ -219,12 +221,12 @@ fn run(
         // The room goes back and forth, so that it is not asked of the system for every batch.
         unwatched.clear();
         std::mem::swap(&mut *held.lock().unwrap_or_else(PoisonError::into_inner), &mut unwatched);
-        leaves.extend(unwatched.iter().map(&mut entry));
+        leaves.extend(unwatched.iter().map(|event| entry(event)));
         for job in jobs.drain(..) {
             match job {
                 Job::Look => {}
                 Job::Events(events, done) => {
-                    leaves.extend(events.iter().map(&mut entry));
+                    leaves.extend(events.iter().map(|event| entry(event)));
                     waiting.push(done);
                 }
                 Job::Leaves(ready, done) => {

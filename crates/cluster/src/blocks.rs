@@ -4,7 +4,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use portcullis_types::{AddrKey, ClientAddr, Timestamp};
+use portcullis_types::{AddrKey, ClientAddr, Prefix, Timestamp};
 
 use crate::Limiter;
 
@@ -17,34 +17,59 @@ pub struct Block {
     pub until: Timestamp,
 }
 
-/// The addresses that may not enter, as an immutable map that is swapped as a whole: a request
-/// reads it without a lock.
+/// Networks of which something holds, such as that nobody may enter from there, as an immutable map
+/// that is swapped as a whole: a request reads it without a lock, and looks once for each length of
+/// network there is.
 #[derive(Debug, Default)]
-pub struct Blocks(ArcSwap<HashMap<AddrKey, Block>>);
+pub struct Blocks(ArcSwap<Networks>);
+
+#[derive(Debug, Default, Clone)]
+struct Networks {
+    blocks: HashMap<Prefix, Block>,
+    /// The lengths that occur, of IPv4 and of IPv6.
+    lengths: [Vec<u8>; 2],
+}
+
+impl Networks {
+    fn insert(&mut self, network: Prefix, block: Block) {
+        let lengths = &mut self.lengths[usize::from(network.ip().is_ipv6())];
+        if !lengths.contains(&network.length()) {
+            lengths.push(network.length());
+        }
+        self.blocks.insert(network, block);
+    }
+}
 
 impl Blocks {
-    /// The block on `addr` in force at `now`.
+    /// The block on the network of `addr` in force at `now`.
     pub fn find(&self, addr: ClientAddr, now: Timestamp) -> Option<Block> {
-        self.0.load().get(&addr.key()).filter(|block| block.until > now).cloned()
+        let networks = self.0.load();
+        let lengths = &networks.lengths[usize::from(addr.ip().is_ipv6())];
+        let mut blocks = lengths.iter().filter_map(|length| {
+            networks.blocks.get(&Prefix::new(addr.ip(), *length)).filter(|block| block.until > now)
+        });
+        blocks.next().cloned()
     }
 
     /// Adds or replaces one block.
-    pub fn insert(&self, addr: AddrKey, block: &Block) {
-        self.0.rcu(|blocks| {
-            let mut next = HashMap::clone(blocks);
-            next.insert(addr, block.clone());
+    pub fn insert(&self, network: Prefix, block: &Block) {
+        self.0.rcu(|networks| {
+            let mut next = Networks::clone(networks);
+            next.insert(network, block.clone());
             Arc::new(next)
         });
     }
 
     /// Replaces all blocks, as the database has them.
-    pub fn replace(&self, blocks: HashMap<AddrKey, Block>) {
-        self.0.store(Arc::new(blocks));
+    pub fn replace(&self, blocks: HashMap<Prefix, Block>) {
+        let mut next = Networks::default();
+        blocks.into_iter().for_each(|(network, block)| next.insert(network, block));
+        self.0.store(Arc::new(next));
     }
 
     /// How many blocks there are, ended ones included.
     pub fn len(&self) -> usize {
-        self.0.load().len()
+        self.0.load().blocks.len()
     }
 
     /// Whether there is none.

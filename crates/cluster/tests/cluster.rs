@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_cluster::{Block, Blocks, Decision, Limiter, Rate, Replays, Revocations, Revoked};
 use portcullis_testkit::{START, SeededEntropy};
-use portcullis_types::{AddrKey, ClientAddr};
+use portcullis_types::{ClientAddr, Prefix};
 use proptest::prelude::*;
 
 const FIVE: Rate = Rate { count: 5, per: Duration::from_secs(60) };
@@ -106,10 +106,27 @@ proptest! {
 fn blocks_cover_the_whole_64_and_end() {
     let blocks = Blocks::default();
     let block = Block { id: "blk".into(), until: START.plus(Duration::from_secs(60)) };
-    blocks.insert(AddrKey::parse("2001:db8::1").unwrap(), &block);
+    blocks.insert(Prefix::parse("2001:db8::1").unwrap(), &block);
     let neighbour = ClientAddr::new("2001:db8::ffff:1".parse().unwrap());
     assert_eq!(blocks.find(neighbour, START), Some(block.clone()));
     assert_eq!(blocks.find(neighbour, block.until), None);
+}
+
+#[test]
+fn blocks_of_several_lengths_are_found() {
+    let blocks = Blocks::default();
+    let block = |id: &str| Block { id: id.into(), until: START.plus(Duration::from_secs(60)) };
+    for network in ["192.0.2.0/24", "198.51.100.7", "2001:db8::/48"] {
+        blocks.insert(Prefix::parse(network).unwrap(), &block(network));
+    }
+    let found = |addr: &str| {
+        blocks.find(ClientAddr::new(addr.parse().unwrap()), START).map(|block| block.id)
+    };
+    assert_eq!(found("192.0.2.9").as_deref(), Some("192.0.2.0/24"));
+    assert_eq!(found("198.51.100.7").as_deref(), Some("198.51.100.7"));
+    assert_eq!(found("198.51.100.8"), None);
+    assert_eq!(found("2001:db8:0:ff::1").as_deref(), Some("2001:db8::/48"));
+    assert_eq!(found("2001:db8:1::1"), None);
 }
 
 #[test]

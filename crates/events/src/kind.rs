@@ -170,6 +170,10 @@ pub struct AlertRaised {
     pub description: String,
     /// MITRE ATT&CK technique, such as `T1110.003`.
     pub attack: (&'static str, &'static str),
+    /// `severity_id` of OCSF.
+    pub severity: u32,
+    /// What was done: `alert`, `block`, `step_up`, `end_sessions`, or `observed`.
+    pub answer: String,
     /// When the first event of it happened.
     pub first_seen: Timestamp,
     /// Ids of the events that led to it.

@@ -107,7 +107,7 @@ fn body(event: &Event) -> (Class, u32, Map<String, Value>) {
             if seen.refused_at.is_some() { 2 } else { 1 },
             request(event, seen),
         ),
-        Kind::Alert(raised) => (class(2004, 2, 1), 4, alert(raised)),
+        Kind::Alert(raised) => (class(2004, 2, 1), raised.severity, alert(raised)),
         Kind::Block(change) => {
             (class(3004, 3, if change.active { 1 } else { 4 }), 3, block(event, change))
         }
@@ -261,7 +261,7 @@ fn alert(raised: &AlertRaised) -> Value {
             "first_seen_time": raised.first_seen.millis(),
             "related_events": related,
         },
-        "unmapped": { "accounts": raised.accounts },
+        "unmapped": { "accounts": raised.accounts, "answer": raised.answer },
     })
 }
 

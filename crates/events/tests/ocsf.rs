@@ -74,6 +74,8 @@ fn kinds() -> Vec<Kind> {
         title: "t".into(),
         description: "d".into(),
         attack: ("T1110.003", "Password Spraying"),
+        severity: 4,
+        answer: "block".into(),
         first_seen: Timestamp::from_secs(1),
         evidence: vec!["evt_1".into()],
         accounts: vec!["usr_1".into()],

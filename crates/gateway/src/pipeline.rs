@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
 };
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_events::{Origin, Stage, clean};
@@ -148,7 +149,7 @@ impl Gateway {
         } else if !places.is_empty() {
             response = response.map(|body| Holding::new(body, places).boxed_unsync());
         }
-        let bytes = response.body().size_hint().exact();
+        let bytes = length(&response);
         record.close(status, refused, bytes);
         response
     }
@@ -481,4 +482,10 @@ impl Route {
     pub fn is_open(&self) -> bool {
         self.authenticate.contains(&AuthKind::Anyone)
     }
+}
+/// How long an answer is, where its head says so.
+fn length(response: &Response<GateBody>) -> Option<u64> {
+    let named = response.headers().get(header::CONTENT_LENGTH);
+    let named = named.and_then(|value| value.to_str().ok()?.parse().ok());
+    named.or_else(|| response.body().size_hint().exact())
 }

@@ -1,17 +1,20 @@
 use std::{collections::HashMap, time::Duration};
 
-use portcullis_cluster::{Block as ActiveBlock, addr_limit_key};
+use portcullis_cluster::{Block as ActiveBlock, Decision, Rate, addr_limit_key};
 use portcullis_events::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Origin, Outcome,
 };
 use portcullis_store::{
-    accounts,
+    Tx,
+    accounts::{self, Account},
     defence::{self, Alert, Block},
+    grants::Revocation,
 };
-use portcullis_types::{AddrKey, Id, Timestamp, tags};
+use portcullis_threat::{Answer, Finding};
+use portcullis_types::{AddrKey, Id, Prefix, Timestamp, tags};
 use serde_json::json;
 
-use crate::{Identity, IdentityError, api_keys::label};
+use crate::{Identity, IdentityError, api_keys::label, service::actor};
 
 /// A block that closes every door, rather than the one whose limit was exceeded.
 pub const EVERYWHERE: &str = "all";
@@ -19,85 +22,175 @@ pub const EVERYWHERE: &str = "all";
 /// Blocks by limits that are stored and listed at once.
 const MAX_LIMIT_BLOCKS: usize = 10_000;
 
-/// An attack that calls for an answer.
-#[derive(Debug)]
-pub struct Attack {
-    /// The rule that saw it.
-    pub rule: &'static str,
-    /// Technique and name in MITRE ATT&CK.
-    pub attack: (&'static str, &'static str),
-    /// Where it came from.
-    pub addr: AddrKey,
-    /// The accounts that were tried.
-    pub accounts: Vec<Actor>,
-    /// The ids of the events that led to it.
-    pub evidence: Vec<String>,
-    /// When it began.
-    pub first_seen: Timestamp,
-    /// What happened, in a sentence.
-    pub description: String,
+/// A network from which a password alone is not enough, since an attack comes from there and many
+/// people who did nothing wrong are there too.
+pub const STEP_UP: &str = "step_up";
+/// Networks of one finding that are answered.
+const MAX_SOURCES: usize = 64;
+
+/// How findings are answered.
+#[derive(Debug, Clone)]
+pub struct Answering {
+    /// How long a network stays out.
+    pub block: Duration,
+    /// How long a network or an account has to prove more.
+    pub step_up: Duration,
+    /// Networks that are never answered.
+    pub allow: Vec<Prefix>,
+    /// Networks that are answered in a minute; beyond that there are only alerts.
+    pub most_per_minute: u32,
+    /// Alerts, and nothing else.
+    pub observe: bool,
 }
 
 impl Identity {
-    /// Answers an attack: an alert, a block of the address for `block_for`, and a flag on every
-    /// account that exists among those tried. All of it commits together.
+    /// Answers a finding: an alert, and what its rule asks for, within what `how` allows. All of it
+    /// commits together.
+    ///
+    /// Nobody is locked out for good: networks come free by themselves, and accounts can always be
+    /// opened by whoever reads their mail.
     pub async fn respond(
         &self,
-        attack: &Attack,
-        block_for: Duration,
+        finding: &Finding,
+        how: &Answering,
     ) -> Result<Id<tags::Alert>, IdentityError> {
         let now = self.now();
-        let block = &Block {
-            id: Id::new(now, &*self.entropy),
-            addr: attack.addr.to_string(),
-            scope: EVERYWHERE.into(),
-            reason: attack.description.clone(),
-            created_by: attack.rule.into(),
-            created_at: now,
-            until_at: now.plus(block_for),
-            lifted_at: None,
-            lifted_by: None,
-        };
-        let users: &Vec<String> = &attack.accounts.iter().filter_map(user_id).collect();
-        let alert = &Alert {
-            id: Id::new(now, &*self.entropy),
-            rule: attack.rule.into(),
-            title: format!("Password spraying from {}", attack.addr),
-            description: attack.description.clone(),
-            addr: Some(attack.addr.to_string()),
-            accounts: json!(users).to_string(),
-            evidence: json!(attack.evidence).to_string(),
-            block_id: Some(block.id.to_string()),
-            created_at: now,
-            acknowledged_at: None,
-            acknowledged_by: None,
-        };
+        let blocks = &self.blocks_for(finding, how, now);
         // The gate closes first: the database may be what the attack is slowing down.
-        self.blocks.insert(attack.addr, &active(block));
-        let alert_id = self
+        for block in blocks {
+            self.close(block);
+        }
+        let answered = !how.observe && (finding.answer != Answer::Block || !blocks.is_empty());
+        let alert = &self.alert_for(finding, blocks, answered, now);
+        let (alert_id, revoked) = self
             .db
             .write(|tx| async move {
-                defence::insert_block(&tx, &self.tenant, block).await?;
-                defence::insert_alert(&tx, &self.tenant, alert).await?;
-                tx.emit(self.alert_event(alert, attack, users)).await?;
-                tx.emit(self.block_event(block, true, Actor::System)).await?;
-                for account in &attack.accounts {
-                    let Some(id) = user_id(account) else { continue };
-                    if accounts::flag(&tx, &self.tenant, &id, attack.rule, now).await? {
-                        let change = AccountChange {
-                            change: "flagged",
-                            user: account.clone(),
-                            provider: None,
-                        };
-                        tx.emit(self.system_event(Kind::Account(change))).await?;
-                    }
+                for block in blocks {
+                    defence::insert_block(&tx, &self.tenant, block).await?;
+                    tx.emit(self.block_event(block, true, Actor::System)).await?;
                 }
-                Ok::<_, IdentityError>(alert.id)
+                if !finding.continues {
+                    defence::insert_alert(&tx, &self.tenant, alert).await?;
+                    tx.emit(self.alert_event(alert, finding)).await?;
+                }
+                let mut revoked = Vec::new();
+                for id in finding.accounts.iter().filter(|_| !how.observe) {
+                    revoked.extend(self.answer_account(&tx, finding, *id, how, now).await?);
+                }
+                Ok::<_, IdentityError>((alert.id, revoked))
             })
             .await?;
+        self.apply(&revoked, now);
         // A reload that began before the commit may have taken the block off again.
         self.reload_blocks().await?;
         Ok(alert_id)
+    }
+
+    /// What becomes of the networks that a finding is about.
+    fn blocks_for(&self, finding: &Finding, how: &Answering, now: Timestamp) -> Vec<Block> {
+        if finding.answer != Answer::Block || how.observe {
+            return Vec::new();
+        }
+        let free = |network: Prefix| {
+            let ip = network.ip().into();
+            // Neither may be part of the other.
+            !how.allow
+                .iter()
+                .any(|allowed| allowed.contains(ip) || network.contains(allowed.ip().into()))
+        };
+        let rate = Rate { count: how.most_per_minute, per: Duration::from_secs(60) };
+        let within = || {
+            let counted = self.limiter.count(&[b"answers"], rate, None, now);
+            matches!(counted, Decision::Allowed { .. })
+        };
+        let sources = finding.sources.iter().take(MAX_SOURCES);
+        let answered = sources.filter(|source| free(source.network) && within());
+        answered
+            .map(|source| {
+                let (scope, span) =
+                    if source.shared { (STEP_UP, how.step_up) } else { (EVERYWHERE, how.block) };
+                Block {
+                    id: Id::new(now, &*self.entropy),
+                    addr: source.network.to_string(),
+                    scope: scope.into(),
+                    reason: finding.description.clone(),
+                    created_by: finding.rule.id.into(),
+                    created_at: now,
+                    until_at: now.plus(span),
+                    lifted_at: None,
+                    lifted_by: None,
+                }
+            })
+            .collect()
+    }
+
+    fn close(&self, block: &Block) {
+        let Some(network) = Prefix::parse(&block.addr) else { return };
+        let list = if block.scope == STEP_UP { &self.suspects } else { &self.blocks };
+        list.insert(network, &active(block));
+    }
+
+    fn alert_for(
+        &self,
+        finding: &Finding,
+        blocks: &[Block],
+        answered: bool,
+        now: Timestamp,
+    ) -> Alert {
+        let ids = |ids: Vec<String>| json!(ids).to_string();
+        let answer = match finding.answer {
+            Answer::Alert => "alert",
+            _ if !answered => "observed",
+            Answer::Block if blocks.iter().all(|block| block.scope == STEP_UP) => "step_up",
+            Answer::Block => "block",
+            Answer::StepUp => "step_up",
+            Answer::EndSessions => "end_sessions",
+        };
+        let source = finding.sources.first().map(|source| source.network);
+        let place = source.map(|network| format!(" from {network}")).unwrap_or_default();
+        Alert {
+            id: Id::new(now, &*self.entropy),
+            rule: finding.rule.id.into(),
+            title: format!("{}{place}", finding.rule.title),
+            description: finding.description.clone(),
+            addr: source.map(|network| network.to_string()),
+            accounts: ids(finding.accounts.iter().map(Id::to_string).collect()),
+            evidence: ids(finding.evidence.iter().map(Id::to_string).collect()),
+            block_id: blocks.first().map(|block| block.id.to_string()),
+            severity: i64::from(finding.rule.severity.ocsf()),
+            technique: finding.rule.attack.0.into(),
+            answer: answer.into(),
+            created_at: now,
+            acknowledged_at: None,
+            acknowledged_by: None,
+        }
+    }
+
+    /// Flags an account for review, and does to it what the rule asks for. What is revoked with it.
+    async fn answer_account(
+        &self,
+        tx: &Tx,
+        finding: &Finding,
+        id: Id<tags::User>,
+        how: &Answering,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, IdentityError> {
+        // It may be gone by now.
+        let Some(account) = accounts::by_id(tx, &self.tenant, id).await? else {
+            return Ok(Vec::new());
+        };
+        let rule = finding.rule;
+        if accounts::flag(tx, &self.tenant, &id.to_string(), rule.id, now).await? {
+            tx.emit(self.system_event(changed("flagged", &account))).await?;
+        }
+        if matches!(finding.answer, Answer::StepUp | Answer::EndSessions) {
+            accounts::require_step_up(tx, &self.tenant, id, now.plus(how.step_up)).await?;
+        }
+        if finding.answer != Answer::EndSessions {
+            return Ok(Vec::new());
+        }
+        tx.emit(self.system_event(changed("sessions_ended", &account))).await?;
+        self.end_everything(tx, id, None, rule.id, now).await
     }
 
     /// Remembers that a limit blocked an address, so that it is listed and survives a restart.
@@ -131,10 +224,10 @@ impl Identity {
             .await
     }
 
-    /// Blocks an address by hand.
+    /// Blocks an address or network by hand.
     pub async fn block_address(
         &self,
-        addr: AddrKey,
+        addr: Prefix,
         reason: &str,
         span: Duration,
         by: &Actor,
@@ -182,7 +275,8 @@ impl Identity {
                 Ok(block)
             })
             .await?;
-        if let Some(addr) = AddrKey::parse(&block.addr).filter(|_| block.scope != EVERYWHERE) {
+        let limit = ![EVERYWHERE, STEP_UP].contains(&block.scope.as_str());
+        if let Some(addr) = AddrKey::parse(&block.addr).filter(|_| limit) {
             let key = addr_limit_key(&block.scope, addr);
             self.limiter.forget(&key.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
@@ -195,19 +289,23 @@ impl Identity {
     pub async fn reload_blocks(&self) -> Result<(), IdentityError> {
         let now = self.now();
         let rows = defence::live_blocks(&self.db, &self.tenant, now).await?;
-        let mut everywhere = HashMap::new();
+        let (mut everywhere, mut suspects) = (HashMap::new(), HashMap::new());
         let mut limits = HashMap::new();
         for row in rows {
-            let Some(addr) = AddrKey::parse(&row.addr) else {
+            let Some(network) = Prefix::parse(&row.addr) else {
                 continue;
             };
-            if row.scope == EVERYWHERE {
-                everywhere.insert(addr, active(&row));
-            } else {
-                limits.insert((row.scope, addr), row.until_at);
+            match row.scope.as_str() {
+                EVERYWHERE => drop(everywhere.insert(network, active(&row))),
+                STEP_UP => drop(suspects.insert(network, active(&row))),
+                _ => {
+                    let key = AddrKey::parse(&row.addr).map(|addr| (row.scope.clone(), addr));
+                    limits.extend(key.map(|key| (key, row.until_at)));
+                }
             }
         }
         self.blocks.replace(everywhere);
+        self.suspects.replace(suspects);
         self.limit_blocks.replace(limits, &self.limiter, now);
         Ok(())
     }
@@ -254,20 +352,21 @@ impl Identity {
         Event { actor: by, ..self.system_event(Kind::Block(change)) }
     }
 
-    fn alert_event(&self, alert: &Alert, attack: &Attack, users: &[String]) -> Event {
+    fn alert_event(&self, alert: &Alert, finding: &Finding) -> Event {
         let raised = AlertRaised {
             alert: alert.id.to_string(),
-            rule: attack.rule,
+            rule: finding.rule.id,
             title: alert.title.clone(),
             description: alert.description.clone(),
-            attack: attack.attack,
-            first_seen: attack.first_seen,
-            evidence: attack.evidence.clone(),
-            accounts: users.to_vec(),
+            attack: finding.rule.attack,
+            severity: finding.rule.severity.ocsf(),
+            answer: alert.answer.clone(),
+            first_seen: finding.first_seen,
+            evidence: finding.evidence.iter().map(Id::to_string).collect(),
+            accounts: finding.accounts.iter().map(Id::to_string).collect(),
         };
-        let ip = attack.addr.to_string();
-        let addr = ip.split('/').next().and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
-        let origin = addr.map(|addr| Origin { addr: addr.into(), ..Origin::default() });
+        let source = finding.sources.first().map(|source| source.network.ip());
+        let origin = source.map(|ip| Origin { addr: ip.into(), ..Origin::default() });
         Event { origin, ..self.system_event(Kind::Alert(raised)) }
     }
 }
@@ -276,9 +375,6 @@ fn active(block: &Block) -> ActiveBlock {
     ActiveBlock { id: block.id.to_string(), until: block.until_at }
 }
 
-fn user_id(actor: &Actor) -> Option<String> {
-    match actor {
-        Actor::User { id, .. } => Some(id.clone()),
-        _ => None,
-    }
+fn changed(change: &'static str, account: &Account) -> Kind {
+    Kind::Account(AccountChange { change, user: actor(account), provider: None })
 }

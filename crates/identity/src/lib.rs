@@ -39,7 +39,7 @@ mod username;
 
 pub use access::MAX_TOKEN_LIFETIME;
 pub use attestation::{StaffDevices, StaffDevicesError};
-pub use defence::{Attack, EVERYWHERE};
+pub use defence::{Answering, EVERYWHERE, STEP_UP};
 pub use email::{Email, EmailError};
 pub use error::{FieldError, IdentityError};
 pub use factors::Factors;

@@ -58,6 +58,9 @@ pub enum Login {
     In(Box<LoggedIn>),
     /// The account wants a second factor; this secret says that the first was right.
     SecondFactor(Secret<String>),
+    /// A code was sent by mail, since a password alone is not enough for this one; with what the
+    /// browser keeps until it shows it.
+    MailCode(Secret<String>),
 }
 
 impl Identity {
@@ -73,6 +76,12 @@ impl Identity {
         origin: &Origin,
     ) -> Result<(Login, Account), LoginError> {
         let account = self.check_password("login", name, password, browser.device, origin).await?;
+        if self.needs_more(&account, browser, origin).await? {
+            let who = actor(&account);
+            self.refused(Method::Password, "login", origin, who, "step_up_required", None).await?;
+            let asked = self.send_login(&account.username, origin).await?;
+            return Ok((Login::MailCode(asked), account));
+        }
         let login = self
             .first_factor(&account, (Method::Password, self.now()), browser, origin, None)
             .await;
@@ -81,6 +90,24 @@ impl Identity {
             self.refused(Method::Password, "login", origin, who, "account_changed", None).await?;
         }
         Ok((login?, account))
+    }
+
+    /// Whether a password alone is not enough: the account or the network is under suspicion, the
+    /// device is new, and there is no second factor that will be asked for anyway.
+    async fn needs_more(
+        &self,
+        account: &Account,
+        browser: Browser<'_>,
+        origin: &Origin,
+    ) -> Result<bool, IdentityError> {
+        let now = self.now();
+        let suspect = account.step_up_until.is_some_and(|until| until > now.micros())
+            || self.suspects.find(origin.addr, now).is_some();
+        if !suspect || self.is_known_device(browser.device, account) {
+            return Ok(false);
+        }
+        let totp = factors::totp(&self.db, &self.tenant, account.id).await?;
+        Ok(totp.is_none_or(|totp| totp.confirmed_at.is_none()))
     }
 
     /// What follows a first factor, with when it was proven. `link` is consumed with it, if it was a link.

@@ -169,7 +169,12 @@ impl Identity {
         self.db
             .write(|tx| async move {
                 let before = self.stored(&tx, id).await?;
-                let after = Account { flagged_at: None, flag_reason: None, ..before.clone() };
+                let after = Account {
+                    flagged_at: None,
+                    flag_reason: None,
+                    step_up_until: None,
+                    ..before.clone()
+                };
                 accounts::update(&tx, &self.tenant, &after).await?;
                 tx.emit(self.administered(origin, by, "update", Some(&before), Some(&after)))
                     .await?;

@@ -49,6 +49,8 @@ pub struct Parts {
     pub revocations: Arc<Revocations>,
     /// Addresses that may not enter.
     pub blocks: Arc<Blocks>,
+    /// Networks from which a password alone is not enough.
+    pub suspects: Arc<Blocks>,
     /// Addresses that one limit has closed a door for.
     pub limit_blocks: Arc<LimitBlocks>,
     /// The counters of the gate.

@@ -60,7 +60,7 @@ pub fn router(
         .route("/login/passkey/begin", post(passkey::begin_login))
         .route("/login/passkey", post(passkey::log_in))
         .route("/login/mail", get(mail_login::show).post(mail_login::send))
-        .route("/login/mail/code", post(mail_login::code))
+        .route("/login/mail/code", get(mail_login::show_code).post(mail_login::code))
         .route("/login/link", get(mail_login::show_link).post(mail_login::link))
         .route("/login/upstream/callback/{name}", get(upstream::returned))
         .route("/login/upstream/new", get(upstream::show_new).post(upstream::register))

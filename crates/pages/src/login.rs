@@ -11,7 +11,8 @@ use portcullis_store::{accounts::Account, sessions::Session};
 use crate::{
     Pages, filters,
     form::{
-        SESSION_COOKIE, Visit, WAITING_COOKIE, clear_cookie, device_cookie, read_form, set_cookie,
+        MAIL_COOKIE, SESSION_COOKIE, Visit, WAITING_COOKIE, clear_cookie, device_cookie, read_form,
+        set_cookie,
     },
     view::{self, Page},
 };
@@ -182,6 +183,11 @@ pub(crate) fn go_on(pages: &Pages, login: Login, return_to: &str) -> Page {
             let query = Params::default().with("return_to", return_to).to_query();
             let cookie = set_cookie(WAITING_COOKIE, waiting.expose());
             view::see_other(&format!("/login/second?{query}"), Some(cookie))
+        }
+        Login::MailCode(asked) => {
+            let query = Params::default().with("return_to", return_to).to_query();
+            let cookie = set_cookie(MAIL_COOKIE, asked.expose());
+            view::see_other(&format!("/login/mail/code?{query}"), Some(cookie))
         }
     }
 }

@@ -14,6 +14,11 @@ use crate::{
     view::{self, Field, FormPage, Page},
 };
 
+const SENT: &str = "If there is an account of this name, we have sent it a code. Type it here, or follow \
+                    the link in the mail.";
+const UNUSUAL: &str = "This login is unusual, so we have sent a code to your e-mail address. Type it here, \
+                       or follow the link in the mail.";
+
 /// `GET /login/mail`
 pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
     let answer = async move {
@@ -45,6 +50,16 @@ pub(crate) async fn send(State(pages): State<Pages>, request: Request) -> impl I
         let browser = sent.map_err(|error| view::failed(&error))?;
         let page = code_page(&pages, &form.visit, StatusCode::OK, return_to, None);
         Ok(page.with_cookies([set_cookie(MAIL_COOKIE, browser.expose())]))
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// `GET /login/mail/code`: after a right password that was not enough.
+pub(crate) async fn show_code(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
+    let answer = async move {
+        let visit = Visit::read(&request)?;
+        let return_to = safe_return(visit.query.get("return_to"));
+        Ok(code_page_with(&pages, &visit, StatusCode::OK, return_to, (UNUSUAL, None)))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -126,13 +141,20 @@ fn code_page(
     return_to: &str,
     alert: Option<&str>,
 ) -> Page {
+    code_page_with(pages, visit, status, return_to, (SENT, alert))
+}
+
+fn code_page_with(
+    pages: &Pages,
+    visit: &Visit,
+    status: StatusCode,
+    return_to: &str,
+    (intro, alert): (&'static str, Option<&str>),
+) -> Page {
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let form = FormPage {
         title: "Check your mail",
-        intro: Some(
-            "If there is an account of this name, we have sent it a code. Type it here, or follow \
-             the link in the mail.",
-        ),
+        intro: Some(intro),
         alert,
         action: "/login/mail/code",
         csrf,

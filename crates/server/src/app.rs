@@ -39,15 +39,15 @@ use crate::{
     doors::Doors,
     gate::Gate,
     parts::{login_providers, registration, staff_devices, theme},
+    places::Maps,
     quotas,
     reload::ReloadStatus,
     routes::{self, BuiltIn},
     sessions, system,
     vault::Vault,
+    watch::Feed,
 };
 
-/// Events that wait for the detector. When it is behind, the oldest matter least.
-const DETECTOR_QUEUE: usize = 16_384;
 /// Revocations made within this time are looked at again.
 const REVOCATION_OVERLAP: Duration = Duration::from_secs(30);
 /// Blocks by limits that wait to be stored.
@@ -75,6 +75,10 @@ pub struct App {
     pub overload: Arc<Overload>,
     /// What was used of quotas.
     pub quotas: Arc<Quotas>,
+    /// Events on their way to the detectors.
+    pub feed: Arc<Feed>,
+    /// Where addresses are.
+    pub places: ArcSwap<Maps>,
     /// Certificates of the listeners.
     pub doors: Doors,
     /// Held while the gate's snapshot is replaced, so that none is lost.
@@ -92,7 +96,6 @@ pub struct App {
 
 /// What the tasks of [`crate::jobs`] receive.
 pub struct Queues {
-    pub events: mpsc::Receiver<Event>,
     pub limit_blocks: mpsc::Receiver<LimitBlock>,
 }
 
@@ -162,12 +165,9 @@ impl App {
         let log = tokio::task::spawn_blocking(move || LogWriter::open(&dir, signer)).await?;
         let log = log.context("open the audit log")?;
         check_anchor(&vault, data, &origin).await?;
-        let (seen, events) = mpsc::channel(DETECTOR_QUEUE);
-        let watcher = Arc::new(move |event: &Event| {
-            if matches!(event.kind, portcullis_events::Kind::Login(_)) {
-                let _ = seen.try_send(event.clone());
-            }
-        });
+        let feed = Arc::<Feed>::default();
+        let fed = feed.clone();
+        let watcher = Arc::new(move |event: &Arc<Event>| fed.push(event));
         let log_keys = Arc::new(log_keys(&vault, &clock, &entropy).await?);
         db.seal_events(log_keys.clone());
         let runtime = tokio::runtime::Handle::current();
@@ -208,6 +208,7 @@ impl App {
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
         let doors = Doors::open(&config, &ca.identities)?;
+        let places = ArcSwap::from_pointee(Maps::open(&config)?);
         let reload = ReloadStatus::new(&config, clock.now());
 
         let key = vault.random("quota_key").await?;
@@ -263,6 +264,8 @@ impl App {
             session_state,
             overload,
             quotas,
+            feed,
+            places,
             doors,
             swapping: tokio::sync::Mutex::default(),
             reload,
@@ -273,7 +276,7 @@ impl App {
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;
-        Ok((app, Queues { events, limit_blocks }))
+        Ok((app, Queues { limit_blocks }))
     }
 
     /// Remembers the newest checkpoint in the database, so that the log cannot be put back to an
@@ -432,6 +435,7 @@ async fn identity(
         pseudonym_key: vault.random("pseudonym_key").await?.expose().clone(),
         revocations: Arc::new(Revocations::new(&**entropy)),
         blocks: Arc::new(Blocks::default()),
+        suspects: Arc::new(Blocks::default()),
         limit_blocks: Arc::new(LimitBlocks::default()),
         limiter: Arc::new(Limiter::new(&**entropy)),
         api_keys: Arc::new(ApiKeys::default()),

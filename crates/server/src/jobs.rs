@@ -1,4 +1,4 @@
-//! What happens beside requests: checkpoints, outboxes, detection, mails, retention.
+//! What happens beside requests: checkpoints, outboxes, mails, retention.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -6,9 +6,8 @@ use anyhow::Result;
 use portcullis_audit::{Filter, LogReader, MAX_RESULTS};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
 use portcullis_gateway::LimitBlock;
-use portcullis_identity::{Attack, Mail};
+use portcullis_identity::Mail;
 use portcullis_store::{outbox, retention};
-use portcullis_threat::{Finding, Spray, Thresholds};
 use portcullis_types::{Id, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
@@ -86,7 +85,6 @@ pub fn start(
             let mailer = mailer.clone();
             async move { send_mails(&app, &mailer).await }
         }),
-        tokio::spawn(detect(app.clone(), queues.events)),
         tokio::spawn(store_blocks(app.clone(), queues.limit_blocks)),
     ]
 }
@@ -224,28 +222,6 @@ async fn send_mails(app: &App, mailer: &Mailer) -> Result<()> {
         }
     }
     Ok(())
-}
-
-async fn detect(app: Arc<App>, mut events: mpsc::Receiver<Event>) {
-    let mut spray = Spray::new(Thresholds::default(), &*app.entropy);
-    while let Some(event) = events.recv().await {
-        if let Some(finding) = spray.observe(&event, app.clock.now()) {
-            let app = app.clone();
-            tokio::spawn(async move { respond(&app, finding).await });
-        }
-    }
-}
-
-async fn respond(app: &App, finding: Finding) {
-    let Finding { rule, attack, addr, accounts, evidence, first_seen, description } = finding;
-    let attack = Attack { rule, attack, addr, accounts, evidence, first_seen, description };
-    match app.identity.respond(&attack, app.config.detect.block).await {
-        Ok(alert) => tracing::warn!(%alert, %addr, "an attack was answered"),
-        Err(error) => tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "an attack could not be answered in full"
-        ),
-    }
 }
 
 async fn store_blocks(app: Arc<App>, mut blocks: mpsc::Receiver<LimitBlock>) {

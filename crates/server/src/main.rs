@@ -16,6 +16,7 @@ mod kek;
 mod mailer;
 mod ops;
 mod parts;
+mod places;
 mod policies;
 mod quotas;
 mod reload;
@@ -25,6 +26,7 @@ mod system;
 mod up;
 mod upstreams;
 mod vault;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 

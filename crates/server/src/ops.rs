@@ -1,6 +1,12 @@
 //! Health and metrics, in plain HTTP on an address that is kept private.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -72,16 +78,35 @@ async fn metrics(app: &App) -> String {
     let stranded = outbox::stranded_events(&app.identity.db).await;
     let stranded = stranded.map_or_else(|_| "NaN".to_owned(), |rows| rows.len().to_string());
     let healthy = u8::from(app.audit.is_healthy());
+    let seen = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (observed, dropped) = (seen(&app.feed.observed), seen(&app.feed.dropped));
+    let findings = seen(&app.feed.findings);
+    let maps = app.places.load();
+    let maps = maps.built().map(|(map, built)| {
+        format!("portcullis_map_built_timestamp_seconds{{map=\"{map}\"}} {built}\n")
+    });
+    let maps: String = maps.collect();
     format!(
         "# HELP portcullis_audit_healthy Whether the audit log accepts entries.\n\
          # TYPE portcullis_audit_healthy gauge\nportcullis_audit_healthy {healthy}\n\
          # HELP portcullis_blocks Addresses on the block list.\n\
          # TYPE portcullis_blocks gauge\nportcullis_blocks {}\n\
+         # HELP portcullis_suspects Networks from which a password alone is not enough.\n\
+         # TYPE portcullis_suspects gauge\nportcullis_suspects {}\n\
+         # HELP portcullis_watch_events_total Events that the detectors looked at.\n\
+         # TYPE portcullis_watch_events_total counter\nportcullis_watch_events_total {observed}\n\
+         # HELP portcullis_watch_dropped_total Events that they did not, since too many waited.\n\
+         # TYPE portcullis_watch_dropped_total counter\nportcullis_watch_dropped_total {dropped}\n\
+         # HELP portcullis_findings_total What they found.\n\
+         # TYPE portcullis_findings_total counter\nportcullis_findings_total {findings}\n\
+         # HELP portcullis_map_built_timestamp_seconds When the maps of addresses were built.\n\
+         # TYPE portcullis_map_built_timestamp_seconds gauge\n{maps}\
          # HELP portcullis_overload Requests of normal priority that are refused, in thousandths.\n\
          # TYPE portcullis_overload gauge\nportcullis_overload {}\n\
          # HELP portcullis_outbox_events Events that wait for the audit log.\n\
          # TYPE portcullis_outbox_events gauge\nportcullis_outbox_events {stranded}\n",
         app.identity.blocks.len(),
+        app.identity.suspects.len(),
         app.overload.level(),
     )
 }

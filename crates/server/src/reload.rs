@@ -14,7 +14,7 @@ use portcullis_api::{ConfigurationStatus, Reload};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome};
 use portcullis_types::{Id, Timestamp};
 
-use crate::{app::App, config::Config, doors::Doors, gate::Gate, sessions};
+use crate::{app::App, config::Config, doors::Doors, gate::Gate, places::Maps, sessions};
 
 /// When which configuration was taken, and how the last attempt ended.
 pub struct ReloadStatus {
@@ -113,7 +113,9 @@ impl App {
         let doors = Doors::open(&gate.config, &self.ca.identities)?;
         let snapshot = self.snapshot(&gate)?;
         sessions::register(self, &gate.config).await?;
+        let places = Maps::open(&gate.config)?;
         // From here on nothing can fail.
+        self.places.store(Arc::new(places));
         self.doors.follow(&doors);
         self.gateway.swap(snapshot);
         gate.watch(Some(&before));

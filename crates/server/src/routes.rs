@@ -175,6 +175,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/login",
         "/login/second",
         "/login/mail",
+        "/login/mail/code",
         "/login/link",
         "/register",
         "/invitation",

@@ -42,7 +42,8 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     app.reload.connect(&app);
     jobs::replay_outbox(&app).await?;
     let (close, closing) = watch::channel(false);
-    let tasks = jobs::start(&app, queues, mailer, &closing);
+    let mut tasks = jobs::start(&app, queues, mailer, &closing);
+    tasks.push(crate::watch::start(&app)?);
     let doors = open_doors(&app, &closing).await?;
     app.audit
         .append(vec![jobs::lifecycle(
@@ -65,6 +66,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     for door in doors {
         let _ = door.await;
     }
+    app.feed.close();
     for task in tasks {
         task.abort();
         let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;

@@ -65,7 +65,7 @@ struct Answers {
 impl Answers {
     fn take(&mut self, finding: &Finding, now: Timestamp) {
         for source in &finding.sources {
-            match (finding.rule.answer, source.shared) {
+            match (finding.answer, source.shared) {
                 (Answer::Block, false) => {
                     self.blocks.insert(source.network, now.plus(BLOCK));
                 }
@@ -75,7 +75,7 @@ impl Answers {
                 _ => {}
             }
         }
-        if matches!(finding.rule.answer, Answer::StepUp | Answer::EndSessions) {
+        if matches!(finding.answer, Answer::StepUp | Answer::EndSessions) {
             self.accounts.extend(finding.accounts.iter().map(|id| (*id, now.plus(STEP_UP))));
         }
     }

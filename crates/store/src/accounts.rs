@@ -29,6 +29,8 @@ pub struct Account {
     pub flagged_at: Option<i64>,
     /// Why.
     pub flag_reason: Option<String>,
+    /// Until then a login from a new device needs more than a password.
+    pub step_up_until: Option<i64>,
     /// The language the person reads, such as `de`; empty if we do not know.
     pub locale: String,
     /// When it began.
@@ -51,6 +53,7 @@ impl Account {
             disabled_at: None,
             flagged_at: None,
             flag_reason: None,
+            step_up_until: None,
             locale: String::new(),
             created_at: now.micros(),
             updated_at: now.micros(),
@@ -73,7 +76,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, username, email, display_name, password_hash, password_epoch, roles, disabled_at, \
-             flagged_at, flag_reason, locale, created_at, updated_at FROM account WHERE tenant = $1 ",
+             flagged_at, flag_reason, step_up_until, locale, created_at, updated_at FROM account WHERE tenant = $1 ",
             $rest
         )
     };
@@ -235,7 +238,8 @@ pub async fn any(source: impl Source, tenant: &str) -> Result<bool, DbError> {
 /// Writes back everything that can change. Fails on the constraint `account_email`.
 pub async fn update(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbError> {
     sql("UPDATE account SET email = $3, display_name = $4, password_hash = $5, roles = $6, \
-         disabled_at = $7, flagged_at = $8, flag_reason = $9, updated_at = $10, locale = $11, password_epoch = $12 \
+         disabled_at = $7, flagged_at = $8, flag_reason = $9, updated_at = $10, locale = $11, password_epoch = $12, \
+         step_up_until = $13 \
          WHERE tenant = $1 AND id = $2")
     .bind(tenant)
     .bind(account.id)
@@ -249,6 +253,7 @@ pub async fn update(tx: &Tx, tenant: &str, account: &Account) -> Result<(), DbEr
     .bind(account.updated_at)
     .bind(&account.locale)
     .bind(account.password_epoch)
+    .bind(account.step_up_until)
     .execute(tx)
     .await?;
     Ok(())
@@ -271,6 +276,22 @@ pub async fn flag(
     .execute(tx)
     .await?;
     Ok(changed == 1)
+}
+
+/// A login with a password alone is not enough for this account until then.
+pub async fn require_step_up(
+    tx: &Tx,
+    tenant: &str,
+    id: Id<tags::User>,
+    until: Timestamp,
+) -> Result<(), DbError> {
+    sql("UPDATE account SET step_up_until = $3 WHERE tenant = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id)
+        .bind(until)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// Removes an account and, through its foreign keys, everything that hangs on it.

@@ -119,6 +119,12 @@ pub struct Alert {
     pub evidence: String,
     /// The block that answered it.
     pub block_id: Option<String>,
+    /// `severity_id` of OCSF.
+    pub severity: i64,
+    /// The MITRE ATT&CK technique, such as `T1110.003`.
+    pub technique: String,
+    /// What was done: `alert`, `block`, `step_up`, `end_sessions`, or `observed`.
+    pub answer: String,
     /// When it was raised.
     #[sqlx(try_from = "i64")]
     pub created_at: Timestamp,
@@ -131,8 +137,8 @@ pub struct Alert {
 macro_rules! select_alert {
     ($rest:literal) => {
         concat!(
-            "SELECT id, rule, title, description, addr, accounts, evidence, block_id, created_at, \
-             acknowledged_at, acknowledged_by FROM alert WHERE tenant = $1 ",
+            "SELECT id, rule, title, description, addr, accounts, evidence, block_id, severity, \
+             technique, answer, created_at, acknowledged_at, acknowledged_by FROM alert WHERE tenant = $1 ",
             $rest
         )
     };
@@ -141,7 +147,8 @@ macro_rules! select_alert {
 /// Adds an alert.
 pub async fn insert_alert(tx: &Tx, tenant: &str, alert: &Alert) -> Result<(), DbError> {
     sql("INSERT INTO alert (tenant, id, rule, title, description, addr, accounts, evidence, \
-         block_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+         block_id, severity, technique, answer, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
     .bind(tenant)
     .bind(alert.id)
     .bind(&alert.rule)
@@ -151,6 +158,9 @@ pub async fn insert_alert(tx: &Tx, tenant: &str, alert: &Alert) -> Result<(), Db
     .bind(&alert.accounts)
     .bind(&alert.evidence)
     .bind(alert.block_id.clone())
+    .bind(alert.severity)
+    .bind(&alert.technique)
+    .bind(&alert.answer)
     .bind(alert.created_at)
     .execute(tx)
     .await?;

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (16, include_str!("../migrations/0016_attested_passkeys.sql")),
     (17, include_str!("../migrations/0017_quotas.sql")),
     (18, include_str!("../migrations/0018_certificates.sql")),
+    (19, include_str!("../migrations/0019_findings.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

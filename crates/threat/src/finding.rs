@@ -1,6 +1,6 @@
 use portcullis_types::{Id, Prefix, Timestamp, tags};
 
-use crate::Rule;
+use crate::{Answer, Rule};
 
 /// Where an attack comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Source {
 pub struct Finding {
     /// The rule that saw it.
     pub rule: &'static Rule,
+    /// What should be done, beside the alert.
+    pub answer: Answer,
     /// Where it comes from, if it is about places.
     pub sources: Vec<Source>,
     /// The accounts that it is about; those that exist.
@@ -26,6 +28,8 @@ pub struct Finding {
     pub evidence: Vec<Id<tags::Event>>,
     /// When it began.
     pub first_seen: Timestamp,
+    /// It is about an attack that was reported already, and only adds where it comes from.
+    pub continues: bool,
     /// What happened, in a sentence, with the numbers.
     pub description: String,
 }

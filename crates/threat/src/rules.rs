@@ -223,8 +223,8 @@ rules! {
         score: Count = Count(60),
     }
     /// Second factors fail again and again: somebody has the password.
-    MfaFatigue mfa_fatigue "Second factor under attack" ("T1621", "Multi-Factor Authentication Request Generation") High EndSessions {
-        /// So many wrong codes or unwanted mails …
+    MfaFatigue mfa_fatigue "Second factor under attack" ("T1621", "Multi-Factor Authentication Request Generation") High StepUp {
+        /// So many wrong codes …
         failures: Count = Count(5),
         /// … in this time.
         window: Span = Span::secs(600),
@@ -232,7 +232,7 @@ rules! {
     /// A refresh token or code was used twice: one of two holders is a thief.
     TokenReuse token_reuse "Token used twice" ("T1528", "Steal Application Access Token") High EndSessions {}
     /// Proofs of possession are replayed, or tokens are shown with a key that is not theirs.
-    ProofReplay proof_replay "Stolen token or replayed proof" ("T1550.001", "Application Access Token") High Block {
+    ProofReplay proof_replay "Stolen token or replayed proof" ("T1550.001", "Application Access Token") High Alert {
         /// So many …
         failures: Count = Count(5),
         /// … in this time.
@@ -288,5 +288,48 @@ rules! {
         accounts: Count = Count(4),
         /// … in this time.
         window: Span = Span::secs(3_600),
+    }
+}
+
+impl Rules {
+    /// Refuses thresholds that no table can reach: which rule, and why.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        use crate::detect::{accounts, addresses, objects, passwords, tallies};
+        let spray = [
+            self.password_spray.fast_accounts,
+            self.password_spray.slow_accounts,
+            self.password_spray.same_password_accounts,
+        ];
+        let stuffing =
+            [self.credential_stuffing.fast_accounts, self.credential_stuffing.slow_accounts];
+        let brute = self.distributed_brute_force;
+        let distributed = self.distributed_spray;
+        let limits: [(&Rule, &[Count], usize); 9] = [
+            (&PasswordSpray::RULE, &spray, addresses::ACCOUNTS),
+            (&CredentialStuffing::RULE, &stuffing, addresses::ACCOUNTS),
+            (&DistributedBruteForce::RULE, &[brute.addresses], accounts::ADDRESSES),
+            (
+                &DistributedSpray::RULE,
+                &[distributed.accounts, distributed.addresses],
+                passwords::ACCOUNTS,
+            ),
+            (&RapidAppAccess::RULE, &[self.rapid_app_access.applications], accounts::APPLICATIONS),
+            (&ObjectEnumeration::RULE, &[self.object_enumeration.objects], objects::OBJECTS),
+            (&Exfiltration::RULE, &[self.exfiltration.objects], objects::READS),
+            (&SignupAbuse::RULE, &[self.signup_abuse.accounts], tallies::PEOPLE),
+            (&EnrolmentFarming::RULE, &[self.enrolment_farming.accounts], tallies::PEOPLE),
+        ];
+        for (rule, counts, most) in limits {
+            if let Some(count) = counts.iter().find(|count| count.0 > most) {
+                return Err((
+                    rule.id,
+                    format!(
+                        "a threshold of {} is more than the {most} that are remembered",
+                        count.0
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use portcullis_events::{Event, Kind};
 use portcullis_types::{Entropy, HashKey, Id, Timestamp};
 
 use crate::{
-    Finding, Mode, Places, Rule, Rules, Source,
+    Answer, Finding, Mode, Places, Rule, Rules, Source,
     detect::{accounts, addresses, admin, objects, passwords, rates, sessions, tallies, travel},
     recent::Seen,
     sight::{Sight, hash},
@@ -159,6 +159,9 @@ pub(crate) struct Found {
     pub seen: Vec<Seen>,
     pub accounts: Vec<u128>,
     pub session: Option<String>,
+    /// In the place of what the rule asks for.
+    pub answer: Option<Answer>,
+    pub continues: bool,
     pub description: String,
 }
 
@@ -200,9 +203,11 @@ impl Raise<'_> {
         let first = made.seen.iter().map(|seen| seen.first).min();
         self.found.push(Finding {
             rule,
+            answer: made.answer.unwrap_or(rule.answer),
             sources: made.sources,
             accounts: accounts.into_iter().map(Id::from_bits).collect(),
             session: made.session,
+            continues: made.continues,
             evidence: evidence.into_iter().map(Id::from_bits).collect(),
             first_seen: first.unwrap_or(self.now),
             description: made.description,

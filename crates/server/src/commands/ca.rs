@@ -120,7 +120,8 @@ pub enum CaCommand {
 }
 
 fn span(text: &str) -> Result<Duration, String> {
-    portcullis_types::read_span(text).ok_or_else(|| "expected a time such as 30min or 12h".to_owned())
+    portcullis_types::read_span(text)
+        .ok_or_else(|| "expected a time such as 30min or 12h".to_owned())
 }
 
 pub async fn run(command: CaCommand) -> Result<ExitCode> {

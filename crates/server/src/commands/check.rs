@@ -19,6 +19,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     }
     let config = Config::load(&place.config)?;
     crate::parts::theme(&config)?;
+    crate::places::Maps::open(&config)?;
     crate::parts::staff_devices(&config)?;
     let entropy = system::entropy();
     let identities = Identities::ephemeral(system::clock(), entropy.clone())?;

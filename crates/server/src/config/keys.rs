@@ -6,7 +6,7 @@ use portcullis_jose::Alg;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{span_schema};
+use super::span_schema;
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -18,8 +18,17 @@ use super::{
 use crate::system;
 
 /// What a reload takes over. Everything else is wired once, at the start.
-const RELOADABLE: [&str; 8] =
-    ["client_address", "policy", "protect", "route", "tls", "token_issuer", "upstream", "workload"];
+const RELOADABLE: [&str; 9] = [
+    "client_address",
+    "detect",
+    "policy",
+    "protect",
+    "route",
+    "tls",
+    "token_issuer",
+    "upstream",
+    "workload",
+];
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -159,6 +168,7 @@ impl Config {
         }
         self.check_token_issuers()?;
         self.check_certificates()?;
+        self.detect.check()?;
         self.check_upstreams()?;
         self.routes.iter().try_for_each(|route| {
             self.check_route(route).with_context(|| format!("route {}", route.name))
@@ -338,7 +348,7 @@ impl Config {
         let policy = self.policy.iter();
         let policy = policy.flat_map(|own| own.files.iter().chain(&own.schema));
         let named = tls.into_iter().chain(upstreams).chain(contracts).chain(secrets).flatten();
-        let named = named.chain(policy);
+        let named = named.chain(policy).chain(self.detect.files());
         self.file.iter().cloned().chain(named.map(|path| self.path(path))).collect()
     }
 

@@ -1,6 +1,7 @@
 //! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
 
 mod certificates;
+mod detect;
 mod gate;
 mod issuer;
 mod keys;
@@ -15,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer};
 
 pub use certificates::{Certificates, WorkloadConfig};
+pub use detect::Detect;
 pub use gate::{
     Authenticate, ContractMode, ContractResponses, CookieMode, Discover, Door, Importance,
     JsonBodies, PolicyConfig, Protect, RouteConfig, Spoken, UpstreamConfig, UpstreamTls,
@@ -283,21 +285,6 @@ pub struct Mail {
     pub smtp: Option<String>,
     /// Mails are written here as `.eml` files when there is no server.
     pub directory: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Detect {
-    /// How long an address that attacks stays out.
-    #[serde(deserialize_with = "portcullis_types::span")]
-    #[schemars(schema_with = "span_schema")]
-    pub block: Duration,
-}
-
-impl Default for Detect {
-    fn default() -> Self {
-        Self { block: Duration::from_secs(900) }
-    }
 }
 
 /// The doors of the product itself whose limits can be set.

@@ -1,6 +1,6 @@
 //! Changes that weaken the installation, or hand it to somebody.
 
-use portcullis_events::{AccountChange, AdminChange};
+use portcullis_events::{AccountChange, Actor, AdminChange};
 use serde_json::Value;
 
 use crate::{
@@ -14,6 +14,10 @@ const ADMIN: &str = "admin";
 
 /// Looks at what an administrator did.
 pub(crate) fn change(sight: &Sight<'_>, change: &AdminChange, raise: &mut Raise<'_>) {
+    // What the product does for itself, such as at its first start, is no news.
+    if sight.event.actor == Actor::System {
+        return;
+    }
     let gained =
         |field: &str| holds(change.after.as_ref(), field) && !holds(change.before.as_ref(), field);
     let what = match (change.object_type, change.action) {
@@ -26,7 +30,6 @@ pub(crate) fn change(sight: &Sight<'_>, change: &AdminChange, raise: &mut Raise<
         ("client", "create" | "update") if gained("scopes") => {
             "a client may now ask for administration"
         }
-        ("block", "lift") => "a block was lifted by hand",
         _ => return,
     };
     let subject = sight.both(b'm', sight.text(b'm', change.object_type), &change.object);

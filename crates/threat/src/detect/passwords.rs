@@ -98,6 +98,7 @@ impl Passwords {
             raise.raise(&DistributedSpray::RULE, subject, || Found {
                 sources: vec![source(sight, addresses, network)],
                 seen: guess.tried.after(sight.ago(window)).copied().collect(),
+                continues: true,
                 description: format!("{network} tries the password of a spraying attack."),
                 ..Found::default()
             });

@@ -87,6 +87,7 @@ fn used(sight: &Sight<'_>, session: &str, table: &mut Table<Session>, raise: &mu
                 "One session was used from two networks with two browsers within {} s.",
                 sight.now.since(before.first).as_secs()
             ),
+            ..Found::default()
         });
         return;
     }

@@ -146,6 +146,7 @@ fn travelled(
             "Two logins {km:.0} km apart within {:.0} min: nobody travels that fast.",
             hours * 60.0
         ),
+        ..Found::default()
     });
 }
 

@@ -1,0 +1,92 @@
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Result, ensure};
+use portcullis_threat::{Mode, Rules};
+use portcullis_types::Prefix;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::span_schema;
+
+/// What is looked for, and how it is answered.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detect {
+    /// How long a network that attacks stays out.
+    #[serde(deserialize_with = "portcullis_types::span")]
+    #[schemars(schema_with = "span_schema")]
+    pub block: Duration,
+    /// How long a network or account under suspicion needs more than a password.
+    #[serde(deserialize_with = "portcullis_types::span")]
+    #[schemars(schema_with = "span_schema")]
+    pub step_up: Duration,
+    /// `respond`, or `observe`: alerts and nothing else, or `off`. A rule can only do less.
+    pub mode: Mode,
+    /// Networks that are never blocked and never asked for more, such as `192.0.2.0/24`.
+    pub allow: Vec<String>,
+    /// Networks that are blocked or asked for more in a minute; beyond that there are only alerts.
+    pub max_answers_per_minute: u32,
+    /// Where addresses are.
+    pub maps: MapFiles,
+    /// Each rule: whether it responds, and from when on.
+    pub rules: Rules,
+}
+
+/// Files of the MaxMind DB format.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MapFiles {
+    /// Countries and coordinates, such as GeoLite2-City.
+    pub city: Option<PathBuf>,
+    /// Autonomous systems, such as GeoLite2-ASN.
+    pub asn: Option<PathBuf>,
+    /// Proxies, Tor exits and data centres, such as GeoIP2-Anonymous-IP.
+    pub anonymous: Option<PathBuf>,
+}
+
+impl Default for Detect {
+    fn default() -> Self {
+        Self {
+            block: Duration::from_secs(900),
+            step_up: Duration::from_secs(3_600),
+            mode: Mode::Respond,
+            allow: Vec::new(),
+            max_answers_per_minute: 120,
+            maps: MapFiles::default(),
+            rules: Rules::default(),
+        }
+    }
+}
+
+impl Detect {
+    /// Whether what the rule finds is answered.
+    pub fn responds(&self, rule: &str) -> bool {
+        self.mode == Mode::Respond && self.rules.mode(rule) == Mode::Respond
+    }
+
+    /// The networks that are never answered.
+    pub fn allowed(&self) -> Vec<Prefix> {
+        self.allow.iter().filter_map(|text| Prefix::parse(text)).collect()
+    }
+
+    /// Refuses what cannot be meant.
+    pub fn check(&self) -> Result<()> {
+        for text in &self.allow {
+            ensure!(
+                Prefix::parse(text).is_some(),
+                "detect.allow: {text} is not a network such as 192.0.2.0/24"
+            );
+        }
+        ensure!(
+            self.max_answers_per_minute > 0,
+            "detect.max_answers_per_minute must be at least 1; mode = \"observe\" answers nothing"
+        );
+        self.rules.check().map_err(|(rule, why)| anyhow::anyhow!("detect.rules.{rule}: {why}"))
+    }
+
+    /// The files that it reads.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let MapFiles { city, asn, anonymous } = &self.maps;
+        [city, asn, anonymous].into_iter().flatten()
+    }
+}

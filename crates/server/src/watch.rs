@@ -1,0 +1,166 @@
+//! The thread that looks for attacks, and the task that answers what it finds.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use portcullis_events::{Event, Kind};
+use portcullis_identity::Answering;
+use portcullis_threat::{Finding, Watch};
+use tokio::sync::mpsc;
+
+use crate::{
+    app::App,
+    config::{Config, Detect},
+    system::SteadyClock,
+};
+
+/// Events that may wait. Beyond that the newest are not looked at, and counted: a request must not
+/// wait for a detector.
+const WAITING_EVENTS: usize = 65_536;
+/// Requests are looked at together, so that not each of them wakes a thread.
+const HOLD: Duration = Duration::from_millis(3);
+/// Findings that may wait for an answer.
+const WAITING_FINDINGS: usize = 1_024;
+
+/// Where events wait for the detectors.
+#[derive(Default)]
+pub struct Feed {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    /// Events that were looked at.
+    pub observed: AtomicU64,
+    /// Events that were not, because too many waited.
+    pub dropped: AtomicU64,
+    /// What was found.
+    pub findings: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    events: Vec<Arc<Event>>,
+    urgent: bool,
+    closed: bool,
+}
+
+impl Feed {
+    /// Takes an event, without waiting.
+    pub fn push(&self, event: &Arc<Event>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.events.len() >= WAITING_EVENTS {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let urgent = !matches!(event.kind, Kind::Request(_)) && !waiting.urgent;
+        waiting.urgent |= urgent;
+        waiting.events.push(event.clone());
+        let first = waiting.events.len() == 1;
+        drop(waiting);
+        if first || urgent {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends the thread when it has looked at what waits.
+    pub fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for events and takes them all. `false` when there will be no more.
+    fn take(&self, into: &mut Vec<Arc<Event>>) -> bool {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let nothing = |waiting: &mut Waiting| waiting.events.is_empty() && !waiting.closed;
+        let waiting = self.wake.wait_while(waiting, nothing);
+        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let calm = |waiting: &mut Waiting| !waiting.urgent && !waiting.closed;
+        let held = self.wake.wait_timeout_while(waiting, HOLD, calm);
+        let (mut waiting, _) = held.unwrap_or_else(PoisonError::into_inner);
+        waiting.urgent = false;
+        std::mem::swap(&mut waiting.events, into);
+        !(into.is_empty() && waiting.closed)
+    }
+}
+
+/// Starts the thread and the task.
+pub fn start(app: &Arc<App>) -> Result<tokio::task::JoinHandle<()>> {
+    let (send, findings) = mpsc::channel(WAITING_FINDINGS);
+    let (watched, feed) = (app.clone(), app.feed.clone());
+    thread::Builder::new()
+        .name("watch".into())
+        .spawn(move || look(&watched, &feed, &send))
+        .context("start the thread of the detectors")?;
+    Ok(tokio::spawn(answer(app.clone(), findings)))
+}
+
+fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
+    let mut rules = detect(app).rules;
+    let mut watch = Watch::new(rules, &*app.entropy);
+    let clock = SteadyClock::new(app.clock.now());
+    let (mut events, mut found) = (Vec::new(), Vec::new());
+    while feed.take(&mut events) {
+        let current = detect(app).rules;
+        if current != rules {
+            rules = current;
+            watch.set_rules(rules);
+        }
+        let places = app.places.load();
+        feed.observed.fetch_add(events.len() as u64, Ordering::Relaxed);
+        for event in events.drain(..) {
+            // Read for each: what was held back did not arrive at once.
+            watch.observe(&event, &**places, clock.now(), &mut found);
+        }
+        feed.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
+        for finding in found.drain(..) {
+            if findings.try_send(finding).is_err() {
+                feed.dropped.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("a finding was not answered: too many wait");
+            }
+        }
+    }
+}
+
+/// How detection is set, as of the last reload.
+fn detect(app: &App) -> Detect {
+    app.gate.load().config.detect.clone()
+}
+
+/// Answers them side by side: one that waits for the database must not hold up a block.
+async fn answer(app: Arc<App>, mut findings: mpsc::Receiver<Finding>) {
+    while let Some(finding) = findings.recv().await {
+        let app = app.clone();
+        tokio::spawn(async move { respond(&app, finding).await });
+    }
+}
+
+async fn respond(app: &App, finding: Finding) {
+    let how = answering(&app.gate.load().config, &finding);
+    let rule = finding.rule.id;
+    match app.identity.respond(&finding, &how).await {
+        Ok(alert) => {
+            tracing::warn!(%alert, rule, description = finding.description, "an attack was found");
+        }
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            rule,
+            "an attack could not be answered in full"
+        ),
+    }
+}
+
+fn answering(config: &Config, finding: &Finding) -> Answering {
+    let detect = &config.detect;
+    Answering {
+        block: detect.block,
+        step_up: detect.step_up,
+        allow: detect.allowed(),
+        most_per_minute: detect.max_answers_per_minute,
+        observe: !detect.responds(finding.rule.id),
+    }
+}

@@ -1,0 +1,173 @@
+"""What the detectors find is answered, told, and can be undone."""
+
+import secrets
+
+import pytest
+
+from portcullis import DEMO, Demo, fields, log_in, tokens, until
+
+
+SESSION = "__Host-portcullis_session"
+PASSWORD = "plum rivet otter canvas"
+
+
+def attempt(client, name, password):
+    """With what the browser knows from before, but not logged in."""
+    if SESSION in client.cookies:
+        client.cookies.delete(SESSION)
+    form = {**fields(client.get("/login").text), "username": name, "password": password}
+    return client.post("/login", data=form)
+
+
+def alerts(demo, rule):
+    items = demo.operator().get("/api/admin/v1/alerts").json()["items"]
+    return [alert for alert in items if alert["rule"] == rule]
+
+
+def detect(text, rules=""):
+    # The limit of the login door would answer before the detectors do.
+    limits = '\n[protect.login]\nlimits = []\n' if "[protect.login]" not in text else ""
+    return f"{text}\n[detect]\n{rules}\n{limits}"
+
+
+@pytest.fixture
+def watched():
+    with Demo(detect(DEMO), watched=True) as running:
+        yield running
+        assert "panicked" not in running.log()
+
+
+def test_an_office_is_asked_for_more_and_not_shut_out(watched):
+    """Six people log in from one address. An attack from there leaves it open, but whoever comes
+    with a new browser gets a code by mail; whoever is known there does not notice."""
+    demo, office = watched, "127.44.4.4"
+    people = [demo.new_user(f"worker{n}") for n in range(6)]
+    known = []
+    for person in people:
+        browser = demo.client(office)
+        assert attempt(browser, person["username"], PASSWORD).status_code == 303
+        known.append(browser)
+    names = [demo.new_user(f"victim{n}")["username"] for n in range(8)]
+    attacker = demo.client(office)
+    for name in names:
+        assert attempt(attacker, name, "Summer is coming 2026").status_code == 401
+    alert = until(lambda: alerts(demo, "password_spray"), "the alert", 5)[0]
+    assert (alert["answer"], alert["addr"], alert["severity"]) == ("step_up", office, 4)
+    blocks = demo.operator().get("/api/admin/v1/blocks").json()["items"]
+    assert [(block["scope"], block["id"]) for block in blocks if block["addr"] == office] == [
+        ("step_up", alert["block_id"])
+    ]
+    # The password alone is not enough for a new browser.
+    person = people[0]
+    fresh = demo.client(office)
+    answer = attempt(fresh, person["username"], PASSWORD)
+    assert answer.status_code == 303 and answer.headers["location"].startswith("/login/mail/code")
+    page = fresh.get(answer.headers["location"])
+    assert page.status_code == 200 and "This login is unusual" in page.text
+    mail = until(lambda: demo.mails(person["email"]), "the mail")[-1]
+    code = mail.get_content().split("Your code is ")[1].split()[0]
+    wrong = fresh.post("/login/mail/code", data={**fields(page.text), "code": "000000"})
+    assert wrong.status_code == 401
+    right = fresh.post("/login/mail/code", data={**fields(wrong.text), "code": code})
+    assert right.status_code == 303 and fresh.get("/account").status_code == 200
+    # A known browser goes on as before, and a wrong password learns nothing.
+    assert attempt(known[1], people[1]["username"], PASSWORD).status_code == 303
+    assert attempt(demo.client(office), people[2]["username"], "wrong").status_code == 401
+    # Undone, the password is enough again.
+    assert demo.operator().delete(f"/api/admin/v1/blocks/{alert['block_id']}").status_code == 204
+    answer = attempt(demo.client(office), people[3]["username"], PASSWORD)
+    assert answer.headers["location"] == "/account"
+
+
+def test_many_addresses_against_one_account_do_not_lock_its_owner_out(watched):
+    demo = watched
+    owner = demo.new_user("owner")
+    home = demo.client("127.50.0.1")
+    assert attempt(home, "owner", PASSWORD).status_code == 303
+    for n in range(14):
+        assert attempt(demo.client(f"127.{60 + n}.1.1"), "owner", f"guess {n}").status_code == 401
+    alert = until(lambda: alerts(demo, "distributed_brute_force"), "the alert", 5)[0]
+    assert (alert["accounts"], alert["answer"]) == ([owner["id"]], "step_up")
+    assert attempt(home, "owner", PASSWORD).status_code == 303, "a known device"
+    answer = attempt(demo.client("127.51.0.1"), "owner", PASSWORD)
+    assert answer.headers["location"].startswith("/login/mail/code")
+    # Review by an administrator ends it.
+    demo.operator().delete(f"/api/admin/v1/users/{owner['id']}/flag")
+    answer = attempt(demo.client("127.51.0.2"), "owner", PASSWORD)
+    assert answer.headers["location"] == "/account"
+
+
+def test_a_stolen_session_ends(watched):
+    """The token of one browser is used from another network with another browser."""
+    demo = watched
+    alice = demo.facts()["users"][0]
+    token = tokens(demo, alice, source="127.52.0.1")["access_token"]
+    own = demo.client("127.52.0.1", headers={"user-agent": "Firefox"})
+    thief = demo.client("127.99.0.1", headers={"user-agent": "curl"})
+    bearer = {"authorization": f"Bearer {token}"}
+    assert own.get("/profile/me", headers=bearer).status_code == 200
+    assert thief.get("/profile/me", headers=bearer).status_code == 200
+    alert = until(lambda: alerts(demo, "session_hijack"), "the alert", 5)[0]
+    assert alert["answer"] == "end_sessions" and alert["technique"] == "T1539"
+    until(lambda: own.get("/profile/me", headers=bearer).status_code == 401, "the end", 5)
+    # The events that led to it are in the log.
+    logged = {event["metadata"]["uid"] for event in demo.audit("--kind", "gate_allowed")}
+    assert set(alert["evidence"]) <= logged
+
+
+@pytest.mark.parametrize("setting", ['mode = "observe"', 'rules = { password_spray = { mode = "observe" } }',
+                                     'allow = ["127.53.0.0/16"]', "max_answers_per_minute = 1"])
+def test_answers_can_be_held_back(setting):
+    with Demo(detect(DEMO, setting), watched=True) as demo:
+        if "max" in setting:  # The one answer of this minute is for another.
+            for n in range(5):
+                attempt(demo.client("127.54.0.1"), f"nobody{n}", "Spring is coming")
+            until(lambda: alerts(demo, "password_spray"), "the first alert", 5)
+        client = demo.client("127.53.0.1")
+        for n in range(6):
+            assert attempt(client, f"somebody{n}", "Summer is coming 2026").status_code == 401
+        seen = lambda: [a for a in alerts(demo, "password_spray") if a["addr"] == "127.53.0.1"]
+        alert = until(seen, "the alert", 5)[0]
+        assert alert["answer"] == "observed" and "block_id" not in alert
+        assert client.get("/login").status_code == 200
+
+
+def test_rules_follow_the_configuration_while_it_runs():
+    with Demo(detect(DEMO, 'rules = { password_spray = { mode = "off" } }'), watched=True) as demo:
+        client = demo.client("127.55.0.1")
+        for n in range(6):
+            attempt(client, f"somebody{n}", "Summer is coming 2026")
+        demo.configure(detect(DEMO, "rules = { password_spray = { same_password_accounts = 2 } }"))
+        until(lambda: demo.audit("--kind", "sys_reload"), "the reload")
+        client = demo.client("127.56.0.1")
+        for n in range(2):
+            attempt(client, f"somebody{n}", "Winter is coming 2026")
+        alert = until(lambda: alerts(demo, "password_spray"), "the alert", 5)
+        assert [one["addr"] for one in alert] == ["127.56.0.1"]
+
+
+@pytest.mark.parametrize("wrong, why", [
+    ('rules = { password_spray = { slow_accounts = 25 } }', "more than the 24 that are remembered"),
+    ('rules = { password_spray = { slow_accounts = 0 } }', "at least 1"),
+    ('rules = { sprays = {} }', "unknown field"),
+    ('allow = ["127.0.0.1/8"]', "is not a network"),
+    ('maps = { city = "nowhere.mmdb" }', "nowhere.mmdb"),
+])
+def test_what_cannot_be_meant_is_refused(own_demo, wrong, why):
+    file = own_demo.data.parent / "wrong.toml"
+    file.write_text(detect(DEMO, wrong))
+    done = own_demo.cli("check", "--config", file, "--data", own_demo.data, check=False)
+    assert done.returncode == 1 and why in done.stderr, done.stderr
+
+
+def test_what_was_seen_is_in_the_metrics(watched):
+    demo = watched
+    log_in(demo.client("127.57.0.1"), secrets.token_hex(4), "x")
+    import httpx
+
+    def metrics():
+        text = httpx.get(f"{demo.ops}/metrics").text
+        return dict(line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")
+
+    until(lambda: int(metrics()["portcullis_watch_events_total"]) > 0, "the count")
+    assert metrics()["portcullis_watch_dropped_total"] == "0"
