@@ -17,6 +17,7 @@ mod journal;
 mod reader;
 mod search;
 mod sequencer;
+mod tiles;
 mod verify;
 mod writer;
 
@@ -24,5 +25,6 @@ pub use files::LogError;
 pub use reader::LogReader;
 pub use search::{Filter, Found, MAX_RESULTS};
 pub use sequencer::{Audit, AuditError, EntrySealer, Watcher};
+pub use tiles::MAX_RESOURCE_BYTES;
 pub use verify::{Damage, Report, verify};
 pub use writer::LogWriter;

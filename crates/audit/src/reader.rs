@@ -62,6 +62,14 @@ impl LogReader {
 
     /// The entries of bundle `number`, the last one as far as it goes.
     pub fn bundle(&self, number: u64) -> Result<Vec<Vec<u8>>, LogError> {
+        let bytes = self.bundle_bytes(number)?;
+        let entries = bundle_entries(&bytes);
+        let entries = entries.ok_or(LogError::Entry(number * ENTRIES_PER_BUNDLE))?;
+        Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// The same as it is stored.
+    pub(crate) fn bundle_bytes(&self, number: u64) -> Result<Vec<u8>, LogError> {
         let first = number * ENTRIES_PER_BUNDLE;
         let start = self.offsets.read_u64(number)?;
         let last = first + ENTRIES_PER_BUNDLE >= self.size;
@@ -71,8 +79,7 @@ impl LogReader {
         let length = length.filter(|length| *length <= 256 * 65_537);
         let mut bytes = vec![0; length.ok_or(LogError::Entry(first))?];
         self.entries.read_at(&mut bytes, start)?;
-        let entries = bundle_entries(&bytes).ok_or(LogError::Entry(first))?;
-        Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+        Ok(bytes)
     }
 
     /// Entry `index`.

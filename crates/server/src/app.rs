@@ -43,7 +43,7 @@ use crate::{
     quotas,
     reload::ReloadStatus,
     routes::{self, BuiltIn},
-    sessions, system,
+    sessions, system, tiles,
     vault::Vault,
     watch::Feed,
 };
@@ -245,6 +245,7 @@ impl App {
                 (&login_providers, &theme),
                 &reload.handle,
                 &session_state,
+                (&audit_dir(data), origin.rsplit('/').next().unwrap_or_default()),
             )?,
             shared,
         );
@@ -331,7 +332,9 @@ impl App {
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
         let Self { provider, ca, login_providers, theme, reload, session_state, .. } = self;
-        snapshot(gate, provider, ca, (login_providers, theme), &reload.handle, session_state)
+        let log_name = self.anchor.rsplit('/').next().unwrap_or_default();
+        let log = (&audit_dir(&self.data), log_name);
+        snapshot(gate, provider, ca, (login_providers, theme), &reload.handle, session_state, log)
     }
 }
 
@@ -450,6 +453,7 @@ fn snapshot(
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
     reload: &Reload,
     session_state: &Arc<SessionState>,
+    (log_dir, log_name): (&PathBuf, &str),
 ) -> Result<Snapshot> {
     let config = &gate.config;
     let identity = &provider.identity;
@@ -465,6 +469,7 @@ fn snapshot(
         ),
         api: portcullis_api::router(identity.clone(), provider.clone(), reload.clone()),
         pki: certificates::router(config, ca)?,
+        log: (tiles::router(log_dir.clone(), log_name), log_name.to_owned()),
     };
     let routes = routes::all(gate, built_in)?;
     let keys = provider.keys.current();

@@ -23,6 +23,7 @@ mod reload;
 mod routes;
 mod sessions;
 mod system;
+mod tiles;
 mod up;
 mod upstreams;
 mod vault;

@@ -33,6 +33,8 @@ pub struct BuiltIn {
     pub pages: axum::Router,
     pub api: axum::Router,
     pub pki: axum::Router,
+    /// The audit log, and what it is called below `/audit/`.
+    pub log: (axum::Router, String),
 }
 
 /// Makes a router callable by the gate, and tells it who is calling.
@@ -69,6 +71,7 @@ fn holder(who: &Principal) -> Option<TokenHolder> {
 /// Every route: built in first, then those of the file.
 pub fn all(gate: &Gate, built_in: BuiltIn) -> Result<Vec<Route>> {
     let mut routes = certificate_routes(gate, &local(built_in.pki.clone()));
+    routes.extend(log_routes(&built_in.log));
     routes.append(&mut built_in_routes(&gate.config, built_in));
     for route in &gate.config.routes {
         routes.push(configured(gate, route).with_context(|| format!("route {}", route.name))?);
@@ -237,6 +240,20 @@ fn certificate_routes(gate: &Gate, pki: &LocalService) -> Vec<Route> {
         ..post("/pki/v1/certificates/workload")
     });
     routes
+}
+
+/// The audit log for everybody who wants to check it, its entries for auditors.
+fn log_routes((router, name): &(axum::Router, String)) -> [Route; 3] {
+    let service = local(router.clone());
+    let open = |path: &str| {
+        built_in_route(&service, Method::GET, &format!("/audit/{name}/{path}"), vec![])
+    };
+    let entries = Route {
+        authenticate: vec![AuthKind::Bearer, AuthKind::ApiKey],
+        scopes: vec![Permission::Admin.scope().to_owned()],
+        ..open("tile/entries/{*rest}")
+    };
+    [open("checkpoint"), open("tile/{*rest}"), entries]
 }
 
 /// The same on the listener for certificates.

@@ -16,5 +16,5 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use hash::{EMPTY_ROOT, HASH_BYTES, Hash, leaf_hash, node_hash};
 pub use note::{NoteError, NoteSigner, NoteVerifier, SignedNote};
 pub use proof::{OfflineProof, ProofError, verify_consistency, verify_inclusion};
-pub use tile::{ENTRIES_PER_BUNDLE, MAX_ENTRY_BYTES, bundle_entries, tile_path};
+pub use tile::{ENTRIES_PER_BUNDLE, MAX_ENTRY_BYTES, TileName, bundle_entries, tile_path};
 pub use tree::{HashReader, consistency_proof, hashes_added_by, inclusion_proof, root};

@@ -30,6 +30,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         pages: axum::Router::new(),
         api: axum::Router::new(),
         pki: axum::Router::new(),
+        log: (axum::Router::new(), "node".to_owned()),
     };
     let all = routes::all(&gate, none())?;
     let count = all.len();

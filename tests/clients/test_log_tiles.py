@@ -1,0 +1,141 @@
+"""The audit log over HTTP (C2SP tlog-tiles), read and checked by somebody who trusts nobody: with
+nothing but the key that was noted down."""
+
+import base64
+import hashlib
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from portcullis import log_in, until
+
+
+def leaf(entry):
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def root(hashes):
+    """RFC 6962, section 2.1, as it is written there."""
+    if len(hashes) == 1:
+        return hashes[0]
+    split = 1 << (len(hashes) - 1).bit_length() - 1
+    return hashlib.sha256(b"\x01" + root(hashes[:split]) + root(hashes[split:])).digest()
+
+
+def name(index):
+    groups = [f"{index % 1000:03}"]
+    while index := index // 1000:
+        groups.insert(0, f"x{index % 1000:03}")
+    return "/".join(groups)
+
+
+class Auditor:
+    def __init__(self, demo):
+        self.vkey = (demo.data / "audit/vkey").read_text().strip()
+        self.origin, _, key = self.vkey.split("+", 2)
+        self.key = Ed25519PublicKey.from_public_bytes(base64.b64decode(key)[1:])
+        assert self.origin.split("/")[0] == demo.issuer.removeprefix("https://")
+        self.prefix = "/" + self.origin.split("/", 1)[1]
+        self.client = demo.client("127.71.0.1")
+        self.operator = demo.operator()
+
+    def get(self, path, client=None):
+        return (client or self.client).get(f"{self.prefix}/{path}")
+
+    def checkpoint(self):
+        answer = self.get("checkpoint")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        text, signatures = answer.text.split("\n\n")
+        text += "\n"
+        dash, who, signature = signatures.strip().split(" ")
+        assert (dash, who) == ("\u2014", self.origin)
+        raw = base64.b64decode(signature)
+        told, size, tree = text.splitlines()
+        public = base64.b64decode(self.vkey.split("+", 2)[2])
+        assert raw[:4] == hashlib.sha256(self.origin.encode() + b"\n" + public).digest()[:4]
+        self.key.verify(raw[4:], text.encode())
+        assert told == self.origin
+        return int(size), base64.b64decode(tree)
+
+    def tiles(self, level, size):
+        """All hashes of a level of a log of this size, from its full and its partial tile."""
+        width = size >> (8 * level)
+        whole = b""
+        for index in range(width // 256):
+            whole += self.get(f"tile/{level}/{name(index)}").content
+        if width % 256:
+            whole += self.get(f"tile/{level}/{name(width // 256)}.p/{width % 256}").content
+        assert len(whole) == 32 * width
+        return [whole[at : at + 32] for at in range(0, len(whole), 32)]
+
+    def entries(self, size):
+        found = []
+        for index in range(-(-size // 256)):
+            width = min(256, size - 256 * index)
+            part = f".p/{width}" if width < 256 else ""
+            answer = self.get(f"tile/entries/{name(index)}{part}", self.operator)
+            assert answer.status_code == 200 and "private" in answer.headers["cache-control"]
+            bundle = answer.content
+            while bundle:
+                length = int.from_bytes(bundle[:2], "big")
+                found.append(bundle[2 : 2 + length])
+                bundle = bundle[2 + length :]
+        return found
+
+
+def grown(auditor, size):
+    """Until the log has so many entries and all of them are signed."""
+
+    def enough():
+        auditor.client.get("/login")
+        return auditor.checkpoint()[0] >= size
+
+    until(enough, f"{size} entries", 60)
+    return auditor.checkpoint()
+
+
+def test_a_stranger_can_check_everything(demo):
+    auditor = Auditor(demo)
+    size, tree = grown(auditor, 600)
+    hashes = auditor.tiles(0, size)
+    assert root(hashes) == tree
+    # Only full tiles are hashed upwards.
+    above = auditor.tiles(1, size)
+    assert above == [root(hashes[at : at + 256]) for at in range(0, size - size % 256, 256)]
+    entries = auditor.entries(size)
+    assert [leaf(entry) for entry in entries] == hashes
+    assert all(json.loads(entry)["metadata"]["version"] == "1.8.0" for entry in entries)
+    # Later the log has grown, and is the same as far as it was.
+    later, again = grown(auditor, size + 300)
+    hashes_later = auditor.tiles(0, later)
+    assert hashes_later[:size] == hashes and root(hashes_later) == again
+
+
+@pytest.mark.parametrize("path", [
+    "tile/0/999", "tile/0/000.p/0", "tile/0/0", "tile/0/x000/000", "tile/9/000", "tile/64/000", "tile/a/000",
+    "tile/entries", "tile/0/000.p/256", "tile/0/x999/x999/x999/x999/x999/x999/999", "tile/0", "nothing",
+])
+def test_there_is_nothing_else(demo, path):
+    auditor = Auditor(demo)
+    assert auditor.get(path, auditor.operator).status_code == 404
+
+
+def test_entries_are_for_auditors(demo, source):
+    auditor = Auditor(demo)
+    grown(auditor, 1)
+    assert auditor.get("tile/entries/000.p/1").status_code == 401
+    assert auditor.get("tile/entries/000.p/1", auditor.operator).status_code == 200
+    browser = demo.client(source)
+    alice = demo.facts()["users"][0]
+    assert log_in(browser, alice["username"], alice["password"]).status_code == 303
+    assert auditor.get("tile/entries/000.p/1", browser).status_code == 401
+
+
+def test_what_is_not_signed_yet_is_not_served(demo):
+    auditor = Auditor(demo)
+    size, _ = grown(auditor, 1)
+    beyond = size + 5_000
+    width = beyond % 256 or 1
+    assert auditor.get(f"tile/0/{name(beyond // 256)}.p/{width}").status_code == 404
