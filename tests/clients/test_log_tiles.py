@@ -139,3 +139,80 @@ def test_what_is_not_signed_yet_is_not_served(demo):
     beyond = size + 5_000
     width = beyond % 256 or 1
     assert auditor.get(f"tile/0/{name(beyond // 256)}.p/{width}").status_code == 404
+
+
+def search(demo, **asked):
+    answer = demo.operator().get("/api/admin/v1/events", params=asked)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_events_are_found_and_proven(demo, source):
+    alice = demo.facts()["users"][0]
+    browser = demo.client(source)
+    assert log_in(browser, alice["username"], "wrong").status_code == 401
+    wrong = until(lambda: search(demo, subject="alice", addr=source, kind="authn_login_fail")["items"], "the event")
+    [found] = wrong
+    event = found["event"]
+    # Sealed in the log, readable for administrators.
+    assert (event["user"]["name"], event["src_endpoint"]["ip"]) == ("alice", source)
+    request = event["metadata"]["correlation_uid"]
+    same = search(demo, request_id=request)["items"]
+    assert found["index"] in [one["index"] for one in same] and len(same) == 2, "the attempt and the request"
+    assert search(demo, subject="alice", addr=source, outcome="success")["items"] == []
+    assert search(demo, text=event["metadata"]["uid"])["items"][0]["index"] == found["index"]
+    # That somebody searched is an event.
+    asked = search(demo, kind="admin_audit_log_search")["items"]
+    assert any(one["event"]["unmapped"]["after"]["request_id"] == request for one in asked)
+    # A proof holds without us: the path leads from the entry to the signed root.
+    auditor = Auditor(demo)
+    until(lambda: auditor.checkpoint()[0] > found["index"], "the signature")
+    text = demo.operator().get(f"/api/admin/v1/events/{found['index']}/proof").text
+    head, _, checkpoint = text.partition("\n\n")
+    kind, index, *path = head.split("\n")
+    assert kind == "c2sp.org/tlog-proof@v1" and index == f"index {found['index']}"
+    origin, size, tree = checkpoint.split("\n")[:3]
+    assert origin == auditor.origin
+    entry = auditor.entries(int(size))[found["index"]]
+    assert event["metadata"]["uid"].encode() in entry and b"alice" not in entry
+    seen, at, last = leaf(entry), found["index"], int(size) - 1
+    for sibling in map(base64.b64decode, path):
+        # RFC 9162, section 2.1.3.2.
+        if at % 2 or at == last:
+            seen = hashlib.sha256(b"\x01" + sibling + seen).digest()
+            while not at % 2 and at:
+                at, last = at // 2, last // 2
+        else:
+            seen = hashlib.sha256(b"\x01" + seen + sibling).digest()
+        at, last = at // 2, last // 2
+    assert seen == base64.b64decode(tree)
+
+
+def test_pages_of_events_join(demo):
+    # Only what is there already: each question is an event as well.
+    kinds = {"kind": "authn_", "until": "2100-01-01T00:00:00Z"}
+    whole = search(demo, limit=200, **kinds)["items"]
+    wanted = [one["index"] for one in whole[:9]]
+    seen, after = [], None
+    while len(seen) < len(wanted):
+        page = search(demo, limit=4, **kinds, **({"after": after} if after else {}))
+        seen += [one["index"] for one in page["items"]]
+        after = page.get("next")
+        if not after:
+            break
+    assert seen[: len(wanted)] == wanted
+
+
+@pytest.mark.parametrize("asked", [
+    {"from": "yesterday"}, {"addr": "10.0.0.1/8"}, {"addr": "x"}, {"outcome": "maybe"}, {"text": ""},
+    {"text": "x" * 300}, {"after": "-1"}, {"after": "x"}, {"limit": "0"}, {"limit": "9999"},
+])
+def test_questions_that_make_no_sense_are_refused(demo, asked):
+    answer = demo.operator().get("/api/admin/v1/events", params=asked)
+    assert answer.status_code == 400, answer.text
+
+
+def test_there_is_no_proof_of_what_is_not_there(demo):
+    operator = demo.operator()
+    for index in ("999999999", "-1", "x", "18446744073709551616"):
+        assert operator.get(f"/api/admin/v1/events/{index}/proof").status_code == 404

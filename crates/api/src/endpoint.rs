@@ -19,7 +19,8 @@ use utoipa::{
 
 use crate::{
     ApiError, Caller, Reload, account, admin_access, admin_clients, admin_configuration,
-    admin_groups, admin_invitations, admin_keys, admin_resources, admin_users, call::Call, openapi,
+    admin_groups, admin_invitations, admin_keys, admin_log, admin_resources, admin_users,
+    call::Call, openapi,
 };
 
 /// A JSON body is at most this long.
@@ -144,6 +145,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_groups::endpoints(),
         admin_invitations::endpoints(),
         admin_access::endpoints(),
+        admin_log::endpoints(),
         admin_configuration::endpoints(),
     ]
     .concat()

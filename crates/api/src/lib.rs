@@ -11,6 +11,7 @@ mod admin_configuration;
 mod admin_groups;
 mod admin_invitations;
 mod admin_keys;
+mod admin_log;
 mod admin_resources;
 mod admin_users;
 mod call;

@@ -14,6 +14,7 @@
 
 mod files;
 mod journal;
+mod needles;
 mod reader;
 mod search;
 mod sequencer;
@@ -23,7 +24,7 @@ mod writer;
 
 pub use files::LogError;
 pub use reader::LogReader;
-pub use search::{Filter, Found, MAX_RESULTS};
+pub use search::{Filter, Found, MAX_RESULTS, Page};
 pub use sequencer::{Audit, AuditError, EntrySealer, Watcher};
 pub use tiles::MAX_RESOURCE_BYTES;
 pub use verify::{Damage, Report, verify};

@@ -70,6 +70,13 @@ impl LogReader {
 
     /// The same as it is stored.
     pub(crate) fn bundle_bytes(&self, number: u64) -> Result<Vec<u8>, LogError> {
+        let mut bytes = Vec::new();
+        self.bundle_into(number, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same into a buffer, in the place of what is there.
+    pub(crate) fn bundle_into(&self, number: u64, bytes: &mut Vec<u8>) -> Result<(), LogError> {
         let first = number * ENTRIES_PER_BUNDLE;
         let start = self.offsets.read_u64(number)?;
         let last = first + ENTRIES_PER_BUNDLE >= self.size;
@@ -77,9 +84,8 @@ impl LogReader {
         let length = end.checked_sub(start).and_then(|length| usize::try_from(length).ok());
         // 256 entries of 64 KiB are the most a bundle can hold.
         let length = length.filter(|length| *length <= 256 * 65_537);
-        let mut bytes = vec![0; length.ok_or(LogError::Entry(first))?];
-        self.entries.read_at(&mut bytes, start)?;
-        Ok(bytes)
+        bytes.resize(length.ok_or(LogError::Entry(first))?, 0);
+        self.entries.read_at(bytes, start)
     }
 
     /// Entry `index`.

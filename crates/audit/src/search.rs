@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use portcullis_events::{SearchFields, search_fields};
-use portcullis_tlog::ENTRIES_PER_BUNDLE;
-use portcullis_types::{AddrKey, Timestamp};
+use portcullis_tlog::{ENTRIES_PER_BUNDLE, bundle_entries};
+use portcullis_types::{AddrKey, ClientAddr, Prefix, Timestamp};
 
-use crate::{LogReader, files::LogError};
+use crate::{LogReader, files::LogError, needles::Needles};
 
 /// A search returns at most this many entries; ask again from the last index.
 pub const MAX_RESULTS: usize = 10_000;
@@ -25,6 +25,10 @@ pub struct Filter {
     pub addr: Option<AddrKey>,
     /// What stands for that address where it is sealed.
     pub addr_tag: Option<String>,
+    /// The network it came from, where the address is not sealed.
+    pub network: Option<Prefix>,
+    /// A text that is somewhere in the entry as it is stored, letter for letter.
+    pub text: Option<String>,
     /// The event's code, or the beginning of it: `authn_` finds all authentication.
     pub kind: Option<String>,
     /// Whether it succeeded.
@@ -35,10 +39,16 @@ pub struct Filter {
     pub from_index: u64,
     /// At most this many; never more than [`MAX_RESULTS`].
     pub limit: usize,
+    /// Entries are read until they are so many bytes; all of them if this is left out.
+    pub most_bytes: Option<u64>,
 }
 
 impl Filter {
     fn accepts(&self, fields: &SearchFields) -> bool {
+        let network = |network: Prefix| {
+            let addr = fields.addr.as_ref().and_then(|addr| addr.parse().ok());
+            addr.is_some_and(|addr| network.contains(ClientAddr::new(addr)))
+        };
         let addr = |key: AddrKey| match &fields.addr {
             Some(seen) => AddrKey::parse(seen).is_some_and(|seen| seen == key),
             None => fields.addr_tag.is_some() && fields.addr_tag == self.addr_tag,
@@ -48,6 +58,7 @@ impl Filter {
             && (self.subjects.is_empty()
                 || self.subjects.iter().any(|subject| fields.subjects.contains(subject)))
             && self.addr.is_none_or(addr)
+            && self.network.is_none_or(network)
             && self.kind.as_ref().is_none_or(|kind| fields.code.starts_with(kind.as_str()))
             && self.success.is_none_or(|success| fields.success == Some(success))
             && self.request_id.as_ref().is_none_or(|id| fields.request_id.as_ref() == Some(id))
@@ -63,30 +74,57 @@ pub struct Found {
     pub entry: Vec<u8>,
 }
 
+/// What a search found, and where it stopped.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Entries that matched, oldest first.
+    pub found: Vec<Found>,
+    /// The index at which to go on, unless the whole log was looked at.
+    pub next: Option<u64>,
+}
+
 impl LogReader {
     /// Finds entries, oldest first.
     pub fn search(&self, filter: &Filter) -> Result<Vec<Found>, LogError> {
+        Ok(self.search_page(filter)?.found)
+    }
+
+    /// The same, and where to go on. Bundles are looked at as bytes first: where what is looked for
+    /// is rare, few entries are ever read as JSON.
+    pub fn search_page(&self, filter: &Filter) -> Result<Page, LogError> {
         let limit = filter.limit.min(MAX_RESULTS);
-        let mut found = Vec::new();
+        let (mut page, mut read, mut bytes) = (Page::default(), 0, Vec::new());
+        let needles = Needles::of(filter);
         let bundles = self.size().div_ceil(ENTRIES_PER_BUNDLE);
         let by_time = filter.from.map_or(Ok(0), |from| self.first_bundle_since(from, bundles))?;
         for number in by_time.max(filter.from_index / ENTRIES_PER_BUNDLE)..bundles {
             let first = number * ENTRIES_PER_BUNDLE;
-            for (entry, index) in self.bundle(number)?.into_iter().zip(first..self.size()) {
-                let wanted = index >= filter.from_index
-                    && search_fields(&entry).is_some_and(|fields| filter.accepts(&fields));
-                if wanted {
-                    found.push(Found { index, entry });
-                }
-                if found.len() >= limit {
-                    return Ok(found);
+            if filter.most_bytes.is_some_and(|most| read >= most) {
+                page.next = Some(first.max(filter.from_index));
+                return Ok(page);
+            }
+            self.bundle_into(number, &mut bytes)?;
+            read += bytes.len() as u64;
+            if needles.may_be_in(&bytes) {
+                let entries = bundle_entries(&bytes).ok_or(LogError::Entry(first))?;
+                for (entry, index) in entries.into_iter().zip(first..self.size()) {
+                    let wanted = index >= filter.from_index
+                        && needles.may_be_in(entry)
+                        && search_fields(entry).is_some_and(|fields| filter.accepts(&fields));
+                    if wanted {
+                        page.found.push(Found { index, entry: entry.to_vec() });
+                    }
+                    if page.found.len() >= limit {
+                        page.next = Some(index + 1).filter(|next| *next < self.size());
+                        return Ok(page);
+                    }
                 }
             }
             if filter.until.is_some_and(|until| self.starts_after(number + 1, bundles, until)) {
                 break;
             }
         }
-        Ok(found)
+        Ok(page)
     }
 
     /// The last bundle that may begin before `from`, by bisection.

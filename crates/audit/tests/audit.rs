@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use portcullis_audit::{Audit, Damage, Filter, LogError, LogReader, LogWriter, verify};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, LoginAttempt, Origin, Outcome};
 use portcullis_tlog::NoteSigner;
-use portcullis_types::{AddrKey, ClientAddr, Entropy, Id, Timestamp};
+use portcullis_types::{AddrKey, ClientAddr, Entropy, Id, Prefix, Timestamp};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -279,6 +279,26 @@ async fn events_are_found_by_time_subject_address_kind_and_outcome() {
     );
     assert_eq!(find(Filter { request_id: Some("req_77".into()), ..Filter::default() }), 1);
     assert_eq!(find(Filter { from_index: 999, ..Filter::default() }), 2);
+    let network = |text: &str| Prefix::parse(text);
+    assert_eq!(find(Filter { network: network("192.0.2.0/24"), ..Filter::default() }), 1);
+    assert_eq!(find(Filter { network: network("2001:db8::/32"), ..Filter::default() }), 1_000);
+    assert_eq!(find(Filter { text: Some("bad_password".into()), ..Filter::default() }), 250);
+    assert_eq!(find(Filter { text: Some("\"".into()), ..Filter::default() }), 0, "it is a text");
+    // In steps, whether by number or by what may be read.
+    for (limit, most_bytes) in [(7, None), (5_000, Some(1)), (3, Some(300_000))] {
+        let mut filter = Filter { kind: Some("authn_login_fail".into()), ..Filter::default() };
+        (filter.limit, filter.most_bytes) = (limit, most_bytes);
+        let mut seen = Vec::new();
+        loop {
+            let page = log.search_page(&filter).unwrap();
+            seen.extend(page.found.iter().map(|found| found.index));
+            let Some(next) = page.next else { break };
+            assert!(next > filter.from_index || seen.is_empty());
+            filter.from_index = next;
+        }
+        let all: Vec<u64> = (0..1_000).filter(|index| index % 4 == 0).collect();
+        assert_eq!(seen, all);
+    }
     assert_eq!(log.search(&Filter { limit: 3, ..Filter::default() }).unwrap().len(), 3);
     let text = fs::read(dir.path().join("entries")).unwrap();
     assert!(!String::from_utf8_lossy(&text).contains("fingerprint"));

@@ -10,7 +10,7 @@ use portcullis_audit::{Filter, LogReader, MAX_RESULTS, verify};
 use portcullis_events::{opened_entry, sealed_of};
 use portcullis_store::{LogKeys, accounts};
 use portcullis_tlog::NoteVerifier;
-use portcullis_types::{AddrKey, DEFAULT_TENANT, Timestamp};
+use portcullis_types::{AddrKey, DEFAULT_TENANT, Prefix, Timestamp};
 
 use crate::{
     Place,
@@ -66,9 +66,13 @@ pub struct Search {
     /// An id or name of anyone concerned
     #[arg(long)]
     subject: Option<String>,
-    /// The address or IPv6 /64 it came from
+    /// The address, the IPv6 /64 or a wider network it came from; by networks, what is sealed is
+    /// not found
     #[arg(long)]
     addr: Option<String>,
+    /// A text that is anywhere in the entry as it is stored
+    #[arg(long)]
+    text: Option<String>,
     /// The code of the event or its beginning, such as `authn_login_fail` or `authn_`
     #[arg(long)]
     kind: Option<String>,
@@ -144,15 +148,18 @@ impl Search {
             let text = text.as_deref();
             text.map(Timestamp::parse_rfc3339).transpose().with_context(|| format!("--{name}"))
         };
-        let addr = self.addr.as_deref().map(|addr| {
-            AddrKey::parse(addr).context("--addr: expected an IP address or an IPv6 /64")
+        let addr = self.addr.as_deref().and_then(AddrKey::parse);
+        let network = self.addr.as_deref().filter(|_| addr.is_none()).map(|network| {
+            Prefix::parse(network).context("--addr: expected an IP address or a network")
         });
         Ok(Filter {
             from: time("from", &self.from)?,
             until: time("until", &self.until)?,
             subjects: self.subject.clone().into_iter().collect(),
-            addr: addr.transpose()?,
+            addr,
             addr_tag: None,
+            network: network.transpose()?,
+            text: self.text.clone().filter(|text| !text.is_empty()),
             kind: self.kind.clone(),
             success: match self.outcome.as_deref() {
                 None => None,
@@ -163,6 +170,7 @@ impl Search {
             request_id: self.request.clone(),
             from_index: self.from_index,
             limit: MAX_RESULTS,
+            most_bytes: None,
         })
     }
 }

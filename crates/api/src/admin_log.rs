@@ -1,0 +1,112 @@
+use http::{Method, StatusCode, header};
+use portcullis_identity::LogFilter;
+use portcullis_types::{AddrKey, Prefix, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    ApiError,
+    call::Call,
+    endpoint::{Api, Endpoint, Permission::Admin, Reply, ok},
+};
+
+/// A text that is searched for is at most this long.
+const MAX_TEXT_BYTES: usize = 256;
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(
+            Method::GET,
+            "/api/admin/v1/events",
+            Admin,
+            "Search the audit log of this node, oldest first: ?from=, ?until= (RFC 3339), ?subject=, \
+             ?addr= (address or network), ?kind= (the beginning of a code), ?outcome=success or \
+             failure, ?request_id=, ?text=; ?after= is `next` of the page before",
+            search,
+        )
+        .paged()
+        .returns::<EventPage>(StatusCode::OK),
+        Endpoint::new(
+            Method::GET,
+            "/api/admin/v1/events/{id}/proof",
+            Admin,
+            "The proof that an entry is in the log, for whoever has the key (C2SP tlog-proof)",
+            prove,
+        ),
+    ]
+}
+
+/// Events that were found.
+#[derive(Debug, Serialize, ToSchema)]
+struct EventPage {
+    items: Vec<EventView>,
+    /// Where to go on; a page may end before it is full. The last page has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// An entry of the audit log.
+#[derive(Debug, Serialize, ToSchema)]
+struct EventView {
+    /// Its index in the log.
+    index: u64,
+    /// The event, OCSF 1.8.0.
+    event: serde_json::Value,
+}
+
+async fn search(api: Api, call: Call) -> Reply {
+    let (after, limit) = call.page::<u64>()?;
+    let filter = LogFilter {
+        from: time(&call, "from")?,
+        until: time(&call, "until")?,
+        subjects: text(&call, "subject")?.into_iter().collect(),
+        kind: text(&call, "kind")?,
+        request_id: text(&call, "request_id")?,
+        text: text(&call, "text")?,
+        success: match call.query.get("outcome") {
+            None => None,
+            Some("success") => Some(true),
+            Some("failure") => Some(false),
+            Some(_) => return Err(ApiError::Parameter("outcome")),
+        },
+        from_index: after.parse().unwrap_or(0),
+        limit: usize::try_from(limit).unwrap_or(1),
+        ..whence(&call)?
+    };
+    let page = api.identity.search_log(filter, &call.caller.actor, &call.origin).await?;
+    let items = page.items.into_iter().map(|(index, event)| EventView { index, event });
+    ok(EventPage { items: items.collect(), next: page.next.map(|next| next.to_string()) })
+}
+
+fn whence(call: &Call) -> Result<LogFilter, ApiError> {
+    let Some(text) = call.query.get("addr") else { return Ok(LogFilter::default()) };
+    let addr = AddrKey::parse(text);
+    let network = if addr.is_none() { Prefix::parse(text) } else { None };
+    if addr.is_none() && network.is_none() {
+        return Err(ApiError::Parameter("addr"));
+    }
+    Ok(LogFilter { addr, network, ..LogFilter::default() })
+}
+
+fn time(call: &Call, name: &'static str) -> Result<Option<Timestamp>, ApiError> {
+    let text = call.query.get(name);
+    let time = text.map(Timestamp::parse_rfc3339).transpose();
+    time.map_err(|_| ApiError::Parameter(name))
+}
+
+fn text(call: &Call, name: &'static str) -> Result<Option<String>, ApiError> {
+    match call.query.get(name) {
+        Some(text) if text.is_empty() || text.len() > MAX_TEXT_BYTES => {
+            Err(ApiError::Parameter(name))
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
+async fn prove(api: Api, call: Call) -> Reply {
+    let proof = api.identity.prove_entry(call.id()?).await?;
+    let reply = http::Response::builder()
+        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        .body(axum::body::Body::from(proof));
+    reply.map_err(|_| ApiError::NotFound)
+}

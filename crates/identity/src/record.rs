@@ -1,0 +1,104 @@
+//! What the audit log says, for administrators who ask.
+
+use portcullis_audit::{Filter, LogError, LogReader};
+use portcullis_events::{Actor, AdminChange, Kind, Origin, Outcome, opened_entry, sealed_of};
+use portcullis_store::accounts;
+use serde_json::{Value, json};
+
+use crate::{Identity, IdentityError};
+
+/// One question looks at so much of the log; whoever wants more asks again from where it ended.
+const MOST_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What was found.
+#[derive(Debug)]
+pub struct LogPage {
+    /// Index and entry, oldest first. Personal fields of people whose keys exist are readable.
+    pub items: Vec<(u64, Value)>,
+    /// The index at which to go on, unless the whole log was looked at.
+    pub next: Option<u64>,
+}
+
+impl Identity {
+    /// Searches the log of this node. That somebody did is an event itself: what is found may be
+    /// personal.
+    pub async fn search_log(
+        &self,
+        mut filter: Filter,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<LogPage, IdentityError> {
+        let asked = json!({
+            "subjects": filter.subjects,
+            "addr": filter.addr.map(|addr| addr.to_string()),
+            "network": filter.network.map(|network| network.to_string()),
+            "kind": filter.kind,
+            "request_id": filter.request_id,
+            "from": filter.from.map(|from| from.to_rfc3339()),
+            "until": filter.until.map(|until| until.to_rfc3339()),
+            "from_index": filter.from_index,
+        });
+        let change = AdminChange {
+            action: "search",
+            object_type: "audit_log",
+            object: "entries".into(),
+            before: None,
+            after: Some(asked),
+        };
+        let event = self.event(origin, by.clone(), Outcome::Success, Kind::Admin(change));
+        self.audit.append(vec![event]).await?;
+        // A name is in no entry; whose it is, the database knows.
+        if let Some(name) = filter.subjects.first() {
+            let named = accounts::by_username(&self.db, &self.tenant, name).await?;
+            filter.subjects.extend(named.map(|account| account.id.to_string()));
+        }
+        filter.addr_tag = filter.addr.map(|addr| self.log_keys.tag(addr));
+        filter.most_bytes = Some(MOST_BYTES);
+        let _turn = self.inner().exports.acquire().await.map_err(|_| IdentityError::Busy)?;
+        let page = self.read_log(move |log| log.search_page(&filter)).await?;
+        let mut items = Vec::new();
+        for found in page.found {
+            items.extend(self.readable(found.entry).await.map(|entry| (found.index, entry)));
+        }
+        Ok(LogPage { items, next: page.next })
+    }
+
+    /// The proof that entry `index` is in the log, as a `.tlog-proof`.
+    pub async fn prove_entry(&self, index: u64) -> Result<String, IdentityError> {
+        let proof = self.read_log(move |log| {
+            // What is not there, or not signed yet, is no failure.
+            if index >= log.signed_size()? {
+                return Ok(None);
+            }
+            log.prove(index, &log.verifier()?).map(Some)
+        });
+        Ok(proof.await?.ok_or(IdentityError::NotFound)?.to_text())
+    }
+
+    async fn readable(&self, entry: Vec<u8>) -> Option<Value> {
+        let entry = match sealed_of(&entry) {
+            Some((subject, data)) => {
+                let fields = self.log_keys.open(&self.db, &subject, &data).await;
+                opened_entry(&entry, |_, _| fields)
+            }
+            None => entry,
+        };
+        serde_json::from_slice(&entry).ok()
+    }
+
+    async fn read_log<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&LogReader) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, IdentityError> {
+        let dir = self.log_dir.clone();
+        let read = move || LogReader::open(&dir).and_then(|log| what(&log));
+        let result = tokio::task::spawn_blocking(read).await.map_err(|_| IdentityError::Busy)?;
+        result.map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the audit log could not be read"
+            );
+            IdentityError::Busy
+        })
+    }
+}
