@@ -89,12 +89,38 @@ def test_many_addresses_against_one_account_do_not_lock_its_owner_out(watched):
     alert = until(lambda: alerts(demo, "distributed_brute_force"), "the alert", 5)[0]
     assert (alert["accounts"], alert["answer"]) == ([owner["id"]], "step_up")
     assert attempt(home, "owner", PASSWORD).status_code == 303, "a known device"
+    # Strangers who have mails sent cannot use up those that a right password causes.
+    stranger = demo.client("127.59.0.1")
+    for _ in range(6):
+        page = stranger.get("/login/mail")
+        stranger.post("/login/mail", data={**fields(page.text), "username": "owner"})
+    before = len(demo.mails("owner@example.org"))
     answer = attempt(demo.client("127.51.0.1"), "owner", PASSWORD)
     assert answer.headers["location"].startswith("/login/mail/code")
+    until(lambda: len(demo.mails("owner@example.org")) > before, "the code")
     # Review by an administrator ends it.
     demo.operator().delete(f"/api/admin/v1/users/{owner['id']}/flag")
     answer = attempt(demo.client("127.51.0.2"), "owner", PASSWORD)
     assert answer.headers["location"] == "/account"
+
+
+def test_whoever_triggers_suspicion_is_not_known_by_it():
+    """A thief has the password. The login is unusual: it ends, and the cookie that it left in the
+    browser does not make the next one usual; the owner's own browser goes on."""
+    rules = "rules = { unusual_login = { history = 2, score = 12 } }"
+    with Demo(detect(DEMO, rules), watched=True) as demo:
+        owner = demo.new_user("owner")
+        home = demo.client("127.50.0.1", headers={"user-agent": "Firefox"})
+        for _ in range(3):
+            assert attempt(home, "owner", PASSWORD).status_code == 303
+        thief = demo.client("127.150.0.1", headers={"user-agent": "curl"})
+        assert attempt(thief, "owner", PASSWORD).headers["location"] == "/account"
+        alert = until(lambda: alerts(demo, "unusual_login"), "the alert", 5)[0]
+        assert alert["accounts"] == [owner["id"]] and "addr" not in alert
+        until(lambda: thief.get("/account").status_code == 303, "the end of the thief's session", 5)
+        assert home.get("/account").status_code == 200
+        assert attempt(thief, "owner", PASSWORD).headers["location"].startswith("/login/mail/code")
+        assert attempt(home, "owner", PASSWORD).headers["location"] == "/account"
 
 
 def test_a_stolen_session_ends(watched):

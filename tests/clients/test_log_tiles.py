@@ -159,7 +159,8 @@ def test_events_are_found_and_proven(demo, source):
     request = event["metadata"]["correlation_uid"]
     same = search(demo, request_id=request)["items"]
     assert found["index"] in [one["index"] for one in same] and len(same) == 2, "the attempt and the request"
-    assert search(demo, subject="alice", addr=source, outcome="success")["items"] == []
+    entered = search(demo, subject="alice", addr=source, kind="authn_", outcome="success")["items"]
+    assert entered == []
     assert search(demo, text=event["metadata"]["uid"])["items"][0]["index"] == found["index"]
     # That somebody searched is an event.
     asked = search(demo, kind="admin_audit_log_search")["items"]
@@ -204,7 +205,7 @@ def test_pages_of_events_join(demo):
 
 
 @pytest.mark.parametrize("asked", [
-    {"from": "yesterday"}, {"addr": "10.0.0.1/8"}, {"addr": "x"}, {"outcome": "maybe"}, {"text": ""},
+    {"from": "yesterday"}, {"addr": "10.0.0.1/8"}, {"addr": "x"}, {"outcome": "maybe"},
     {"text": "x" * 300}, {"after": "-1"}, {"after": "x"}, {"limit": "0"}, {"limit": "9999"},
 ])
 def test_questions_that_make_no_sense_are_refused(demo, asked):

@@ -57,10 +57,11 @@ impl Principal {
         }
     }
 
-    /// The session or grant that its token belongs to.
+    /// The grant or session that its token belongs to.
     pub fn session(&self) -> Option<&str> {
         match self {
-            Self::Token(claims) => claims.sid.as_deref().or(claims.grant_id.as_deref()),
+            // One session has applications in several hands: browsers and servers.
+            Self::Token(claims) => claims.grant_id.as_deref().or(claims.sid.as_deref()),
             _ => None,
         }
     }

@@ -184,13 +184,32 @@ impl Identity {
             tx.emit(self.system_event(changed("flagged", &account))).await?;
         }
         if matches!(finding.answer, Answer::StepUp | Answer::EndSessions) {
-            accounts::require_step_up(tx, &self.tenant, id, now.plus(how.step_up)).await?;
+            // Where it is about a login, the device of that login and none before.
+            let session = session_of(finding).map(Id::made_at);
+            let span = (session.unwrap_or(finding.first_seen), now, now.plus(how.step_up));
+            accounts::require_step_up(tx, &self.tenant, id, span).await?;
+        }
+        if finding.answer == Answer::StepUp {
+            return self.end_own_session(tx, finding, id, now).await;
         }
         if finding.answer != Answer::EndSessions {
             return Ok(Vec::new());
         }
         tx.emit(self.system_event(changed("sessions_ended", &account))).await?;
         self.end_everything(tx, id, None, rule.id, now).await
+    }
+
+    /// The session that a finding is about must be begun anew, with more than a password.
+    async fn end_own_session(
+        &self,
+        tx: &Tx,
+        finding: &Finding,
+        account: Id<tags::User>,
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, IdentityError> {
+        let Some(session) = session_of(finding) else { return Ok(Vec::new()) };
+        let ended = self.end_session_in(tx, account, session, finding.rule.id, now).await?;
+        Ok(ended.unwrap_or_default())
     }
 
     /// Remembers that a limit blocked an address, so that it is listed and survives a restart.
@@ -373,6 +392,11 @@ impl Identity {
 
 fn active(block: &Block) -> ActiveBlock {
     ActiveBlock { id: block.id.to_string(), until: block.until_at }
+}
+
+/// The session that a finding is about, if it is about one of a browser.
+fn session_of(finding: &Finding) -> Option<Id<tags::Session>> {
+    finding.session.as_deref()?.parse().ok()
 }
 
 fn changed(change: &'static str, account: &Account) -> Kind {

@@ -79,7 +79,8 @@ impl Identity {
         if self.needs_more(&account, browser, origin).await? {
             let who = actor(&account);
             self.refused(Method::Password, "login", origin, who, "step_up_required", None).await?;
-            let asked = self.send_login(&account.username, origin).await?;
+            let (to, counter) = (Some(account.clone()), Counter::StepUpMail);
+            let asked = self.send_login_to(to, &account.username, counter, origin).await?;
             return Ok((Login::MailCode(asked), account));
         }
         let login = self

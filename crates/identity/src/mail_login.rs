@@ -33,7 +33,18 @@ impl Identity {
     ) -> Result<Secret<String>, IdentityError> {
         let account = self.find(name).await?;
         let account = account.filter(|account| account.disabled_at.is_none());
-        let throttle = self.throttle(Counter::Mail, account.as_ref(), name, None);
+        self.send_login_to(account, name, Counter::Mail, origin).await
+    }
+
+    /// The same for an account that was found, counted by `counter`.
+    pub(crate) async fn send_login_to(
+        &self,
+        account: Option<Account>,
+        name: &str,
+        counter: Counter,
+        origin: &Origin,
+    ) -> Result<Secret<String>, IdentityError> {
+        let throttle = self.throttle(counter, account.as_ref(), name, None);
         let allowed = self.must_wait(&throttle).is_none()
             && matches!(self.count(&throttle), Decision::Allowed { .. });
         let now = self.now();

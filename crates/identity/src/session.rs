@@ -4,7 +4,8 @@ use portcullis_events::{Kind, Origin, Outcome, clean};
 use portcullis_store::{
     Tx,
     accounts::{self, Account},
-    grants, logout_notices,
+    grants::{self, Revocation},
+    logout_notices,
     sessions::{self, Session},
     token_hash,
 };
@@ -37,6 +38,8 @@ pub struct LoggedIn {
     pub session: Session,
     /// The secret of the session, for the cookie. Only its hash is stored.
     pub token: Secret<String>,
+    /// What the browser keeps from now on, to be known again.
+    pub device: Option<String>,
 }
 
 /// Somebody who proved a moment ago who they are, in the session they are in.
@@ -119,12 +122,16 @@ impl Identity {
             }
         };
         let event = self.attempted(by, "login", origin, actor(&account), Outcome::Success);
+        let known = self.is_known_device(browser.device, &account);
         let mut event = with_session(event, &session);
         if let Kind::Login(attempt) = &mut event.kind {
-            attempt.known_device = Some(self.is_known_device(browser.device, &account));
+            attempt.known_device = Some(known);
         }
         tx.emit(event).await?;
-        Ok(LoggedIn { account, session, token })
+        // One that is known stays as old as it is.
+        let kept = browser.device.filter(|_| known).map(str::to_owned);
+        let device = kept.unwrap_or_else(|| self.device_token(&account));
+        Ok(LoggedIn { account, session, token, device: Some(device) })
     }
 
     /// Adds a second factor to a session that has the first. The time of the first stays.
@@ -144,7 +151,7 @@ impl Identity {
         }
         let event = self.attempted(by, "step_up", origin, actor(account), Outcome::Success);
         tx.emit(with_session(event, &session)).await?;
-        Ok(LoggedIn { account: account.clone(), session, token })
+        Ok(LoggedIn { account: account.clone(), session, token, device: None })
     }
 
     /// After a login: the session of somebody else that the browser had ends.
@@ -211,23 +218,36 @@ impl Identity {
         let revoked = self
             .db
             .write(|tx| async move {
-                if !sessions::end(&tx, &self.tenant, account.id, session, now).await? {
-                    return Err(IdentityError::NotFound);
-                }
-                let id = session.to_string();
-                logout_notices::of_session(&tx, &self.tenant, &id, now).await?;
-                let waiting = grants::Of::Session(&id);
-                grants::revoke_unredeemed(&tx, &self.tenant, waiting, "logout", now).await?;
-                let of_session =
-                    grants::live_of_session(&tx, &self.tenant, &session.to_string()).await?;
-                let revoked = self.revoke_grants(&tx, of_session, "logout", now).await?;
+                let ended = self.end_session_in(&tx, account.id, session, "logout", now).await?;
+                let revoked = ended.ok_or(IdentityError::NotFound)?;
                 let kind = Kind::Logout { session: session.to_string() };
                 tx.emit(self.event(origin, actor(account), Outcome::Success, kind)).await?;
-                Ok(revoked)
+                Ok::<_, IdentityError>(revoked)
             })
             .await?;
         self.apply(&revoked, now);
         Ok(())
+    }
+
+    /// Ends one session with every grant made in it, and what is revoked with it; `None` if there is
+    /// no such session any more.
+    pub(crate) async fn end_session_in(
+        &self,
+        tx: &Tx,
+        account: Id<tags::User>,
+        session: Id<tags::Session>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Revocation>>, IdentityError> {
+        if !sessions::end(tx, &self.tenant, account, session, now).await? {
+            return Ok(None);
+        }
+        let id = session.to_string();
+        logout_notices::of_session(tx, &self.tenant, &id, now).await?;
+        let waiting = grants::Of::Session(&id);
+        grants::revoke_unredeemed(tx, &self.tenant, waiting, reason, now).await?;
+        let of_session = grants::live_of_session(tx, &self.tenant, &id).await?;
+        self.revoke_grants(tx, of_session, reason, now).await.map(Some)
     }
 
     /// The live sessions of `account`, newest first.

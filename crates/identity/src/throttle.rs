@@ -30,6 +30,8 @@ pub(crate) enum Counter {
     Confirmation,
     SecondFactor,
     Mail,
+    /// Mails after a right password, which strangers cannot cause.
+    StepUpMail,
 }
 
 /// Who is being tried, and from where: strangers share a counter, known devices have their own.
@@ -69,9 +71,11 @@ impl Identity {
         self.limiter.count(&throttle.key(), throttle.rate(), Some(PAUSE), self.now())
     }
 
-    /// What a device keeps that somebody has logged in with: which account, and our word for it.
-    pub fn device_token(&self, account: &Account) -> String {
-        let named = format!("{}.{}", account.id, random_token(&*self.entropy));
+    /// What a device keeps that somebody has logged in with: which account, since when, and our word
+    /// for it.
+    pub(crate) fn device_token(&self, account: &Account) -> String {
+        let since = self.now().micros();
+        let named = format!("{}.{since}.{}", account.id, random_token(&*self.entropy));
         format!("{named}.{}", BASE64URL_NOPAD.encode(self.device_tag(&named).as_ref()))
     }
 
@@ -80,9 +84,16 @@ impl Identity {
         hmac::sign(&hmac::Key::new(HMAC_SHA256, key.as_ref()), named.as_bytes())
     }
 
-    /// Whether the account was logged in to with this device before.
+    /// Whether the account was logged in to with this device before. While the account is under
+    /// suspicion, devices that came since are not known: one of them may be whom it is about.
     pub(crate) fn is_known_device(&self, device: Option<&str>, account: &Account) -> bool {
-        device.is_some_and(|device| self.known_device(device, account).is_some())
+        let Some(named) = device.and_then(|device| self.known_device(device, account)) else {
+            return false;
+        };
+        let since = named.split('.').nth(1).and_then(|since| since.parse::<i64>().ok());
+        let suspect = account.step_up_until.is_some_and(|until| until > self.now().micros());
+        let from = account.step_up_from.filter(|_| suspect).unwrap_or(i64::MAX);
+        since.is_some_and(|since| since < from)
     }
 
     /// The name of the device, if the account was logged in to with it.
@@ -103,6 +114,7 @@ impl Throttle {
             Counter::Confirmation => b"confirmation",
             Counter::SecondFactor => b"second factor",
             Counter::Mail => b"login mail",
+            Counter::StepUpMail => b"step-up mail",
         };
         let device = self.device.as_deref().unwrap_or_default();
         [b"throttle", counter, self.account.as_bytes(), device.as_bytes()]
@@ -113,7 +125,7 @@ impl Throttle {
             (Counter::Password, None) => STRANGERS,
             (Counter::Password, Some(_)) | (Counter::Confirmation, _) => KNOWN_DEVICE,
             (Counter::SecondFactor, _) => SECOND_FACTOR,
-            (Counter::Mail, _) => MAILS,
+            (Counter::Mail | Counter::StepUpMail, _) => MAILS,
         }
     }
 }

@@ -39,9 +39,9 @@ pub(crate) async fn accept(State(pages): State<Pages>, request: Request) -> impl
         let identity = &pages.identity;
         match identity.accept_invitation(token, &acceptance, browser, &visit.origin).await {
             Ok(entered) if acceptance.password.expose().is_empty() => {
-                Ok(enter(&pages, &entered, "/account/security"))
+                Ok(enter(&entered, "/account/security"))
             }
-            Ok(entered) => Ok(enter(&pages, &entered, "/account")),
+            Ok(entered) => Ok(enter(&entered, "/account")),
             Err(IdentityError::Invalid(errors)) => {
                 render(&pages, visit, token, &acceptance.username, &errors).await
             }

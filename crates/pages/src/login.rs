@@ -83,7 +83,7 @@ pub(crate) async fn submit(State(pages): State<Pages>, request: Request) -> impl
                         tracing::warn!(%error, "a password could not be hashed anew");
                     }
                 });
-                Ok(go_on(&pages, login, return_to))
+                Ok(go_on(login, return_to))
             }
             Err(LoginError::Credentials | LoginError::Expired) => {
                 Ok(refused(StatusCode::UNAUTHORIZED, WRONG))
@@ -130,7 +130,7 @@ pub(crate) async fn submit_second(
             (None, None) => Err(LoginError::Expired),
         };
         match entered {
-            Ok(entered) => Ok(enter(&pages, &entered, return_to)),
+            Ok(entered) => Ok(enter(&entered, return_to)),
             Err(LoginError::Credentials) => {
                 let status = StatusCode::UNAUTHORIZED;
                 second(&pages, visit, status, return_to, Some(WRONG_CODE)).await
@@ -176,9 +176,9 @@ fn begin_anew(return_to: &str) -> Page {
 }
 
 /// After the first factor: in, or to the second.
-pub(crate) fn go_on(pages: &Pages, login: Login, return_to: &str) -> Page {
+pub(crate) fn go_on(login: Login, return_to: &str) -> Page {
     match login {
-        Login::In(entered) => enter(pages, &entered, return_to),
+        Login::In(entered) => enter(&entered, return_to),
         Login::SecondFactor(waiting) => {
             let query = Params::default().with("return_to", return_to).to_query();
             let cookie = set_cookie(WAITING_COOKIE, waiting.expose());
@@ -193,16 +193,13 @@ pub(crate) fn go_on(pages: &Pages, login: Login, return_to: &str) -> Page {
 }
 
 /// The browser is in, and is known from now on.
-pub(crate) fn enter(pages: &Pages, entered: &LoggedIn, return_to: &str) -> Page {
-    view::see_other(return_to, None).with_cookies(entered_cookies(pages, entered))
+pub(crate) fn enter(entered: &LoggedIn, return_to: &str) -> Page {
+    view::see_other(return_to, None).with_cookies(entered_cookies(entered))
 }
 
-pub(crate) fn entered_cookies(pages: &Pages, entered: &LoggedIn) -> [String; 3] {
-    [
-        set_cookie(SESSION_COOKIE, entered.token.expose()),
-        device_cookie(&pages.identity.device_token(&entered.account)),
-        clear_cookie(WAITING_COOKIE),
-    ]
+pub(crate) fn entered_cookies(entered: &LoggedIn) -> Vec<String> {
+    let own = [set_cookie(SESSION_COOKIE, entered.token.expose()), clear_cookie(WAITING_COOKIE)];
+    own.into_iter().chain(entered.device.as_deref().map(device_cookie)).collect()
 }
 
 /// What the browser shows of itself.

@@ -77,7 +77,7 @@ pub(crate) async fn code(State(pages): State<Pages>, request: Request) -> impl I
             pages.identity.login_by_code(asked, form.text("code"), browser, &visit.origin).await;
         match login {
             Ok(login) => {
-                let page = go_on(&pages, login, return_to);
+                let page = go_on(login, return_to);
                 Ok(page.with_cookies([clear_cookie(MAIL_COOKIE)]))
             }
             Err(LoginError::Credentials) => {
@@ -126,7 +126,7 @@ pub(crate) async fn link(State(pages): State<Pages>, request: Request) -> impl I
         let browser = browser(visit, visitor.as_ref());
         let login = pages.identity.login_by_link(form.text("token"), browser, &visit.origin).await;
         match login {
-            Ok(login) => Ok(go_on(&pages, login, "/account")),
+            Ok(login) => Ok(go_on(login, "/account")),
             Err(LoginError::Failed(error)) => Err(view::failed(&error)),
             Err(_) => Err(view::dead_link()),
         }

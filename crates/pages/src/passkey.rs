@@ -44,7 +44,7 @@ pub(crate) async fn log_in(State(pages): State<Pages>, request: Request) -> impl
             Ok(entered) => {
                 let to = safe_return(body["return_to"].as_str());
                 let page = view::json(StatusCode::OK, &json!({ "location": to }));
-                Ok(page.with_cookies(entered_cookies(&pages, &entered)))
+                Ok(page.with_cookies(entered_cookies(&entered)))
             }
             Err(LoginError::Failed(error)) => Err(refused(&error)),
             Err(_) => Err(problem(StatusCode::UNAUTHORIZED, t(NOT_ACCEPTED))),

@@ -172,7 +172,7 @@ async fn log_in(
     let visitor = pages.visitor(visit).await?;
     let browser = browser(visit, visitor.as_ref());
     match pages.identity.login_upstream(&person, browser, &visit.origin).await {
-        Ok(UpstreamLogin::Known(login)) => Ok(go_on(pages, login, return_to)),
+        Ok(UpstreamLogin::Known(login)) => Ok(go_on(login, return_to)),
         Ok(UpstreamLogin::Unknown) => {
             let kept = keep(pages, person)?;
             Ok(view::see_other(NEW, Some(kept)))
@@ -241,7 +241,7 @@ pub(crate) async fn register(State(pages): State<Pages>, request: Request) -> im
         match pages.identity.register_upstream(&person, name, browser, &visit.origin).await {
             Ok(entered) => {
                 let gone = clear_cookie(PERSON_COOKIE);
-                Ok(enter(&pages, &entered, "/account").with_cookies([gone]))
+                Ok(enter(&entered, "/account").with_cookies([gone]))
             }
             Err(IdentityError::Invalid(errors)) => {
                 Ok(choice(&pages, visit, &person.state, Some(name), &errors))

@@ -1,6 +1,7 @@
 //! The thread that looks for attacks, and the task that answers what it finds.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -114,7 +115,14 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
         feed.observed.fetch_add(events.len() as u64, Ordering::Relaxed);
         for event in events.drain(..) {
             // Read for each: what was held back did not arrive at once.
-            watch.observe(&event, &**places, clock.now(), &mut found);
+            let (now, places) = (clock.now(), &**places);
+            let seen = AssertUnwindSafe(|| watch.observe(&event, places, now, &mut found));
+            if catch_unwind(seen).is_err() {
+                // An event that no detector can take must not end detection.
+                tracing::error!(event = %event.id, "a detector failed; all begin anew");
+                feed.dropped.fetch_add(1, Ordering::Relaxed);
+                watch = Watch::new(rules, &*app.entropy);
+            }
         }
         feed.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
         for finding in found.drain(..) {

@@ -4,3 +4,5 @@ ALTER TABLE alert ADD COLUMN technique TEXT NOT NULL DEFAULT '';
 ALTER TABLE alert ADD COLUMN answer TEXT NOT NULL DEFAULT 'block';
 -- Until then a login with a password alone is not enough.
 ALTER TABLE account ADD COLUMN step_up_until BIGINT;
+-- Devices that came since then are new.
+ALTER TABLE account ADD COLUMN step_up_from BIGINT;

@@ -31,6 +31,8 @@ pub struct Account {
     pub flag_reason: Option<String>,
     /// Until then a login from a new device needs more than a password.
     pub step_up_until: Option<i64>,
+    /// Devices that came since then are new.
+    pub step_up_from: Option<i64>,
     /// The language the person reads, such as `de`; empty if we do not know.
     pub locale: String,
     /// When it began.
@@ -54,6 +56,7 @@ impl Account {
             flagged_at: None,
             flag_reason: None,
             step_up_until: None,
+            step_up_from: None,
             locale: String::new(),
             created_at: now.micros(),
             updated_at: now.micros(),
@@ -76,7 +79,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, username, email, display_name, password_hash, password_epoch, roles, disabled_at, \
-             flagged_at, flag_reason, step_up_until, locale, created_at, updated_at FROM account WHERE tenant = $1 ",
+             flagged_at, flag_reason, step_up_until, step_up_from, locale, created_at, updated_at FROM account WHERE tenant = $1 ",
             $rest
         )
     };
@@ -278,19 +281,25 @@ pub async fn flag(
     Ok(changed == 1)
 }
 
-/// A login with a password alone is not enough for this account until then.
+/// A password alone is not enough for this account until then, and devices that are known since
+/// `from` are not known.
 pub async fn require_step_up(
     tx: &Tx,
     tenant: &str,
     id: Id<tags::User>,
-    until: Timestamp,
+    (from, now, until): (Timestamp, Timestamp, Timestamp),
 ) -> Result<(), DbError> {
-    sql("UPDATE account SET step_up_until = $3 WHERE tenant = $1 AND id = $2")
-        .bind(tenant)
-        .bind(id)
-        .bind(until)
-        .execute(tx)
-        .await?;
+    // Where there is suspicion already, the earlier one stays.
+    sql("UPDATE account SET step_up_until = $5, step_up_from = \
+         CASE WHEN COALESCE(step_up_until, 0) > $4 THEN step_up_from ELSE $3 END \
+         WHERE tenant = $1 AND id = $2")
+    .bind(tenant)
+    .bind(id)
+    .bind(from)
+    .bind(now)
+    .bind(until)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use crate::query::{Query, sql};
 
 /// Consumed and expired artefacts stay this long, so that their reuse can be told from a guess.
 const KEEP_USED: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Alerts are kept this long; the log has them for as long as it is.
+const KEEP_ALERTS: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Lifted and ended blocks stay this long for review.
 const KEEP_BLOCKS: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -81,6 +83,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ("user_import", KEEP_BLOCKS, sql("DELETE FROM user_import WHERE updated_at < $1")),
         ("mail_login", Duration::ZERO, sql("DELETE FROM mail_login WHERE expires_at < $1")),
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
+        ("alert", KEEP_ALERTS, sql("DELETE FROM alert WHERE created_at < $1")),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]
 }
@@ -102,7 +105,6 @@ pub const KEPT: &[(&str, &str)] = &[
     ("oauth_client", "removed by an administrator"),
     ("consent", "one row for each account and client; goes with either"),
     ("api_key", "the record of who had access; revoked keys stay"),
-    ("alert", "the record of attacks"),
     ("event_outbox", "emptied as soon as the log has the event"),
     ("mail_outbox", "emptied as soon as the mail is sent or given up"),
     ("schema_migration", "one row for each migration"),

@@ -26,7 +26,8 @@ pub(crate) struct Seen {
     pub changes: u32,
 }
 
-/// The last `N` different things. The one that was not seen for longest makes room.
+/// The last `N` different things. The one that was seen least makes room, of equals the one that was
+/// not for longest: names that are made up do not push out the one that is tried again and again.
 #[derive(Debug, Clone)]
 pub(crate) struct Recent<const N: usize> {
     used: usize,
@@ -65,7 +66,7 @@ impl<const N: usize> Recent<N> {
             self.used += 1;
             return self.used - 1;
         }
-        (0..N).min_by_key(|at| self.seen[*at].last).unwrap_or(0)
+        (0..N).min_by_key(|at| (self.seen[*at].times, self.seen[*at].last)).unwrap_or(0)
     }
 
     /// Forgets them all.

@@ -220,7 +220,7 @@ rules! {
         /// After so many logins it is known what is usual.
         history: Count = Count(3),
         /// So many times likelier with a stranger than with this person.
-        score: Count = Count(60),
+        score: Count = Count(32),
     }
     /// Second factors fail again and again: somebody has the password.
     MfaFatigue mfa_fatigue "Second factor under attack" ("T1621", "Multi-Factor Authentication Request Generation") High StepUp {
@@ -230,7 +230,7 @@ rules! {
         window: Span = Span::secs(600),
     }
     /// A refresh token or code was used twice: one of two holders is a thief.
-    TokenReuse token_reuse "Token used twice" ("T1528", "Steal Application Access Token") High EndSessions {}
+    TokenReuse token_reuse "Token used twice" ("T1528", "Steal Application Access Token") High Alert {}
     /// Proofs of possession are replayed, or tokens are shown with a key that is not theirs.
     ProofReplay proof_replay "Stolen token or replayed proof" ("T1550.001", "Application Access Token") High Alert {
         /// So many …

@@ -7,7 +7,9 @@ use portcullis_types::{Entropy, HashKey, Id, Timestamp};
 
 use crate::{
     Answer, Finding, Mode, Places, Rule, Rules, Source,
-    detect::{accounts, addresses, admin, objects, passwords, rates, sessions, tallies, travel},
+    detect::{
+        accounts, addresses, admin, crowds, objects, passwords, rates, sessions, tallies, travel,
+    },
     recent::Seen,
     sight::{Sight, hash},
     table::{Kept, Table},
@@ -20,6 +22,7 @@ const QUIET: Duration = Duration::from_secs(900);
 const ADDRESSES: usize = 8_192;
 const ACCOUNTS: usize = 4_096;
 const PEOPLE: usize = 98_304;
+const CROWDS: usize = 16_384;
 const PASSWORDS: usize = 2_048;
 const SESSIONS: usize = 32_768;
 const TALLIES: usize = 2_048;
@@ -36,6 +39,7 @@ pub struct Watch {
     rules: Rules,
     key: HashKey,
     addresses: Table<addresses::Address>,
+    crowds: Table<crowds::Crowd>,
     accounts: Table<accounts::Account>,
     usual: Table<travel::Usual>,
     passwords: passwords::Passwords,
@@ -53,6 +57,7 @@ impl Watch {
             rules,
             key: HashKey::new(entropy),
             addresses: Table::new(ADDRESSES),
+            crowds: Table::new(CROWDS),
             accounts: Table::new(ACCOUNTS),
             usual: Table::new(PEOPLE),
             passwords: passwords::Passwords::new(PASSWORDS),
@@ -90,8 +95,9 @@ impl Watch {
         };
         match &event.kind {
             Kind::Login(attempt) => {
-                let from = addresses::login(sight, attempt, &mut self.addresses, raise);
-                self.passwords.login(sight, attempt, &self.addresses, raise);
+                let (known, crowds) = (&mut self.addresses, &mut self.crowds);
+                let from = addresses::login(sight, attempt, known, crowds, raise);
+                self.passwords.login(sight, attempt, crowds, raise);
                 let tables = (&mut self.accounts, &mut self.usual);
                 accounts::login(sight, attempt, from, places, tables, raise);
             }
@@ -100,14 +106,17 @@ impl Watch {
                 sessions::token(sight, operation, &mut self.sessions, raise);
             }
             Kind::Account(change) => {
-                tallies::account(sight, change, &mut self.tallies, &self.addresses, raise);
+                tallies::account(sight, change, &mut self.tallies, &self.crowds, raise);
                 admin::account(sight, change, raise);
             }
             Kind::Admin(change) => admin::change(sight, change, raise),
             Kind::Request(seen) => {
+                if seen.refused_at.is_none() && seen.session.is_some() {
+                    crowds::present(sight, &mut self.crowds);
+                }
                 sessions::request(sight, seen, &mut self.sessions, raise);
-                tallies::request(sight, seen, &mut self.tallies, &self.addresses, raise);
-                objects::request(sight, seen, &mut self.objects, &self.addresses, raise);
+                tallies::request(sight, seen, &mut self.tallies, &self.crowds, raise);
+                objects::request(sight, seen, &mut self.objects, &self.crowds, raise);
                 rates::request(seen, &mut self.routes, sight, raise);
             }
             Kind::Logout { .. } | Kind::Alert(_) | Kind::Block(_) | Kind::Lifecycle(_) => {}
@@ -117,6 +126,7 @@ impl Watch {
     /// Bytes that the tables take, for good.
     pub fn bytes(&self) -> usize {
         self.addresses.bytes()
+            + self.crowds.bytes()
             + self.accounts.bytes()
             + self.usual.bytes()
             + self.passwords.bytes()

@@ -9,7 +9,7 @@ use portcullis_events::{
 };
 use portcullis_testkit::{START, SeededEntropy};
 use portcullis_threat::{
-    BruteForce, Count, Finding, Mode, Place, Places, Rule, Rules, Span, Watch,
+    Answer, BruteForce, Count, Finding, Mode, Place, Places, Rule, Rules, Span, Watch,
 };
 use portcullis_types::{ClientAddr, Id, tags};
 use serde_json::json;
@@ -146,6 +146,27 @@ impl Bench {
             _ => Outcome::Success,
         };
         self.see(addr, agent, person("alice"), outcome, Kind::Request(seen))
+    }
+}
+
+impl Bench {
+    /// A request of somebody who is logged in.
+    fn get_as(&mut self, addr: &str, user: &str) -> Vec<Finding> {
+        let seen = RequestSeen {
+            method: "GET".into(),
+            path: "/profile/me".into(),
+            route: Some("profile".into()),
+            upstream: None,
+            status: 200,
+            latency: Duration::ZERO,
+            refused_at: None,
+            policy: None,
+            version: "HTTP/2",
+            violations: Vec::new(),
+            session: Some(format!("grt_{user}")),
+            bytes: None,
+        };
+        self.see(addr, "x", person(user), Outcome::Success, Kind::Request(seen))
     }
 }
 
@@ -303,7 +324,8 @@ fn what_is_all_new_is_unusual() {
         assert!(bench.after(86_400).enter_with("10.0.0.1", "Firefox", "alice", false).is_empty());
     }
     assert!(bench.after(86_400).enter_with("10.0.0.1", "Chrome", "alice", false).is_empty());
-    assert!(bench.after(86_400).enter_with("203.0.113.1", "Firefox", "alice", false).is_empty());
+    let known = bench.after(86_400).enter_with("203.0.113.1", "Firefox", "alice", true);
+    assert!(known.is_empty(), "on a journey, with the own computer");
     let mut bench = Bench::new();
     for _ in 0..4 {
         bench.after(86_400).enter_with("10.0.0.1", "Firefox", "alice", false);
@@ -367,12 +389,19 @@ fn many_applications_at_once_are_seen() {
 
 #[test]
 fn walking_through_objects_is_seen() {
-    let mut bench = Bench::new();
-    let found: Vec<_> = (0..30)
-        .flat_map(|n| bench.after(1).get("10.0.0.1", "x", "s", &format!("/orders/{n}"), 404))
-        .collect();
-    assert_eq!(rules(&found), ["object_enumeration"]);
-    // A page that asks for one missing picture again and again is only badly made.
+    let walk = |status: u16| {
+        let mut bench = Bench::new();
+        let path = |n: u64| format!("/orders/{n}");
+        (0..30)
+            .flat_map(|n| bench.after(1).get("10.0.0.1", "x", "s", &path(n), status))
+            .collect::<Vec<_>>()
+    };
+    let found = walk(403);
+    assert_eq!((rules(&found), found[0].answer), (vec!["object_enumeration"], Answer::EndSessions));
+    assert!(found[0].sources.is_empty(), "where a person is stays in the events");
+    // Missing things may be a page that somebody else made for the purpose.
+    let found = walk(404);
+    assert_eq!((rules(&found), found[0].answer), (vec!["object_enumeration"], Answer::Alert));
     let mut bench = Bench::new();
     for _ in 0..500 {
         assert!(bench.get("10.0.0.1", "x", "s", "/favicon", 404).is_empty());
@@ -462,6 +491,133 @@ fn rules_can_be_changed_and_switched_off() {
     for n in 0..40 {
         assert!(bench.after(30).fail("192.0.2.2", "bob", n).is_empty());
     }
+}
+
+/// One account of the attacker's own, between the attempts, changes nothing.
+#[test]
+fn an_own_account_is_no_cover() {
+    let mut bench = Bench::new();
+    let mut found = Vec::new();
+    for n in 0..30 {
+        found.extend(bench.after(2).enter_with("192.0.2.1", "x", "mule", true));
+        found.extend(bench.after(2).fail("192.0.2.1", &format!("user{n}"), n));
+    }
+    assert_eq!(rules(&found), ["credential_stuffing"]);
+    // Nor do names that are made up between the attempts on one.
+    let (mut bench, mut found) = (Bench::new(), Vec::new());
+    for n in 0..20 {
+        found.extend(bench.after(200).fail("192.0.2.1", "alice", n));
+        for junk in 0..3 {
+            let name = format!("junk{n}-{junk}");
+            found.extend(bench.after(60).fail(
+                &format!("192.0.2.{}", 1 + junk % 2),
+                &name,
+                1_000 * (n + 1) + junk,
+            ));
+        }
+    }
+    assert!(rules(&found).contains(&"brute_force"), "{:?}", rules(&found));
+}
+
+#[test]
+fn many_failures_of_others_do_not_hide_a_distributed_spray() {
+    let mut bench = Bench::new();
+    for n in 0..3_000 {
+        bench.fail(&format!("10.{}.{}.1", n / 250, n % 250), &format!("junk{n}"), 10_000 + n);
+    }
+    let found: Vec<_> = (0..40)
+        .flat_map(|n| bench.after(10).fail(&format!("198.51.{n}.1"), &format!("user{n}"), 7))
+        .collect();
+    assert_eq!(rules(&found)[0], "distributed_spray");
+}
+
+/// Somebody who mistyped what happens to be the password of an attack is asked for more at most,
+/// and not at all if it was long before.
+#[test]
+fn whoever_mistypes_the_password_of_an_attack_is_not_shut_out() {
+    let mut bench = Bench::new();
+    bench.fail("203.0.113.5", "early", 7);
+    bench.after(2_000);
+    let mut found = Vec::new();
+    for n in 0..10 {
+        for user in ["a", "b"] {
+            let addr = format!("198.51.{n}.1");
+            found.extend(bench.after(5).fail(&addr, &format!("{user}{n}"), 7));
+        }
+    }
+    found.extend(bench.after(5).fail("203.0.113.9", "late", 7));
+    let sources: Vec<_> = found.iter().flat_map(|finding| &finding.sources).collect();
+    let of = |addr: &str| sources.iter().rfind(|source| source.network.to_string() == addr);
+    assert!(of("203.0.113.5").is_none() && of("203.0.113.9").unwrap().shared);
+    assert!(!of("198.51.0.1").unwrap().shared);
+}
+
+#[test]
+fn whoever_showed_more_than_a_password_is_not_in_doubt() {
+    let mut bench = Bench::new();
+    for n in 0..20 {
+        bench.after(30).fail(&format!("198.51.{n}.1"), "alice", n);
+    }
+    let by_mail = LoginAttempt {
+        factor: "mail",
+        door: "login",
+        known_device: Some(false),
+        ..LoginAttempt::default()
+    };
+    let found = bench.see("10.0.0.9", "x", person("alice"), Outcome::Success, Kind::Login(by_mail));
+    assert!(found.is_empty());
+    let mut bench = Bench::new();
+    for _ in 0..20 {
+        let wrong = LoginAttempt { factor: "mail", door: "login", ..LoginAttempt::default() };
+        let outcome = Outcome::Failure("bad_code");
+        assert!(bench.see("10.0.0.1", "x", person("bob"), outcome, Kind::Login(wrong)).is_empty());
+    }
+}
+
+/// The right password where more is asked for: nobody got in, but somebody has it.
+#[test]
+fn a_right_password_that_was_not_enough_is_told() {
+    let mut bench = Bench::new();
+    for n in 0..6 {
+        bench.after(1).fail("192.0.2.1", &format!("user{n}"), n);
+    }
+    let attempt = LoginAttempt { factor: "password", door: "login", ..LoginAttempt::default() };
+    let outcome = Outcome::Failure("step_up_required");
+    let found = bench.see("192.0.2.1", "x", person("victim"), outcome, Kind::Login(attempt));
+    assert_eq!((rules(&found), found[0].answer), (vec!["success_after_attack"], Answer::StepUp));
+}
+
+#[test]
+fn one_of_the_first_passwords_may_have_been_right() {
+    let mut bench = Bench::new();
+    let mut found = Vec::new();
+    for n in 0..3 {
+        found.extend(bench.after(1).fail("192.0.2.1", &format!("user{n}"), n));
+    }
+    found.extend(bench.after(1).enter("192.0.2.1", "victim"));
+    for n in 3..9 {
+        found.extend(bench.after(1).fail("192.0.2.1", &format!("user{n}"), n));
+    }
+    assert_eq!(rules(&found), ["credential_stuffing", "success_after_attack"]);
+    assert_eq!(found[1].accounts.len(), 1);
+}
+
+/// What fails elsewhere does not make an office forgotten.
+#[test]
+fn an_office_stays_known_through_a_flood() {
+    let mut bench = Bench::new();
+    for n in 0..6 {
+        bench.after(60).get_as("192.0.2.1", &format!("worker{n}"));
+    }
+    for n in 0..100_000_u32 {
+        let addr = std::net::Ipv4Addr::from(0x0a00_0000 + n * 257).to_string();
+        bench.fail(&addr, &format!("a{n}"), u128::from(n) + 100);
+        bench.fail(&addr, &format!("b{n}"), u128::from(n) + 200_100);
+    }
+    let found: Vec<_> =
+        (0..6).flat_map(|n| bench.after(1).fail("192.0.2.1", &format!("user{n}"), 7)).collect();
+    assert_eq!(rules(&found), ["password_spray"]);
+    assert!(found[0].sources[0].shared, "requests under a login are enough");
 }
 
 /// A flood of addresses does not hide an attacker who is under watch.

@@ -44,6 +44,12 @@ impl<T> Id<T> {
         self.bits
     }
 
+    /// When it was made, to the millisecond.
+    pub fn made_at(self) -> Timestamp {
+        let millis = i64::try_from(self.bits >> 80).unwrap_or(0);
+        Timestamp::from_micros(millis * 1_000)
+    }
+
     /// The id of these bits.
     pub fn from_bits(bits: u128) -> Self {
         Self { bits, tag: PhantomData }

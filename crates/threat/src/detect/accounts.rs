@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use portcullis_events::{LoginAttempt, Outcome, TokenOperation};
-use portcullis_types::Timestamp;
+use portcullis_types::{Prefix, Timestamp};
 
 use crate::{
-    DistributedBruteForce, MfaFatigue, Places, RapidAppAccess,
+    Answer, DistributedBruteForce, MfaFatigue, Places, RapidAppAccess,
     detect::{
         addresses::{From, guessed, success_after},
         travel::{self, Usual},
@@ -21,6 +21,7 @@ use crate::{
 pub(crate) const ADDRESSES: usize = 16;
 /// Applications remembered for each account. No threshold can be higher.
 pub(crate) const APPLICATIONS: usize = 12;
+const FROM_ATTACKER: &str = "from an address that attacks accounts";
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is known of an account.
@@ -68,10 +69,13 @@ pub(crate) fn login(
     // Names that no account has, and clients, are watched by address.
     let Some(who) = sight.who(&sight.event.actor).filter(|who| who.id != 0) else { return };
     match sight.event.outcome {
+        Outcome::Failure("step_up_required") => suspected(who, from, raise),
         Outcome::Success => {
             succeeded(sight, who, attempt, from, table, raise);
             travel::login(sight, who, attempt, places, usual, raise);
         }
+        // Codes by mail are asked for by anybody; the others only after the first factor.
+        Outcome::Failure("bad_code") if attempt.factor == "mail" => {}
         Outcome::Failure("bad_code") => wrong_code(sight, who, table, raise),
         _ if guessed(&sight.event.outcome) => wrong_password(sight, who, table, raise),
         Outcome::Failure(_) => {}
@@ -87,18 +91,25 @@ fn succeeded(
     raise: &mut Raise<'_>,
 ) {
     let window = raise.rules.success_after_attack.window.0;
-    let known = attempt.known_device == Some(true);
+    // Whoever showed more than a password is who they are.
+    let in_doubt = attempt.known_device != Some(true) && attempt.factor == "password";
     let account = table.held(who.key);
     let attacked = account.as_ref().is_some_and(|held| held.flagged > sight.ago(window));
-    let session = || attempt.session.clone();
-    if from.flagged && !known {
-        success_after(sight, who, "from an address that attacks accounts", session(), raise);
-    } else if attacked && !known {
-        success_after(sight, who, "to an account that is under attack", session(), raise);
+    if from.flagged && in_doubt {
+        success_after(who, FROM_ATTACKER, None, raise);
+    } else if attacked && in_doubt {
+        success_after(who, "for an account that is under attack", None, raise);
     }
     if let Some(account) = account {
         account.failed.clear();
         (account.codes, account.coded) = Default::default();
+    }
+}
+
+/// The right password, where more was asked for and may not follow.
+fn suspected(who: Who, from: From, raise: &mut Raise<'_>) {
+    if from.flagged {
+        success_after(who, FROM_ATTACKER, Some(Answer::StepUp), raise);
     }
 }
 
@@ -107,7 +118,8 @@ fn wrong_password(sight: &Sight<'_>, who: Who, table: &mut Table<Account>, raise
     let account = table.entry(who.key, sight.now);
     let rule = raise.rules.distributed_brute_force;
     let window = rule.window.0;
-    let key = sight.network(addr.key().into());
+    // Whoever has one line has many addresses of IPv6, and neighbours of IPv4 are not strangers.
+    let key = sight.network(Prefix::new(addr.ip(), if addr.ip().is_ipv4() { 24 } else { 48 }));
     let seen = Seen { key, tag: sight.agent(), event: sight.id, ..Seen::default() };
     account.failed.note(seen, sight.now, window);
     account.tries.add(1, sight.now);

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use portcullis_events::{LoginAttempt, Outcome};
-use portcullis_types::{Prefix, Timestamp};
+use portcullis_types::Timestamp;
 
 use crate::{
-    BruteForce, CredentialStuffing, PasswordSpray, Rule, Source, SuccessAfterAttack,
-    recent::{Minutes, Recent, Seen, small},
+    Answer, BruteForce, CredentialStuffing, PasswordSpray, Rule, SuccessAfterAttack,
+    detect::crowds::{self, Crowd},
+    recent::{Recent, Seen, small},
     rules::{Count, Span},
     sight::{Level, Sight, Who, halves},
     table::{Kept, Table},
@@ -16,8 +17,6 @@ use crate::{
 
 /// Accounts remembered for each address. No threshold can be higher.
 pub(crate) const ACCOUNTS: usize = 24;
-/// An address from which so many accounts logged in within a day belongs to many people.
-const SHARED_ACCOUNTS: usize = 5;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// An attack by a network is one by so many addresses of it; else it is one by an address.
@@ -28,10 +27,8 @@ const INNER: usize = 3;
 pub(crate) struct Address {
     /// Accounts that could not be logged in to, with the hash of the last password.
     failed: Recent<ACCOUNTS>,
-    /// Accounts that were.
-    good: Recent<8>,
-    /// Logins that succeeded.
-    logins: Minutes<60>,
+    /// Accounts that were, with a device that was new.
+    entered: Recent<8>,
     /// Addresses of this network that failed.
     inner: [(u64, Timestamp); INNER],
     /// When an attack from here was last found.
@@ -45,23 +42,18 @@ impl Kept for Address {
 
     fn weight(&self) -> u32 {
         let flagged = if self.flagged == Timestamp::default() { 0 } else { 1_000 };
-        flagged + small(4 * self.failed.len() + self.good.len())
+        flagged + small(4 * self.failed.len())
     }
 
     fn clear(&mut self) {
         self.failed.clear();
-        self.good.clear();
-        self.logins = Minutes::default();
+        self.entered.clear();
         self.inner = Default::default();
         (self.flagged, self.reported) = Default::default();
     }
 }
 
 impl Address {
-    fn is_shared(&self, now: Timestamp) -> bool {
-        self.good.count(now.minus(DAY)) >= SHARED_ACCOUNTS
-    }
-
     fn is_inner(&mut self, key: u64, now: Timestamp) -> bool {
         let oldest = (0..INNER).min_by_key(|at| self.inner[*at].1).unwrap_or(0);
         let held = self.inner.iter().position(|(held, _)| *held == key);
@@ -75,10 +67,14 @@ impl Address {
     }
 
     /// So many accounts that failed are more than people who mistype would explain. Whoever then
-    /// logs in is not among them; the more do, the more may still be trying.
-    fn exceeds(&self, (count, window): (Count, Span), factor: usize, now: Timestamp) -> bool {
-        let people = usize::try_from(self.logins.sum(window.0, now)).unwrap_or(usize::MAX);
-        let most = count.0.saturating_mul(factor).min(ACCOUNTS).saturating_add(people);
+    /// logs in is not among them; the more people are there, the more may still be trying.
+    fn exceeds(
+        &self,
+        (count, window): (Count, Span),
+        (factor, people): (usize, usize),
+        now: Timestamp,
+    ) -> bool {
+        let most = count.0.saturating_mul(factor).saturating_add(people).min(ACCOUNTS);
         self.failed.count(self.since(window.0, now)) >= most
     }
 
@@ -86,14 +82,15 @@ impl Address {
     fn broken(
         &self,
         raise: &Raise<'_>,
-        factor: usize,
+        scale: (usize, usize),
         now: Timestamp,
     ) -> Option<(&'static Rule, String)> {
         let (spray, stuffing) = (&raise.rules.password_spray, &raise.rules.credential_stuffing);
         let same = self.failed.with_one_tag(self.since(spray.same_password_window.0, now));
-        let people = self.logins.sum(spray.same_password_window.0, now) / 100;
-        let most = spray.same_password_accounts.0.saturating_mul(factor).min(ACCOUNTS);
-        if same >= most.saturating_add(usize::try_from(people).unwrap_or(usize::MAX)) {
+        // Where many are, two may have had the same idea.
+        let (factor, people) = scale;
+        let most = spray.same_password_accounts.0.saturating_mul(factor);
+        if same >= most.saturating_add(people / 4).min(ACCOUNTS) {
             return Some((
                 &PasswordSpray::RULE,
                 format!("one password was tried on {same} accounts"),
@@ -109,7 +106,7 @@ impl Address {
             let accounts = self.failed.count(self.since(window.0, now));
             format!("{accounts} accounts failed to log in within {} s{with}", window.0.as_secs())
         };
-        for pair in stuffed.into_iter().filter(|pair| self.exceeds(*pair, factor, now)) {
+        for pair in stuffed.into_iter().filter(|pair| self.exceeds(*pair, scale, now)) {
             let since = self.since(pair.1.0, now);
             // Somebody with a list tries what belongs to each account, once or twice.
             let listed = self.failed.after(since).all(|seen| seen.times <= 2);
@@ -120,7 +117,7 @@ impl Address {
                 ));
             }
         }
-        let pair = sprayed.into_iter().find(|pair| self.exceeds(*pair, factor, now))?;
+        let pair = sprayed.into_iter().find(|pair| self.exceeds(*pair, scale, now))?;
         Some((&PasswordSpray::RULE, tells(pair.1, "")))
     }
 }
@@ -137,18 +134,29 @@ pub(crate) fn guessed(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failure("bad_password" | "unknown_account"))
 }
 
+/// Whether the password was right, though more may be asked for.
+pub(crate) fn entered(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Success | Outcome::Failure("step_up_required"))
+}
+
 /// Looks at an attempt to log in. Says what the address is known for.
 pub(crate) fn login(
     sight: &Sight<'_>,
     attempt: &LoginAttempt,
     table: &mut Table<Address>,
+    crowds: &mut Table<Crowd>,
     raise: &mut Raise<'_>,
 ) -> From {
     let (Some(addr), Some(who)) = (sight.addr(), sight.who(&sight.event.actor)) else {
         return From::default();
     };
-    if sight.event.outcome.is_success() {
-        return succeeded(sight, who, table, raise);
+    if entered(&sight.event.outcome) {
+        let from = succeeded(sight, (who, attempt), table, crowds, raise);
+        // Whoever gets in where an attack goes on may be the attacker.
+        if !from.flagged && sight.event.outcome.is_success() {
+            crowds::present(sight, crowds);
+        }
+        return from;
     }
     if !guessed(&sight.event.outcome) {
         return From::default();
@@ -161,33 +169,38 @@ pub(crate) fn login(
         let seen = *address.failed.note(sight.seen(who, password), sight.now, HOUR);
         if level.factor == 1 {
             narrow = level.key;
-            one_account(sight, address, seen, level, raise);
+            one_account(sight, address, seen, level, crowds, raise);
         } else if !address.is_inner(narrow, sight.now) {
             continue;
         }
-        many_accounts(sight, address, level, raise);
+        many_accounts(sight, address, level, crowds, raise);
     }
     From::default()
 }
 
 /// The person is known here; whoever mistyped before is no victim.
-fn succeeded(sight: &Sight<'_>, who: Who, table: &mut Table<Address>, raise: &Raise<'_>) -> From {
+fn succeeded(
+    sight: &Sight<'_>,
+    (who, attempt): (Who, &LoginAttempt),
+    table: &mut Table<Address>,
+    crowds: &Table<Crowd>,
+    raise: &Raise<'_>,
+) -> From {
     let Some(addr) = sight.addr() else { return From::default() };
     let window = raise.rules.success_after_attack.window.0;
     let mut from = From::default();
     for level in sight.levels(addr) {
-        let address = table.entry(level.key, sight.now);
-        let flagged = address.flagged > sight.ago(window);
-        let tried = address.failed.after(sight.ago(HOUR)).any(|seen| seen.key == who.key);
+        let Some(address) = table.held(level.key) else { continue };
         if level.factor == 1 {
+            let tried = address.failed.after(sight.ago(HOUR)).any(|seen| seen.key == who.key);
             // Where many people are, only those are in doubt on whom the attack tried itself.
-            from.flagged = flagged && (tried || !address.is_shared(sight.now));
+            from.flagged = address.flagged > sight.ago(window)
+                && (tried || !crowds::is_shared(crowds, level.key, sight.now));
+            if attempt.known_device == Some(false) {
+                address.entered.note(sight.seen(who, 0), sight.now, HOUR);
+            }
         }
         address.failed.forget(who.key);
-        if !flagged {
-            address.good.note(sight.seen(who, 0), sight.now, DAY);
-            address.logins.add(1, sight.now);
-        }
     }
     from
 }
@@ -197,6 +210,7 @@ fn one_account(
     address: &mut Address,
     seen: Seen,
     level: Level,
+    crowds: &Table<Crowd>,
     raise: &mut Raise<'_>,
 ) {
     let rule = raise.rules.brute_force;
@@ -204,9 +218,8 @@ fn one_account(
     if passwords < rule.passwords.0 {
         return;
     }
-    let shared = address.is_shared(sight.now);
     let found = raise.raise(&BruteForce::RULE, level.key ^ seen.key, || Found {
-        sources: vec![Source { network: level.network, shared }],
+        sources: vec![crowds::source(sight, crowds, level.network)],
         seen: vec![seen],
         description: format!(
             "From {} {passwords} different passwords were tried on one account.",
@@ -219,7 +232,13 @@ fn one_account(
     }
 }
 
-fn many_accounts(sight: &Sight<'_>, address: &mut Address, level: Level, raise: &mut Raise<'_>) {
+fn many_accounts(
+    sight: &Sight<'_>,
+    address: &mut Address,
+    level: Level,
+    crowds: &Table<Crowd>,
+    raise: &mut Raise<'_>,
+) {
     // Also spares the look at each password where there are too few to matter.
     let fewest = raise.rules.password_spray.same_password_accounts;
     let fewest = fewest.0.min(raise.rules.password_spray.fast_accounts.0);
@@ -231,16 +250,26 @@ fn many_accounts(sight: &Sight<'_>, address: &mut Address, level: Level, raise: 
         address.reported = sight.now;
         return;
     }
-    let Some((rule, reason)) = address.broken(raise, level.factor, sight.now) else { return };
-    let shared = address.is_shared(sight.now);
+    let people = crowds::people(crowds, level.key, sight.ago(HOUR));
+    let scale = (level.factor, people);
+    let Some((rule, reason)) = address.broken(raise, scale, sight.now) else { return };
+    let source = crowds::source(sight, crowds, level.network);
+    let seen: Vec<Seen> = address.failed.after(address.since(HOUR, sight.now)).copied().collect();
+    let begin = seen.iter().map(|seen| seen.first).min().unwrap_or(sight.now);
     let found = raise.raise(rule, level.key, || Found {
-        sources: vec![Source { network: level.network, shared }],
-        seen: address.failed.after(address.since(HOUR, sight.now)).copied().collect(),
+        sources: vec![source],
+        seen,
         description: format!("From {} {reason}.", level.network),
         ..Found::default()
     });
-    if found {
-        (address.flagged, address.reported) = (sight.now, sight.now);
+    if !found {
+        return;
+    }
+    (address.flagged, address.reported) = (sight.now, sight.now);
+    // One of the first passwords may have been right.
+    for one in address.entered.after(begin).filter(|_| !source.shared) {
+        let who = Who { key: one.key, id: one.id };
+        success_after(who, "from an address that then attacked accounts", None, raise);
     }
 }
 
@@ -249,26 +278,13 @@ fn many_is_quiet(raise: &Raise<'_>, key: u64) -> bool {
     raise.is_quiet(&PasswordSpray::RULE, key) || raise.is_quiet(&CredentialStuffing::RULE, key)
 }
 
-/// An address or network, and whether many people are there.
-pub(crate) fn source(sight: &Sight<'_>, table: &Table<Address>, network: Prefix) -> Source {
-    let known = table.get(sight.network(network));
-    Source { network, shared: known.is_some_and(|address| address.is_shared(sight.now)) }
-}
-
-/// The finding that somebody got in.
-pub(crate) fn success_after(
-    sight: &Sight<'_>,
-    who: Who,
-    why: &str,
-    session: Option<String>,
-    raise: &mut Raise<'_>,
-) {
-    let source = sight.addr().map(|addr| Source { network: addr.key().into(), shared: true });
+/// The finding that somebody got in. It names no address: that may be the person's own, and what is
+/// personal has its place in the events that led to it.
+pub(crate) fn success_after(who: Who, why: &str, answer: Option<Answer>, raise: &mut Raise<'_>) {
     raise.raise(&SuccessAfterAttack::RULE, who.key, || Found {
-        sources: source.into_iter().collect(),
         accounts: vec![who.id],
-        session,
-        description: format!("Somebody logged in {why}."),
+        answer,
+        description: format!("The right password was given {why}."),
         ..Found::default()
     });
 }

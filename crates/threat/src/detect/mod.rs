@@ -4,6 +4,7 @@
 pub(crate) mod accounts;
 pub(crate) mod addresses;
 pub(crate) mod admin;
+pub(crate) mod crowds;
 pub(crate) mod objects;
 pub(crate) mod passwords;
 pub(crate) mod rates;

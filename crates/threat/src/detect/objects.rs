@@ -7,7 +7,7 @@ use portcullis_types::{Prefix, Timestamp};
 
 use crate::{
     Answer, Exfiltration, ObjectEnumeration,
-    detect::addresses::{Address, source},
+    detect::crowds::{Crowd, source},
     recent::{Minutes, Recent, Seen, small},
     sight::Sight,
     table::{Kept, Table},
@@ -77,7 +77,7 @@ pub(crate) fn request(
     sight: &Sight<'_>,
     seen: &RequestSeen,
     table: &mut Table<Reach>,
-    addresses: &Table<Address>,
+    crowds: &Table<Crowd>,
     raise: &mut Raise<'_>,
 ) {
     let (Some(addr), Some(route)) = (sight.addr(), &seen.route) else { return };
@@ -90,26 +90,42 @@ pub(crate) fn request(
     let of_service = matches!(seen.refused_at, None | Some(Stage::Authorise));
     if of_service && matches!(seen.status, 403 | 404) {
         let rule = raise.rules.object_enumeration;
-        let this = Seen { key: object, event: sight.id, ..Seen::default() };
+        let this =
+            Seen { key: object, tag: seen.status.into(), event: sight.id, ..Seen::default() };
         reach.missing.note(this, sight.now, rule.window.0);
         let since = sight.ago(rule.window.0);
         let objects = reach.missing.count(since);
-        if objects >= rule.objects.0.min(OBJECTS) {
-            raise.raise(&ObjectEnumeration::RULE, key, || Found {
-                sources: vec![source(sight, addresses, network)],
-                accounts: who.map(|who| who.id).into_iter().collect(),
-                seen: reach.missing.after(since).copied().collect(),
-                session: seen.session.clone(),
-                // Whoever has a token would pass a block.
-                answer: who.filter(|who| who.id != 0).map(|_| Answer::EndSessions),
-                description: format!(
-                    "{objects} different objects of the route {route} were refused or missing \
-                     within {} s.",
-                    rule.window.0.as_secs()
-                ),
-                ..Found::default()
-            });
+        if objects < rule.objects.0.min(OBJECTS) {
+            return;
         }
+        let person = who.map(|who| who.id).filter(|id| *id != 0);
+        // What is missing may be a page that is badly made, or made to get its visitors blocked.
+        let refused = reach.missing.after(since).filter(|seen| seen.tag == 403).count();
+        let answer = if refused * 2 < objects {
+            Answer::Alert
+        } else if person.is_some() {
+            // Whoever has a token would pass a block.
+            Answer::EndSessions
+        } else {
+            Answer::Block
+        };
+        raise.raise(&ObjectEnumeration::RULE, key, || Found {
+            sources: match person {
+                // Where a person is has its place in the events.
+                Some(_) => Vec::new(),
+                None => vec![source(sight, crowds, network)],
+            },
+            accounts: person.into_iter().collect(),
+            seen: reach.missing.after(since).copied().collect(),
+            session: seen.session.clone(),
+            answer: Some(answer),
+            description: format!(
+                "{objects} different objects of the route {route} were refused or missing within \
+                 {} s.",
+                rule.window.0.as_secs()
+            ),
+            ..Found::default()
+        });
     } else if seen.refused_at.is_none() && seen.status < 400 {
         read(sight, seen, (key, object), reach, raise);
     }

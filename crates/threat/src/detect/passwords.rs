@@ -7,7 +7,10 @@ use portcullis_types::{Prefix, Timestamp};
 
 use crate::{
     DistributedSpray, Source,
-    detect::addresses::{Address, guessed, source},
+    detect::{
+        addresses::guessed,
+        crowds::{self, Crowd},
+    },
     recent::{Minutes, Recent, small},
     sight::{Sight, halves},
     table::{Kept, Table},
@@ -23,8 +26,7 @@ const FRESH: Duration = Duration::from_secs(3600);
 struct Guess {
     /// The accounts it was tried on, with the network as tag.
     tried: Recent<ACCOUNTS>,
-    networks: [Option<Prefix>; ACCOUNTS],
-    next: usize,
+    networks: [Option<(Prefix, Timestamp)>; ACCOUNTS],
     /// When it was found to be part of an attack.
     flagged: Timestamp,
 }
@@ -38,21 +40,36 @@ impl Kept for Guess {
 
     fn clear(&mut self) {
         self.tried.clear();
-        (self.networks, self.next, self.flagged) = Default::default();
+        (self.networks, self.flagged) = Default::default();
     }
 }
 
 impl Guess {
-    fn sources(&self, sight: &Sight<'_>, addresses: &Table<Address>) -> Vec<Source> {
-        let networks = self.networks.iter().flatten();
-        networks.map(|network| source(sight, addresses, *network)).collect()
+    /// The networks of an attack. One that tried a single account may be somebody's who mistyped.
+    fn sources(&self, sight: &Sight<'_>, crowds: &Table<Crowd>, since: Timestamp) -> Vec<Source> {
+        let fresh = self.networks.iter().flatten().filter(|(_, last)| *last > since);
+        fresh.map(|(network, _)| self.source(sight, crowds, *network, since)).collect()
     }
 
-    fn note(&mut self, network: Prefix) {
-        if !self.networks.contains(&Some(network)) {
-            self.networks[self.next % ACCOUNTS] = Some(network);
-            self.next = (self.next + 1) % ACCOUNTS;
-        }
+    fn source(
+        &self,
+        sight: &Sight<'_>,
+        crowds: &Table<Crowd>,
+        network: Prefix,
+        since: Timestamp,
+    ) -> Source {
+        let key = sight.network(network);
+        let accounts = self.tried.after(since).filter(|seen| seen.tag == key).count();
+        let source = crowds::source(sight, crowds, network);
+        Source { shared: source.shared || accounts < 2, ..source }
+    }
+
+    fn note(&mut self, network: Prefix, now: Timestamp) {
+        let held =
+            self.networks.iter().position(|held| held.is_some_and(|(one, _)| one == network));
+        let last = |at: &usize| self.networks[*at].map_or(Timestamp::default(), |(_, last)| last);
+        let place = held.or_else(|| (0..ACCOUNTS).min_by_key(last)).unwrap_or(0);
+        self.networks[place] = Some((network, now));
     }
 }
 
@@ -77,7 +94,7 @@ impl Passwords {
         &mut self,
         sight: &Sight<'_>,
         attempt: &LoginAttempt,
-        addresses: &Table<Address>,
+        crowds: &Table<Crowd>,
         raise: &mut Raise<'_>,
     ) {
         let guessed = guessed(&sight.event.outcome);
@@ -91,12 +108,12 @@ impl Passwords {
         let network = Prefix::from(addr.key());
         let guess = self.table.entry(password, sight.now);
         guess.tried.note(sight.seen(who, sight.network(network)), sight.now, window);
-        guess.note(network);
+        guess.note(network, sight.now);
         if guess.flagged > sight.ago(window) {
             // The attack goes on from another address.
             let subject = password ^ sight.network(network);
             raise.raise(&DistributedSpray::RULE, subject, || Found {
-                sources: vec![source(sight, addresses, network)],
+                sources: vec![guess.source(sight, crowds, network, sight.ago(window))],
                 seen: guess.tried.after(sight.ago(window)).copied().collect(),
                 continues: true,
                 description: format!("{network} tries the password of a spraying attack."),
@@ -105,12 +122,13 @@ impl Passwords {
             return;
         }
         let accounts = guess.tried.count(sight.ago(window));
-        let most = rule.accounts.0.min(ACCOUNTS).saturating_add(usual.unwrap_or(usize::MAX));
+        let usual = usual.unwrap_or(usize::MAX);
+        let most = rule.accounts.0.saturating_add(usual).min(ACCOUNTS);
         if accounts < most || guess.tried.tags(sight.ago(window)) < rule.addresses.0 {
             return;
         }
         let found = raise.raise(&DistributedSpray::RULE, password, || Found {
-            sources: guess.sources(sight, addresses),
+            sources: guess.sources(sight, crowds, sight.ago(window)),
             seen: guess.tried.after(sight.ago(window)).copied().collect(),
             description: format!(
                 "One password was tried on {accounts} accounts from several addresses within {} s.",

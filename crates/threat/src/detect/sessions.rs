@@ -6,7 +6,7 @@ use portcullis_events::{RequestSeen, TokenOperation};
 use portcullis_types::Timestamp;
 
 use crate::{
-    SessionHijack, Source, TokenReuse,
+    SessionHijack, TokenReuse,
     recent::Seen,
     sight::Sight,
     table::{Kept, Table},
@@ -42,7 +42,6 @@ pub(crate) fn token(
         let grant = operation.grant.as_deref().unwrap_or_default();
         let subject = sight.text(b'g', grant);
         raise.raise(&TokenReuse::RULE, subject, || Found {
-            sources: source(sight),
             accounts: who.map(|who| who.id).into_iter().collect(),
             session: operation.grant.clone(),
             description: format!("A {} was used a second time.", operation.grant_type),
@@ -79,7 +78,6 @@ fn used(sight: &Sight<'_>, session: &str, table: &mut Table<Session>, raise: &mu
         let before = Seen { event: held.event, first: held.last, ..Seen::default() };
         let who = sight.who(&sight.event.actor);
         raise.raise(&SessionHijack::RULE, key, || Found {
-            sources: source(sight),
             accounts: who.map(|who| who.id).into_iter().collect(),
             seen: vec![before],
             session: Some(session.to_owned()),
@@ -92,10 +90,4 @@ fn used(sight: &Sight<'_>, session: &str, table: &mut Table<Session>, raise: &mu
         return;
     }
     *held = Session { network, browser, event: sight.id, last: sight.now };
-}
-
-/// Whoever stole it may sit beside whom it was stolen from.
-fn source(sight: &Sight<'_>) -> Vec<Source> {
-    let source = sight.addr().map(|addr| Source { network: addr.key().into(), shared: true });
-    source.into_iter().collect()
 }

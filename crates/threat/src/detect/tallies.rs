@@ -6,7 +6,7 @@ use portcullis_events::{AccountChange, Outcome, RequestSeen, Stage};
 
 use crate::{
     EnrolmentFarming, ProofReplay, Rule, SignupAbuse,
-    detect::addresses::{Address, source},
+    detect::crowds::{Crowd, source},
     recent::{Minutes, Recent, Seen, small},
     rules::Span,
     sight::{Level, Sight, halves},
@@ -43,7 +43,7 @@ pub(crate) fn account(
     sight: &Sight<'_>,
     change: &AccountChange,
     table: &mut Table<Tally>,
-    addresses: &Table<Address>,
+    crowds: &Table<Crowd>,
     raise: &mut Raise<'_>,
 ) {
     let (Some(addr), Some(who)) = (sight.addr(), sight.who(&change.user)) else { return };
@@ -74,7 +74,7 @@ pub(crate) fn account(
             continue;
         }
         raise.raise(rule, key, || Found {
-            sources: vec![source(sight, addresses, network)],
+            sources: vec![source(sight, crowds, network)],
             seen: tally.people.after(since).copied().collect(),
             description: format!(
                 "{}: {people} or more within {} s from {network}.",
@@ -91,7 +91,7 @@ pub(crate) fn request(
     sight: &Sight<'_>,
     seen: &RequestSeen,
     table: &mut Table<Tally>,
-    addresses: &Table<Address>,
+    crowds: &Table<Crowd>,
     raise: &mut Raise<'_>,
 ) {
     let stolen = seen.refused_at == Some(Stage::Authenticate)
@@ -113,7 +113,7 @@ pub(crate) fn request(
         return;
     }
     raise.raise(&ProofReplay::RULE, key, || Found {
-        sources: vec![source(sight, addresses, network)],
+        sources: vec![source(sight, crowds, network)],
         seen: tally.people.after(sight.ago(rule.window.0)).copied().collect(),
         description: format!(
             "{network} showed {times} tokens without the key they belong to, or proofs that were \

@@ -6,7 +6,7 @@ use portcullis_events::LoginAttempt;
 use portcullis_types::{ClientAddr, Prefix, Timestamp};
 
 use crate::{
-    ImpossibleTravel, Place, Places, Source, UnusualLogin,
+    ImpossibleTravel, Place, Places, UnusualLogin,
     places::distance,
     recent::Seen,
     sight::{Sight, Who, halves},
@@ -83,10 +83,9 @@ pub(crate) fn login(
     let usual = table.entry(who.key, sight.now);
     let Some(addr) = sight.addr() else { return };
     let place = places.find(addr);
-    let source = Source { network: addr.key().into(), shared: true };
-    travelled(sight, who, attempt, (place, source), usual, raise);
+    travelled(sight, who, attempt, place, usual, raise);
     let [country, network, browser] = features(sight, addr, place);
-    unusual(who, attempt, (source, [country, network, browser]), usual, raise);
+    unusual(who, attempt, [country, network, browser], usual, raise);
     usual.countries.note(country);
     usual.networks.note(network);
     usual.browsers.note(browser);
@@ -116,7 +115,7 @@ fn travelled(
     sight: &Sight<'_>,
     who: Who,
     attempt: &LoginAttempt,
-    (place, source): (Place, Source),
+    place: Place,
     usual: &Usual,
     raise: &mut Raise<'_>,
 ) {
@@ -138,7 +137,6 @@ fn travelled(
     let [high, low] = before.event.map(u128::from);
     let earlier = Seen { event: high << 64 | low, first: then, ..Seen::default() };
     raise.raise(&ImpossibleTravel::RULE, who.key, || Found {
-        sources: vec![source],
         accounts: vec![who.id],
         seen: vec![earlier],
         session: attempt.session.clone(),
@@ -153,7 +151,7 @@ fn travelled(
 fn unusual(
     who: Who,
     attempt: &LoginAttempt,
-    (source, [country, network, browser]): (Source, [u64; 3]),
+    [country, network, browser]: [u64; 3],
     usual: &Usual,
     raise: &mut Raise<'_>,
 ) {
@@ -174,7 +172,6 @@ fn unusual(
     }
     let names: Vec<&str> = new.map(|(.., name)| *name).collect();
     raise.raise(&UnusualLogin::RULE, who.key, || Found {
-        sources: vec![source],
         accounts: vec![who.id],
         session: attempt.session.clone(),
         description: format!(
