@@ -158,8 +158,9 @@ def test_answers_can_be_held_back(setting):
         assert client.get("/login").status_code == 200
 
 
-def test_rules_follow_the_configuration_while_it_runs():
-    with Demo(detect(DEMO, 'rules = { password_spray = { mode = "off" } }'), watched=True) as demo:
+@pytest.mark.parametrize("off", ['rules = { password_spray = { mode = "off" } }', 'mode = "off"'])
+def test_rules_follow_the_configuration_while_it_runs(off):
+    with Demo(detect(DEMO, off), watched=True) as demo:
         client = demo.client("127.55.0.1")
         for n in range(6):
             attempt(client, f"somebody{n}", "Summer is coming 2026")

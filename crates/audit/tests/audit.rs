@@ -218,6 +218,113 @@ proptest! {
     }
 }
 
+/// The files of a log, by name.
+type Files = std::collections::BTreeMap<String, Vec<u8>>;
+
+fn files(dir: &Path) -> Files {
+    let named = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+    };
+    fs::read_dir(dir).unwrap().map(named).filter(|(name, _)| name != "lock").collect()
+}
+
+/// SplitMix64.
+struct Dice(u64);
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    /// What is on disk of a write that was not flushed: any part of it, in blocks or in bytes, and
+    /// any length between.
+    fn torn(&mut self, old: &[u8], new: &[u8]) -> Vec<u8> {
+        let block = [1, 16, 512][usize::try_from(self.roll(3)).unwrap()];
+        let mut torn = new.to_vec();
+        for (at, part) in torn.chunks_mut(block).enumerate() {
+            if self.roll(2) == 0 {
+                for (byte, place) in part.iter_mut().zip(at * block..) {
+                    *byte = old.get(place).copied().unwrap_or(0);
+                }
+            }
+        }
+        if new.len() > old.len() && self.roll(3) == 0 {
+            let grown = u64::try_from(new.len() - old.len()).unwrap();
+            torn.truncate(old.len() + usize::try_from(self.roll(grown + 1)).unwrap());
+        }
+        torn
+    }
+}
+
+/// Power cuts at every step of a write: while entries and their mark are written, while hashes and
+/// the history of checkpoints are, and around the moment at which a checkpoint takes its place.
+#[test]
+fn nothing_acknowledged_is_lost_in_twelve_hundred_power_cuts() {
+    let mut kept = [0; 2];
+    for case in 0..1_200_u64 {
+        let mut dice = Dice(case);
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second, third) = (dice.roll(300), 1 + dice.roll(40), 1 + dice.roll(40));
+        let [first, second, third] =
+            [first, second, third].map(|count| usize::try_from(count).unwrap());
+        let all = entries(first + second + third);
+        let mut log = open(dir.path());
+        for batch in all[..first].chunks(60) {
+            log.append(batch).unwrap();
+        }
+        log.checkpoint().unwrap();
+        // Hashes and offsets are flushed with checkpoints only.
+        let signed = files(dir.path());
+        log.append(&all[first..first + second]).unwrap();
+        let acknowledged = files(dir.path());
+        log.append(&all[first + second..]).unwrap();
+        let written = files(dir.path());
+        let step = dice.roll(4);
+        if step > 0 {
+            log.checkpoint().unwrap();
+        }
+        drop(log);
+        let new = files(dir.path());
+        let after = tempfile::tempdir().unwrap();
+        for (name, bytes) in &new {
+            let old = |files: &Files| files.get(name).cloned().unwrap_or_default();
+            let bytes = match (step, name.as_str()) {
+                (0, "entries" | "journal") => dice.torn(&old(&acknowledged), bytes),
+                (_, "entries" | "journal" | "vkey") => bytes.clone(),
+                // A rename is there or it is not.
+                (3, "checkpoint") if dice.roll(2) == 0 => bytes.clone(),
+                (_, "checkpoint") => old(&signed),
+                // The history follows the hashes, and the checkpoint follows the history.
+                (0 | 1, "checkpoints") => old(&signed),
+                (2, "checkpoints") => dice.torn(&old(&written), bytes),
+                (2 | 3, _) => bytes.clone(),
+                _ => dice.torn(&old(&signed), bytes),
+            };
+            fs::write(after.path().join(name), bytes).unwrap();
+        }
+        let known = LogReader::open(after.path()).unwrap().checkpoint_text().unwrap();
+        let mut log = open(after.path());
+        let size = usize::try_from(log.size()).unwrap();
+        let promised = if step == 0 { first + second } else { all.len() };
+        assert!(size == promised || size == all.len(), "case {case}: {size}");
+        kept[usize::from(size == all.len())] += 1;
+        log.append(&entries(3)).unwrap();
+        log.checkpoint().unwrap();
+        assert_eq!(damage(after.path()), None, "case {case}");
+        let reader = LogReader::open(after.path()).unwrap();
+        let known = portcullis_tlog::Checkpoint::open(&known, &signer().verifier()).unwrap();
+        assert!(reader.continues(&known).unwrap(), "case {case}: what was signed stays");
+        for (index, entry) in all.iter().enumerate().take(promised) {
+            assert_eq!(&reader.entry(index as u64).unwrap(), entry, "case {case}");
+        }
+    }
+    assert!(kept.iter().all(|count| *count > 100), "both ends are met: {kept:?}");
+}
+
 #[derive(Debug)]
 struct Counting(std::sync::atomic::AtomicU64);
 impl Entropy for Counting {

@@ -27,6 +27,8 @@ const MAX_LIMIT_BLOCKS: usize = 10_000;
 pub const STEP_UP: &str = "step_up";
 /// Networks of one finding that are answered.
 const MAX_SOURCES: usize = 64;
+/// So many times as many alerts are raised in a minute as networks are answered.
+const ALERTS_FOR_EACH_ANSWER: u32 = 10;
 
 /// How findings are answered.
 #[derive(Debug, Clone)]
@@ -62,6 +64,9 @@ impl Identity {
         }
         let answered = !how.observe && (finding.answer != Answer::Block || !blocks.is_empty());
         let alert = &self.alert_for(finding, blocks, answered, now);
+        // Somebody with many networks could fill the table, and whoever reads it has seen enough.
+        let most = how.most_per_minute.saturating_mul(ALERTS_FOR_EACH_ANSWER);
+        let told = !finding.continues && self.is_within(b"alerts", most, now);
         let (alert_id, revoked) = self
             .db
             .write(|tx| async move {
@@ -69,7 +74,7 @@ impl Identity {
                     defence::insert_block(&tx, &self.tenant, block).await?;
                     tx.emit(self.block_event(block, true, Actor::System)).await?;
                 }
-                if !finding.continues {
+                if told {
                     defence::insert_alert(&tx, &self.tenant, alert).await?;
                     tx.emit(self.alert_event(alert, finding)).await?;
                 }
@@ -98,11 +103,7 @@ impl Identity {
                 .iter()
                 .any(|allowed| allowed.contains(ip) || network.contains(allowed.ip().into()))
         };
-        let rate = Rate { count: how.most_per_minute, per: Duration::from_secs(60) };
-        let within = || {
-            let counted = self.limiter.count(&[b"answers"], rate, None, now);
-            matches!(counted, Decision::Allowed { .. })
-        };
+        let within = || self.is_within(b"answers", how.most_per_minute, now);
         let sources = finding.sources.iter().take(MAX_SOURCES);
         let answered = sources.filter(|source| free(source.network) && within());
         answered
@@ -122,6 +123,13 @@ impl Identity {
                 }
             })
             .collect()
+    }
+
+    /// Whether it is one of so many in a minute.
+    fn is_within(&self, what: &[u8], count: u32, now: Timestamp) -> bool {
+        let rate = Rate { count, per: Duration::from_secs(60) };
+        let counted = self.limiter.count(&[b"defence", what], rate, None, now);
+        matches!(counted, Decision::Allowed { .. })
     }
 
     fn close(&self, block: &Block) {
@@ -306,6 +314,7 @@ impl Identity {
     /// Hands the blocks in force to the gate. Blocks of one limit go to the limiter; those that
     /// were lifted elsewhere are forgotten there.
     pub async fn reload_blocks(&self) -> Result<(), IdentityError> {
+        let _turn = self.inner().reloading.lock().await;
         let now = self.now();
         let rows = defence::live_blocks(&self.db, &self.tenant, now).await?;
         let (mut everywhere, mut suspects) = (HashMap::new(), HashMap::new());

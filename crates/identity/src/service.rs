@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     pub api_keys_state: Mutex<api_keys::State>,
     /// Exports that are made at once.
     pub exports: Semaphore,
+    /// Held while blocks are read and taken over: what was read earlier must not come later.
+    pub reloading: tokio::sync::Mutex<()>,
 }
 
 impl std::ops::Deref for Identity {
@@ -98,6 +100,7 @@ impl Identity {
             webauthn,
             api_keys_state: Mutex::default(),
             exports: Semaphore::new(1),
+            reloading: tokio::sync::Mutex::default(),
         }))
     }
 

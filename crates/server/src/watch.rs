@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use portcullis_events::{Event, Kind};
 use portcullis_identity::Answering;
-use portcullis_threat::{Finding, Watch};
+use portcullis_threat::{Finding, Mode, Watch};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -106,7 +106,11 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
     let clock = SteadyClock::new(app.clock.now());
     let (mut events, mut found) = (Vec::new(), Vec::new());
     while feed.take(&mut events) {
-        let current = detect(app).rules;
+        let Detect { rules: current, mode, .. } = detect(app);
+        if mode == Mode::Off {
+            events.clear();
+            continue;
+        }
         if current != rules {
             rules = current;
             watch.set_rules(rules);

@@ -750,3 +750,64 @@ on_both!(
         }
     }
 );
+
+on_both!(suspicion_begins_once_and_ends_by_itself_or_by_review, |db: TestDb| {
+    let alice = account(1, "alice");
+    add(&db.db, &alice).await.unwrap();
+    let at = |minutes: u64| START.plus(Duration::from_secs(minutes * 60));
+    let suspect = |from: u64, until: u64| {
+        let span = (at(from), at(from), at(until));
+        let (db, id) = (&db.db, alice.id);
+        async move {
+            db.write(|tx| async move { accounts::require_step_up(&tx, TENANT, id, span).await })
+                .await
+                .unwrap();
+            let stored = accounts::by_id(db, TENANT, id).await.unwrap().unwrap();
+            (stored.step_up_from, stored.step_up_until)
+        }
+    };
+    let micros = |minutes: u64| Some(at(minutes).micros());
+    assert_eq!(suspect(10, 70).await, (micros(10), micros(70)));
+    assert_eq!(suspect(30, 90).await, (micros(10), micros(90)), "the earlier one stays");
+    assert_eq!(suspect(200, 260).await, (micros(200), micros(260)), "it was over");
+    let cleared = &accounts::Account { step_up_until: None, ..alice.clone() };
+    db.db.write(|tx| async move { accounts::update(&tx, TENANT, cleared).await }).await.unwrap();
+    let stored = accounts::by_id(&db.db, TENANT, alice.id).await.unwrap().unwrap();
+    assert_eq!(stored.step_up_until, None);
+});
+
+on_both!(alerts_are_listed_newest_first_and_kept_for_a_year, |db: TestDb| {
+    let alert = |seed: u64, days: u64| {
+        let created_at = START.plus(Duration::from_secs(days * 86_400));
+        defence::Alert {
+            id: Id::new(created_at, &*SeededEntropy::new(seed)),
+            rule: "password_spray".into(),
+            title: "t".into(),
+            description: "d".into(),
+            addr: None,
+            accounts: "[]".into(),
+            evidence: "[]".into(),
+            block_id: None,
+            severity: 5,
+            technique: "T1110.003".into(),
+            answer: "observed".into(),
+            created_at,
+            acknowledged_at: None,
+            acknowledged_by: None,
+        }
+    };
+    for one in &[alert(1, 0), alert(2, 300)] {
+        db.db
+            .write(|tx| async move { defence::insert_alert(&tx, TENANT, one).await })
+            .await
+            .unwrap();
+    }
+    let listed = defence::alerts(&db.db, TENANT, "", 10).await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.severity).collect::<Vec<_>>(), [5, 5]);
+    assert!(listed[0].created_at > listed[1].created_at);
+    assert_eq!((&*listed[0].technique, &*listed[0].answer), ("T1110.003", "observed"));
+    retention::run(&db.db, START.plus(Duration::from_secs(366 * 86_400))).await.unwrap();
+    let left = defence::alerts(&db.db, TENANT, "", 10).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].id, alert(2, 300).id);
+});
