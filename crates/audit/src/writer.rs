@@ -16,6 +16,9 @@ use crate::{
     reader::{HashFiles, entry_at, read_history},
 };
 
+/// From so many entries on, hashing them takes longer than to start a thread for it; it is done while
+/// the disk writes.
+const HASHED_BESIDE: usize = 256;
 /// The room that is kept for the next batch is at most this large.
 const MAX_BATCH_KEPT: usize = 1024 * 1024;
 
@@ -119,7 +122,8 @@ impl LogWriter {
         let mut offset = if from == 0 { 0 } else { self.start_of(from)? };
         for index in from..self.durable.size {
             let (entry, next) = entry_at(&self.entries, index, offset, self.durable.end)?;
-            self.index(index, offset, &[entry])?;
+            let leaf = leaf_hash(&entry);
+            self.index(index, offset, &[entry], &[leaf])?;
             offset = next;
         }
         Ok(())
@@ -158,8 +162,19 @@ impl LogWriter {
             end: start + bytes.len() as u64,
             sum: checksum(&bytes),
         };
-        self.entries.write_at(&bytes, start)?;
-        self.flush(mark).inspect_err(|_| self.poisoned = true)?;
+        let (leaves, written) = beside(
+            entries.len() >= HASHED_BESIDE,
+            || entries.iter().map(|entry| leaf_hash(entry)).collect::<Vec<Hash>>(),
+            || {
+                // A failed write can be tried again, a failed flush cannot.
+                self.entries.write_at(&bytes, start).map_err(|error| (false, error))?;
+                self.flush(mark).map_err(|error| (true, error))
+            },
+        );
+        written.map_err(|(poisons, error): (bool, LogError)| {
+            self.poisoned = poisons;
+            error
+        })?;
         if bytes.capacity() <= MAX_BATCH_KEPT {
             self.batch = bytes;
         }
@@ -167,11 +182,17 @@ impl LogWriter {
         self.durable = mark;
         // The entries are durable; hashes that cannot be written now are rebuilt at the next start,
         // but this process must not go on with a tree it cannot extend.
-        self.index(first, start, entries).inspect_err(|_| self.poisoned = true)
+        self.index(first, start, entries, &leaves).inspect_err(|_| self.poisoned = true)
     }
 
     /// The hashes and offsets of entries that follow each other, the first of them at `start`.
-    fn index(&mut self, first: u64, start: u64, entries: &[Vec<u8>]) -> Result<(), LogError> {
+    fn index(
+        &mut self,
+        first: u64,
+        start: u64,
+        entries: &[Vec<u8>],
+        leaves: &[Hash],
+    ) -> Result<(), LogError> {
         let mut offset = start;
         for (entry, index) in entries.iter().zip(first..) {
             if index.is_multiple_of(ENTRIES_PER_BUNDLE) {
@@ -179,8 +200,7 @@ impl LogWriter {
             }
             offset += 2 + entry.len() as u64;
         }
-        let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
-        self.levels.extend(first, &leaves)
+        self.levels.extend(first, leaves)
     }
 
     fn flush(&self, mark: Mark) -> Result<(), LogError> {
@@ -224,6 +244,26 @@ impl LogWriter {
         };
         append().map_err(io_error("append to", &path))
     }
+}
+
+/// Does two things, side by side if it is worth a thread.
+fn beside<A: Send, B>(
+    worth: bool,
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B,
+) -> (A, B) {
+    if !worth {
+        let second = second();
+        return (first(), second);
+    }
+    std::thread::scope(|scope| {
+        let handle = scope.spawn(first);
+        let second = second();
+        match handle.join() {
+            Ok(first) => (first, second),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// An entry of at most [`MAX_ENTRY_BYTES`]; a longer one is replaced by a note that says so, since
