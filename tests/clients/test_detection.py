@@ -123,6 +123,27 @@ def test_whoever_triggers_suspicion_is_not_known_by_it():
         assert attempt(home, "owner", PASSWORD).headers["location"] == "/account"
 
 
+def test_whoever_gets_in_after_an_attack_is_out_again_and_not_known(watched):
+    demo, thief_at = watched, "127.160.0.1"
+    demo.new_user("owner")
+    home = demo.client("127.50.0.1")
+    assert attempt(home, "owner", PASSWORD).status_code == 303
+    thief = demo.client(thief_at)
+    for n in range(3):
+        assert attempt(thief, f"nobody{n}", f"guess {n}").status_code == 401
+    assert attempt(thief, "owner", PASSWORD).headers["location"] == "/account"
+    for n in range(3, 6):
+        attempt(thief, f"nobody{n}", f"guess {n}")
+    alert = until(lambda: alerts(demo, "success_after_attack"), "the alert", 5)[0]
+    assert alert["answer"] == "end_sessions" and "addr" not in alert
+    # From elsewhere, with the cookie that the login left: it does not count.
+    again = demo.client("127.161.0.1")
+    again.cookies = thief.cookies
+    assert again.get("/account").status_code == 303
+    assert attempt(again, "owner", PASSWORD).headers["location"].startswith("/login/mail/code")
+    assert attempt(home, "owner", PASSWORD).headers["location"] == "/account", "a known device"
+
+
 def test_a_stolen_session_ends(watched):
     """The token of one browser is used from another network with another browser."""
     demo = watched

@@ -164,7 +164,11 @@ def test_events_are_found_and_proven(demo, source):
     assert search(demo, text=event["metadata"]["uid"])["items"][0]["index"] == found["index"]
     # That somebody searched is an event.
     asked = search(demo, kind="admin_audit_log_search")["items"]
-    assert any(one["event"]["unmapped"]["after"]["request_id"] == request for one in asked)
+    told = [one["event"]["unmapped"]["after"] for one in asked]
+    assert any(one["request_id"] == request for one in told)
+    whose = demo.facts()["users"][0]["username"]
+    assert whose not in json.dumps(told) and source not in json.dumps(told), "by ids and tags only"
+    assert any(one["subject"] == event["user"]["uid"] for one in told)
     # A proof holds without us: the path leads from the entry to the signed root.
     auditor = Auditor(demo)
     until(lambda: auditor.checkpoint()[0] > found["index"], "the signature")

@@ -46,8 +46,13 @@ pub struct Filter {
 impl Filter {
     fn accepts(&self, fields: &SearchFields) -> bool {
         let network = |network: Prefix| {
-            let addr = fields.addr.as_ref().and_then(|addr| addr.parse().ok());
-            addr.is_some_and(|addr| network.contains(ClientAddr::new(addr)))
+            // Blocks are of networks themselves.
+            let seen = fields.addr.as_deref().and_then(|addr| match addr.parse() {
+                Ok(ip) => Some(Prefix::new(ip, u8::MAX)),
+                Err(_) => Prefix::parse(addr),
+            });
+            let within = |a: Prefix, b: Prefix| a.contains(ClientAddr::new(b.ip()));
+            seen.is_some_and(|seen| within(network, seen) || within(seen, network))
         };
         let addr = |key: AddrKey| match &fields.addr {
             Some(seen) => AddrKey::parse(seen).is_some_and(|seen| seen == key),

@@ -92,6 +92,7 @@ impl Audit {
             .name("audit".into())
             .spawn(move || {
                 let sealer = sealer.as_deref();
+                let _told = Told(&flag);
                 run(&runtime, writer, queue, &unwatched, sealer, &flag, &uncounted);
             })
             .map_err(failed)?;
@@ -176,6 +177,17 @@ impl Audit {
 impl std::fmt::Debug for Audit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Audit").field("healthy", &self.is_healthy()).finish_non_exhaustive()
+    }
+}
+
+/// Says that the log accepts nothing more, should its thread end by a panic.
+struct Told<'a>(&'a AtomicBool);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(false, Ordering::Relaxed);
+        }
     }
 }
 

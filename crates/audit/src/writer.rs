@@ -249,7 +249,7 @@ impl LogWriter {
 /// Does two things, side by side if it is worth a thread.
 fn beside<A: Send, B>(
     worth: bool,
-    first: impl FnOnce() -> A + Send,
+    first: impl Fn() -> A + Sync,
     second: impl FnOnce() -> B,
 ) -> (A, B) {
     if !worth {
@@ -257,11 +257,13 @@ fn beside<A: Send, B>(
         return (first(), second);
     }
     std::thread::scope(|scope| {
-        let handle = scope.spawn(first);
+        // Where there is no thread to be had, one after the other is as good.
+        let begun = std::thread::Builder::new().spawn_scoped(scope, &first);
         let second = second();
-        match handle.join() {
-            Ok(first) => (first, second),
-            Err(panic) => std::panic::resume_unwind(panic),
+        match begun.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(first)) => (first, second),
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => (first(), second),
         }
     })
 }

@@ -67,6 +67,9 @@ impl Identity {
         // Somebody with many networks could fill the table, and whoever reads it has seen enough.
         let most = how.most_per_minute.saturating_mul(ALERTS_FOR_EACH_ANSWER);
         let told = !finding.continues && self.is_within(b"alerts", most, now);
+        if blocks.is_empty() && !told && (how.observe || finding.accounts.is_empty()) {
+            return Ok(alert.id);
+        }
         let (alert_id, revoked) = self
             .db
             .write(|tx| async move {
@@ -86,8 +89,10 @@ impl Identity {
             })
             .await?;
         self.apply(&revoked, now);
-        // A reload that began before the commit may have taken the block off again.
-        self.reload_blocks().await?;
+        if !blocks.is_empty() {
+            // A reload that began before the commit may have taken the block off again.
+            self.reload_blocks().await?;
+        }
         Ok(alert_id)
     }
 
@@ -194,7 +199,10 @@ impl Identity {
         if matches!(finding.answer, Answer::StepUp | Answer::EndSessions) {
             // Where it is about a login, the device of that login and none before.
             let session = session_of(finding).map(Id::made_at);
-            let span = (session.unwrap_or(finding.first_seen), now, now.plus(how.step_up));
+            // Else those since the first event of it, by the clock that dates devices too.
+            let first = finding.evidence.iter().map(|event| event.made_at()).min();
+            let span =
+                (session.or(first).unwrap_or(finding.first_seen), now, now.plus(how.step_up));
             accounts::require_step_up(tx, &self.tenant, id, span).await?;
         }
         if finding.answer == Answer::StepUp {

@@ -28,9 +28,19 @@ impl Identity {
         by: &Actor,
         origin: &Origin,
     ) -> Result<LogPage, IdentityError> {
+        // A name is in no entry; whose it is, the database knows.
+        let typed = filter.subjects.first().cloned();
+        let named = match &typed {
+            Some(name) => accounts::by_username(&self.db, &self.tenant, name).await?,
+            None => None,
+        };
+        let id = named.map(|account| account.id.to_string());
+        filter.addr_tag = filter.addr.map(|addr| self.log_keys.tag(addr));
+        // Nothing that says in the clear of whom it was asked: it would outlive their erasure.
+        let about = id.clone().or_else(|| typed.map(|typed| self.without_name(&typed)));
         let asked = json!({
-            "subjects": filter.subjects,
-            "addr": filter.addr.map(|addr| addr.to_string()),
+            "subject": about,
+            "addr_tag": filter.addr_tag,
             "network": filter.network.map(|network| network.to_string()),
             "kind": filter.kind,
             "request_id": filter.request_id,
@@ -38,6 +48,7 @@ impl Identity {
             "until": filter.until.map(|until| until.to_rfc3339()),
             "from_index": filter.from_index,
         });
+        filter.subjects.extend(id);
         let change = AdminChange {
             action: "search",
             object_type: "audit_log",
@@ -47,14 +58,8 @@ impl Identity {
         };
         let event = self.event(origin, by.clone(), Outcome::Success, Kind::Admin(change));
         self.audit.append(vec![event]).await?;
-        // A name is in no entry; whose it is, the database knows.
-        if let Some(name) = filter.subjects.first() {
-            let named = accounts::by_username(&self.db, &self.tenant, name).await?;
-            filter.subjects.extend(named.map(|account| account.id.to_string()));
-        }
-        filter.addr_tag = filter.addr.map(|addr| self.log_keys.tag(addr));
         filter.most_bytes = Some(MOST_BYTES);
-        let _turn = self.inner().exports.acquire().await.map_err(|_| IdentityError::Busy)?;
+        let _turn = self.inner().searches.acquire().await.map_err(|_| IdentityError::Busy)?;
         let page = self.read_log(move |log| log.search_page(&filter)).await?;
         let mut items = Vec::new();
         for found in page.found {
@@ -73,6 +78,19 @@ impl Identity {
             log.prove(index, &log.verifier()?).map(Some)
         });
         Ok(proof.await?.ok_or(IdentityError::NotFound)?.to_text())
+    }
+
+    /// An id as it is, anything else as what stands for a name that no account has.
+    fn without_name(&self, typed: &str) -> String {
+        let is_id = typed.split_once('_').is_some_and(|(kind, digits)| {
+            kind.len() == 3
+                && digits.len() == 26
+                && digits.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+        match self.unknown(typed) {
+            Actor::UnknownUser { pseudonym } if !is_id => format!("unknown:{pseudonym}"),
+            _ => typed.to_owned(),
+        }
     }
 
     async fn readable(&self, entry: Vec<u8>) -> Option<Value> {

@@ -75,6 +75,9 @@ pub(crate) struct Inner {
     pub api_keys_state: Mutex<api_keys::State>,
     /// Exports that are made at once.
     pub exports: Semaphore,
+    /// Searches of the log at once, apart from exports: whoever follows an attack must not wait for
+    /// everybody's.
+    pub searches: Semaphore,
     /// Held while blocks are read and taken over: what was read earlier must not come later.
     pub reloading: tokio::sync::Mutex<()>,
 }
@@ -100,6 +103,7 @@ impl Identity {
             webauthn,
             api_keys_state: Mutex::default(),
             exports: Semaphore::new(1),
+            searches: Semaphore::new(2),
             reloading: tokio::sync::Mutex::default(),
         }))
     }

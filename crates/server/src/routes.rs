@@ -245,8 +245,17 @@ fn certificate_routes(gate: &Gate, pki: &LocalService) -> Vec<Route> {
 /// The audit log for everybody who wants to check it, its entries for auditors.
 fn log_routes((router, name): &(axum::Router, String)) -> [Route; 3] {
     let service = local(router.clone());
+    let allowance = Rate { count: 1_200, per: Duration::from_secs(60) }.into();
+    let limit = Arc::new(LimitRule {
+        name: "log".into(),
+        keys: vec![LimitKey::Ip],
+        kind: LimitKind::Rate { allowance, block: None },
+        counted: Counted::Requests,
+        except: vec![],
+    });
     let open = |path: &str| {
-        built_in_route(&service, Method::GET, &format!("/audit/{name}/{path}"), vec![])
+        let path = format!("/audit/{name}/{path}");
+        built_in_route(&service, Method::GET, &path, vec![limit.clone()])
     };
     let entries = Route {
         authenticate: vec![AuthKind::Bearer, AuthKind::ApiKey],

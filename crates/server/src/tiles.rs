@@ -15,6 +15,7 @@ use axum::{
 use http::{StatusCode, header};
 use portcullis_audit::{LogError, LogReader};
 use portcullis_tlog::TileName;
+use tokio::sync::Semaphore;
 
 /// A checkpoint is good until the next one.
 const NEWEST: &str = "max-age=1";
@@ -23,17 +24,26 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 /// The same for what only auditors may see.
 const PRIVATE: &str = "private, max-age=31536000, immutable";
 
+/// Reads at once: others wait for the same threads.
+const READS_AT_ONCE: usize = 4;
+
+#[derive(Clone)]
+struct Log {
+    dir: Arc<PathBuf>,
+    turns: Arc<Semaphore>,
+}
+
 /// Answers for the log in `dir`, whose name is below `/audit/`.
 pub fn router(dir: PathBuf, name: &str) -> Router {
-    let dir = Arc::new(dir);
+    let log = Log { dir: Arc::new(dir), turns: Arc::new(Semaphore::new(READS_AT_ONCE)) };
     Router::new()
         .route(&format!("/audit/{name}/checkpoint"), get(checkpoint))
         .route(&format!("/audit/{name}/tile/{{*rest}}"), get(tile))
-        .with_state(dir)
+        .with_state(log)
 }
 
-async fn checkpoint(State(dir): State<Arc<PathBuf>>) -> Response {
-    match read(dir, LogReader::checkpoint_text).await {
+async fn checkpoint(State(log): State<Log>) -> Response {
+    match read(log, LogReader::checkpoint_text).await {
         Ok(note) => {
             let kind = "text/plain; charset=utf-8";
             ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, NEWEST)], note).into_response()
@@ -42,11 +52,11 @@ async fn checkpoint(State(dir): State<Arc<PathBuf>>) -> Response {
     }
 }
 
-async fn tile(State(dir): State<Arc<PathBuf>>, Path(rest): Path<String>) -> Response {
+async fn tile(State(log): State<Log>, Path(rest): Path<String>) -> Response {
     let Some(name) = TileName::parse(&format!("tile/{rest}")) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let found = read(dir, move |log| log.resource(name, log.signed_size()?)).await;
+    let found = read(log, move |log| log.resource(name, log.signed_size()?)).await;
     match found {
         Ok(Some(bytes)) => {
             let cache = if name.level.is_some() { FOREVER } else { PRIVATE };
@@ -60,9 +70,11 @@ async fn tile(State(dir): State<Arc<PathBuf>>, Path(rest): Path<String>) -> Resp
 
 /// Reads on a thread that may wait for a disk.
 async fn read<T: Send + 'static>(
-    dir: Arc<PathBuf>,
+    log: Log,
     what: impl FnOnce(&LogReader) -> Result<T, LogError> + Send + 'static,
 ) -> anyhow::Result<T> {
+    let _turn = log.turns.acquire().await?;
+    let dir = log.dir.clone();
     let read = move || LogReader::open(&dir).and_then(|log| what(&log));
     Ok(tokio::task::spawn_blocking(read).await??)
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use portcullis_events::{Event, Kind};
 use portcullis_identity::Answering;
 use portcullis_threat::{Finding, Mode, Watch};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     app::App,
@@ -27,6 +27,7 @@ use crate::{
 const WAITING_EVENTS: usize = 65_536;
 /// Requests are looked at together, so that not each of them wakes a thread.
 const HOLD: Duration = Duration::from_millis(3);
+const ANSWERS_AT_ONCE: usize = 8;
 /// Findings that may wait for an answer.
 const WAITING_FINDINGS: usize = 1_024;
 
@@ -143,11 +144,17 @@ fn detect(app: &App) -> Detect {
     app.gate.load().config.detect.clone()
 }
 
-/// Answers them side by side: one that waits for the database must not hold up a block.
+/// Answers them side by side: one that waits for the database must not hold up a block. Not all at
+/// once, though: who logs in waits for the same database.
 async fn answer(app: Arc<App>, mut findings: mpsc::Receiver<Finding>) {
+    let turns = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
     while let Some(finding) = findings.recv().await {
+        let Ok(turn) = turns.clone().acquire_owned().await else { return };
         let app = app.clone();
-        tokio::spawn(async move { respond(&app, finding).await });
+        tokio::spawn(async move {
+            respond(&app, finding).await;
+            drop(turn);
+        });
     }
 }
 

@@ -26,6 +26,13 @@ pub(crate) struct Seen {
     pub changes: u32,
 }
 
+impl Seen {
+    /// The same without whose it was, if that is to be left out.
+    pub fn nameless(self, leave_out: bool) -> Self {
+        if leave_out { Self { id: 0, ..self } } else { self }
+    }
+}
+
 /// The last `N` different things. The one that was seen least makes room, of equals the one that was
 /// not for longest: names that are made up do not push out the one that is tried again and again.
 #[derive(Debug, Clone)]

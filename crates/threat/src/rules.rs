@@ -251,7 +251,7 @@ rules! {
         window: Span = Span::secs(60),
     }
     /// Somebody asks for many objects that are not theirs or not there.
-    ObjectEnumeration object_enumeration "Enumeration of objects" ("T1087", "Account Discovery") High Block {
+    ObjectEnumeration object_enumeration "Enumeration of objects" ("T1087", "Account Discovery") High EndSessions {
         /// So many different objects were refused or missing …
         objects: Count = Count(20),
         /// … in this time.
@@ -319,6 +319,19 @@ impl Rules {
             (&SignupAbuse::RULE, &[self.signup_abuse.accounts], tallies::PEOPLE),
             (&EnrolmentFarming::RULE, &[self.enrolment_farming.accounts], tallies::PEOPLE),
         ];
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let windows: [(&Rule, Span, Duration); 4] = [
+            (&MfaFatigue::RULE, self.mfa_fatigue.window, minutes(16)),
+            (&DistributedBruteForce::RULE, brute.window, minutes(60)),
+            (&ProofReplay::RULE, self.proof_replay.window, minutes(60)),
+            (&Exfiltration::RULE, self.exfiltration.window, minutes(60)),
+        ];
+        for (rule, window, most) in windows {
+            if window.0 > most {
+                let most = most.as_secs() / 60;
+                return Err((rule.id, format!("a window is at most {most} minutes here")));
+            }
+        }
         for (rule, counts, most) in limits {
             if let Some(count) = counts.iter().find(|count| count.0 > most) {
                 return Err((

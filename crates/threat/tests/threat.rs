@@ -464,11 +464,13 @@ fn many_accounts_from_one_place_are_seen() {
         })
         .collect();
     assert_eq!(rules(&found), ["signup_abuse"]);
+    assert!(found[0].accounts.is_empty() && found[0].sources.len() == 1);
     let mut bench = Bench::new();
     let found: Vec<_> = (0..6)
         .flat_map(|n| bench.after(60).account("192.0.2.1", "totp_added", &format!("n{n}")))
         .collect();
     assert_eq!(rules(&found), ["enrolment_farming"]);
+    assert!(found[0].sources.is_empty() && found[0].accounts.len() == 4);
     for _ in 0..30 {
         let again = bench.after(60).account("192.0.2.2", "reset_requested", "alice");
         assert!(again.is_empty(), "one who asks again and again");
@@ -657,6 +659,9 @@ fn every_rule_is_named_once_and_says_what_it_is() {
     assert_eq!(Rules::default().check(), Ok(()));
     let brute = Rules::default();
     let mut wrong = brute;
+    wrong.mfa_fatigue.window = Span(Duration::from_secs(3_600));
+    assert_eq!(wrong.check().unwrap_err().0, "mfa_fatigue");
+    wrong = brute;
     wrong.password_spray.slow_accounts = Count(25);
     assert_eq!(wrong.check().unwrap_err().0, "password_spray");
 }

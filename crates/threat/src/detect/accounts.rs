@@ -69,10 +69,13 @@ pub(crate) fn login(
     // Names that no account has, and clients, are watched by address.
     let Some(who) = sight.who(&sight.event.actor).filter(|who| who.id != 0) else { return };
     match sight.event.outcome {
-        Outcome::Failure("step_up_required") => suspected(who, from, raise),
+        Outcome::Failure("step_up_required") => suspected(sight, who, from, raise),
         Outcome::Success => {
             succeeded(sight, who, attempt, from, table, raise);
-            travel::login(sight, who, attempt, places, usual, raise);
+            // A second factor in a session that began elsewhere says nothing of where that was.
+            if attempt.known_device.is_some() {
+                travel::login(sight, who, attempt, places, usual, raise);
+            }
         }
         // Codes by mail are asked for by anybody; the others only after the first factor.
         Outcome::Failure("bad_code") if attempt.factor == "mail" => {}
@@ -95,10 +98,11 @@ fn succeeded(
     let in_doubt = attempt.known_device != Some(true) && attempt.factor == "password";
     let account = table.held(who.key);
     let attacked = account.as_ref().is_some_and(|held| held.flagged > sight.ago(window));
+    let login = || (begun(sight, who), attempt.session.clone());
     if from.flagged && in_doubt {
-        success_after(who, FROM_ATTACKER, None, raise);
+        success_after(who, FROM_ATTACKER, login(), None, raise);
     } else if attacked && in_doubt {
-        success_after(who, "for an account that is under attack", None, raise);
+        success_after(who, "for an account that is under attack", login(), None, raise);
     }
     if let Some(account) = account {
         account.failed.clear();
@@ -107,10 +111,16 @@ fn succeeded(
 }
 
 /// The right password, where more was asked for and may not follow.
-fn suspected(who: Who, from: From, raise: &mut Raise<'_>) {
+fn suspected(sight: &Sight<'_>, who: Who, from: From, raise: &mut Raise<'_>) {
     if from.flagged {
-        success_after(who, FROM_ATTACKER, Some(Answer::StepUp), raise);
+        let login = (begun(sight, who), None);
+        success_after(who, FROM_ATTACKER, login, Some(Answer::StepUp), raise);
     }
+}
+
+/// This event, as the first of something.
+fn begun(sight: &Sight<'_>, who: Who) -> Seen {
+    Seen { first: sight.now, last: sight.now, ..sight.seen(who, 0) }
 }
 
 fn wrong_password(sight: &Sight<'_>, who: Who, table: &mut Table<Account>, raise: &mut Raise<'_>) {

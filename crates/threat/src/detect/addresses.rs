@@ -166,7 +166,8 @@ pub(crate) fn login(
     let mut narrow = 0;
     for level in sight.levels(addr) {
         let address = table.entry(level.key, sight.now);
-        let seen = *address.failed.note(sight.seen(who, password), sight.now, HOUR);
+        let goes_on = raise.rules.brute_force.window.0;
+        let seen = *address.failed.note(sight.seen(who, password), sight.now, goes_on);
         if level.factor == 1 {
             narrow = level.key;
             one_account(sight, address, seen, level, crowds, raise);
@@ -269,7 +270,8 @@ fn many_accounts(
     // One of the first passwords may have been right.
     for one in address.entered.after(begin).filter(|_| !source.shared) {
         let who = Who { key: one.key, id: one.id };
-        success_after(who, "from an address that then attacked accounts", None, raise);
+        let why = "from an address that then attacked accounts";
+        success_after(who, why, (*one, None), None, raise);
     }
 }
 
@@ -280,9 +282,18 @@ fn many_is_quiet(raise: &Raise<'_>, key: u64) -> bool {
 
 /// The finding that somebody got in. It names no address: that may be the person's own, and what is
 /// personal has its place in the events that led to it.
-pub(crate) fn success_after(who: Who, why: &str, answer: Option<Answer>, raise: &mut Raise<'_>) {
+pub(crate) fn success_after(
+    who: Who,
+    why: &str,
+    login: (Seen, Option<String>),
+    answer: Option<Answer>,
+    raise: &mut Raise<'_>,
+) {
+    let (seen, session) = login;
     raise.raise(&SuccessAfterAttack::RULE, who.key, || Found {
         accounts: vec![who.id],
+        seen: vec![seen],
+        session,
         answer,
         description: format!("The right password was given {why}."),
         ..Found::default()

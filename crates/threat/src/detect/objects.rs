@@ -101,13 +101,10 @@ pub(crate) fn request(
         let person = who.map(|who| who.id).filter(|id| *id != 0);
         // What is missing may be a page that is badly made, or made to get its visitors blocked.
         let refused = reach.missing.after(since).filter(|seen| seen.tag == 403).count();
-        let answer = if refused * 2 < objects {
-            Answer::Alert
-        } else if person.is_some() {
+        let answer = match person {
             // Whoever has a token would pass a block.
-            Answer::EndSessions
-        } else {
-            Answer::Block
+            Some(_) if refused * 2 >= objects => Answer::EndSessions,
+            _ => Answer::Alert,
         };
         raise.raise(&ObjectEnumeration::RULE, key, || Found {
             sources: match person {

@@ -73,11 +73,16 @@ pub(crate) fn account(
         if people < most || (factor > 1 && tally.times.sum(window.0, sight.now) < most as u64 * 2) {
             continue;
         }
+        // Never people and where they are together: an alert is sealed under nobody's key.
+        let enrolled = kind == b'e';
         raise.raise(rule, key, || Found {
-            sources: vec![source(sight, crowds, network)],
-            seen: tally.people.after(since).copied().collect(),
+            sources: match enrolled {
+                true => Vec::new(),
+                false => vec![source(sight, crowds, network)],
+            },
+            seen: tally.people.after(since).map(|seen| seen.nameless(!enrolled)).collect(),
             description: format!(
-                "{}: {people} or more within {} s from {network}.",
+                "{}: {people} or more within {} s.",
                 rule.title,
                 window.0.as_secs()
             ),
