@@ -51,7 +51,8 @@ impl TileName {
             index: number,
             width,
         };
-        let canonical = tile_path(level, number, width) == path;
+        let shown = name.level.map_or("entries".to_owned(), |level| level.to_string());
+        let canonical = tile_path(&shown, number, width) == path;
         let sound = name.level.is_none_or(|level| level <= 63) && width != Some(0);
         (canonical && sound).then_some(name)
     }
