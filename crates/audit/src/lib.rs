@@ -26,6 +26,5 @@ pub use files::LogError;
 pub use reader::LogReader;
 pub use search::{Filter, Found, MAX_RESULTS, Page};
 pub use sequencer::{Audit, AuditError, EntrySealer, Watcher};
-pub use tiles::MAX_RESOURCE_BYTES;
 pub use verify::{Damage, Report, verify};
 pub use writer::LogWriter;

@@ -1,6 +1,6 @@
 //! The log as others read it: the resources of C2SP `tlog-tiles`, each a range of a file.
 
-use portcullis_tlog::{Checkpoint, ENTRIES_PER_BUNDLE, HASH_BYTES, TileName};
+use portcullis_tlog::{Checkpoint, ENTRIES_PER_BUNDLE, TileName};
 
 use crate::{LogReader, files::LogError};
 
@@ -46,8 +46,3 @@ impl LogReader {
         Ok(bytes)
     }
 }
-
-/// The most that one resource is long: a bundle of 256 entries of 64 KiB.
-pub const MAX_RESOURCE_BYTES: usize = 256 * (2 + u16::MAX as usize);
-
-const _: () = assert!(HASH_BYTES * 256 < MAX_RESOURCE_BYTES);

@@ -217,18 +217,10 @@ fn certificate_routes(gate: &Gate, pki: &LocalService) -> Vec<Route> {
         ["/pki/v1", "/pki/v1/bundle", "/pki/v1/ca.pem", "/pki/v1/crl/{list}"].map(open).to_vec();
     routes.push(post("/pki/v1/certificates"));
     // Counted by who it is: strangers at the same address must not keep anybody from renewing.
-    let allowance = Rate { count: 60, per: Duration::from_secs(60) }.into();
-    let own = LimitRule {
-        name: "renewal".into(),
-        keys: vec![LimitKey::Subject],
-        kind: LimitKind::Rate { allowance, block: None },
-        counted: Counted::Requests,
-        except: vec![],
-    };
     routes.push(on_mesh(Route {
         authenticate: vec![AuthKind::Mtls],
         any_workload: true,
-        limits: vec![Arc::new(own)],
+        limits: vec![a_minute("renewal", LimitKey::Subject, 60)],
         ..post("/pki/v1/certificates/renewal")
     }));
     let vouching = |name: &str| gate.config.workloads.iter().any(|own| own.issuer == name);
@@ -242,17 +234,22 @@ fn certificate_routes(gate: &Gate, pki: &LocalService) -> Vec<Route> {
     routes
 }
 
-/// The audit log for everybody who wants to check it, its entries for auditors.
-fn log_routes((router, name): &(axum::Router, String)) -> [Route; 3] {
-    let service = local(router.clone());
-    let allowance = Rate { count: 1_200, per: Duration::from_secs(60) }.into();
-    let limit = Arc::new(LimitRule {
-        name: "log".into(),
-        keys: vec![LimitKey::Ip],
+/// A limit of so many requests in a minute, by what they are counted.
+fn a_minute(name: &str, key: LimitKey, count: u32) -> Arc<LimitRule> {
+    let allowance = Rate { count, per: Duration::from_secs(60) }.into();
+    Arc::new(LimitRule {
+        name: name.into(),
+        keys: vec![key],
         kind: LimitKind::Rate { allowance, block: None },
         counted: Counted::Requests,
         except: vec![],
-    });
+    })
+}
+
+/// The audit log for everybody who wants to check it, its entries for auditors.
+fn log_routes((router, name): &(axum::Router, String)) -> [Route; 3] {
+    let service = local(router.clone());
+    let limit = a_minute("log", LimitKey::Ip, 1_200);
     let open = |path: &str| {
         let path = format!("/audit/{name}/{path}");
         built_in_route(&service, Method::GET, &path, vec![limit.clone()])

@@ -16,11 +16,7 @@ use portcullis_identity::Answering;
 use portcullis_threat::{Finding, Mode, Watch};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::{
-    app::App,
-    config::{Config, Detect},
-    system::SteadyClock,
-};
+use crate::{app::App, config::Config, system::SteadyClock};
 
 /// Events that may wait. Beyond that the newest are not looked at, and counted: a request must not
 /// wait for a detector.
@@ -102,12 +98,16 @@ pub fn start(app: &Arc<App>) -> Result<tokio::task::JoinHandle<()>> {
 }
 
 fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
-    let mut rules = detect(app).rules;
+    let mut rules = app.gate.load().config.detect.rules;
     let mut watch = Watch::new(rules, &*app.entropy);
     let clock = SteadyClock::new(app.clock.now());
     let (mut events, mut found) = (Vec::new(), Vec::new());
     while feed.take(&mut events) {
-        let Detect { rules: current, mode, .. } = detect(app);
+        // As of the last reload.
+        let (current, mode) = {
+            let gate = app.gate.load();
+            (gate.config.detect.rules, gate.config.detect.mode)
+        };
         if mode == Mode::Off {
             events.clear();
             continue;
@@ -137,11 +137,6 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
             }
         }
     }
-}
-
-/// How detection is set, as of the last reload.
-fn detect(app: &App) -> Detect {
-    app.gate.load().config.detect.clone()
 }
 
 /// Answers them side by side: one that waits for the database must not hold up a block. Not all at

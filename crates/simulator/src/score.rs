@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use portcullis_events::{Actor, Kind};
-use portcullis_threat::{Answer, Finding, Mode, Rules, Watch};
+use portcullis_threat::{Answer, Finding, Rules, Watch};
 use portcullis_types::{Id, Prefix, Timestamp, tags};
 
 use crate::{
@@ -214,10 +214,4 @@ impl fmt::Display for Score {
         writeln!(f, "  hindered                 {:.3} %", self.collateral() * 100.0)?;
         write!(f, "offices blocked            {}", self.blocked_offices)
     }
-}
-
-/// Every rule on, whatever the configuration would say.
-pub fn all_rules() -> Rules {
-    debug_assert!(Rules::ALL.iter().all(|rule| Rules::default().mode(rule.id) == Mode::Respond));
-    Rules::default()
 }

@@ -52,7 +52,7 @@ impl<const N: usize> Recent<N> {
     pub fn note(&mut self, new: Seen, now: Timestamp, window: Duration) -> &Seen {
         let since = now.minus(window);
         let held = self.seen[..self.used].iter().position(|seen| seen.key == new.key);
-        let place = held.unwrap_or_else(|| self.place());
+        let place = held.unwrap_or_else(|| self.place(since));
         let old = self.seen[place];
         let goes_on = held.is_some() && old.last > since;
         self.seen[place] = Seen {
@@ -68,12 +68,18 @@ impl<const N: usize> Recent<N> {
         &self.seen[place]
     }
 
-    fn place(&mut self) -> usize {
+    /// What was not seen since then makes room before anything else, however often it was: else old
+    /// ones could be made to take all places.
+    fn place(&mut self, since: Timestamp) -> usize {
         if self.used < N {
             self.used += 1;
             return self.used - 1;
         }
-        (0..N).min_by_key(|at| (self.seen[*at].times, self.seen[*at].last)).unwrap_or(0)
+        let worth = |at: &usize| {
+            let Seen { times, last, .. } = self.seen[*at];
+            (if last > since { times } else { 0 }, last)
+        };
+        (0..N).min_by_key(worth).unwrap_or(0)
     }
 
     /// Forgets them all.
@@ -216,6 +222,18 @@ mod tests {
         assert_eq!((again.times, again.changes, again.first), (2, 1, at(0)));
         let anew = note(&mut recent, 1, 3, 200);
         assert_eq!((anew.times, anew.changes, anew.first), (1, 0, at(200)));
+    }
+
+    #[test]
+    fn what_is_old_makes_room_however_often_it_was_seen() {
+        let mut recent = Recent::<4>::default();
+        for key in [1, 1, 2, 2, 3, 3, 4, 4] {
+            note(&mut recent, key, 0, 0);
+        }
+        for (key, secs) in [(5, 100), (6, 101), (7, 102)] {
+            note(&mut recent, key, 0, secs);
+        }
+        assert_eq!(recent.count(at(99)), 3);
     }
 
     /// Against a list of all events, at random times.

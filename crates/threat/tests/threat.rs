@@ -521,6 +521,22 @@ fn an_own_account_is_no_cover() {
     assert!(rules(&found).contains(&"brute_force"), "{:?}", rules(&found));
 }
 
+/// Nor are places taken for good by accounts that were tried often, long ago.
+#[test]
+fn old_attempts_take_no_room_from_new_ones() {
+    let mut bench = Bench::new();
+    for n in 0..24 {
+        for password in 0..4 {
+            bench.after(1_000).fail("192.0.2.1", &format!("decoy{n}"), password);
+        }
+        bench.after(4_000);
+    }
+    let found: Vec<_> = (0..8)
+        .flat_map(|n| bench.after(1).fail("192.0.2.1", &format!("user{n}"), 100 + n))
+        .collect();
+    assert_eq!(rules(&found), ["credential_stuffing"]);
+}
+
 #[test]
 fn many_failures_of_others_do_not_hide_a_distributed_spray() {
     let mut bench = Bench::new();

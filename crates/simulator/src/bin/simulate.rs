@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use portcullis_simulator::{score, script, world::World};
+use portcullis_threat::Rules;
 
 fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|word| word.parse::<u64>());
@@ -10,7 +11,7 @@ fn main() -> ExitCode {
     let (people, times, seed) = (number(20_000), number(20), number(1));
     let world = World { people, days: 3 };
     let script = script(world, times, seed);
-    let score = score::run(&script, score::all_rules());
+    let score = score::run(&script, Rules::default());
     say(&format!("{people} people, 3 days, each attack {times} times, seed {seed}\n\n{score}"));
     for (what, texts) in [("missed", &score.missed), ("about nothing", &score.wrong)] {
         for text in texts.iter().take(12) {
