@@ -199,3 +199,35 @@ def test_a_proxy_says_whose_connection_it_is(gate):
     assert ask("127.0.0.1", one) == "closed", "whoever is no proxy cannot choose an address"
     for broken in (b"PROXY TCP4 x y 1 2\r\n", b"PROXY " + b"x" * 200, b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c" + bytes(12)):
         assert ask("127.0.0.2", broken) == "closed"
+
+
+def test_a_body_that_comes_after_its_refusal(gate):
+    """A short one is awaited, and the next request gets its answer; the end of a connection that
+    cannot go on is announced."""
+    with connect(gate) as stream:
+        stream.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+        stream.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            stream.recv(1)
+        stream.settimeout(10)
+        stream.sendall(b"{}GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answers = b""
+        while answers.count(b"HTTP/1.1 404") < 2:
+            piece = stream.recv(65_536)
+            assert piece, answers
+            answers += piece
+        assert b"connection: close" not in answers.lower()
+    heads = {
+        "never comes": b"Content-Length: 2\r\n",
+        "too long": b"Content-Length: 100000\r\n",
+        "nobody waits": b"Content-Length: 2\r\nExpect: 100-continue\r\n",
+        "no end": b"Transfer-Encoding: chunked\r\n",
+    }
+    for what, head in heads.items():
+        with connect(gate) as stream:
+            stream.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n")
+            answer = b""
+            while piece := stream.recv(65_536):
+                answer += piece
+            assert b"404" in answer and b"connection: close" in answer.lower(), (what, answer)
+            assert b"100 Continue" not in answer, what

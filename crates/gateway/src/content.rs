@@ -22,6 +22,7 @@ use crate::{
     encoding::Encoding,
     forward::{BODY_PATIENCE, BODY_TOTAL, broken_body, strip_hop_by_hop, too_long},
     guard::Head,
+    leftover::Kept,
     media_type::MediaType,
     record::Trail,
     snapshot::Route,
@@ -34,7 +35,7 @@ const JSON_DEPTH: u8 = 64;
 /// read before it goes on, and goes on as it was read; any other streams.
 pub(crate) async fn validate<'a>(
     route: &'a Route,
-    mut request: Request<Incoming>,
+    mut request: Request<Kept<Incoming>>,
     head: &Head,
     buffers: &Buffers,
     trail: &mut Trail,

@@ -21,6 +21,7 @@ mod forward;
 mod forward_auth;
 mod guard;
 mod issuers;
+mod leftover;
 mod limits;
 mod listener;
 mod media_type;

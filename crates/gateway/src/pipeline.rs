@@ -26,6 +26,7 @@ use crate::{
     forward::{Passage, Stands, Tunnel, forward, strip_hop_by_hop, target},
     forward_auth,
     guard::{self, Head},
+    leftover::{Kept, Leftover, asks_first},
     limits::{self, Countable, client_address, count},
     listener::ListenerKind,
     record::{Record, Trail},
@@ -119,6 +120,8 @@ impl Gateway {
         let reads_head = *request.method() == Method::HEAD;
         let http1 = request.version() <= Version::HTTP_11;
         let page = request.headers().get(header::ORIGIN).cloned();
+        let asked_first = asks_first(&request);
+        let (request, left) = Leftover::watch(request);
         let mut record = Record::new(&self.shared, &request, origin);
         let Record { origin, trail, .. } = &mut record;
         let result = self.walk(&snapshot, request, &peer, origin, now, trail).await;
@@ -134,9 +137,9 @@ impl Gateway {
             *response.body_mut() = empty();
         }
         let closes = |(stage, reason)| stage == Stage::Guard || reason == CERTIFICATE_ENDED;
-        if http1 && refused.is_some_and(closes) {
-            // What follows on such a connection may have been meant as a part of it; or it is of
-            // nobody any more.
+        // What follows on such a connection may have been meant as a part of it; or it is of nobody
+        // any more.
+        if http1 && (refused.is_some_and(closes) || !left.clear(asked_first).await) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let status = response.status();
@@ -158,7 +161,7 @@ impl Gateway {
     async fn walk(
         &self,
         snapshot: &Snapshot,
-        request: Request<Incoming>,
+        request: Request<Kept<Incoming>>,
         peer: &Peer,
         origin: &Origin,
         now: Timestamp,
