@@ -4,6 +4,7 @@
 #![allow(clippy::allow_attributes, clippy::expect_used, reason = "a panic is how a target fails")]
 
 mod http1;
+mod records;
 
 use std::{str, sync::LazyLock};
 
@@ -30,6 +31,8 @@ use serde_json::json;
 
 use http1::HTTP1;
 pub use http1::http1;
+use records::RECORDS;
+pub use records::records;
 
 /// A target and inputs to begin with.
 pub struct Target {
@@ -66,6 +69,7 @@ pub fn targets() -> Vec<Target> {
         target("policies", policies, &[POLICIES]),
         target("proof", proof, &[PROOF]),
         target("proxy_header", proxy_header, PROXY_HEADERS),
+        target("records", records, RECORDS),
         target("redirect_uri", redirect_uri, URIS),
         target(
             "status_list",

@@ -30,6 +30,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("testssl.sh", "/usr/bin/testssl"),
     ("apache2-bin", "/usr/sbin/apache2"),
     ("libapache2-mod-auth-openidc", "/usr/lib/apache2/modules/mod_auth_openidc.so"),
+    ("rsyslog", "/usr/sbin/rsyslogd"),
+    ("rsyslog-gnutls", "/usr/lib/*/rsyslog/lmnsd_gtls.so"),
 ];
 
 /// The whole suite: rules, lints, unit and integration tests on both databases, and real clients
@@ -95,6 +97,25 @@ fn install() -> Result<()> {
     let mut install = Command::new("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive");
     tool::run(install.args(["install", "-yq", "--no-install-recommends"]).args(missing))
+}
+
+/// What syslog-ng needs, of which a system may have some already.
+const SYSLOG_NG: &[&str] =
+    &["syslog-ng-core", "libivykis0", "libjson-c5", "libnet1", "libpcre3", "libwrap0"];
+
+/// Where syslog-ng is. It cannot be installed beside rsyslog, so it is only unpacked.
+fn syslog_ng() -> Result<PathBuf> {
+    let dir = target().join("tools/syslog-ng");
+    if !dir.join("usr/sbin/syslog-ng").exists() {
+        let packages = dir.join("packages");
+        fs::create_dir_all(&packages)?;
+        let mut download = Command::new("apt-get");
+        tool::run(download.current_dir(&packages).args(["download", "-q"]).args(SYSLOG_NG))?;
+        for package in fs::read_dir(&packages)? {
+            tool::run(Command::new("dpkg-deb").arg("-x").arg(package?.path()).arg(&dir))?;
+        }
+    }
+    Ok(dir.join("usr"))
 }
 
 /// Whether a path exists; a `*` stands for any one name.
@@ -206,6 +227,7 @@ fn clients(postgres: &Postgres) -> Result<()> {
         .current_dir(&dir)
         .env("PORTCULLIS_BIN", target().join("debug"))
         .env("PORTCULLIS_TEST_POSTGRES", postgres.url())
+        .env("PORTCULLIS_SYSLOG_NG", syslog_ng()?)
         .args(["-m", "pytest", "-q", "-x", "--durations=5", "."]);
     tool::run(&mut pytest)
 }

@@ -129,7 +129,7 @@ impl Stage {
 }
 
 /// A request as the gate saw it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RequestSeen {
     /// The method.
     pub method: String,

@@ -1,17 +1,15 @@
 //! Putting the parts together, in the order in which they need each other.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwap;
-use data_encoding::HEXLOWER;
 use portcullis_api::Reload;
-use portcullis_audit::{Audit, LogReader, LogWriter};
+use portcullis_audit::{Audit, LogWriter};
 use portcullis_ca::Ca;
 use portcullis_cluster::{
     ApiKeys, Blocks, Concurrency, LimitBlocks, Limiter, Quotas, Replays, Revocations,
@@ -28,12 +26,13 @@ use portcullis_identity::{
 use portcullis_jose::{Alg, Verifier, access_token};
 use portcullis_oidc::{Dpop, KeyRing, KeySchedule, KeyUse, Provider, Settings, proof_lifetime};
 use portcullis_pages::Theme;
-use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants, secrets};
-use portcullis_tlog::{Checkpoint, NoteSigner};
-use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy, random_array};
+use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
+use portcullis_tlog::NoteSigner;
+use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
 use tokio::sync::mpsc;
 
 use crate::{
+    anchor::{check_anchor, log_origin},
     certificates,
     config::Config,
     doors::Doors,
@@ -43,7 +42,10 @@ use crate::{
     quotas,
     reload::ReloadStatus,
     routes::{self, BuiltIn},
-    sessions, system, tiles,
+    sessions,
+    sinks::Sinks,
+    system, tiles,
+    traffic::Traffic,
     vault::Vault,
     watch::Feed,
 };
@@ -77,6 +79,10 @@ pub struct App {
     pub quotas: Arc<Quotas>,
     /// Events on their way to the detectors.
     pub feed: Arc<Feed>,
+    /// What passes, in numbers.
+    pub traffic: Traffic,
+    /// Who gets the record besides us.
+    pub sinks: Sinks,
     /// Where addresses are.
     pub places: ArcSwap<Maps>,
     /// Certificates of the listeners.
@@ -88,10 +94,10 @@ pub struct App {
     pub login_providers: Arc<Vec<UpstreamProvider>>,
     /// The look of the pages.
     pub theme: Arc<Theme>,
-    /// The name under which the database remembers the newest checkpoint.
-    anchor: String,
+    /// The name of this node's log.
+    pub origin: String,
     /// The checkpoint that the database remembers.
-    anchored: Mutex<String>,
+    pub(crate) anchored: Mutex<String>,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -125,28 +131,6 @@ pub fn database_url(config: &Config, data: &Path) -> String {
 /// Where the audit log is.
 pub fn audit_dir(data: &Path) -> PathBuf {
     data.join("audit")
-}
-
-/// The name of this node's log, made up at its first start and kept beside the log, not in it. Each
-/// node has its own: one key must never sign two logs under one name.
-pub fn log_origin(data: &Path, issuer: &str, entropy: &SharedEntropy) -> Result<String> {
-    let path = data.join("audit-origin");
-    if let Ok(origin) = std::fs::read_to_string(&path) {
-        return Ok(origin);
-    }
-    let node = HEXLOWER.encode(&random_array::<8>(&**entropy));
-    let origin = format!("{}/audit/{node}", issuer.trim_start_matches("https://"));
-    let temporary = data.join("audit-origin.new");
-    std::fs::write(&temporary, &origin)?;
-    File::open(&temporary)?.sync_all()?;
-    std::fs::rename(&temporary, &path)?;
-    File::open(data)?.sync_all()?;
-    Ok(origin)
-}
-
-/// Under which name the database remembers the newest checkpoint of a log.
-fn anchor_name(origin: &str) -> String {
-    format!("audit_anchor {origin}")
 }
 
 impl App {
@@ -266,36 +250,20 @@ impl App {
             overload,
             quotas,
             feed,
+            traffic: Traffic::default(),
+            sinks: Sinks::default(),
             places,
             doors,
             swapping: tokio::sync::Mutex::default(),
             reload,
             login_providers,
             theme,
-            anchor: anchor_name(&origin),
+            origin,
             anchored: Mutex::default(),
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;
         Ok((app, Queues { limit_blocks }))
-    }
-
-    /// Remembers the newest checkpoint in the database, so that the log cannot be put back to an
-    /// earlier state by whoever can write its directory only.
-    pub async fn anchor(&self) -> Result<()> {
-        let note = std::fs::read_to_string(audit_dir(&self.data).join("checkpoint"))?;
-        if *self.anchored.lock().unwrap_or_else(PoisonError::into_inner) == note {
-            return Ok(());
-        }
-        let identity = &self.identity;
-        let name = &self.anchor;
-        let sealed = &identity.sealer.seal(name, note.as_bytes(), &*self.entropy)?;
-        let put = identity
-            .db
-            .write(|tx| async move { secrets::put(&tx, DEFAULT_TENANT, name, sealed).await });
-        put.await?;
-        *self.anchored.lock().unwrap_or_else(PoisonError::into_inner) = note;
-        Ok(())
     }
 
     /// Blocks, keys and revocations as they were before the stop.
@@ -332,23 +300,9 @@ impl App {
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
         let Self { provider, ca, login_providers, theme, reload, session_state, .. } = self;
-        let log_name = self.anchor.rsplit('/').next().unwrap_or_default();
-        let log = (&audit_dir(&self.data), log_name);
+        let log = (&audit_dir(&self.data), self.origin.rsplit('/').next().unwrap_or_default());
         snapshot(gate, provider, ca, (login_providers, theme), &reload.handle, session_state, log)
     }
-}
-
-/// Holds the log against the checkpoint that the database remembers.
-async fn check_anchor(vault: &Vault, data: &Path, origin: &str) -> Result<()> {
-    let Some(note) = vault.look(&anchor_name(origin)).await? else { return Ok(()) };
-    let log = LogReader::open(&audit_dir(data))?;
-    let known = Checkpoint::open(&String::from_utf8(note)?, &log.verifier()?)?;
-    ensure!(
-        log.continues(&known)?,
-        "the audit log is not the one that the database remembers: at {} entries it was another",
-        known.size
-    );
-    Ok(())
 }
 
 /// The way out, under the rules of the file.

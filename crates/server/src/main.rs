@@ -1,6 +1,7 @@
 //! Portcullis: the gate in front of your services, as one binary.
 #![allow(missing_docs, clippy::allow_attributes, reason = "a binary has no public interface")]
 
+mod anchor;
 mod app;
 mod certificates;
 mod commands;
@@ -22,8 +23,10 @@ mod quotas;
 mod reload;
 mod routes;
 mod sessions;
+mod sinks;
 mod system;
 mod tiles;
+mod traffic;
 mod up;
 mod upstreams;
 mod vault;

@@ -86,6 +86,9 @@ async fn metrics(app: &App) -> String {
         format!("portcullis_map_built_timestamp_seconds{{map=\"{map}\"}} {built}\n")
     });
     let maps: String = maps.collect();
+    let now = u64::try_from(app.clock.now().millis()).unwrap_or_default();
+    let sinks = app.sinks.metrics(now);
+    let traffic = app.traffic.metrics();
     format!(
         "# HELP portcullis_audit_healthy Whether the audit log accepts entries.\n\
          # TYPE portcullis_audit_healthy gauge\nportcullis_audit_healthy {healthy}\n\
@@ -104,7 +107,8 @@ async fn metrics(app: &App) -> String {
          # HELP portcullis_overload Requests of normal priority that are refused, in thousandths.\n\
          # TYPE portcullis_overload gauge\nportcullis_overload {}\n\
          # HELP portcullis_outbox_events Events that wait for the audit log.\n\
-         # TYPE portcullis_outbox_events gauge\nportcullis_outbox_events {stranded}\n",
+         # TYPE portcullis_outbox_events gauge\nportcullis_outbox_events {stranded}\n\
+         {sinks}{traffic}",
         app.identity.blocks.len(),
         app.identity.suspects.len(),
         app.overload.level(),

@@ -114,9 +114,11 @@ impl App {
         let snapshot = self.snapshot(&gate)?;
         sessions::register(self, &gate.config).await?;
         let places = Maps::open(&gate.config)?;
+        let sinks = self.plan_sinks(&gate.config)?;
         // From here on nothing can fail.
         self.places.store(Arc::new(places));
         self.doors.follow(&doors);
+        self.follow_sinks(sinks);
         self.gateway.swap(snapshot);
         gate.watch(Some(&before));
         *self.reload.seen.lock().unwrap_or_else(PoisonError::into_inner) =

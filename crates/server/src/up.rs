@@ -44,6 +44,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     let (close, closing) = watch::channel(false);
     let mut tasks = jobs::start(&app, queues, mailer, &closing);
     tasks.push(crate::watch::start(&app)?);
+    app.follow_sinks(app.plan_sinks(&app.config)?);
     let doors = open_doors(&app, &closing).await?;
     app.audit
         .append(vec![jobs::lifecycle(
@@ -67,6 +68,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
         let _ = door.await;
     }
     app.feed.close();
+    app.sinks.close();
     for task in tasks {
         task.abort();
         let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;

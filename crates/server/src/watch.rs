@@ -103,6 +103,7 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
     let clock = SteadyClock::new(app.clock.now());
     let (mut events, mut found) = (Vec::new(), Vec::new());
     while feed.take(&mut events) {
+        app.traffic.count(&events);
         // As of the last reload.
         let (current, mode) = {
             let gate = app.gate.load();

@@ -13,17 +13,18 @@ use portcullis_pki::SpiffeId;
 
 use super::{
     Authenticate, Config, ContractMode, ContractResponses, Door, KeyEncryption, Keys, Limit,
-    PROTECTED, RouteConfig, TlsMode,
+    PROTECTED, RouteConfig, SinkConfig, TlsMode,
 };
 use crate::system;
 
 /// What a reload takes over. Everything else is wired once, at the start.
-const RELOADABLE: [&str; 9] = [
+const RELOADABLE: [&str; 10] = [
     "client_address",
     "detect",
     "policy",
     "protect",
     "route",
+    "sink",
     "tls",
     "token_issuer",
     "upstream",
@@ -169,6 +170,7 @@ impl Config {
         self.check_token_issuers()?;
         self.check_certificates()?;
         self.detect.check()?;
+        super::sink::check(&self.sinks)?;
         self.check_upstreams()?;
         self.routes.iter().try_for_each(|route| {
             self.check_route(route).with_context(|| format!("route {}", route.name))
@@ -349,6 +351,7 @@ impl Config {
         let policy = policy.flat_map(|own| own.files.iter().chain(&own.schema));
         let named = tls.into_iter().chain(upstreams).chain(contracts).chain(secrets).flatten();
         let named = named.chain(policy).chain(self.detect.files());
+        let named = named.chain(self.sinks.iter().flat_map(SinkConfig::files));
         self.file.iter().cloned().chain(named.map(|path| self.path(path))).collect()
     }
 

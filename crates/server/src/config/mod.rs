@@ -8,6 +8,7 @@ mod keys;
 mod limit;
 mod load;
 mod login;
+mod sink;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -25,6 +26,7 @@ pub use issuer::TokenIssuer;
 pub use keys::{KeyEncryption, Keys};
 pub use limit::{CountedRequests, Limit};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
+pub use sink::{Beginning, Personal, SinkConfig, SyslogFormat};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -77,6 +79,9 @@ pub struct Config {
     /// What happens to addresses that attack.
     #[serde(default)]
     pub detect: Detect,
+    /// Who gets the record besides us.
+    #[serde(default, rename = "sink")]
+    pub sinks: Vec<SinkConfig>,
     /// Who may do what, beside what routes say.
     pub policy: Option<PolicyConfig>,
     /// The certificate authority.

@@ -1,0 +1,204 @@
+//! OpenTelemetry logs over OTLP/HTTP, in binary protobuf.
+
+use bytes::Bytes;
+use http::StatusCode;
+use prost::Message;
+
+use crate::{
+    http::HttpClient,
+    record::Record,
+    sink::{Refused, SinkError, Taken},
+};
+
+/// A receiver of OTLP. Its URL is the base; `/v1/logs` follows it.
+#[derive(Debug)]
+pub struct Otlp {
+    client: HttpClient,
+    resource: Resource,
+}
+
+impl Otlp {
+    /// For the log named `origin`.
+    pub fn new(client: HttpClient, origin: &str) -> Self {
+        let attributes = vec![
+            KeyValue::new("service.name", "portcullis"),
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", origin),
+        ];
+        Self { client, resource: Resource { attributes } }
+    }
+
+    pub(crate) async fn send(&mut self, records: &[Record]) -> Result<Taken, SinkError> {
+        let scope = Scope { name: "portcullis.audit".into(), version: String::new() };
+        let logs = records.iter().map(LogRecord::of).collect();
+        let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records: logs }];
+        let resource_logs = ResourceLogs { resource: Some(self.resource.clone()), scope_logs };
+        let request = ExportLogsServiceRequest { resource_logs: vec![resource_logs] };
+        let path = format!("{}/v1/logs", self.client.path());
+        let body = Bytes::from(request.encode_to_vec());
+        let reply = self.client.post(&path, &[], "application/x-protobuf", body).await?;
+        match reply.status {
+            StatusCode::OK => {}
+            // The specification: never to be sent again as it is.
+            StatusCode::BAD_REQUEST if records.len() == 1 => {
+                let refused = records.iter();
+                let refused = refused.map(|one| Refused { index: one.index, why: reply.quote() });
+                return Ok(Taken { refused: refused.collect(), ..Taken::all(records) });
+            }
+            StatusCode::BAD_REQUEST => return Err(SinkError::Divide),
+            _ => return Err(reply.trouble()),
+        }
+        let answer = ExportLogsServiceResponse::decode(reply.body.clone())
+            .map_err(|_| SinkError::later("the answer is none of OTLP"))?;
+        let partial = answer.partial_success.unwrap_or_default();
+        if partial.rejected_log_records <= 0 {
+            return Ok(Taken::all(records));
+        }
+        if records.len() > 1 {
+            // It does not say which: one by one it will.
+            return Err(SinkError::Divide);
+        }
+        let why = portcullis_events::clean(&partial.error_message);
+        let refused = records.iter().map(|one| Refused { index: one.index, why: why.clone() });
+        Ok(Taken { refused: refused.collect(), ..Taken::all(records) })
+    }
+}
+
+/// `opentelemetry.proto.collector.logs.v1`, as far as it is used.
+#[derive(Clone, PartialEq, Message)]
+struct ExportLogsServiceRequest {
+    #[prost(message, repeated, tag = "1")]
+    resource_logs: Vec<ResourceLogs>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExportLogsServiceResponse {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected_log_records: i64,
+    #[prost(string, tag = "2")]
+    error_message: String,
+}
+
+/// `opentelemetry.proto.logs.v1`.
+#[derive(Clone, PartialEq, Message)]
+struct ResourceLogs {
+    #[prost(message, optional, tag = "1")]
+    resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    scope_logs: Vec<ScopeLogs>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ScopeLogs {
+    #[prost(message, optional, tag = "1")]
+    scope: Option<Scope>,
+    #[prost(message, repeated, tag = "2")]
+    log_records: Vec<LogRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LogRecord {
+    #[prost(fixed64, tag = "1")]
+    time_unix_nano: u64,
+    #[prost(int32, tag = "2")]
+    severity_number: i32,
+    #[prost(string, tag = "3")]
+    severity_text: String,
+    #[prost(message, optional, tag = "5")]
+    body: Option<AnyValue>,
+    #[prost(message, repeated, tag = "6")]
+    attributes: Vec<KeyValue>,
+    #[prost(fixed64, tag = "11")]
+    observed_time_unix_nano: u64,
+    #[prost(string, tag = "12")]
+    event_name: String,
+}
+
+/// `opentelemetry.proto.common.v1` and `resource.v1`.
+#[derive(Clone, PartialEq, Message)]
+struct Resource {
+    #[prost(message, repeated, tag = "1")]
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Scope {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    version: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyValue {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(message, optional, tag = "2")]
+    value: Option<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AnyValue {
+    #[prost(oneof = "Variant", tags = "1, 3")]
+    value: Option<Variant>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Variant {
+    #[prost(string, tag = "1")]
+    Text(String),
+    #[prost(int64, tag = "3")]
+    Number(i64),
+}
+
+impl From<Variant> for AnyValue {
+    fn from(value: Variant) -> Self {
+        Self { value: Some(value) }
+    }
+}
+
+impl KeyValue {
+    fn new(key: &str, text: &str) -> Self {
+        Self { key: key.into(), value: Some(Variant::Text(text.into()).into()) }
+    }
+}
+
+impl LogRecord {
+    fn of(record: &Record) -> Self {
+        let nanos = record.millis().saturating_mul(1_000_000);
+        let (severity_number, severity_text) = severity(record.severity());
+        let index = i64::try_from(record.index).unwrap_or(i64::MAX);
+        let index = KeyValue {
+            key: "portcullis.tlog.index".into(),
+            value: Some(Variant::Number(index).into()),
+        };
+        Self {
+            time_unix_nano: nanos,
+            observed_time_unix_nano: nanos,
+            severity_number,
+            severity_text: severity_text.into(),
+            body: Some(Variant::Text(record.json()).into()),
+            attributes: vec![KeyValue::new("log.record.uid", record.uid()), index],
+            event_name: record.code().into(),
+        }
+    }
+}
+
+/// From OCSF's 0 to 6 to the number and name of OpenTelemetry.
+fn severity(id: u8) -> (i32, &'static str) {
+    match id {
+        2 => (10, "Low"),
+        3 => (13, "Medium"),
+        4 => (17, "High"),
+        5 => (18, "Critical"),
+        6 => (21, "Fatal"),
+        1 => (9, "Informational"),
+        _ => (0, "Unknown"),
+    }
+}

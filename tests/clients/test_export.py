@@ -1,0 +1,396 @@
+"""The record reaches receivers outside: all of it, at least once, whatever breaks on the way. rsyslog and
+syslog-ng are Debian's; the OTLP receiver is made of the published protobufs, webhooks are checked by the
+library of the specification; Splunk, Elasticsearch and Slack are strict stand-ins."""
+
+import datetime
+import itertools
+import json
+import re
+import signal
+
+import httpx
+import pytest
+import standardwebhooks
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as otlp
+
+from portcullis import DEMO, Demo, log_in, until
+from receivers import Bulk, Http, Rsyslog, SplunkCollector, SyslogNg, authority
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+LONG = 60
+# Nobody is held up by limits that others used up.
+SOURCES = itertools.cycle(range(1, 250))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return authority(tmp_path_factory.mktemp("receivers"))
+
+
+def sink(name, kind, more="", **settings):
+    """One [[sink]] of the configuration."""
+    inner = ", ".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
+    return f'\n[[sink]]\nname = "{name}"\n{more}\n{kind} = {{ {inner} }}\n'
+
+
+def secret(demo, name, text):
+    path = demo.file.parent / f"{name}.secret"
+    path.write_text(text + "\n")
+    return f'secret_file = "{path}"'
+
+
+def tls(files):
+    return f'ca = "{files}/ca.pem"\ncertificate = "{files}/client.pem"\nkey = "{files}/client.key"'
+
+
+def entries(demo):
+    """What the log has, opened, by index."""
+    lines = demo.cli("audit", "search", "--data", demo.data, "--config", demo.file).stdout.splitlines()
+    return {int(index): json.loads(entry) for index, entry in (line.split("\t", 1) for line in lines)}
+
+
+def marks(event):
+    return event["unmapped"]["tlog_index"]
+
+
+def plain(event):
+    """An event as the log has it."""
+    event = json.loads(json.dumps(event))
+    assert event["unmapped"].pop("log_origin").startswith("localhost")
+    event["unmapped"].pop("tlog_index")
+    event.pop("@timestamp", None)
+    return {name: value for name, value in event.items() if name != "unmapped" or value}
+
+
+def complete(demo, events, upto=None):
+    """Waits until `events()` has every entry that the log has now, as the log has it."""
+    wanted = entries(demo)
+    wanted = {index: entry for index, entry in wanted.items() if upto is None or index < upto}
+
+    def all_there():
+        got = {marks(event): event for event in events()}
+        return wanted.keys() <= got.keys() and got
+    got = until(all_there, "all events", LONG)
+    for index, entry in wanted.items():
+        event = plain(got[index])
+        if "unmapped" in entry and not entry["unmapped"]:
+            entry.pop("unmapped")
+        assert event == entry, index
+    return got
+
+
+def metric(demo, name, sink):
+    text = httpx.get(f"{demo.ops}/metrics").text
+    found = re.search(rf'^portcullis_sink_{name}{{sink="{sink}"}} (\S+)$', text, re.M)
+    return float(found[1]) if found else None
+
+
+def caught_up(demo, name):
+    """Everything that the log has now is done with."""
+    end = max(entries(demo)) + 1
+    until(lambda: (metric(demo, "position", name) or 0) >= end, f"{name} to catch up", LONG)
+
+
+def happen(demo, count=3):
+    """A few events of several kinds."""
+    person = demo.facts()["users"][0]
+    for _ in range(count):
+        client = demo.client(f"127.0.8.{next(SOURCES)}")
+        log_in(client, person["username"], "wrong")
+        assert log_in(client, person["username"], person["password"]).status_code == 303
+        client.get("/nothing", headers={"user-agent": 'a|b=c\\ [x y="z"] \t%n'})
+
+
+@pytest.mark.parametrize("daemon", [Rsyslog, SyslogNg])
+def test_syslog_over_tls(daemon, files, tmp_path):
+    for name in ("ca.pem", "server.pem", "server.key"):
+        (tmp_path / name).write_bytes((files / name).read_bytes())
+    receiver = daemon(tmp_path)
+    address = f"localhost:{receiver.port}"
+    config = DEMO + sink("siem", "syslog", tls(files), address=address)
+    config += sink("arc", "syslog", tls(files) + '\nkinds = ["authn_", "gate_"]', address=address, format="cef")
+    with receiver, Demo(config) as demo:
+        happen(demo)
+        events = lambda: [json.loads(line[6]) for line in receiver.lines() if line[6].lstrip().startswith("{")]
+        complete(demo, events)
+        version = re.search(r'swVersion="([^"]+)"', receiver.lines()[0][5])[1]
+        seen = {}
+        for pri, time, host, app, msgid, data, text in receiver.lines():
+            assert (host, app) == ("localhost", "portcullis")
+            assert 13 * 8 <= int(pri) < 14 * 8
+            assert datetime.datetime.fromisoformat(time)
+            if text.lstrip().startswith("{"):
+                event = json.loads(text)
+                # A receiver may write `[a][b]` with or without what it adds itself.
+                assert f'sequenceId="{marks(event) + 1}"' in data
+                assert event["metadata"]["event_code"][:32] == msgid
+                seen[marks(event)] = event
+            else:
+                assert text.lstrip().startswith(f"CEF:0|Portcullis|Portcullis|{version}|"), text
+        assert {event["metadata"]["event_code"] for event in seen.values()} >= {
+            "authn_login_success", "authn_login_fail", "gate_denied", "sys_startup"}
+        cef = [line[6].lstrip() for line in receiver.lines() if line[6].lstrip().startswith("CEF:")]
+        agent = r"requestClientApplication=a|b\=c\\ [x y\="
+        assert any(agent in line for line in cef), cef[-3:]
+        assert not any("sys_startup" in line for line in cef)
+
+        # Killed while events come; what was on its way comes again.
+        receiver.kill()
+        happen(demo)
+        until(lambda: metric(demo, "failing", "siem") == 1, "trouble to be seen", LONG)
+        assert metric(demo, "behind_entries", "siem") > 0
+        again = daemon(tmp_path, receiver.port)
+        with again:
+            happen(demo, 1)
+            complete(demo, events)
+            until(lambda: metric(demo, "failing", "siem") == 0, "it to go on", LONG)
+
+
+def test_a_receiver_without_our_authority_gets_nothing(files, tmp_path):
+    for name in ("ca.pem", "server.pem", "server.key"):
+        (tmp_path / name).write_bytes((files / name).read_bytes())
+    (tmp_path / "other").mkdir()
+    other = authority(tmp_path / "other")
+    receiver = Rsyslog(tmp_path)
+    config = DEMO + sink("siem", "syslog", f'ca = "{other}/ca.pem"', address=f"localhost:{receiver.port}")
+    with receiver, Demo(config) as demo:
+        until(lambda: metric(demo, "failures_total", "siem") >= 2, "the refusal", LONG)
+        assert receiver.lines() == [] and metric(demo, "delivered_total", "siem") == 0
+        assert "invalid peer certificate" in demo.log()
+
+
+def test_splunk_with_acknowledgement(files):
+    collector = SplunkCollector("t0ken", files, unfit=["gate_allowed"])
+    collector.says(503, {"text": "Server is busy", "code": 9})
+    demo = Demo()
+    demo.config = DEMO + sink("splunk", "splunk", f'ca = "{files}/ca.pem"\n' + secret(demo, "s", "t0ken"),
+                              url=collector.url, index="audit")
+    with demo:
+        happen(demo)
+        wanted = {index for index, entry in entries(demo).items()
+                  if entry["metadata"]["event_code"] not in collector.unfit}
+        until(lambda: wanted <= {marks(event["event"]) for event in collector.events}, "all events", LONG)
+        caught_up(demo, "splunk")
+        for event in collector.events:
+            assert event["sourcetype"] == "ocsf:json" and event["index"] == "audit"
+            assert event["time"] == event["event"]["time"] / 1000
+        assert any(value > 1 for acks in collector.channels.values() for value in acks.values())
+        letters = [json.loads(line) for line in (demo.data / "sinks/splunk/dead-letters.jsonl").open()]
+        assert letters and all(letter["event"]["metadata"]["event_code"] == "gate_allowed" for letter in letters)
+        assert all("Invalid data format" in letter["why"] for letter in letters)
+        assert metric(demo, "refused_total", "splunk") == len({letter["index"] for letter in letters})
+        assert "t0ken" not in demo.log()
+
+        # A new token takes effect without a restart; the old one is not tried again.
+        collector.token = "other"
+        happen(demo, 1)
+        until(lambda: metric(demo, "failing", "splunk") == 1, "the refusal", LONG)
+        (demo.file.parent / "s.secret").write_text("other")
+        caught_up(demo, "splunk")
+
+
+def test_elastic_takes_nothing_twice(files):
+    bulk = Bulk("ApiKey abc", files, unfit=["sys_reload"])
+    bulk.says(429, {"error": {"type": "es_rejected_execution_exception"}}, retry_after="1")
+    demo = Demo()
+    more = f'ca = "{files}/ca.pem"\n' + secret(demo, "e", "ApiKey abc")
+    demo.config = DEMO + sink("elastic", "elastic", more, url=bulk.url, index="audit-events")
+    with demo:
+        events = lambda: list(bulk.documents.values())
+        complete(demo, events)
+        for _ in range(4):
+            happen(demo, 2)
+            # In the middle of it.
+            demo.kill()
+            demo.start()
+            complete(demo, events)
+        # Where it stopped is remembered: not everything came again.
+        assert bulk.again < len(bulk.documents)
+        # A place that is older than what was sent, as after a crash between the two.
+        demo.stop()
+        cursor = demo.data / "sinks/elastic/cursor"
+        kept = json.loads(cursor.read_text())
+        cursor.write_text(json.dumps({**kept, "next": 0}))
+        before, again = len(bulk.documents), bulk.again
+        demo.start()
+        complete(demo, events)
+        assert bulk.again >= again + before - 1
+        # A document that does not fit is a dead letter, and the rest goes on.
+        demo.server.send_signal(signal.SIGHUP)
+        letters = demo.data / "sinks/elastic/dead-letters.jsonl"
+        until(letters.exists, "a dead letter", LONG)
+        assert "document_parsing_exception" in letters.read_text()
+        assert letters.stat().st_mode & 0o077 == 0
+        happen(demo, 1)
+        wanted = {index for index, entry in entries(demo).items()
+                  if entry["metadata"]["event_code"] != "sys_reload"}
+        until(lambda: wanted <= {marks(event) for event in events()}, "the rest", LONG)
+
+
+def test_opentelemetry_logs():
+    records, refusing = [], set()
+
+    def handle(path, headers, body):
+        assert path == "/v1/logs" and headers["content-type"] == "application/x-protobuf"
+        request = otlp.ExportLogsServiceRequest.FromString(body)
+        assert request.SerializeToString(), "it is what the published definition says"
+        answer = otlp.ExportLogsServiceResponse()
+        for resource in request.resource_logs:
+            names = {one.key: one.value.string_value for one in resource.resource.attributes}
+            assert names["service.name"] == "portcullis" and names["service.instance.id"].startswith("localhost")
+            for scope in resource.scope_logs:
+                for record in scope.log_records:
+                    if record.event_name in refusing:
+                        answer.partial_success.rejected_log_records += 1
+                        answer.partial_success.error_message = "no"
+                    else:
+                        records.append(record)
+        return 200, {"content-type": "application/x-protobuf"}, answer.SerializeToString()
+
+    receiver = Http(handle)
+    with Demo(DEMO + sink("otel", "otlp", url=receiver.url)) as demo:
+        events = lambda: [json.loads(record.body.string_value) for record in records]
+        happen(demo)
+        complete(demo, events)
+        for record in records:
+            event = json.loads(record.body.string_value)
+            assert record.time_unix_nano == event["time"] * 1_000_000 == record.observed_time_unix_nano
+            assert record.event_name == event["metadata"]["event_code"]
+            attributes = {one.key: one.value for one in record.attributes}
+            assert attributes["log.record.uid"].string_value == event["metadata"]["uid"]
+            assert attributes["portcullis.tlog.index"].int_value == marks(event)
+            assert record.severity_number in {9: [1], 10: [2], 13: [3], 17: [4]}.keys()
+        refusing.add("sys_reload")
+        demo.server.send_signal(signal.SIGHUP)
+        letters = demo.data / "sinks/otel/dead-letters.jsonl"
+        until(letters.exists, "a dead letter", LONG)
+        [letter] = [json.loads(line) for line in letters.open()]
+        assert letter["why"] == "no" and letter["event"]["metadata"]["event_code"] == "sys_reload"
+
+
+def test_webhooks_are_signed():
+    got, failing = {}, []
+
+    def handle(path, headers, body):
+        assert path == "/hooks/a?b=c"
+        if failing:
+            return failing.pop(), {}, b"not now"
+        data = standardwebhooks.Webhook(SECRET).verify(body, dict(headers))
+        got.setdefault(headers["webhook-id"], []).append(data)
+        return 204, {}, b""
+
+    receiver = Http(handle)
+    failing += [500, 400]
+    demo = Demo()
+    new = "whsec_" + "A" * 32
+    more = secret(demo, "w", f"{new}\n{SECRET}") + '\nkinds = ["authn_login", "alert_"]'
+    demo.config = DEMO + sink("hook", "webhook", more, url=f"{receiver.url}/hooks/a?b=c")
+    with demo:
+        happen(demo)
+        wanted = {entry["metadata"]["uid"] for entry in entries(demo).values()
+                  if entry["metadata"]["event_code"].startswith("authn_login")}
+        # 400 is for good, 500 is not.
+        until(lambda: len(wanted - got.keys()) == 1, "all but one", LONG)
+        caught_up(demo, "hook")
+        assert got.keys() <= wanted and all(len(times) == 1 for times in got.values())
+        for id, [message] in got.items():
+            assert message["data"]["metadata"]["uid"] == id
+            assert message["type"] == message["data"]["metadata"]["event_code"]
+        [letter] = [json.loads(line) for line in (demo.data / "sinks/hook/dead-letters.jsonl").open()]
+        assert letter["event"]["metadata"]["uid"] in wanted - got.keys()
+        header = receiver.requests[-1][1]["webhook-signature"]
+        assert len(header.split(" ")) == 2, "signed with the old and the new"
+
+
+def test_alerts_reach_a_channel():
+    said = []
+
+    def handle(path, headers, body):
+        assert path == "/services/T/B/x"
+        said.append(json.loads(body)["text"])
+        return 200, {}, b"ok"
+
+    channel = Http(handle)
+    demo = Demo(None, watched=True)
+    more = secret(demo, "c", f"{channel.url}/services/T/B/x") + '\nkinds = ["alert_"]\nbegin = "newest"'
+    demo.config = DEMO + sink("people", "slack", more)
+    with demo:
+        attacker = demo.client("127.0.9.9")
+        for number in range(30):
+            if attacker.get("/login").status_code == 429:
+                break
+            log_in(attacker, f"nobody{number}", "plum rivet otter canvas")
+        until(lambda: said, "the alert", LONG)
+        assert "127.0.9.9" in said[0] and "alert_" in said[0] and "log index" in said[0]
+        assert channel.url not in demo.log()
+
+
+def test_sinks_follow_the_configuration():
+    first, second = [], []
+    take = lambda into: lambda path, headers, body: (into.append(json.loads(body)["data"]), (204, {}, b""))[1]
+    one, two = Http(take(first)), Http(take(second))
+    demo = Demo()
+    more = secret(demo, "w", SECRET)
+    hook = lambda name, receiver, extra="": sink(name, "webhook", f"{more}\n{extra}", url=receiver.url)
+    demo.config = DEMO + hook("one", one)
+    with demo:
+        happen(demo, 1)
+        complete(demo, lambda: first)
+
+        def reload(text, works=True):
+            demo.configure(text)
+            demo.server.send_signal(signal.SIGHUP)
+            outcome = 1 if works else 2
+            reloads = lambda: [entry for entry in entries(demo).values()
+                               if entry["metadata"]["event_code"] == "sys_reload"]
+            count = len(reloads())
+            until(lambda: len(reloads()) > count and reloads()[-1]["status_id"] == outcome, "the reload", LONG)
+
+        # A second one begins where it is told to; what is personal stays in the log.
+        reload(DEMO + hook("one", one) + hook("two", two, 'begin = "newest"\npersonal = "sealed"'))
+        until(lambda: metric(demo, "behind_entries", "two") == 0, "the second sink", LONG)
+        happen(demo, 1)
+        caught_up(demo, "two")
+        caught_up(demo, "one")
+        begun = min(marks(event) for event in second)
+        assert begun > 3 and {marks(event) for event in second} <= {marks(event) for event in first}
+        of = lambda events: [event for event in events if event["metadata"]["event_code"] == "authn_login_success"]
+        name = demo.facts()["users"][0]["username"]
+        assert of(first)[-1]["user"]["name"] == name and "ip" in of(first)[-1]["src_endpoint"]
+        assert "name" not in of(second)[-1]["user"] and "ip" not in of(second)[-1]["src_endpoint"]
+        assert name not in json.dumps(of(second))
+
+        # What cannot be used changes nothing.
+        reload(DEMO + hook("one", one) + sink("bad", "webhook", more, url="http://192.0.2.1/"), works=False)
+        assert metric(demo, "behind_entries", "two") is not None
+        # Without it, nothing more comes; when it is back, it goes on where it stopped.
+        reload(DEMO + hook("one", one))
+        assert metric(demo, "behind_entries", "two") is None
+        count = len(second)
+        happen(demo, 1)
+        caught_up(demo, "one")
+        assert len(second) == count
+        reload(DEMO + hook("one", one) + hook("two", two))
+        caught_up(demo, "two")
+        seen = [marks(event) for event in second]
+        assert set(range(begun, max(seen) + 1)) == set(seen)
+
+
+@pytest.mark.parametrize("bad, word", [
+    (sink("a", "otlp", url="http://example.org/"), "https, or http on this machine"),
+    (sink("a", "otlp", url="https://user:x@example.org/"), "no user"),
+    (sink("a", "webhook", url="https://example.org/"), "PORTCULLIS_SINK_A_SECRET"),
+    (sink("a", "syslog", address="example.org", max_message=100), "at least 2048"),
+    (sink("a", "syslog", 'certificate = "x.pem"', address="example.org"), "belong together"),
+    (sink("a", "syslog", 'kinds = ["authn_*"]', address="example.org"), "not the code of an event"),
+    (sink("a", "elastic", url="https://example.org/", index="Upper"), "lower-case"),
+    ('\n[[sink]]\nname = "a"\n', "exactly one of"),
+    (sink("a", "otlp", url="https://example.org/") * 2, "defined twice"),
+    (sink("a", "otlp", url="https://example.org/", token="x"), "unknown field"),
+])
+def test_what_cannot_be_meant_is_refused(tmp_path, bad, word):
+    (tmp_path / "portcullis.toml").write_text(DEMO + bad)
+    demo = Demo(services=False)
+    answer = demo.cli("check", "--config", tmp_path / "portcullis.toml", check=False)
+    assert answer.returncode != 0 and word in answer.stderr, answer.stderr
+    demo.directory.cleanup()
