@@ -123,7 +123,8 @@ impl LogWriter {
         for index in from..self.durable.size {
             let (entry, next) = entry_at(&self.entries, index, offset, self.durable.end)?;
             let leaf = leaf_hash(&entry);
-            self.index(index, offset, &[entry], &[leaf])?;
+            self.locate(index, offset, &[entry])?;
+            self.levels.extend(index, &[leaf])?;
             offset = next;
         }
         Ok(())
@@ -168,6 +169,8 @@ impl LogWriter {
             || {
                 // A failed write can be tried again, a failed flush cannot.
                 self.entries.write_at(&bytes, start).map_err(|error| (false, error))?;
+                // Before the mark: a reader that sees it looks for the bundle by its offset.
+                self.locate(self.durable.size, start, entries).map_err(|error| (false, error))?;
                 self.flush(mark).map_err(|error| (true, error))
             },
         );
@@ -182,17 +185,11 @@ impl LogWriter {
         self.durable = mark;
         // The entries are durable; hashes that cannot be written now are rebuilt at the next start,
         // but this process must not go on with a tree it cannot extend.
-        self.index(first, start, entries, &leaves).inspect_err(|_| self.poisoned = true)
+        self.levels.extend(first, &leaves).inspect_err(|_| self.poisoned = true)
     }
 
-    /// The hashes and offsets of entries that follow each other, the first of them at `start`.
-    fn index(
-        &mut self,
-        first: u64,
-        start: u64,
-        entries: &[Vec<u8>],
-        leaves: &[Hash],
-    ) -> Result<(), LogError> {
+    /// Where bundles begin among entries that follow each other, the first of them at `start`.
+    fn locate(&self, first: u64, start: u64, entries: &[Vec<u8>]) -> Result<(), LogError> {
         let mut offset = start;
         for (entry, index) in entries.iter().zip(first..) {
             if index.is_multiple_of(ENTRIES_PER_BUNDLE) {
@@ -200,11 +197,12 @@ impl LogWriter {
             }
             offset += 2 + entry.len() as u64;
         }
-        self.levels.extend(first, leaves)
+        Ok(())
     }
 
     fn flush(&self, mark: Mark) -> Result<(), LogError> {
-        // The mark follows what it stands for: a reader never sees more than is durable.
+        // The mark follows what it stands for: a reader never sees an entry that is not on disk. A
+        // power cut may take the newest mark with it, though, and what it stood for.
         self.entries.sync()?;
         journal::write(&self.journal, mark)?;
         self.journal.sync()

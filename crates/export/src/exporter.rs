@@ -12,13 +12,15 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use memchr::memmem::Finder;
 use portcullis_audit::{LogError, LogReader};
 use portcullis_types::SharedClock;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    cursor::Place,
+    cursor::{Cursor, Mark, Place},
     record::Record,
     sink::{Refused, Sink, SinkError},
 };
@@ -26,8 +28,8 @@ use crate::{
 /// Whether the log grew is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A connection that stands for so long after a batch has delivered it, where the protocol has no
-/// other word for it.
-const SETTLED: Duration = Duration::from_secs(2);
+/// other word for it: longer than bytes may stay unacknowledged.
+const SETTLED: Duration = Duration::from_secs(10);
 /// The first pause after trouble; each further one is twice as long,
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// up to this.
@@ -35,9 +37,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Bundles that are looked through for one batch.
 const MOST_BUNDLES: u64 = 64;
 const PER_BUNDLE: u64 = 256;
+/// Entries that a sink does not want are looked through so far before the place is written down.
+const LOOKED_THROUGH: u64 = 4_096;
 
-/// Makes what is sealed in an entry readable, where it may be.
-pub type Open = Arc<dyn Fn(Vec<u8>) -> Pin<Box<dyn Future<Output = Vec<u8>> + Send>> + Send + Sync>;
+/// Makes what is sealed in an entry readable, where it may be. `None` if that cannot be said now.
+pub type Open =
+    Arc<dyn Fn(Vec<u8>) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> + Send + Sync>;
 
 /// What a sink gets that never had anything of this log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,20 +109,21 @@ enum ExportError {
     Place(#[from] io::Error),
     #[error("the log: {0}")]
     Log(#[from] LogError),
+    #[error("what is sealed cannot be opened now")]
+    Sealed,
     #[error("a task failed")]
     Task,
 }
 
-/// Places in the log.
+/// Places in the log, and how it goes.
 struct Position {
+    cursor: Cursor,
     /// Everything before it was taken or refused.
     kept: u64,
     /// Everything before it was sent.
     next: u64,
     /// Ends of batches that were sent, and when.
     sent: VecDeque<(u64, Instant)>,
-    /// The next pause.
-    pause: Duration,
 }
 
 impl Position {
@@ -128,83 +134,118 @@ impl Position {
     }
 }
 
-/// Entries as they are stored, with what they are to be filtered by.
+/// Entries as they are stored.
 struct Chunk {
     entries: Vec<(u64, Vec<u8>)>,
-    next: u64,
+    /// The end of what was looked through.
+    end: u64,
     size: u64,
 }
 
 impl Exporter {
     /// Delivers what the log has and what it gets, for ever.
     pub async fn run(mut self) {
+        let mut pace = Pace { pause: FIRST_PAUSE, batch: self.sink.most() };
         loop {
-            let Err(error) = self.work().await;
+            let Err(error) = self.work(&mut pace).await;
             self.progress.failing.store(true, Ordering::Relaxed);
+            self.progress.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(sink = self.name, %error, "a sink cannot go on");
-            sleep(LONGEST_PAUSE).await;
+            sleep(pace.next()).await;
         }
     }
 
-    async fn work(&mut self) -> Result<Infallible, ExportError> {
+    async fn work(&mut self, pace: &mut Pace) -> Result<Infallible, ExportError> {
         let place = Place::new(&self.dir)?;
-        let size = self.read(u64::MAX).await?.size;
-        let begun = match place.load(&self.origin)? {
-            // A log that was put back to an earlier state grows from there.
-            Some(next) => next.min(size),
-            None if self.begin == Begin::Newest => size,
-            None => 0,
-        };
-        let mut at =
-            Position { kept: begun, next: begun, sent: VecDeque::new(), pause: FIRST_PAUSE };
-        self.keep(&place, &mut at, begun).await?;
+        let mut at = self.begin(&place).await?;
+        self.progress.next.store(at.kept, Ordering::Relaxed);
         loop {
-            self.settle(&place, &mut at).await?;
-            let chunk = self.read(at.next).await?;
+            self.settle(&place, &mut at, pace).await?;
+            let chunk = self.read(at.next, pace.batch).await?;
             self.progress.size.store(chunk.size, Ordering::Relaxed);
-            if chunk.next == at.next {
+            if chunk.end == at.next {
                 sleep(LOOK_EVERY).await;
                 continue;
             }
-            self.deliver(&place, &mut at, chunk).await?;
+            self.deliver(&place, &mut at, chunk, pace).await?;
         }
     }
 
+    /// Where it stopped, if the log is still the one it stopped in.
+    async fn begin(&self, place: &Place) -> Result<Position, ExportError> {
+        let (log, origin, name) = (self.log.clone(), self.origin.clone(), self.name.clone());
+        let (place, begin) = (place.clone(), self.begin);
+        let begun = tokio::task::spawn_blocking(move || {
+            let log = LogReader::open(&log)?;
+            let known = place.load(&origin)?;
+            let is_so = |mark: &Mark| {
+                let there = mark.next <= log.size();
+                Ok::<_, LogError>(there && mark_at(&log, mark.next)? == *mark)
+            };
+            let found = known.as_ref().map(|cursor| cursor.newest(is_so)).transpose()?;
+            let next = match found {
+                Some(Some(next)) => next,
+                // Not one of the places is in this log.
+                Some(None) => 0,
+                None if begin == Begin::Newest => log.size(),
+                None => 0,
+            };
+            let newest = known.as_ref().and_then(|cursor| cursor.marks().last());
+            if newest.is_some_and(|newest| newest.next != next) {
+                tracing::warn!(
+                    sink = name,
+                    next,
+                    "the log was put back to an earlier state; it is followed from where it parts"
+                );
+            }
+            let mark = mark_at(&log, next)?;
+            let mut cursor = known.unwrap_or_else(|| Cursor::at(&origin, mark.clone()));
+            cursor.advance(mark);
+            place.store(&cursor)?;
+            Ok(Position { cursor, kept: next, next, sent: VecDeque::new() })
+        });
+        begun.await.map_err(|_| ExportError::Task)?
+    }
+
     /// Entries from `from` on that the sink wants.
-    async fn read(&self, from: u64) -> Result<Chunk, ExportError> {
-        let (log, kinds, most) = (self.log.clone(), self.kinds.clone(), self.sink.most());
+    async fn read(&self, from: u64, most: usize) -> Result<Chunk, ExportError> {
+        let (log, kinds) = (self.log.clone(), self.kinds.clone());
         let read = tokio::task::spawn_blocking(move || {
             let log = LogReader::open(&log)?;
             let size = log.size();
-            let (mut entries, mut next) = (Vec::new(), from);
+            let (mut entries, mut end) = (Vec::new(), from);
             let needles: Vec<_> = kinds.iter().map(|kind| needle(kind)).collect();
             let finders: Vec<_> = needles.iter().map(Finder::new).collect();
             let bundles = from / PER_BUNDLE..size.div_ceil(PER_BUNDLE);
-            for number in bundles.take(usize::try_from(MOST_BUNDLES).unwrap_or(usize::MAX)) {
+            let bundles = bundles.take(usize::try_from(MOST_BUNDLES).unwrap_or(usize::MAX));
+            'full: for number in bundles {
                 for (entry, index) in log.bundle(number)?.into_iter().zip(number * PER_BUNDLE..) {
                     if index < from {
                         continue;
                     }
                     if entries.len() >= most {
-                        return Ok(Chunk { entries, next, size });
+                        break 'full;
                     }
-                    next = index + 1;
+                    end = index + 1;
                     if finders.is_empty() || finders.iter().any(|f| f.find(&entry).is_some()) {
                         entries.push((index, entry));
                     }
                 }
             }
-            Ok(Chunk { entries, next, size })
+            Ok(Chunk { entries, end, size })
         });
         read.await.map_err(|_| ExportError::Task)?
     }
 
     /// Records, and entries that are none.
-    async fn records(&self, entries: Vec<(u64, Vec<u8>)>) -> (Vec<Record>, Vec<Refused>) {
-        let (mut records, mut refused) = (Vec::with_capacity(entries.len()), Vec::new());
+    async fn records(
+        &self,
+        entries: Vec<(u64, Vec<u8>)>,
+    ) -> Result<(VecDeque<Record>, Vec<Refused>), ExportError> {
+        let (mut records, mut refused) = (VecDeque::new(), Vec::new());
         for (index, entry) in entries {
             let entry = match &self.open {
-                Some(open) => open(entry).await,
+                Some(open) => open(entry).await.ok_or(ExportError::Sealed)?,
                 None => entry,
             };
             let wanted = |record: &Record| {
@@ -212,12 +253,12 @@ impl Exporter {
                     || self.kinds.iter().any(|kind| record.code().starts_with(kind.as_str()))
             };
             match Record::read(index, &entry, &self.origin) {
-                Some(record) if wanted(&record) => records.push(record),
+                Some(record) if wanted(&record) => records.push_back(record),
                 Some(_) => {}
                 None => refused.push(Refused { index, why: "the entry is not an event".into() }),
             }
         }
-        (records, refused)
+        Ok((records, refused))
     }
 
     async fn deliver(
@@ -225,85 +266,120 @@ impl Exporter {
         place: &Place,
         at: &mut Position,
         chunk: Chunk,
+        pace: &mut Pace,
     ) -> Result<(), ExportError> {
-        let (records, refused) = self.records(chunk.entries).await;
-        self.bury(place, refused, Vec::new()).await?;
+        let (mut left, refused) = self.records(chunk.entries).await?;
+        self.bury(place, refused).await?;
         if at.sent.is_empty() {
-            let oldest = records.first().map_or(0, Record::millis);
+            let oldest = left.front().map_or(0, Record::millis);
             self.progress.waiting_since.store(oldest, Ordering::Relaxed);
         }
-        let mut confirmed = true;
-        let mut parts = VecDeque::from([records]);
-        while let Some(mut part) = parts.pop_front() {
-            if part.is_empty() {
-                continue;
-            }
-            match self.sink.send(&part).await {
+        if left.is_empty() && at.sent.is_empty() && chunk.end - at.kept < LOOKED_THROUGH {
+            // To look through it again after a restart costs less than to write this down.
+            at.next = chunk.end;
+            self.progress.next.store(chunk.end, Ordering::Relaxed);
+            return Ok(());
+        }
+        let (mut confirmed, mut part) = (true, left.len());
+        // One that was refused alone. It is given up when another is taken: a receiver that refuses
+        // everything has a trouble of its own.
+        let mut doubtful: Option<(Record, String)> = None;
+        while !left.is_empty() || doubtful.is_some() {
+            part = part.clamp(1, left.len().max(1));
+            let sent = match &*left.make_contiguous() {
+                [] => Err(SinkError::later("it takes nothing of what there is")),
+                left => self.sink.send(&left[..part]).await,
+            };
+            match sent {
                 Ok(taken) => {
-                    parts.push_front(part.split_off(taken.count.clamp(1, part.len())));
-                    at.pause = FIRST_PAUSE;
+                    let count = taken.count.clamp(1, part);
+                    let accepted = count.saturating_sub(taken.refused.len());
+                    let mut refused = taken.refused;
+                    if accepted > 0 {
+                        refused.extend(
+                            doubtful.take().map(|(one, why)| Refused { index: one.index, why }),
+                        );
+                    }
                     self.progress.failing.store(false, Ordering::Relaxed);
-                    let count = part.len() - taken.refused.len();
-                    self.progress.delivered.fetch_add(count as u64, Ordering::Relaxed);
+                    self.progress.delivered.fetch_add(accepted as u64, Ordering::Relaxed);
                     confirmed &= taken.confirmed;
-                    self.bury(place, taken.refused, part).await?;
+                    left.drain(..count);
+                    self.bury(place, refused).await?;
+                    pace.took(self.sink.most());
+                    part = left.len();
                 }
-                Err(SinkError::Divide) if part.len() > 1 => {
-                    let rest = part.split_off(part.len() / 2);
-                    parts.push_front(rest);
-                    parts.push_front(part);
+                Err(SinkError::Divide(_)) if part > 1 => part /= 2,
+                Err(SinkError::Divide(why)) if doubtful.is_none() && left.len() > 1 => {
+                    doubtful = left.pop_front().map(|record| (record, why));
+                    part = 1;
                 }
-                Err(error @ SinkError::Divide) => {
-                    let why = error.to_string();
-                    let refused = part.iter();
-                    let refused = refused.map(|one| Refused { index: one.index, why: why.clone() });
-                    self.bury(place, refused.collect(), part).await?;
-                }
-                Err(SinkError::Later { why, after }) => {
-                    self.pause(at, &why, after).await;
+                Err(error) => {
+                    if let SinkError::Later { slow: true, .. } = error {
+                        pace.batch = (part / 2).max(1);
+                        part = pace.batch;
+                    }
+                    self.pause(pace, &error).await;
+                    if let Some((record, _)) = doubtful.take() {
+                        left.push_front(record);
+                    }
                     if !at.sent.is_empty() {
                         at.go_back();
                         return Ok(());
                     }
-                    parts.push_front(part);
+                    // What went before it stays done, and something else may have come that is taken.
+                    if let Some(first) = left.front() {
+                        at.next = first.index;
+                        return self.keep(place, at, first.index).await;
+                    }
                 }
             }
         }
-        at.next = chunk.next;
+        at.next = chunk.end;
         if confirmed && at.sent.is_empty() {
-            return self.keep(place, at, chunk.next).await;
+            pace.pause = FIRST_PAUSE;
+            return self.keep(place, at, chunk.end).await;
         }
-        at.sent.push_back((chunk.next, Instant::now()));
+        at.sent.push_back((chunk.end, Instant::now()));
         Ok(())
     }
 
     /// Remembers what has been sent long enough ago, if the connection still stands.
-    async fn settle(&mut self, place: &Place, at: &mut Position) -> Result<(), ExportError> {
+    async fn settle(
+        &mut self,
+        place: &Place,
+        at: &mut Position,
+        pace: &mut Pace,
+    ) -> Result<(), ExportError> {
         if at.sent.is_empty() {
             return Ok(());
         }
         if !self.sink.stands().await {
             at.go_back();
-            self.pause(at, "the receiver closed the connection", None).await;
+            self.pause(pace, &SinkError::later("the receiver closed the connection")).await;
             return Ok(());
         }
         let mut settled = None;
-        while let Some((next, when)) = at.sent.front()
+        while let Some((_, when)) = at.sent.front()
             && when.elapsed() >= SETTLED
         {
-            settled = Some(*next);
-            at.sent.pop_front();
+            settled = at.sent.pop_front().map(|(next, _)| next);
         }
-        match settled {
-            Some(next) => self.keep(place, at, next).await,
-            None => Ok(()),
-        }
+        let Some(next) = settled else { return Ok(()) };
+        pace.pause = FIRST_PAUSE;
+        self.keep(place, at, next).await
     }
 
     async fn keep(&self, place: &Place, at: &mut Position, next: u64) -> Result<(), ExportError> {
-        let (place, origin) = (place.clone(), self.origin.clone());
-        let stored = tokio::task::spawn_blocking(move || place.store(&origin, next)).await;
-        stored.map_err(|_| ExportError::Task)??;
+        if next == at.kept {
+            return Ok(());
+        }
+        let (place, mut cursor, log) = (place.clone(), at.cursor.clone(), self.log.clone());
+        let stored = tokio::task::spawn_blocking(move || {
+            cursor.advance(mark_at(&LogReader::open(&log)?, next)?);
+            place.store(&cursor)?;
+            Ok::<_, ExportError>(cursor)
+        });
+        at.cursor = stored.await.map_err(|_| ExportError::Task)??;
         at.kept = next;
         self.progress.next.store(next, Ordering::Relaxed);
         if next == at.next {
@@ -312,29 +388,68 @@ impl Exporter {
         Ok(())
     }
 
-    async fn bury(
-        &self,
-        place: &Place,
-        refused: Vec<Refused>,
-        sent: Vec<Record>,
-    ) -> Result<(), ExportError> {
+    async fn bury(&self, place: &Place, refused: Vec<Refused>) -> Result<(), ExportError> {
         let Some(first) = refused.first() else { return Ok(()) };
         let (count, why) = (refused.len(), first.why.clone());
         self.progress.refused.fetch_add(count as u64, Ordering::Relaxed);
         tracing::warn!(sink = self.name, count, why, "a receiver refused events for good");
         let (place, now) = (place.clone(), self.clock.now());
-        let buried = tokio::task::spawn_blocking(move || place.bury(&refused, &sent, now)).await;
+        let buried = tokio::task::spawn_blocking(move || place.bury(&refused, now)).await;
         Ok(buried.map_err(|_| ExportError::Task)??)
     }
 
-    async fn pause(&self, at: &mut Position, why: &str, after: Option<Duration>) {
+    async fn pause(&self, pace: &mut Pace, error: &SinkError) {
         self.progress.failures.fetch_add(1, Ordering::Relaxed);
         self.progress.failing.store(true, Ordering::Relaxed);
-        let pause = at.pause.max(after.unwrap_or_default());
-        tracing::warn!(sink = self.name, why, ?pause, "a delivery failed and comes again");
-        at.pause = (at.pause * 2).min(LONGEST_PAUSE);
+        let after = match error {
+            SinkError::Later { after, .. } => after.unwrap_or_default(),
+            SinkError::Divide(_) => Duration::ZERO,
+        };
+        let pause = pace.next().max(after);
+        tracing::warn!(sink = self.name, %error, ?pause, "a delivery failed and comes again");
         sleep(pause).await;
+        // The log grew meanwhile, and whoever watches must see that.
+        let log = self.log.clone();
+        let size = tokio::task::spawn_blocking(move || LogReader::open(&log).map(|log| log.size()));
+        if let Ok(Ok(size)) = size.await {
+            self.progress.size.store(size, Ordering::Relaxed);
+        }
     }
+}
+
+/// How fast it goes.
+struct Pace {
+    /// The next pause.
+    pause: Duration,
+    /// Records in one delivery.
+    batch: usize,
+}
+
+impl Pace {
+    /// A pause, and the next one is longer.
+    fn next(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    /// It went well.
+    fn took(&mut self, most: usize) {
+        self.batch = (self.batch * 2).min(most);
+    }
+}
+
+/// The place before entry `next`.
+fn mark_at(log: &LogReader, next: u64) -> Result<Mark, LogError> {
+    let hash = match next.checked_sub(1) {
+        Some(before) => hash(&log.entry(before)?),
+        None => String::new(),
+    };
+    Ok(Mark { next, hash })
+}
+
+fn hash(entry: &[u8]) -> String {
+    HEXLOWER.encode(digest(&SHA256, entry).as_ref())
 }
 
 /// How the code of an event of this kind stands in an entry. What somebody else wrote there has its

@@ -19,6 +19,8 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a receiver says is quoted up to this many characters.
 const MAX_QUOTE: usize = 300;
+/// Words of so many characters are secrets, where secrets are.
+const SECRET: usize = 4;
 /// The longest rest that a receiver can ask for.
 const MAX_REST: u64 = 3_600;
 
@@ -39,6 +41,8 @@ pub struct HttpClient {
     url: Url,
     host: String,
     headers: HeaderMap,
+    /// What must not be quoted, whatever a receiver repeats of it.
+    hidden: Vec<String>,
     tls: Tls,
     open: Option<SendRequest<Full<Bytes>>>,
 }
@@ -71,7 +75,18 @@ impl HttpClient {
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let tls = Tls::new(&settings.tls)?;
-        Ok(Self { url, host, headers: settings.headers, tls, open: None })
+        let values = settings.headers.values().filter_map(|value| value.to_str().ok());
+        let words = values.filter_map(|value| value.rsplit(' ').next());
+        let hidden = words.filter(|word| word.len() >= SECRET).map(str::to_owned).collect();
+        Ok(Self { url, host, headers: settings.headers, hidden, tls, open: None })
+    }
+
+    /// The same for a URL that is a secret.
+    pub fn hiding_its_path(mut self) -> Self {
+        let parts = self.target();
+        let parts = parts.split(['/', '?', '&', '=']).filter(|part| part.len() >= SECRET);
+        self.hidden.extend(parts.map(str::to_owned));
+        self
     }
 
     /// The path of the URL, without a slash at its end.
@@ -103,11 +118,23 @@ impl HttpClient {
         request.headers_mut().extend(self.headers.clone());
         request.headers_mut().extend(more.iter().cloned());
         let answered = timeout(ANSWER_TIMEOUT, self.exchange(request)).await;
-        let answered = answered.unwrap_or_else(|_| Err("there was no answer in time".to_owned()));
+        let Ok(answered) = answered else {
+            self.open = None;
+            let why = "there was no answer in time".to_owned();
+            return Err(SinkError::Later { why, after: None, slow: true });
+        };
         if answered.is_err() {
             self.open = None;
         }
-        answered.map_err(SinkError::later)
+        let mut reply = answered.map_err(SinkError::later)?;
+        if !reply.status.is_success() {
+            let mut text = String::from_utf8_lossy(&reply.body).into_owned();
+            for secret in &self.hidden {
+                text = text.replace(secret, "[secret]");
+            }
+            reply.body = text.into();
+        }
+        Ok(reply)
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Reply, String> {
@@ -146,12 +173,12 @@ impl Reply {
     /// What is wrong, for answers that say nothing about single records.
     pub fn trouble(&self) -> SinkError {
         if self.status == StatusCode::PAYLOAD_TOO_LARGE {
-            return SinkError::Divide;
+            return SinkError::Divide(self.quote());
         }
         let after = self.headers.get(header::RETRY_AFTER);
         let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
         let after = after.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_REST)));
-        SinkError::Later { why: self.quote(), after }
+        SinkError::Later { why: self.quote(), after, slow: false }
     }
 
     /// The status and the beginning of the answer.

@@ -40,12 +40,7 @@ impl Otlp {
         match reply.status {
             StatusCode::OK => {}
             // The specification: never to be sent again as it is.
-            StatusCode::BAD_REQUEST if records.len() == 1 => {
-                let refused = records.iter();
-                let refused = refused.map(|one| Refused { index: one.index, why: reply.quote() });
-                return Ok(Taken { refused: refused.collect(), ..Taken::all(records) });
-            }
-            StatusCode::BAD_REQUEST => return Err(SinkError::Divide),
+            StatusCode::BAD_REQUEST => return Err(SinkError::Divide(reply.quote())),
             _ => return Err(reply.trouble()),
         }
         let answer = ExportLogsServiceResponse::decode(reply.body.clone())
@@ -56,7 +51,7 @@ impl Otlp {
         }
         if records.len() > 1 {
             // It does not say which: one by one it will.
-            return Err(SinkError::Divide);
+            return Err(SinkError::Divide(partial.error_message));
         }
         let why = portcullis_events::clean(&partial.error_message);
         let refused = records.iter().map(|one| Refused { index: one.index, why: why.clone() });

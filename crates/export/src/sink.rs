@@ -61,16 +61,18 @@ pub enum SinkError {
         why: String,
         /// Not before this time has passed.
         after: Option<Duration>,
+        /// Whether it took too long: less at once may be done in time.
+        slow: bool,
     },
     /// Not all of it together: it is too much, or something among it does not fit and the receiver
     /// does not say what. The same again in two halves.
-    #[error("the receiver does not take it")]
-    Divide,
+    #[error("{0}")]
+    Divide(String),
 }
 
 impl SinkError {
     pub(crate) fn later(why: impl Into<String>) -> Self {
-        Self::Later { why: why.into(), after: None }
+        Self::Later { why: why.into(), after: None, slow: false }
     }
 }
 
@@ -79,8 +81,7 @@ impl Sink {
     pub fn most(&self) -> usize {
         match self {
             // Each is a request of its own; what was taken is remembered after every few.
-            Self::Webhook(_) => 16,
-            Self::Slack(_) => 1,
+            Self::Webhook(_) | Self::Slack(_) => 16,
             _ => 512,
         }
     }

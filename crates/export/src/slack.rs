@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     http::HttpClient,
     record::Record,
-    sink::{Refused, SinkError, Taken},
+    sink::{SinkError, Taken},
 };
 
 /// A channel.
@@ -17,7 +17,7 @@ pub struct Slack(HttpClient);
 impl Slack {
     /// Posts to the URL of the client.
     pub fn new(client: HttpClient) -> Self {
-        Self(client)
+        Self(client.hiding_its_path())
     }
 
     pub(crate) async fn send(&mut self, records: &[Record]) -> Result<Taken, SinkError> {
@@ -32,8 +32,10 @@ impl Slack {
             };
             match reply.status {
                 status if status.is_success() => {}
-                StatusCode::BAD_REQUEST => {
-                    taken.refused.push(Refused { index: record.index, why: reply.quote() });
+                StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY => {
+                    return taken.or(SinkError::Divide(reply.quote()));
                 }
                 _ => return taken.or(reply.trouble()),
             }
@@ -62,7 +64,9 @@ pub fn slack_text(record: &Record) -> String {
 
 fn escape(text: &str) -> String {
     let text = portcullis_events::clean(text);
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // Others that take the same read these as mentions and links.
+    text.replace('@', "\u{ff20}").replace("](", "] (")
 }
 
 #[cfg(test)]
@@ -73,13 +77,13 @@ mod tests {
     fn nobody_is_called_by_an_alert() {
         let entry = serde_json::json!({
             "metadata": { "event_code": "alert_spray" },
-            "finding_info": { "title": "<!channel> & co", "desc": "x\n<http://evil|here>" },
+            "finding_info": { "title": "<!channel> & co @all", "desc": "x\n<http://evil|here>[a](b)" },
             "unmapped": { "addr": "192.0.2.0/24", "answer": "block" },
         });
         let record = Record::read(5, entry.to_string().as_bytes(), "log").unwrap();
         assert_eq!(
             slack_text(&record),
-            "*&lt;!channel&gt; &amp; co*\nx\u{fffd}&lt;http://evil|here&gt;\nFrom 192.0.2.0/24\n\
+            "*&lt;!channel&gt; &amp; co \u{ff20}all*\nx\u{fffd}&lt;http://evil|here&gt;[a] (b)\nFrom 192.0.2.0/24\n\
              Answer: block\nalert_spray · log index 5"
         );
     }

@@ -16,10 +16,11 @@ use crate::{
 };
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
-/// How often it is asked whether a batch was indexed.
+/// How often it is asked whether a batch was indexed: at first, and the seldomer the longer it takes.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// And for how long. Then it is sent again.
-const MOST_ASKED: u32 = 120;
+const ASKED_ALIKE: u32 = 60;
+/// And how many times: for five minutes. Then it is sent again.
+const MOST_ASKED: u32 = 240;
 /// "Invalid data format", "event field is required", "event field cannot be blank".
 const UNFIT: [i64; 3] = [6, 12, 13];
 
@@ -36,7 +37,7 @@ pub struct Splunk {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Answer {
-    code: i64,
+    code: Option<i64>,
     #[serde(rename = "ackId")]
     ack: Option<u64>,
     #[serde(rename = "invalid-event-number")]
@@ -68,20 +69,21 @@ impl Splunk {
         let path = format!("{}/services/collector/event", self.client.path());
         let reply = self.post(&path, self.body(records)).await?;
         let answer: Answer = serde_json::from_slice(&reply.body).unwrap_or_default();
-        if reply.status == StatusCode::OK && answer.code == 0 {
+        if reply.status == StatusCode::OK && answer.code == Some(0) {
             self.wait_for(answer.ack).await?;
             return Ok(Taken::all(records));
         }
-        let unfit = answer.unfit.filter(|_| UNFIT.contains(&answer.code));
-        let Some(place) = unfit.filter(|place| *place < records.len()) else {
+        if !answer.code.is_some_and(|code| UNFIT.contains(&code)) {
             return Err(reply.trouble());
-        };
-        if place > 0 {
-            // Whether those before it are indexed it does not say: they go alone.
-            return Box::pin(self.send(&records[..place])).await;
         }
-        let refused = vec![Refused { index: records[0].index, why: reply.quote() }];
-        Ok(Taken { count: 1, refused, confirmed: true })
+        // Whether those before it are indexed it does not say, so they go without it.
+        match (answer.unfit, records) {
+            (Some(0), [first, ..]) => {
+                let refused = vec![Refused { index: first.index, why: reply.quote() }];
+                Ok(Taken { count: 1, refused, confirmed: true })
+            }
+            _ => Err(SinkError::Divide(reply.quote())),
+        }
     }
 
     fn body(&self, records: &[Record]) -> String {
@@ -117,7 +119,7 @@ impl Splunk {
             return Err(SinkError::later(why));
         };
         let path = format!("{}/services/collector/ack?channel={channel}", self.client.path());
-        for _ in 0..MOST_ASKED {
+        for asked in 0..MOST_ASKED {
             let reply = self.post(&path, json!({ "acks": [ack] }).to_string()).await?;
             if reply.status != StatusCode::OK {
                 return Err(reply.trouble());
@@ -126,7 +128,7 @@ impl Splunk {
             if acks.is_ok_and(|acks| acks.acks.get(&ack.to_string()) == Some(&true)) {
                 return Ok(());
             }
-            sleep(ASK_EVERY).await;
+            sleep(ASK_EVERY * (1 + asked / ASKED_ALIKE)).await;
         }
         Err(SinkError::later("the collector did not confirm a batch in time"))
     }

@@ -17,6 +17,8 @@ use crate::{
 
 /// The receiver takes a batch in this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Reads of what a receiver says, which is nothing.
+const MOST_READS: usize = 64;
 /// "log audit".
 const FACILITY: u8 = 13;
 /// RFC 5424, section 7.3.1: `sequenceId` begins again after this one.
@@ -115,14 +117,18 @@ impl Syslog {
     /// A receiver says nothing, ever, but that it closes the connection.
     pub(crate) async fn stands(&mut self) -> bool {
         let Some(stream) = &mut self.open else { return false };
-        let mut room = [0; 64];
+        let mut room = [0; 1_024];
+        // What it says is passed over, but not without end.
         let stands = std::future::poll_fn(|context| {
-            let mut room = ReadBuf::new(&mut room);
-            Poll::Ready(match std::pin::Pin::new(&mut *stream).poll_read(context, &mut room) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(())) => !room.filled().is_empty(),
-                Poll::Ready(Err(_)) => false,
-            })
+            for _ in 0..MOST_READS {
+                let mut room = ReadBuf::new(&mut room);
+                match std::pin::Pin::new(&mut *stream).poll_read(context, &mut room) {
+                    Poll::Pending => return Poll::Ready(true),
+                    Poll::Ready(Ok(())) if !room.filled().is_empty() => {}
+                    Poll::Ready(_) => return Poll::Ready(false),
+                }
+            }
+            Poll::Ready(false)
         })
         .await;
         if !stands {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
@@ -17,6 +18,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+/// Bytes that were sent are acknowledged in this time.
+pub(crate) const UNACKNOWLEDGED: Duration = Duration::from_secs(8);
 /// A connection stands in this time or is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -76,6 +79,10 @@ impl Tls {
         let open = async {
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
+            // What a peer does not acknowledge in time ends the connection, also if its machine is
+            // gone or it stopped reading.
+            let millis = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+            set_tcp_user_timeout(&stream, millis)?;
             if plain {
                 return if stream.peer_addr()?.ip().to_canonical().is_loopback() {
                     Ok(Stream::Plain(stream))

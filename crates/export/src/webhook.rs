@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     http::HttpClient,
     record::Record,
-    sink::{Refused, SinkError, Taken},
+    sink::{SinkError, Taken},
 };
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -67,7 +67,7 @@ impl Webhook {
                 StatusCode::BAD_REQUEST
                 | StatusCode::PAYLOAD_TOO_LARGE
                 | StatusCode::UNPROCESSABLE_ENTITY => {
-                    taken.refused.push(Refused { index: record.index, why: reply.quote() });
+                    return taken.or(SinkError::Divide(reply.quote()));
                 }
                 _ => return taken.or(reply.trouble()),
             }

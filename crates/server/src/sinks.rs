@@ -192,9 +192,11 @@ impl App {
         let open: Open = Arc::new(move |entry| {
             let identity = identity.clone();
             Box::pin(async move {
-                let Some((subject, data)) = sealed_of(&entry) else { return entry };
-                let fields = identity.log_keys.open(&identity.db, &subject, &data).await;
-                opened_entry(&entry, |_, _| fields)
+                let Some((subject, data)) = sealed_of(&entry) else { return Some(entry) };
+                let fields = identity.log_keys.try_open(&identity.db, &subject, &data).await;
+                // A database that does not answer is no key that was destroyed.
+                let fields = fields.ok()?;
+                Some(opened_entry(&entry, |_, _| fields))
             })
         });
         Exporter {
@@ -232,7 +234,12 @@ impl Sinks {
             let metric = format!("portcullis_sink_{metric}");
             let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} {kind}");
             for name in &names {
-                let value = of(&running[*name].progress, now_millis);
+                let own = &running[*name];
+                if own.task.is_finished() {
+                    // It never ends by itself.
+                    own.progress.failing.store(true, Ordering::Relaxed);
+                }
+                let value = of(&own.progress, now_millis);
                 let _ = writeln!(text, "{metric}{{sink=\"{name}\"}} {value}");
             }
         }

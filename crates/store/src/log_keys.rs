@@ -63,10 +63,20 @@ impl LogKeys {
         HEXLOWER.encode(tag.as_ref()).chars().take(TAG_DIGITS).collect()
     }
 
-    /// What was sealed for `subject`, if the key is still there.
+    /// What was sealed for `subject`, if the key is still there and can be read.
     pub async fn open(&self, db: &Db, subject: &str, data: &str) -> Option<Vec<u8>> {
-        let key = self.committed(db, subject).await.ok()??;
-        open_with(&key, data)
+        self.try_open(db, subject, data).await.ok()?
+    }
+
+    /// The same, for whoever must tell a key that is gone from a database that does not answer.
+    pub async fn try_open(
+        &self,
+        db: &Db,
+        subject: &str,
+        data: &str,
+    ) -> Result<Option<Vec<u8>>, DbError> {
+        let key = self.committed(db, subject).await?;
+        Ok(key.and_then(|key| open_with(&key, data)))
     }
 
     /// The key is destroyed with the account; nobody here uses it from now on.

@@ -169,6 +169,9 @@ impl SinkConfig {
 /// Refuses what cannot be meant.
 pub(super) fn check(sinks: &[SinkConfig]) -> Result<()> {
     unique("sink", sinks.iter().map(|sink| &sink.name))?;
+    // Names that differ in - and _ or in case would share a variable.
+    let variables = sinks.iter().map(|sink| sink.variable()).collect::<Vec<_>>();
+    unique("sink", variables.iter())?;
     for sink in sinks {
         sink.check().with_context(|| format!("sink {}", sink.name))?;
     }
