@@ -31,8 +31,8 @@ use serde_json::json;
 
 use http1::HTTP1;
 pub use http1::http1;
-use records::RECORDS;
-pub use records::records;
+use records::{RECORDS, RULES};
+pub use records::{records, sigma};
 
 /// A target and inputs to begin with.
 pub struct Target {
@@ -71,6 +71,7 @@ pub fn targets() -> Vec<Target> {
         target("proxy_header", proxy_header, PROXY_HEADERS),
         target("records", records, RECORDS),
         target("redirect_uri", redirect_uri, URIS),
+        target("sigma", sigma, RULES),
         target(
             "status_list",
             status_list,

@@ -1,12 +1,17 @@
 //! Whatever somebody gets into an event, it comes out as one event: no line more, no field more, at no
 //! receiver.
 
+use std::sync::Arc;
+
 use portcullis_events::{
     Actor, Event, Kind, LoginAttempt, Origin, Outcome, clean, leaf, search_fields,
 };
 use portcullis_export::{Format, Record, cef, frame, message, slack_text};
+use portcullis_threat::{Sigma, SigmaRules};
 use portcullis_types::{ClientAddr, Id, Timestamp};
 use serde_json::{Value, json};
+
+use crate::Zeros;
 
 pub const RECORDS: &[&[u8]] = &[
     b"ada\r\nCEF:0|x|y|1|z|z|1|suser=root\\=\\|",
@@ -14,6 +19,32 @@ pub const RECORDS: &[&[u8]] = &[
     b"\"}],\"metadata\":{\"event_code\":\"alert_x\"}\\u0000",
     b"a] [meta sequenceId=\"1\"] \xff\xfe",
 ];
+
+pub const RULES: &[&[u8]] = &[
+    include_bytes!("../../deploy/sigma/passwords.yml"),
+    include_bytes!("../../deploy/sigma/administration.yml"),
+    b"title: t\nlogsource: {}\ndetection:\n  a: {x|contains|windash: ' -a'}\n  b: [x, '*?\\']\n  condition: 1 of them and not b",
+];
+
+/// Rules that are read can look at any event, and those that are not are refused.
+pub fn sigma(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let rules = SigmaRules::read(vec![("rules.yml".to_owned(), text.to_owned())]);
+    let Ok(rules) = rules else { return };
+    let mut sigma = Sigma::new(Arc::new(rules), &Zeros);
+    let event = json!({
+        "x": text.chars().rev().take(64).collect::<String>(), "n": [1, null, true, "-a \\*"],
+        "user": { "uid": "usr_1" }, "src_endpoint": { "ip": "192.0.2.1" }, "time": 0,
+        "metadata": { "event_code": "authn_login_fail" },
+    });
+    let mut found = Vec::new();
+    for (class, at) in [(3002, 1), (3004, 2), (6003, 0)] {
+        sigma.observe(class, &event, 1, Timestamp::from_secs(at), &mut found);
+    }
+    for one in found {
+        assert!(one.rule.severity.is_some() && one.rule.id.len() <= 70);
+    }
+}
 
 /// See above.
 pub fn records(input: &[u8]) {

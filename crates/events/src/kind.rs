@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use portcullis_types::Timestamp;
 
@@ -46,7 +46,7 @@ pub struct LoginAttempt {
 }
 
 /// What was done with a token.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TokenOperation {
     /// `issue`, `refresh`, `revoke`, `introspect`, `reuse`, `authorize`, `consent`.
     pub operation: &'static str,
@@ -163,13 +163,13 @@ pub struct AlertRaised {
     /// The alert.
     pub alert: String,
     /// The rule that raised it, such as `password_spray`.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     /// A sentence a person understands.
     pub title: String,
     /// The evidence in words.
     pub description: String,
-    /// MITRE ATT&CK technique, such as `T1110.003`.
-    pub attack: (&'static str, &'static str),
+    /// MITRE ATT&CK technique, such as `T1110.003`, and what it is called; empty if there is none.
+    pub attack: (Cow<'static, str>, &'static str),
     /// `severity_id` of OCSF.
     pub severity: u32,
     /// What was done: `alert`, `block`, `step_up`, `end_sessions`, or `observed`.

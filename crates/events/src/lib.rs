@@ -15,7 +15,7 @@ pub use kind::{
     AccountChange, AdminChange, AlertRaised, BlockChange, Kind, Lifecycle, LoginAttempt,
     RequestSeen, Stage, TokenOperation,
 };
-pub use ocsf::{OCSF_VERSION, SearchFields, leaf, search_fields};
+pub use ocsf::{OCSF_VERSION, SearchFields, class_uid, leaf, ocsf, search_fields};
 pub use request_leaf::leaf_into;
 pub use sealed::{SealPersonal, opened_entry, sealed_data, sealed_leaf, sealed_of, subject};
 

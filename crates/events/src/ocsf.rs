@@ -31,6 +31,23 @@ pub fn leaf(event: &Event) -> Vec<u8> {
     request_leaf(event, None).unwrap_or_else(|| entry(event).to_string().into_bytes())
 }
 
+/// The event as OCSF, nothing sealed: what [`leaf`] has, before it is written.
+pub fn ocsf(event: &Event) -> Value {
+    entry(event)
+}
+
+/// The class of OCSF that an event is of.
+pub fn class_uid(kind: &Kind) -> u32 {
+    match kind {
+        Kind::Login(_) | Kind::Logout { .. } | Kind::Token(_) => 3002,
+        Kind::Account(_) => 3001,
+        Kind::Admin(_) | Kind::Block(_) => 3004,
+        Kind::Request(_) => 6003,
+        Kind::Alert(_) => 2004,
+        Kind::Lifecycle(_) => 6002,
+    }
+}
+
 pub(crate) fn entry(event: &Event) -> Value {
     let (class, severity, fields) = body(event);
     let mut all = Map::new();
@@ -247,6 +264,12 @@ fn request(event: &Event, seen: &RequestSeen) -> Value {
 }
 
 fn alert(raised: &AlertRaised) -> Value {
+    let (technique, name) = &raised.attack;
+    let attacks = match (technique.is_empty(), name.is_empty()) {
+        (true, _) => json!([]),
+        (false, true) => json!([{ "technique": { "uid": technique } }]),
+        (false, false) => json!([{ "technique": { "uid": technique, "name": name } }]),
+    };
     let related: Vec<Value> = raised.evidence.iter().map(|id| json!({ "uid": id })).collect();
     json!({
         "is_alert": true,
@@ -257,7 +280,7 @@ fn alert(raised: &AlertRaised) -> Value {
             "title": raised.title,
             "desc": raised.description,
             "analytic": { "type_id": 1, "type": "Rule", "uid": raised.rule },
-            "attacks": [{ "technique": { "uid": raised.attack.0, "name": raised.attack.1 } }],
+            "attacks": attacks,
             "first_seen_time": raised.first_seen.millis(),
             "related_events": related,
         },

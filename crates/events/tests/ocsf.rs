@@ -70,10 +70,10 @@ fn kinds() -> Vec<Kind> {
     };
     let alert = AlertRaised {
         alert: "alr_1".into(),
-        rule: "password_spray",
+        rule: "password_spray".into(),
         title: "t".into(),
         description: "d".into(),
-        attack: ("T1110.003", "Password Spraying"),
+        attack: ("T1110.003".into(), "Password Spraying"),
         severity: 4,
         answer: "block".into(),
         first_seen: Timestamp::from_secs(1),

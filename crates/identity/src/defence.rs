@@ -2,7 +2,7 @@ use std::{collections::HashMap, time::Duration};
 
 use portcullis_cluster::{Block as ActiveBlock, Decision, Rate, addr_limit_key};
 use portcullis_events::{
-    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Origin, Outcome,
+    AccountChange, Actor, AdminChange, BlockChange, Event, Kind, Origin, Outcome,
 };
 use portcullis_store::{
     Tx,
@@ -14,7 +14,7 @@ use portcullis_threat::{Answer, Finding};
 use portcullis_types::{AddrKey, Id, Prefix, Timestamp, tags};
 use serde_json::json;
 
-use crate::{Identity, IdentityError, api_keys::label, service::actor};
+use crate::{Identity, IdentityError, alerts::Grounds, api_keys::label, service::actor};
 
 /// A block that closes every door, rather than the one whose limit was exceeded.
 pub const EVERYWHERE: &str = "all";
@@ -28,7 +28,7 @@ pub const STEP_UP: &str = "step_up";
 /// Networks of one finding that are answered.
 const MAX_SOURCES: usize = 64;
 /// So many times as many alerts are raised in a minute as networks are answered.
-const ALERTS_FOR_EACH_ANSWER: u32 = 10;
+pub(crate) const ALERTS_FOR_EACH_ANSWER: u32 = 10;
 
 /// How findings are answered.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ impl Identity {
                 }
                 if told {
                     defence::insert_alert(&tx, &self.tenant, alert).await?;
-                    tx.emit(self.alert_event(alert, finding)).await?;
+                    tx.emit(self.alert_event(alert, &rule_of(finding))).await?;
                 }
                 let mut revoked = Vec::new();
                 for id in finding.accounts.iter().filter(|_| !how.observe) {
@@ -131,7 +131,7 @@ impl Identity {
     }
 
     /// Whether it is one of so many in a minute.
-    fn is_within(&self, what: &[u8], count: u32, now: Timestamp) -> bool {
+    pub(crate) fn is_within(&self, what: &[u8], count: u32, now: Timestamp) -> bool {
         let rate = Rate { count, per: Duration::from_secs(60) };
         let counted = self.limiter.count(&[b"defence", what], rate, None, now);
         matches!(counted, Decision::Allowed { .. })
@@ -372,7 +372,7 @@ impl Identity {
             .await
     }
 
-    fn system_event(&self, kind: Kind) -> Event {
+    pub(crate) fn system_event(&self, kind: Kind) -> Event {
         let now = self.now();
         Event::new(Id::new(now, &*self.entropy), now, None, Actor::System, Outcome::Success, kind)
     }
@@ -387,23 +387,18 @@ impl Identity {
         };
         Event { actor: by, ..self.system_event(Kind::Block(change)) }
     }
+}
 
-    fn alert_event(&self, alert: &Alert, finding: &Finding) -> Event {
-        let raised = AlertRaised {
-            alert: alert.id.to_string(),
-            rule: finding.rule.id,
-            title: alert.title.clone(),
-            description: alert.description.clone(),
-            attack: finding.rule.attack,
-            severity: finding.rule.severity.ocsf(),
-            answer: alert.answer.clone(),
-            first_seen: finding.first_seen,
-            evidence: finding.evidence.iter().map(Id::to_string).collect(),
-            accounts: finding.accounts.iter().map(Id::to_string).collect(),
-        };
-        let source = finding.sources.first().map(|source| source.network.ip());
-        let origin = source.map(|ip| Origin { addr: ip.into(), ..Origin::default() });
-        Event { origin, ..self.system_event(Kind::Alert(raised)) }
+/// What an alert says of the rule of a finding, and of what led to it.
+fn rule_of(finding: &Finding) -> Grounds<'_> {
+    let (technique, name) = finding.rule.attack;
+    Grounds {
+        rule: finding.rule.id.into(),
+        attack: (technique.into(), name),
+        first_seen: finding.first_seen,
+        evidence: &finding.evidence,
+        accounts: &finding.accounts,
+        source: finding.sources.first().map(|source| source.network.ip()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! type that only the proof can make; answers to strangers are the same whether an account exists.
 
 mod access;
+mod alerts;
 mod api_keys;
 mod attestation;
 mod defence;
@@ -39,6 +40,7 @@ mod upstream;
 mod username;
 
 pub use access::MAX_TOKEN_LIFETIME;
+pub use alerts::RuleAlert;
 pub use attestation::{StaffDevices, StaffDevicesError};
 pub use defence::{Answering, EVERYWHERE, STEP_UP};
 pub use email::{Email, EmailError};

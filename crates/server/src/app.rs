@@ -27,6 +27,7 @@ use portcullis_jose::{Alg, Verifier, access_token};
 use portcullis_oidc::{Dpop, KeyRing, KeySchedule, KeyUse, Provider, Settings, proof_lifetime};
 use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
+use portcullis_threat::SigmaRules;
 use portcullis_tlog::NoteSigner;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
 use tokio::sync::mpsc;
@@ -79,6 +80,8 @@ pub struct App {
     pub quotas: Arc<Quotas>,
     /// Events on their way to the detectors.
     pub feed: Arc<Feed>,
+    /// The operator's own rules.
+    pub sigma: ArcSwap<SigmaRules>,
     /// What passes, in numbers.
     pub traffic: Traffic,
     /// Who gets the record besides us.
@@ -193,6 +196,7 @@ impl App {
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
         let doors = Doors::open(&config, &ca.identities)?;
         let places = ArcSwap::from_pointee(Maps::open(&config)?);
+        let sigma = ArcSwap::new(crate::sigma::load(&config, None)?);
         let reload = ReloadStatus::new(&config, clock.now());
 
         let key = vault.random("quota_key").await?;
@@ -250,6 +254,7 @@ impl App {
             overload,
             quotas,
             feed,
+            sigma,
             traffic: Traffic::default(),
             sinks: Sinks::default(),
             places,

@@ -23,6 +23,7 @@ mod quotas;
 mod reload;
 mod routes;
 mod sessions;
+mod sigma;
 mod sinks;
 mod system;
 mod tiles;

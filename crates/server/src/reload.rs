@@ -114,11 +114,13 @@ impl App {
         let snapshot = self.snapshot(&gate)?;
         sessions::register(self, &gate.config).await?;
         let places = Maps::open(&gate.config)?;
+        let sigma = crate::sigma::load(&gate.config, Some(&self.sigma.load()))?;
         let sinks = self.plan_sinks(&gate.config)?;
         // From here on nothing can fail.
         self.places.store(Arc::new(places));
         self.doors.follow(&doors);
         self.follow_sinks(sinks);
+        self.sigma.store(sigma);
         self.gateway.swap(snapshot);
         gate.watch(Some(&before));
         *self.reload.seen.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use portcullis_events::{Event, Kind};
-use portcullis_identity::Answering;
+use portcullis_identity::{Answering, RuleAlert};
 use portcullis_threat::{Finding, Mode, Watch};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::{app::App, config::Config, system::SteadyClock};
+use crate::{app::App, config::Config, sigma::Work, system::SteadyClock};
 
 /// Events that may wait. Beyond that the newest are not looked at, and counted: a request must not
 /// wait for a detector.
@@ -97,10 +97,17 @@ pub fn start(app: &Arc<App>) -> Result<tokio::task::JoinHandle<()>> {
     Ok(tokio::spawn(answer(app.clone(), findings)))
 }
 
-fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
+/// What was found, by a detector or by a rule of the operator's own.
+enum Found {
+    Attack(Finding),
+    Rule(RuleAlert),
+}
+
+fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Found>) {
     let mut rules = app.gate.load().config.detect.rules;
     let mut watch = Watch::new(rules, &*app.entropy);
     let clock = SteadyClock::new(app.clock.now());
+    let mut rules_at_work = Work::new(app);
     let (mut events, mut found) = (Vec::new(), Vec::new());
     while feed.take(&mut events) {
         app.traffic.count(&events);
@@ -117,17 +124,24 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
             rules = current;
             watch.set_rules(rules);
         }
+        rules_at_work.follow(app);
         let places = app.places.load();
         feed.observed.fetch_add(events.len() as u64, Ordering::Relaxed);
         for event in events.drain(..) {
             // Read for each: what was held back did not arrive at once.
             let (now, places) = (clock.now(), &**places);
-            let seen = AssertUnwindSafe(|| watch.observe(&event, places, now, &mut found));
+            let seen = AssertUnwindSafe(|| {
+                let mut attacks = Vec::new();
+                watch.observe(&event, places, now, &mut attacks);
+                found.extend(attacks.into_iter().map(Found::Attack));
+                rules_at_work.look(&event, now, |alert| found.push(Found::Rule(alert)));
+            });
             if catch_unwind(seen).is_err() {
                 // An event that no detector can take must not end detection.
                 tracing::error!(event = %event.id, "a detector failed; all begin anew");
                 feed.dropped.fetch_add(1, Ordering::Relaxed);
                 watch = Watch::new(rules, &*app.entropy);
+                rules_at_work = Work::new(app);
             }
         }
         feed.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
@@ -142,13 +156,16 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Finding>) {
 
 /// Answers them side by side: one that waits for the database must not hold up a block. Not all at
 /// once, though: who logs in waits for the same database.
-async fn answer(app: Arc<App>, mut findings: mpsc::Receiver<Finding>) {
+async fn answer(app: Arc<App>, mut findings: mpsc::Receiver<Found>) {
     let turns = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
     while let Some(finding) = findings.recv().await {
         let Ok(turn) = turns.clone().acquire_owned().await else { return };
         let app = app.clone();
         tokio::spawn(async move {
-            respond(&app, finding).await;
+            match finding {
+                Found::Attack(finding) => respond(&app, finding).await,
+                Found::Rule(alert) => tell(&app, &alert).await,
+            }
             drop(turn);
         });
     }
@@ -165,6 +182,24 @@ async fn respond(app: &App, finding: Finding) {
             error = &error as &dyn std::error::Error,
             rule,
             "an attack could not be answered in full"
+        ),
+    }
+}
+
+async fn tell(app: &App, found: &RuleAlert) {
+    let most = app.gate.load().config.detect.max_answers_per_minute;
+    let rule = &found.rule;
+    match app.identity.raise_alert(found, most).await {
+        Ok(Some(alert)) => {
+            tracing::warn!(%alert, rule, description = found.description, "a rule found something");
+        }
+        Ok(None) => {
+            tracing::error!(rule, "a rule found something, and nobody was told: too many do");
+        }
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            rule,
+            "a rule found something, and nobody could be told"
         ),
     }
 }

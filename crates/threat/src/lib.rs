@@ -10,10 +10,14 @@ mod places;
 mod recent;
 mod rules;
 mod sight;
+mod sigma;
 mod table;
 mod watch;
 
 pub use finding::{Finding, Source};
 pub use places::{Nowhere, Place, Places};
 pub use rules::*;
+pub use sigma::{
+    ALIASES, About, Sigma, SigmaError, SigmaMatch, SigmaRules, is_address, is_personal,
+};
 pub use watch::Watch;

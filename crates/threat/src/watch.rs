@@ -140,8 +140,19 @@ impl Watch {
 
 /// Until when a rule says nothing more of a subject.
 #[derive(Debug, Clone, Default)]
-struct Quiet {
+pub(crate) struct Quiet {
     until: Timestamp,
+}
+
+impl Table<Quiet> {
+    /// Whether nothing was said of this for a while. It was from now on.
+    pub fn is_news(&mut self, key: u64, now: Timestamp) -> bool {
+        if self.get(key).is_some_and(|quiet| quiet.until > now) {
+            return false;
+        }
+        self.entry(key, now).until = now.plus(QUIET);
+        true
+    }
 }
 
 impl Kept for Quiet {

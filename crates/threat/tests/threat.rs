@@ -1,6 +1,8 @@
 //! Each detector against its attack, and against people who look a little like it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod sigma;
+
 use std::time::Duration;
 
 use portcullis_events::{

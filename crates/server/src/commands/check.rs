@@ -22,6 +22,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     crate::places::Maps::open(&config)?;
     crate::parts::staff_devices(&config)?;
     let entropy = system::entropy();
+    crate::sigma::load(&config, None)?;
     crate::sinks::plan(&config, "log", &system::clock(), &entropy)?;
     let identities = Identities::ephemeral(system::clock(), entropy.clone())?;
     let egress = crate::app::egress(&config)?;

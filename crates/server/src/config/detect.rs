@@ -6,7 +6,7 @@ use portcullis_types::Prefix;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::span_schema;
+use super::{Config, span_schema};
 
 /// What is looked for, and how it is answered.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -28,6 +28,8 @@ pub struct Detect {
     pub max_answers_per_minute: u32,
     /// Where addresses are.
     pub maps: MapFiles,
+    /// Files of Sigma rules, and directories whose `.yml` and `.yaml` files are.
+    pub sigma: Vec<PathBuf>,
     /// Each rule: whether it responds, and from when on.
     pub rules: Rules,
 }
@@ -53,6 +55,7 @@ impl Default for Detect {
             allow: Vec::new(),
             max_answers_per_minute: 120,
             maps: MapFiles::default(),
+            sigma: Vec::new(),
             rules: Rules::default(),
         }
     }
@@ -82,6 +85,24 @@ impl Detect {
             "detect.max_answers_per_minute must be at least 1; mode = \"observe\" answers nothing"
         );
         self.rules.check().map_err(|(rule, why)| anyhow::anyhow!("detect.rules.{rule}: {why}"))
+    }
+
+    /// The files with Sigma rules, in order of their names.
+    pub fn rule_files(&self, config: &Config) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for path in self.sigma.iter().map(|path| config.path(path)) {
+            let Ok(inside) = std::fs::read_dir(&path) else {
+                files.push(path);
+                continue;
+            };
+            let inside = inside.flatten().map(|entry| entry.path());
+            let mut inside: Vec<_> = inside
+                .filter(|path| path.extension().is_some_and(|end| end == "yml" || end == "yaml"))
+                .collect();
+            inside.sort();
+            files.extend(inside);
+        }
+        files
     }
 
     /// The files that it reads.

@@ -352,7 +352,8 @@ impl Config {
         let named = tls.into_iter().chain(upstreams).chain(contracts).chain(secrets).flatten();
         let named = named.chain(policy).chain(self.detect.files());
         let named = named.chain(self.sinks.iter().flat_map(SinkConfig::files));
-        self.file.iter().cloned().chain(named.map(|path| self.path(path))).collect()
+        let named = named.map(|path| self.path(path)).chain(self.detect.rule_files(self));
+        self.file.iter().cloned().chain(named).collect()
     }
 
     /// The parts that differ from `running` and that only a restart can change.

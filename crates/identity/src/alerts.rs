@@ -1,0 +1,111 @@
+//! Alerts, and those that nothing but an alert answers: by rules of the operator's own.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use portcullis_events::{AlertRaised, Event, Kind, Origin};
+use portcullis_store::defence::{self, Alert};
+use portcullis_types::{Id, Timestamp, tags};
+use serde_json::json;
+
+use crate::{Identity, IdentityError, defence::ALERTS_FOR_EACH_ANSWER};
+
+/// What a rule of the operator's own found.
+#[derive(Debug, Clone)]
+pub struct RuleAlert {
+    /// Its id.
+    pub rule: String,
+    /// Its title.
+    pub title: String,
+    /// What it found, in a sentence. Nothing personal is in it.
+    pub description: String,
+    /// The MITRE ATT&CK technique, if it has one.
+    pub technique: String,
+    /// `severity_id` of OCSF.
+    pub severity: u32,
+    /// When the first event of it came.
+    pub first_seen: Timestamp,
+    /// The events that led to it.
+    pub evidence: Vec<Id<tags::Event>>,
+    /// The accounts that it is about.
+    pub accounts: Vec<Id<tags::User>>,
+    /// The address it is about, if it is not about an account.
+    pub source: Option<IpAddr>,
+}
+
+/// What an alert is raised on.
+pub(crate) struct Grounds<'a> {
+    pub rule: Cow<'static, str>,
+    pub attack: (Cow<'static, str>, &'static str),
+    pub first_seen: Timestamp,
+    pub evidence: &'a [Id<tags::Event>],
+    pub accounts: &'a [Id<tags::User>],
+    pub source: Option<IpAddr>,
+}
+
+impl Identity {
+    /// Raises an alert and does nothing else. `None` where too many were raised in this minute, of
+    /// which `most_per_minute` is a tenth.
+    pub async fn raise_alert(
+        &self,
+        told: &RuleAlert,
+        most_per_minute: u32,
+    ) -> Result<Option<Id<tags::Alert>>, IdentityError> {
+        let now = self.now();
+        let most = most_per_minute.saturating_mul(ALERTS_FOR_EACH_ANSWER);
+        if !self.is_within(b"rule_alerts", most, now) {
+            return Ok(None);
+        }
+        let ids = |ids: Vec<String>| json!(ids).to_string();
+        let place = told.source.map(|ip| format!(" from {ip}")).unwrap_or_default();
+        let alert = &Alert {
+            id: Id::new(now, &*self.entropy),
+            rule: told.rule.clone(),
+            title: format!("{}{place}", told.title),
+            description: told.description.clone(),
+            addr: told.source.map(|ip| ip.to_string()),
+            accounts: ids(told.accounts.iter().map(Id::to_string).collect()),
+            evidence: ids(told.evidence.iter().map(Id::to_string).collect()),
+            block_id: None,
+            severity: i64::from(told.severity),
+            technique: told.technique.clone(),
+            answer: "alert".into(),
+            created_at: now,
+            acknowledged_at: None,
+            acknowledged_by: None,
+        };
+        let grounds = &Grounds {
+            rule: told.rule.clone().into(),
+            attack: (told.technique.clone().into(), ""),
+            first_seen: told.first_seen,
+            evidence: &told.evidence,
+            accounts: &told.accounts,
+            source: told.source,
+        };
+        self.db
+            .write(|tx| async move {
+                defence::insert_alert(&tx, &self.tenant, alert).await?;
+                tx.emit(self.alert_event(alert, grounds)).await?;
+                Ok::<_, IdentityError>(())
+            })
+            .await?;
+        Ok(Some(alert.id))
+    }
+
+    /// The event of an alert.
+    pub(crate) fn alert_event(&self, alert: &Alert, grounds: &Grounds<'_>) -> Event {
+        let raised = AlertRaised {
+            alert: alert.id.to_string(),
+            rule: grounds.rule.clone(),
+            title: alert.title.clone(),
+            description: alert.description.clone(),
+            attack: grounds.attack.clone(),
+            severity: u32::try_from(alert.severity).unwrap_or_default(),
+            answer: alert.answer.clone(),
+            first_seen: grounds.first_seen,
+            evidence: grounds.evidence.iter().map(Id::to_string).collect(),
+            accounts: grounds.accounts.iter().map(Id::to_string).collect(),
+        };
+        let origin = grounds.source.map(|ip| Origin { addr: ip.into(), ..Origin::default() });
+        Event { origin, ..self.system_event(Kind::Alert(raised)) }
+    }
+}
