@@ -3,16 +3,17 @@
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use portcullis_events::Event;
+use portcullis_events::{Event, class_uid, ocsf};
 use portcullis_simulator::{
     attacks,
     chance::Chance,
     script::{From, START, Script, Truth, nobody, person},
     world::{self, Map, World, browser, v4, v6},
 };
-use portcullis_threat::{Rules, Watch};
+use portcullis_threat::{Finding, Rules, Sigma, SigmaMatch, SigmaRules, Watch};
+use portcullis_types::Timestamp;
 
 /// Events in memory at once: a stream is made anew in parts, which are not measured.
 const PART: u64 = 100_000;
@@ -29,7 +30,8 @@ fn main() {
     world::good_people(world, &chance, &mut script);
     attacks::all(world, 5, &chance, &mut script);
     let events: Vec<Event> = script.sorted().steps.into_iter().map(|step| step.event).collect();
-    rounds("people who may, and every attack", |watch, row| row.measure(watch, &events));
+    rounds("people who may, and every attack", detectors, |watch, row| row.measure(watch, &events));
+    rounds("the same, rules of deploy/sigma", rules, |sigma, row| row.measure(sigma, &events));
 
     let spray = |n: u64| (from(v4(4, 1, 7)), n, 1_000 + n % 50);
     flood("one address, 2 million different users", 2_000_000, spray);
@@ -47,9 +49,65 @@ fn from(ip: IpAddr) -> From {
     From { ip, agent: browser(3) }
 }
 
+/// What is measured: it looks at an event, and says how much it found.
+trait Looks {
+    fn look(&mut self, event: &Event, now: Timestamp) -> usize;
+}
+
+struct Detectors(Watch, Vec<Finding>);
+
+impl Looks for Detectors {
+    fn look(&mut self, event: &Event, now: Timestamp) -> usize {
+        self.1.clear();
+        self.0.observe(event, &Map, now, &mut self.1);
+        self.1.len()
+    }
+}
+
+/// Rules, with what it takes to make an event one of OCSF.
+struct OwnRules(Sigma, Vec<SigmaMatch>);
+
+impl Looks for OwnRules {
+    fn look(&mut self, event: &Event, now: Timestamp) -> usize {
+        let class = class_uid(&event.kind);
+        if !self.0.wants(class) {
+            return 0;
+        }
+        self.1.clear();
+        self.0.observe(class, &ocsf(event), event.id.bits(), now, &mut self.1);
+        self.1.len()
+    }
+}
+
+fn detectors() -> Detectors {
+    Detectors(Watch::new(Rules::default(), &Chance::new(3)), Vec::new())
+}
+
+/// The rules that are shipped.
+fn rules() -> OwnRules {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/sigma");
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| {
+        let text = std::fs::read_to_string(entry.path()).ok()?;
+        Some((entry.path().display().to_string(), text))
+    });
+    let rules = SigmaRules::read(files.collect()).unwrap_or_default();
+    OwnRules(Sigma::new(Arc::new(rules), &Chance::new(3)), Vec::new())
+}
+
 /// Failed logins: from where, of whom, with which password, by number.
-fn flood(name: &str, count: u64, make: impl Fn(u64) -> (From, u64, u64)) {
-    rounds(name, |watch, row| {
+fn flood(name: &str, count: u64, make: impl Fn(u64) -> (From, u64, u64) + Copy) {
+    flooded(name, detectors, count, make);
+    flooded(&format!("{name}, rules"), rules, count.min(2_000_000), make);
+}
+
+fn flooded<L: Looks>(
+    name: &str,
+    new: impl Fn() -> L,
+    count: u64,
+    make: impl Fn(u64) -> (From, u64, u64),
+) {
+    rounds(name, new, |watch, row| {
         for part in 0..count / PART {
             let mut script = Script::default();
             for n in part * PART..(part + 1) * PART {
@@ -67,12 +125,12 @@ fn flood(name: &str, count: u64, make: impl Fn(u64) -> (From, u64, u64)) {
     });
 }
 
-fn rounds(name: &str, mut run: impl FnMut(&mut Watch, &mut Row)) {
+fn rounds<L: Looks>(name: &str, new: impl Fn() -> L, mut run: impl FnMut(&mut L, &mut Row)) {
     let mut row = Row::default();
     for _ in 0..ROUNDS {
         row.place = 0;
         row.findings = 0;
-        run(&mut Watch::new(Rules::default(), &Chance::new(3)), &mut row);
+        run(&mut new(), &mut row);
     }
     row.print(name);
 }
@@ -86,13 +144,10 @@ struct Row {
 }
 
 impl Row {
-    fn measure(&mut self, watch: &mut Watch, events: &[Event]) {
-        let mut found = Vec::new();
+    fn measure(&mut self, watch: &mut impl Looks, events: &[Event]) {
         let mut before = Instant::now();
         for event in events {
-            found.clear();
-            watch.observe(event, &Map, event.time.max(START), &mut found);
-            self.findings += found.len();
+            self.findings += watch.look(event, event.time.max(START));
             let now = Instant::now();
             let took = u32::try_from(now.duration_since(before).as_nanos()).unwrap_or(u32::MAX);
             match self.nanos.get_mut(self.place) {
