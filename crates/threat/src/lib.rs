@@ -17,7 +17,5 @@ mod watch;
 pub use finding::{Finding, Source};
 pub use places::{Nowhere, Place, Places};
 pub use rules::*;
-pub use sigma::{
-    ALIASES, About, Sigma, SigmaError, SigmaMatch, SigmaRules, is_address, is_personal,
-};
+pub use sigma::{ALIASES, About, Sigma, SigmaError, SigmaFact, SigmaMatch, SigmaRules};
 pub use watch::Watch;

@@ -39,14 +39,25 @@ struct Place {
 pub(crate) struct Table<V> {
     places: Vec<Place>,
     values: Vec<V>,
+    /// In seconds.
+    stale: u32,
 }
 
 impl<V: Kept> Table<V> {
     /// Room for about `capacity` keys.
     pub fn new(capacity: usize) -> Self {
-        let places = capacity.next_multiple_of(WAYS).max(WAYS);
-        Self { places: vec![Place::default(); places], values: vec![V::default(); places] }
+        Self::forgetting(capacity, V::STALE)
     }
+
+    /// The same, where a key weighs nothing any more after another time than usual.
+    pub fn forgetting(capacity: usize, stale: Duration) -> Self {
+        let places = capacity.next_multiple_of(WAYS).max(WAYS);
+        let stale = u32::try_from(stale.as_secs()).unwrap_or(u32::MAX);
+        Self { places: vec![Place::default(); places], values: vec![V::default(); places], stale }
+    }
+
+    /// Bytes of each key, besides what its value has elsewhere.
+    pub const EACH: usize = size_of::<Place>() + size_of::<V>();
 
     /// What is held for `key`, if anything.
     pub fn get(&self, key: u64) -> Option<&V> {
@@ -79,7 +90,7 @@ impl<V: Kept> Table<V> {
     }
 
     fn lightest(&self, set: usize, now: u32) -> usize {
-        let stale = u32::try_from(V::STALE.as_secs()).unwrap_or(u32::MAX);
+        let stale = self.stale;
         let weight = |at: &usize| {
             let Place { key, weight, last } = self.places[*at];
             let fresh = key != 0 && now.saturating_sub(last) < stale;
@@ -96,7 +107,7 @@ impl<V: Kept> Table<V> {
 
     /// Bytes it takes, for good.
     pub fn bytes(&self) -> usize {
-        self.places.len() * (size_of::<Place>() + size_of::<V>())
+        self.places.len() * Self::EACH
     }
 }
 

@@ -145,13 +145,14 @@ pub(crate) struct Quiet {
 }
 
 impl Table<Quiet> {
-    /// Whether nothing was said of this for a while. It was from now on.
-    pub fn is_news(&mut self, key: u64, now: Timestamp) -> bool {
-        if self.get(key).is_some_and(|quiet| quiet.until > now) {
-            return false;
-        }
+    /// Whether something was said of this a short while ago.
+    pub fn is_quiet(&self, key: u64, now: Timestamp) -> bool {
+        self.get(key).is_some_and(|quiet| quiet.until > now)
+    }
+
+    /// Something was said of it.
+    pub fn hush(&mut self, key: u64, now: Timestamp) {
         self.entry(key, now).until = now.plus(QUIET);
-        true
     }
 }
 

@@ -48,6 +48,11 @@ fn main() {
             let mut ours: Vec<_> = found.iter().map(|one| one.rule.title.clone()).collect();
             let result = theirs.process_event_at(&JsonEvent::borrow(&event), at);
             let mut theirs: Vec<_> = result.iter().map(|one| one.header.rule_title.clone()).collect();
+            // The other one repeats a chain at any event after it, ours at its last rule.
+            if text.contains("temporal_ordered") && event["ok"] == "bad" {
+                assert!(ours.is_empty());
+                continue;
+            }
             if round % 2 == 0 {
                 ours.retain(|title| title == "counted");
                 theirs.retain(|title| title == "counted");

@@ -6,8 +6,15 @@ use super::matcher::Item;
 
 /// Parentheses in each other.
 const MAX_DEPTH: usize = 32;
-/// Maps and lists in a selection.
-const MAX_ITEMS: usize = 1_000;
+/// Fields, or maps, in a selection.
+const MAX_ITEMS: usize = 200;
+const MAX_SELECTIONS: usize = 100;
+/// Words of a condition.
+const MAX_WORDS: usize = 500;
+/// Selections that a condition names, those it means by a pattern included.
+const MAX_TERMS: usize = 2_000;
+/// Regular expressions of a rule: each can take a quarter of a mebibyte.
+const MAX_REGEXES: usize = 100;
 
 /// What makes an event one that a rule is about.
 #[derive(Debug)]
@@ -34,7 +41,10 @@ enum Expression {
 
 impl Detection {
     pub fn new(detection: &Map<String, Value>) -> Result<Self, String> {
-        let mut selections = Vec::new();
+        let (mut selections, mut regexes) = (Vec::new(), 0);
+        if detection.len() > MAX_SELECTIONS {
+            return Err("there are too many selections".to_owned());
+        }
         for (name, value) in detection {
             match name.as_str() {
                 "condition" => {}
@@ -43,22 +53,30 @@ impl Detection {
                 }
                 _ => {
                     let selection = Selection::new(value);
-                    selections
-                        .push((name.clone(), selection.map_err(|why| format!("{name}: {why}"))?));
+                    let selection = selection.map_err(|why| format!("{name}: {why}"))?;
+                    regexes += selection.items().map(Item::regexes).sum::<usize>();
+                    if regexes > MAX_REGEXES {
+                        return Err("there are too many regular expressions".to_owned());
+                    }
+                    selections.push((name.clone(), selection));
                 }
             }
         }
         let conditions: Vec<&str> = match detection.get("condition") {
             Some(Value::String(one)) => vec![one],
-            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+            Some(Value::Array(many)) => {
+                let texts = many.iter().map(|one| one.as_str().ok_or("a condition is a text"));
+                texts.collect::<Result<_, _>>()?
+            }
             _ => Vec::new(),
         };
-        let mut any = Vec::new();
+        let (mut any, mut terms) = (Vec::new(), 0);
         for text in &conditions {
             let names = selections.iter().map(|(name, _)| name.as_str()).collect();
-            let mut reader = Reader { words: words(text)?, names, at: 0, depth: 0 };
+            let mut reader = Reader { words: words(text)?, names, at: 0, depth: 0, terms };
             let read = reader.either().and_then(|read| reader.end(read));
             any.push(read.map_err(|why| format!("condition: {why}"))?);
+            terms = reader.terms;
         }
         if any.is_empty() {
             return Err("there is no condition".to_owned());
@@ -104,6 +122,14 @@ impl Selection {
         }
     }
 
+    fn items(&self) -> impl Iterator<Item = &Item> {
+        let (one, many) = match self {
+            Self::Items(items) => (items.as_slice(), [].as_slice()),
+            Self::Lists(lists) => ([].as_slice(), lists.as_slice()),
+        };
+        one.iter().chain(many.iter().flatten())
+    }
+
     fn holds(&self, event: &Value) -> bool {
         let all = |items: &Vec<Item>| items.iter().all(|item| item.holds(event));
         match self {
@@ -118,7 +144,8 @@ fn words(text: &str) -> Result<Vec<String>, String> {
         return Err("condition: aggregations gave way to correlations, and are not known".into());
     }
     let spaced = text.replace('(', " ( ").replace(')', " ) ");
-    Ok(spaced.split_whitespace().map(str::to_owned).collect())
+    let words: Vec<_> = spaced.split_whitespace().take(MAX_WORDS + 1).map(str::to_owned).collect();
+    if words.len() > MAX_WORDS { Err("condition: it is too long".to_owned()) } else { Ok(words) }
 }
 
 struct Reader<'a> {
@@ -126,6 +153,7 @@ struct Reader<'a> {
     names: Vec<&'a str>,
     at: usize,
     depth: usize,
+    terms: usize,
 }
 
 impl Reader<'_> {
@@ -199,7 +227,7 @@ impl Reader<'_> {
         }
     }
 
-    fn chosen(&self, which: &str) -> Result<Vec<Expression>, String> {
+    fn chosen(&mut self, which: &str) -> Result<Vec<Expression>, String> {
         let fits = |name: &str| match which.split_once('*') {
             // Names with an underscore in front are only meant when they are named.
             _ if which == "them" => !name.starts_with('_'),
@@ -214,6 +242,10 @@ impl Reader<'_> {
         let chosen: Vec<_> = names.map(|(place, _)| Expression::One(place)).collect();
         if chosen.is_empty() {
             return Err(format!("there is no selection called {which:?}"));
+        }
+        self.terms += chosen.len();
+        if self.terms > MAX_TERMS {
+            return Err("it names too many selections".to_owned());
         }
         Ok(chosen)
     }

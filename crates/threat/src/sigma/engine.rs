@@ -1,13 +1,13 @@
 //! Rules at work.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_types::{Entropy, HashKey, Timestamp};
 use serde_json::Value;
 
 use super::{
     fields::Field,
-    load::{About, Correlated, Looks, SigmaRules},
+    load::{About, Correlated, Looks, Rule, SigmaRules},
     window::{Counted, Group, Step},
 };
 use crate::{sight::hash, table::Table, watch::Quiet};
@@ -20,8 +20,8 @@ const QUIETS: usize = 8_192;
 pub struct SigmaMatch {
     /// Which one.
     pub rule: Arc<About>,
-    /// The fields that make the group of a correlation, and their values.
-    pub group: Vec<(String, String)>,
+    /// What makes the group of a correlation, or whom a single event is about.
+    pub facts: Vec<SigmaFact>,
     /// Stands for the rule and the group.
     pub key: u64,
     /// What a correlation counted.
@@ -30,6 +30,33 @@ pub struct SigmaMatch {
     pub evidence: Vec<u128>,
     /// When the first of them came.
     pub first: Timestamp,
+}
+
+/// A field and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigmaFact {
+    /// As the rule calls it.
+    pub name: String,
+    /// What the event has.
+    pub value: String,
+    /// Whether it can be told of: nobody is known by it who is not named by an id.
+    pub is_told: bool,
+    /// Whether it is where somebody comes from.
+    pub is_place: bool,
+    /// Whether it is who somebody is.
+    pub is_account: bool,
+}
+
+impl SigmaFact {
+    fn new(name: &str, field: &Field, value: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            value,
+            is_told: field.is_told(),
+            is_place: field.is_place(),
+            is_account: field.is_account(),
+        }
+    }
 }
 
 /// All rules, with what they remember.
@@ -50,14 +77,30 @@ pub struct Sigma {
 impl Sigma {
     /// Rules that have seen nothing.
     pub fn new(rules: Arc<SigmaRules>, entropy: &dyn Entropy) -> Self {
-        let table = |looks: &Looks| match looks {
-            Looks::Events(..) => None,
-            Looks::Rules(correlated) => Some(Table::new(correlated.groups)),
-        };
-        let groups = rules.rules.iter().map(|rule| table(&rule.looks)).collect();
+        let groups = tables(&rules);
         let hits = vec![false; rules.rules.len()];
         let quiet = Table::new(QUIETS);
         Self { rules, key: HashKey::new(entropy), groups, hits, quiet }
+    }
+
+    /// Other rules from now on. What is remembered for correlations that are still what they were,
+    /// with all they are about, stays; and of what was told, nothing is told again.
+    pub fn follow(&mut self, rules: Arc<SigmaRules>) {
+        let mut before = std::mem::take(&mut self.groups);
+        self.groups = tables(&rules);
+        self.hits = vec![false; rules.rules.len()];
+        for (place, rule) in rules.rules.iter().enumerate() {
+            let same = |old: &Rule| old.definition == rule.definition;
+            if let Some(old) = self.rules.rules.iter().position(same)
+                && let Some(Some(table)) = before.get_mut(old).map(Option::take)
+                && let (Looks::Rules(a), Looks::Rules(b)) =
+                    (&self.rules.rules[old].looks, &rule.looks)
+                && a.groups == b.groups
+            {
+                self.groups[place] = Some(table);
+            }
+        }
+        self.rules = rules;
     }
 
     /// The rules it has.
@@ -73,10 +116,15 @@ impl Sigma {
         })
     }
 
-    /// Whether the rule said nothing of the group within the last quarter of an hour: one wave of
-    /// events is one alert.
-    pub fn is_news(&mut self, found: &SigmaMatch, now: Timestamp) -> bool {
-        self.quiet.is_news(found.key, now)
+    /// Whether the rule said something of the group, or of whom it is about, within the last quarter
+    /// of an hour: one wave of events is one alert.
+    pub fn is_quiet(&self, found: &SigmaMatch, now: Timestamp) -> bool {
+        self.quiet.is_quiet(found.key, now)
+    }
+
+    /// It was told.
+    pub fn told(&mut self, found: &SigmaMatch, now: Timestamp) {
+        self.quiet.hush(found.key, now);
     }
 
     /// Looks at an event of a class that arrived at `now`, by a clock that nobody sets back.
@@ -93,15 +141,23 @@ impl Sigma {
         for (place, rule) in rules.rules.iter().enumerate() {
             let looked = match &rule.looks {
                 Looks::Events(own, detection) => {
-                    let fits = own.is_none_or(|own| own == class) && detection.holds(event);
-                    fits.then(|| SigmaMatch {
+                    if own.is_some_and(|own| own != class) || !detection.holds(event) {
+                        continue;
+                    }
+                    hits[place] = true;
+                    if !rule.tells {
+                        continue;
+                    }
+                    let facts = whom(event);
+                    let values: Vec<String> = facts.iter().map(|one| one.value.clone()).collect();
+                    vec![SigmaMatch {
                         rule: rule.about.clone(),
-                        group: Vec::new(),
-                        key: hash(key, b'S', [0, 0], rule.about.id.as_bytes()),
+                        key: hashed(key, &rule.about.id, &values),
+                        facts,
                         count: None,
                         evidence: vec![id],
                         first: now,
-                    })
+                    }]
                 }
                 Looks::Rules(correlated) => {
                     let Some(table) = &mut groups[place] else { continue };
@@ -110,14 +166,34 @@ impl Sigma {
                     correlated.look(about, event, at, hits, (key, table), now)
                 }
             };
-            if let Some(looked) = looked {
-                hits[place] = true;
-                if rule.tells {
-                    found.push(looked);
-                }
+            hits[place] |= !looked.is_empty();
+            if rule.tells {
+                found.extend(looked);
             }
         }
     }
+}
+
+/// Room for what each correlation remembers.
+fn tables(rules: &SigmaRules) -> Vec<Option<Table<Group>>> {
+    let table = |looks: &Looks| match looks {
+        Looks::Events(..) => None,
+        Looks::Rules(correlated) => {
+            let span = Duration::from_millis(correlated.span.unsigned_abs());
+            Some(Table::forgetting(correlated.groups, span))
+        }
+    };
+    rules.rules.iter().map(|rule| table(&rule.looks)).collect()
+}
+
+/// Whom an event is about: an account, or a place.
+fn whom(event: &Value) -> Vec<SigmaFact> {
+    let known = ["user_id", "src_network"].into_iter().find_map(|name| {
+        let field = Field::new(name);
+        let value = field.text(event)?;
+        Some(SigmaFact::new(name, &field, value))
+    });
+    known.into_iter().collect()
 }
 
 impl Correlated {
@@ -129,12 +205,14 @@ impl Correlated {
         hits: &[bool],
         (key, table): (&HashKey, &mut Table<Group>),
         now: Timestamp,
-    ) -> Option<SigmaMatch> {
-        let mut looked = None;
+    ) -> Vec<SigmaMatch> {
+        let (mut looked, mut stepped) = (Vec::new(), Vec::new());
         let by_rule = matches!(self.counted, Counted::Rules | Counted::Ordered);
-        for (place, (_, fields)) in
-            self.rules.iter().enumerate().filter(|(_, (rule, _))| hits[*rule])
-        {
+        // The last one first: an event is no step after itself.
+        for (place, (rule, fields)) in self.rules.iter().enumerate().rev() {
+            if !hits[*rule] {
+                continue;
+            }
             // An event without the fields of a group belongs to none.
             let values: Option<Vec<String>> =
                 fields.iter().map(|field| field.text(event)).collect();
@@ -144,24 +222,36 @@ impl Correlated {
             }
             at.rule = place;
             let name = hashed(key, &about.id, &values);
+            // It is one event, however many rules it fits.
+            if !by_rule && stepped.contains(&name) {
+                continue;
+            }
+            stepped.push(name);
             let group = table.entry(name, now);
             let count = group.step(self.counted, at, self.span, self.rules.len(), self.most);
-            let holds = self.bounds.iter().all(|(bound, than)| bound.holds(count, *than));
-            if holds {
-                looked = Some(SigmaMatch {
+            let ends = self.counted != Counted::Ordered || place + 1 == self.rules.len();
+            if ends && self.bounds.iter().all(|(bound, than)| bound.holds(count, *than)) {
+                let named = self.group.iter().zip(fields).zip(values);
+                looked.push(SigmaMatch {
                     rule: about.clone(),
-                    group: self.group.iter().cloned().zip(values).collect(),
+                    facts: named
+                        .map(|((name, field), value)| SigmaFact::new(name, field, value))
+                        .collect(),
                     key: name,
                     count: Some(count),
                     evidence: group.evidence().collect(),
                     first: group.first(),
                 });
             }
-            if !by_rule {
-                // It is one event, however many rules it fits.
-                break;
-            }
         }
+        // Of one group, the last word.
+        let mut told = Vec::new();
+        looked.reverse();
+        looked.retain(|one| {
+            let first = !told.contains(&one.key);
+            told.push(one.key);
+            first
+        });
         looked
     }
 

@@ -1,5 +1,6 @@
 //! Names of fields, and what they are in an event.
 
+use portcullis_types::AddrKey;
 use serde_json::Value;
 
 /// Names of Sigma's taxonomy and of ECS, and the fields of OCSF that they are here. The first that an
@@ -23,29 +24,25 @@ pub const ALIASES: &[(&str, &[&str])] = &[
     ("client_id", &["unmapped.client_id"]),
 ];
 
-/// Fields of which somebody can be known who may be erased.
-const PERSONAL: [&str; 5] = [
-    "user.name",
-    "actor.user.name",
-    "http_request.user_agent",
-    "src_endpoint.ip",
-    "evidences.src_endpoint.ip",
+/// The network that somebody comes from: the address, or for IPv6 its /64, of which one customer has
+/// all addresses. It is none of OCSF's, and can be grouped and counted by.
+const NETWORK: &str = "src_network";
+
+/// Fields whose values can stand in an alert: nobody is known by them who is not named by an id.
+const TOLD: [&str; 12] = [
+    "actor.user.uid",
+    "class_uid",
+    "entity.type",
+    "entity.uid",
+    "http_request.http_method",
+    "http_response.code",
+    "metadata.event_code",
+    "service.name",
+    "session.uid",
+    "status_detail",
+    "unmapped.client_id",
+    "user.uid",
 ];
-
-fn meant(name: &str) -> impl Iterator<Item = &str> {
-    let known = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, fields)| *fields);
-    known.unwrap_or_default().iter().copied().chain([name])
-}
-
-/// Whether a field of this name holds what is personal.
-pub fn is_personal(name: &str) -> bool {
-    meant(name).any(|name| PERSONAL.contains(&name))
-}
-
-/// Whether it holds the address of a client.
-pub fn is_address(name: &str) -> bool {
-    meant(name).any(|name| name.ends_with("src_endpoint.ip"))
-}
 
 /// Where a field is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +63,28 @@ impl Field {
         Self { name: name.to_owned(), paths }
     }
 
+    /// Whether its values can be told of.
+    pub fn is_told(&self) -> bool {
+        self.paths.iter().all(|path| TOLD.contains(&path.join(".").as_str()))
+    }
+
+    /// Whether it holds where somebody comes from.
+    pub fn is_place(&self) -> bool {
+        self.name == NETWORK || self.ends_with(&["src_endpoint", "ip"])
+    }
+
+    /// Whether it holds who somebody is.
+    pub fn is_account(&self) -> bool {
+        self.ends_with(&["user", "uid"])
+    }
+
+    fn ends_with(&self, end: &[&str]) -> bool {
+        let ends = |path: &Vec<String>| {
+            path.len() >= end.len() && path.iter().rev().zip(end.iter().rev()).all(|(a, b)| a == b)
+        };
+        self.paths.iter().any(ends)
+    }
+
     /// Every value of the field: several where there is a list on the way.
     pub fn values<'a>(&self, event: &'a Value) -> Vec<&'a Value> {
         let mut found = Vec::new();
@@ -80,6 +99,10 @@ impl Field {
 
     /// The value as a text, to group and to count by.
     pub fn text(&self, event: &Value) -> Option<String> {
+        if self.name == NETWORK {
+            let addr = Self::new("src_ip").text(event)?;
+            return Some(AddrKey::parse(&addr)?.to_string());
+        }
         self.values(event).into_iter().find_map(text_of)
     }
 

@@ -1,6 +1,9 @@
 //! From files to rules that can run.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -69,6 +72,8 @@ pub(super) struct Rule {
     pub looks: Looks,
     /// Whether what it finds is told of, or only counts for a correlation.
     pub tells: bool,
+    /// All that makes it find something, to know it again.
+    pub definition: String,
 }
 
 #[derive(Debug)]
@@ -123,7 +128,7 @@ impl SigmaRules {
             }
             let about = document.about().map_err(|why| error(&why))?;
             if ids.insert(about.id.clone(), place).is_some() {
-                return Err(error("another rule has the same name or title"));
+                return Err(error("another rule has the same name or title; give it another name"));
             }
             for name in document.id.iter().chain(&document.name) {
                 if known.insert(name.clone(), place).is_some() {
@@ -139,7 +144,13 @@ impl SigmaRules {
                 (None, Some(_)) => None,
                 _ => return Err(error("it is neither a detection nor a correlation")),
             };
-            rules.push(looks.map(|looks| Rule { about: Arc::new(about), looks, tells: true }));
+            let definition = format!("{document:?}");
+            rules.push(looks.map(|looks| Rule {
+                about: Arc::new(about),
+                looks,
+                tells: true,
+                definition,
+            }));
         }
         let mut read = Self::default();
         // A rule's place is where it stands in the end: after those that it is about.
@@ -177,10 +188,25 @@ impl SigmaRules {
                 if !correlation.generate {
                     silent.extend(about.iter().map(|(place, _)| *place));
                 }
+                for name in correlation.rules.all() {
+                    let inner = &documents[known[name]].1.correlation;
+                    let aliases = inner.iter().flat_map(|inner| inner.aliases.keys());
+                    let asked = |alias: &&String| {
+                        correlation.group_by.all().contains(alias)
+                            && !correlation.aliases.contains_key(*alias)
+                    };
+                    if let Some(alias) = aliases.into_iter().find(asked) {
+                        let why = format!("{alias:?} is a name of {name:?} alone; use the field's");
+                        return Err(error(why));
+                    }
+                }
                 let correlated = correlated(correlation, &about, count).map_err(error)?;
                 let about = Arc::new(document.about().map_err(error)?);
                 places.insert(place, read.rules.len());
-                read.rules.push(Rule { about, looks: Looks::Rules(correlated), tells: true });
+                let own = correlated.rules.iter().map(|(place, _)| &read.rules[*place].definition);
+                let definition = own.fold(format!("{document:?}"), |all, one| all + one);
+                let looks = Looks::Rules(correlated);
+                read.rules.push(Rule { about, looks, tells: true, definition });
             }
             left = later;
             if left.len() == before {
@@ -236,7 +262,9 @@ impl Document {
         if self.action.is_some() || self.filter.is_some() {
             return Err("filters and collections by \"action\" are not known".to_owned());
         }
-        let name = self.name.as_deref().unwrap_or(&self.title).to_lowercase();
+        let title = Some(self.title.as_str()).filter(|title| title.is_ascii());
+        let name = self.name.as_deref().or(title).or(self.id.as_deref()).unwrap_or(&self.title);
+        let name = name.to_lowercase();
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         let name: String = name.chars().map(plain).take(MAX_NAME).collect();
         if self.title.is_empty() || self.title.len() > 256 {
@@ -284,8 +312,14 @@ impl Document {
             "detection_finding" => Ok(2004),
             other => Err(format!("the log source {other:?} is not known")),
         };
-        let named = service.as_deref().or(category.as_deref());
-        named.map(class).transpose()
+        let service = service.as_deref().map(class).transpose()?;
+        let category = category.as_deref().map(class).transpose()?;
+        match (service, category) {
+            (Some(a), Some(b)) if a != b => {
+                Err("service and category are of different events".into())
+            }
+            (service, category) => Ok(service.or(category)),
+        }
     }
 }
 
@@ -340,6 +374,13 @@ fn correlated(
     };
     if about.is_empty() {
         return Err("there are no rules in it".to_owned());
+    }
+    let places: BTreeSet<_> = about.iter().map(|(place, _)| place).collect();
+    if places.len() < about.len() {
+        return Err("a rule is in it twice".to_owned());
+    }
+    if rank.is_some() && !matches!(counted, Counted::Percentile(_)) {
+        return Err("\"percentile\" belongs to value_percentile".to_owned());
     }
     let of_values = !matches!(counted, Counted::Events | Counted::Rules | Counted::Ordered);
     if of_values == fields.is_empty() {

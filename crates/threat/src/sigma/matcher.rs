@@ -15,6 +15,9 @@ use super::{
 /// A regular expression takes at most so much when it is compiled.
 const MAX_REGEX_BYTES: usize = 256 * 1024;
 
+/// Values of one item, all their spellings included.
+const MAX_TESTS: usize = 5_000;
+
 /// A field and what is asked of it.
 #[derive(Debug)]
 pub(crate) struct Item {
@@ -95,12 +98,16 @@ impl Item {
         if values.is_empty() {
             return Err(format!("{key}: there is no value"));
         }
+        asked.check().map_err(|why| format!("{key}: {why}"))?;
         if asked.all && values.len() < 2 {
             return Err(format!("{key}: \"all\" needs several values"));
         }
         let mut tests = Vec::new();
         for value in values {
             asked.tests(value, &mut tests).map_err(|why| format!("{key}: {why}"))?;
+            if tests.len() > MAX_TESTS {
+                return Err(format!("{key}: there are too many values"));
+            }
         }
         let field = (!name.is_empty()).then(|| Field::new(name));
         if field.is_none()
@@ -109,6 +116,11 @@ impl Item {
             return Err("a word is a text".to_owned());
         }
         Ok(Self { field, tests, all: asked.all, not: asked.not })
+    }
+
+    /// How many regular expressions it has.
+    pub fn regexes(&self) -> usize {
+        self.tests.iter().filter(|test| matches!(test, Test::Regex(_))).count()
     }
 
     pub fn holds(&self, event: &Value) -> bool {
@@ -127,9 +139,9 @@ impl Item {
 impl Asked {
     fn add(&mut self, modifier: &str) -> Result<(), String> {
         match modifier {
-            "contains" => self.affix = Affix { before: true, after: true },
-            "startswith" => self.affix.after = true,
-            "endswith" => self.affix.before = true,
+            "contains" => self.stands(Affix { before: true, after: true })?,
+            "startswith" => self.stands(Affix { before: false, after: true })?,
+            "endswith" => self.stands(Affix { before: true, after: false })?,
             "all" => self.all = true,
             "cased" => self.cased = true,
             "neq" => self.not = true,
@@ -140,16 +152,16 @@ impl Asked {
             "cidr" => self.network = true,
             "exists" => self.exists = true,
             "fieldref" => self.field = true,
-            "lt" => self.operator = Some(Operator::Less),
-            "lte" => self.operator = Some(Operator::LessOrEqual),
-            "gt" => self.operator = Some(Operator::Greater),
-            "gte" => self.operator = Some(Operator::GreaterOrEqual),
-            "minute" => self.part = Some(Part::Minute),
-            "hour" => self.part = Some(Part::Hour),
-            "day" => self.part = Some(Part::Day),
-            "week" => self.part = Some(Part::Week),
-            "month" => self.part = Some(Part::Month),
-            "year" => self.part = Some(Part::Year),
+            "lt" => once(&mut self.operator, Operator::Less)?,
+            "lte" => once(&mut self.operator, Operator::LessOrEqual)?,
+            "gt" => once(&mut self.operator, Operator::Greater)?,
+            "gte" => once(&mut self.operator, Operator::GreaterOrEqual)?,
+            "minute" => once(&mut self.part, Part::Minute)?,
+            "hour" => once(&mut self.part, Part::Hour)?,
+            "day" => once(&mut self.part, Part::Day)?,
+            "week" => once(&mut self.part, Part::Week)?,
+            "month" => once(&mut self.part, Part::Month)?,
+            "year" => once(&mut self.part, Part::Year)?,
             "windash" => self.windash = true,
             "base64" => self.encode.push(Encode::Base64),
             "base64offset" => self.encode.push(Encode::Base64Offset),
@@ -160,6 +172,28 @@ impl Asked {
                 return Err("the modifier \"expand\" needs a pipeline, and there is none".into());
             }
             other => return Err(format!("the modifier {other:?} is not known")),
+        }
+        Ok(())
+    }
+
+    fn stands(&mut self, affix: Affix) -> Result<(), String> {
+        if self.affix != Affix::default() {
+            return Err("only one of contains, startswith and endswith can be".to_owned());
+        }
+        self.affix = affix;
+        Ok(())
+    }
+
+    /// Refuses modifiers of which one would say nothing.
+    fn check(&self) -> Result<(), String> {
+        let number = self.operator.is_some() || self.part.is_some();
+        let spelled = self.windash || !self.encode.is_empty();
+        let kinds = [self.regex, self.network, self.exists, self.field, number, spelled];
+        let kinds = kinds.into_iter().filter(|kind| *kind).count();
+        let stands = self.affix != Affix::default() || self.cased;
+        let of_text = kinds == 0 || self.field || spelled;
+        if kinds > 1 || (stands && !of_text) {
+            return Err("these modifiers do not go together".to_owned());
         }
         Ok(())
     }
@@ -179,11 +213,16 @@ impl Asked {
             tests.push(Test::Exists(value.as_bool().ok_or("\"exists\" is true or false")?));
             return Ok(());
         }
+        let of_text = self.affix != Affix::default()
+            || self.regex
+            || self.network
+            || self.field
+            || self.windash
+            || !self.encode.is_empty();
         let text = match value {
             Value::String(text) => text,
-            Value::Number(_) | Value::Bool(_) if self.affix != Affix::default() => {
-                &text_of(value).unwrap_or_default()
-            }
+            Value::Number(_) | Value::Bool(_) if of_text => &text_of(value).unwrap_or_default(),
+            Value::Null if of_text => return Err("it is asked of nothing".to_owned()),
             Value::Number(number) => {
                 tests.push(Test::Number(number.as_f64().ok_or("a number is too large")?));
                 return Ok(());
@@ -243,6 +282,14 @@ impl Asked {
                 .map(|text| Test::Text { pattern: Pattern::read(&text, self.affix, cased), cased }),
         );
         Ok(())
+    }
+}
+
+/// What can be said once.
+fn once<T>(place: &mut Option<T>, what: T) -> Result<(), String> {
+    match place.replace(what) {
+        None => Ok(()),
+        Some(_) => Err("these modifiers do not go together".to_owned()),
     }
 }
 

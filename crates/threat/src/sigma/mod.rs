@@ -21,6 +21,6 @@ mod matcher;
 mod pattern;
 mod window;
 
-pub use engine::{Sigma, SigmaMatch};
-pub use fields::{ALIASES, is_address, is_personal};
+pub use engine::{Sigma, SigmaFact, SigmaMatch};
+pub use fields::ALIASES;
 pub use load::{About, SigmaError, SigmaRules};

@@ -34,7 +34,8 @@ pub(super) fn cut(text: &str) -> &str {
 
 pub(super) fn folded(text: &str, cased: bool) -> String {
     let text = cut(text);
-    if cased { text.to_owned() } else { text.to_lowercase() }
+    // One by one: what a letter becomes must not follow from where it stands.
+    if cased { text.to_owned() } else { text.chars().flat_map(char::to_lowercase).collect() }
 }
 
 /// A text with wildcards.
@@ -141,9 +142,10 @@ pub(super) fn dashes(text: &str) -> Result<Vec<String>, String> {
     const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
     let mut all = vec![String::new()];
     let mut before = ' ';
-    for c in text.chars() {
-        // One in the middle of a word is no flag.
-        if DASHES.contains(&c) && before.is_whitespace() {
+    let after = text.chars().skip(1).chain([' ']);
+    for (c, after) in text.chars().zip(after) {
+        // One in the middle of a word, or before none, is no flag.
+        if DASHES.contains(&c) && !before.is_alphanumeric() && after.is_alphanumeric() {
             let each = |text: &String| DASHES.map(|dash| format!("{text}{dash}"));
             all = all.iter().flat_map(each).collect();
         } else {

@@ -4,8 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use portcullis_types::Timestamp;
 
-use crate::table::Kept;
+use crate::table::{Kept, Table};
 
+/// What three allocations cost besides their bytes.
+const ALLOCATIONS: usize = 3 * 16;
 /// Events of a group that an alert names.
 const EVIDENCE: usize = 8;
 
@@ -74,6 +76,7 @@ pub(super) struct Group {
 }
 
 impl Kept for Group {
+    /// Each correlation has its own.
     const STALE: Duration = Duration::MAX;
 
     fn weight(&self) -> u32 {
@@ -164,18 +167,20 @@ impl Group {
 
     /// When the oldest of them came.
     pub fn first(&self) -> Timestamp {
-        let first = self.events.front().map_or(0, |(at, _)| *at);
+        let seen = self.seen.front().map(|(at, _)| *at);
+        let events = self.events.front().map(|(at, _)| *at);
+        let first = seen.into_iter().chain(events).min().unwrap_or_default();
         Timestamp::from_micros(first.saturating_mul(1_000))
     }
 
     /// Bytes that a group can come to.
     pub fn most_bytes(counted: Counted, rules: usize, most: usize) -> usize {
         let own = match counted {
-            Counted::Rules | Counted::Ordered => rules * size_of::<i64>(),
+            Counted::Rules | Counted::Ordered => rules.max(4) * size_of::<i64>(),
             // Deques grow to twice what they need.
             _ => 2 * most * size_of::<(i64, u64)>(),
         };
-        size_of::<Self>() + own + EVIDENCE * size_of::<(i64, u128)>()
+        Table::<Self>::EACH + own + EVIDENCE * size_of::<(i64, u128)>() + ALLOCATIONS
     }
 }
 

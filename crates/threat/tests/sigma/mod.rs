@@ -78,6 +78,8 @@ fn every_modifier_does_what_it_says() {
         "user.name|fieldref: actor.user.name",
         "user.name|fieldref|startswith: actor.user.name",
         "user.uid|fieldref|neq: user.name",
+        "status_id|re: 2",
+        "status_id|contains: 2",
         "tags: two",
         "tags|contains: [zzz, tw]",
         "time|hour: 1",
@@ -198,6 +200,19 @@ fn what_is_not_supported_is_refused_by_name() {
         (correlation("  type: value_count\n  timespan: 1m\n  condition: { gte: 2 }"), "field"),
         (correlation("  type: value_percentile\n  timespan: 1m\n  condition: { field: x, gte: 2 }"), "percentile"),
         (correlation("  type: temporal\n  timespan: 1m\n  condition: one and not one"), "in words"),
+        (body("s: { a|contains|gt: 2 }"), "together"),
+        (body("s: { a|gt|lt: 2 }"), "together"),
+        (body("s: { a|hour|minute: 2 }"), "together"),
+        (body("s: { a|re|contains: x }"), "together"),
+        (body("s: { a|cidr|cased: 10.0.0.0/8 }"), "together"),
+        (body("s: { a|startswith|endswith: x }"), "only one"),
+        (body("s: { a|re: null }"), "nothing"),
+        (body(&format!("s: {{ a: [{}] }}", "x, ".repeat(6_000))), "too many values"),
+        (body(&format!("s: {{ a|re: [{}] }}", "x, ".repeat(200))), "too many regular"),
+        (detection(&format!("  s: {{ a: 1 }}\n  condition: s{}", " or s".repeat(400))), "too long"),
+        ("title: t\nlogsource: { service: authentication, category: webserver }\ndetection: { s: { a: 1 }, condition: s }".into(), "different events"),
+        (correlation("  type: event_count\n  timespan: 1m\n  condition: { gte: 2 }").replace("[one]", "[one, one]"), "twice"),
+        (correlation("  type: event_count\n  timespan: 1m\n  condition: { gte: 2, percentile: 3 }"), "percentile"),
         (correlation("  type: session\n  timespan: 1m\n  condition: { gte: 2 }"), "session"),
         (correlation("  type: event_count\n  timespan: 1m\n  condition: { above: 2 }"), "above"),
         (correlation("  type: event_count\n  timespan: 1m\n  window: tumbling\n  condition: { gte: 2 }"), "window"),
@@ -246,6 +261,11 @@ fn run(engine: &mut Sigma, events: &[(i64, Value)]) -> Vec<Vec<SigmaMatch>> {
     all
 }
 
+/// Name, value, and whether it can be told.
+fn facts(found: &SigmaMatch) -> Vec<(&str, &str, bool)> {
+    found.facts.iter().map(|one| (one.name.as_str(), one.value.as_str(), one.is_told)).collect()
+}
+
 #[test]
 fn a_correlation_tells_what_led_to_it() {
     let text = correlation(
@@ -263,7 +283,7 @@ fn a_correlation_tells_what_led_to_it() {
     assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 1, 1, 0, 0, 0]);
     let one = &found[2][0];
     assert_eq!((one.rule.id.as_str(), one.count), ("sigma_c", Some(3.0)));
-    assert_eq!(one.group, [("user.uid".to_owned(), "a".to_owned())]);
+    assert_eq!(facts(one), [("user.uid", "a", true)]);
     assert_eq!(one.evidence, [1, 2, 3]);
     assert_eq!(one.first, Timestamp::from_secs(0));
     assert_eq!(found[3][0].evidence, [2, 3, 4]);
@@ -295,7 +315,7 @@ fn correlations_build_on_each_other_with_fields_of_other_names() {
     assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 0, 0, 0, 1]);
     let one = &found[5][0];
     assert_eq!(one.rule.technique.as_deref(), Some("T1110.003"));
-    assert_eq!(one.group, [("who".to_owned(), "a".to_owned())]);
+    assert_eq!(facts(one), [("who", "a", false)]);
 }
 
 #[test]
@@ -318,6 +338,86 @@ fn a_flood_of_groups_forgets_nobody_who_is_near_the_condition() {
     assert!(found.is_empty());
     engine.observe(3002, &login("u4", "192.0.2.1", false, 0), 1, now, &mut found);
     assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn what_is_old_makes_room_for_what_is_new() {
+    let text = correlation(
+        "type: event_count\nrules: [failed]\ngroup-by: [user.uid]\ntimespan: 10s\ncondition: { gte: 900 }",
+    );
+    let mut engine = engine(&text);
+    let mut found = Vec::new();
+    let mut fail = |user: String, at: i64, times: u32| {
+        for _ in 0..times {
+            let event = login(&user, "x", false, 0);
+            engine.observe(3002, &event, 1, Timestamp::from_secs(at), &mut found);
+        }
+        std::mem::take(&mut found).len()
+    };
+    // Many times more than there is room for, each with some weight.
+    for n in 0..2_000 {
+        fail(format!("old{n}"), 1, 6);
+    }
+    // Long after, they weigh nothing: new ones are counted side by side.
+    let mut told = 0;
+    for step in 0..900 {
+        for n in 0..20 {
+            told += fail(format!("new{n}"), 100 + step / 100, 1);
+        }
+    }
+    assert_eq!(told, 20);
+}
+
+#[test]
+fn one_persons_alerts_do_not_hide_anothers() {
+    let mut engine = engine(&detection("  s: { user.uid|exists: true }\n  condition: s"));
+    let mut found = Vec::new();
+    for (user, ip) in [("a", "192.0.2.1"), ("b", "192.0.2.1"), ("a", "192.0.2.2")] {
+        engine.observe(3002, &login(user, ip, false, 0), 1, Timestamp::from_secs(1), &mut found);
+    }
+    let now = Timestamp::from_secs(1);
+    let mut told = Vec::new();
+    for one in &found {
+        if !engine.is_quiet(one, now) {
+            engine.told(one, now);
+            told.push(facts(one)[0].1.to_owned());
+        }
+    }
+    assert_eq!(told, ["a", "b"]);
+    assert!(!engine.is_quiet(&found[0], Timestamp::from_secs(2_000)));
+}
+
+#[test]
+fn what_did_not_change_is_remembered_when_other_rules_come() {
+    let counts = correlation(
+        "type: event_count\nrules: [failed]\ngroup-by: [user.uid]\ntimespan: 1m\ncondition: { gte: 3 }",
+    );
+    let mut engine = engine(&counts);
+    let failed = |at| (at, login("a", "x", false, 0));
+    assert!(run(&mut engine, &[failed(0), failed(1)]).concat().is_empty());
+    let more = detection("  s: { x: 1 }\n  condition: s");
+    engine.follow(Arc::new(rules(&format!("{more}\n---\n{counts}")).unwrap()));
+    assert_eq!(run(&mut engine, &[failed(2)]).concat().len(), 1);
+    // Another condition is another rule.
+    engine.follow(Arc::new(rules(&counts.replace("gte: 3", "gte: 2")).unwrap()));
+    assert!(run(&mut engine, &[failed(3)]).concat().is_empty());
+}
+
+#[test]
+fn one_event_is_no_chain_and_a_network_is_one_place() {
+    let text = correlation("type: temporal_ordered\nrules: [failed, any]\ngroup-by: [src_network]\ntimespan: 1m")
+        .replace("title: c\n", "title: any\nname: any\nlogsource: { product: portcullis }\ndetection: { s: { ok|exists: true }, condition: s }\n---\ntitle: c\n");
+    let mut engine = engine(&text);
+    let found = run(
+        &mut engine,
+        &[
+            (1, login("a", "2001:db8::1", false, 0)),
+            (2, login("b", "2001:db8:1::1", true, 0)),
+            (3, login("c", "2001:db8::ffff:2", true, 0)),
+        ],
+    );
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 1]);
+    assert!(found[2][0].facts[0].is_place && !found[2][0].facts[0].is_told);
 }
 
 /// What a correlation has to say at each event, from all events before it.
@@ -354,7 +454,8 @@ fn plainly(
                 let first = window.iter().position(|(_, _, ok, _, _)| !ok);
                 let then =
                     first.is_some_and(|first| window[first..].iter().any(|(_, _, ok, _, _)| *ok));
-                if then { 2.0 } else { 0.0 }
+                // It ends with the last rule, not with whatever comes after.
+                if then && *ok { 2.0 } else { 0.0 }
             }
             "value_sum" => numbers().sum(),
             "value_avg" => numbers().sum::<f64>() / window.len() as f64,
