@@ -369,12 +369,12 @@ def test_sinks_follow_the_configuration():
         complete(demo, lambda: first)
 
         def reload(text, works=True):
-            demo.configure(text)
-            demo.server.send_signal(signal.SIGHUP)
             outcome = 1 if works else 2
             reloads = lambda: [entry for entry in entries(demo).values()
                                if entry["metadata"]["event_code"] == "sys_reload"]
             count = len(reloads())
+            demo.configure(text)
+            demo.server.send_signal(signal.SIGHUP)
             until(lambda: len(reloads()) > count and reloads()[-1]["status_id"] == outcome, "the reload", LONG)
 
         # A second one begins where it is told to; what is personal stays in the log.
