@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use crate::{Elastic, Otlp, Record, Slack, Splunk, Syslog, Webhook};
+use http::StatusCode;
+
+use crate::{Elastic, Otlp, Record, Slack, Splunk, Syslog, Webhook, http::Reply};
 
 /// Where records go.
 #[derive(Debug)]
@@ -43,6 +45,21 @@ pub struct Taken {
 impl Taken {
     pub(crate) fn all(records: &[Record]) -> Self {
         Self { count: records.len(), refused: Vec::new(), confirmed: true }
+    }
+
+    /// A record more, by what was answered to it alone.
+    pub(crate) fn one_more(&mut self, answered: Result<Reply, SinkError>) -> Result<(), SinkError> {
+        let reply = answered?;
+        match reply.status {
+            status if status.is_success() => {
+                self.count += 1;
+                Ok(())
+            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Err(SinkError::Divide(reply.quote())),
+            _ => Err(reply.trouble()),
+        }
     }
 
     /// What went before there was trouble; the trouble is met again with the next one.

@@ -1,7 +1,6 @@
 //! Incoming webhooks of Slack, and of the many that take the same.
 
 use bytes::Bytes;
-use http::StatusCode;
 use serde_json::json;
 
 use crate::{
@@ -26,20 +25,9 @@ impl Slack {
             let body = json!({ "text": slack_text(record) }).to_string();
             let target = self.0.target();
             let posted = self.0.post(&target, &[], "application/json", Bytes::from(body)).await;
-            let reply = match posted {
-                Ok(reply) => reply,
-                Err(error) => return taken.or(error),
-            };
-            match reply.status {
-                status if status.is_success() => {}
-                StatusCode::BAD_REQUEST
-                | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::UNPROCESSABLE_ENTITY => {
-                    return taken.or(SinkError::Divide(reply.quote()));
-                }
-                _ => return taken.or(reply.trouble()),
+            if let Err(error) = taken.one_more(posted) {
+                return taken.or(error);
             }
-            taken.count += 1;
         }
         Ok(taken)
     }

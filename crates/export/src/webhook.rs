@@ -3,7 +3,7 @@
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 use data_encoding::BASE64;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use portcullis_types::{SharedClock, Timestamp};
 use serde_json::json;
 
@@ -58,20 +58,9 @@ impl Webhook {
     pub(crate) async fn send(&mut self, records: &[Record]) -> Result<Taken, SinkError> {
         let mut taken = Taken { count: 0, ..Taken::all(records) };
         for record in records {
-            let reply = match self.post(record).await {
-                Ok(reply) => reply,
-                Err(error) => return taken.or(error),
-            };
-            match reply.status {
-                status if status.is_success() => {}
-                StatusCode::BAD_REQUEST
-                | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::UNPROCESSABLE_ENTITY => {
-                    return taken.or(SinkError::Divide(reply.quote()));
-                }
-                _ => return taken.or(reply.trouble()),
+            if let Err(error) = taken.one_more(self.post(record).await) {
+                return taken.or(error);
             }
-            taken.count += 1;
         }
         Ok(taken)
     }
