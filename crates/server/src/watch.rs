@@ -139,23 +139,28 @@ fn look(
         for event in events.drain(..) {
             // Read for each: what was held back did not arrive at once.
             let (now, places) = (clock.now(), &**places);
-            let seen = AssertUnwindSafe(|| {
-                watch.observe(&event, places, now, &mut found);
-                rules_at_work.look(&event, now, |alert| alerts.try_send(alert).is_ok());
-            });
+            let seen = AssertUnwindSafe(|| watch.observe(&event, places, now, &mut found));
             if catch_unwind(seen).is_err() {
                 // An event that no detector can take must not end detection.
                 tracing::error!(event = %event.id, "a detector failed; all begin anew");
                 feed.dropped.fetch_add(1, Ordering::Relaxed);
                 watch = Watch::new(rules, &*app.entropy);
-                rules_at_work = Work::new(app);
             }
-        }
-        feed.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
-        for finding in found.drain(..) {
-            if findings.try_send(finding).is_err() {
-                feed.dropped.fetch_add(1, Ordering::Relaxed);
-                tracing::error!("a finding was not answered: too many wait");
+            // At once: rules cost more than detectors, and an answer must not wait for them.
+            feed.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
+            for finding in found.drain(..) {
+                if findings.try_send(finding).is_err() {
+                    feed.dropped.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!("a finding was not answered: too many wait");
+                }
+            }
+            let ruled = AssertUnwindSafe(|| {
+                rules_at_work.look(&event, now, |alert| alerts.try_send(alert).is_ok());
+            });
+            if catch_unwind(ruled).is_err() {
+                // A rule that somebody wrote must not cost the detectors what they know.
+                tracing::error!(event = %event.id, "a rule failed; all rules begin anew");
+                rules_at_work = Work::new(app);
             }
         }
     }
