@@ -82,8 +82,11 @@ class Syslog:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def lines(self):
-        """(PRI, time, host, app, message id, structured data, message) of each that arrived whole."""
-        text = self.out.read_text() if self.out.exists() else ""
+        """(PRI, time, host, app, message id, structured data, message) of each that arrived whole.
+
+        The daemon may be in the middle of a line, or of a character."""
+        text = self.out.read_bytes() if self.out.exists() else b""
+        text = text[:text.rfind(b"\n") + 1].decode()
         return [tuple(line.split("\x1f")) for line in text.splitlines() if line.count("\x1f") == 6]
 
     def events(self):
