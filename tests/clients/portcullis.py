@@ -20,6 +20,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
+import ocsf
+
 BIN = Path(os.environ.get("PORTCULLIS_BIN", Path(__file__).parents[2] / "target/debug"))
 DEADLINE = 30
 DEMO = (Path(__file__).parents[2] / "crates/server/src/demo.toml").read_text()
@@ -83,8 +85,11 @@ class Demo:
         self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.stop()
+        # Whatever a test did, what was written about it is valid.
+        if kind is None:
+            ocsf.check_log(self.data / "audit")
         self.directory.cleanup()
 
     def start(self):

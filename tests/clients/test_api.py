@@ -130,7 +130,7 @@ def test_a_disabled_account_is_out_at_once_and_the_last_admin_stays(demo, source
     assert operator.delete(f"/api/admin/v1/users/{admin['id']}").status_code == 409
     changes = demo.audit("--kind", "admin_user_", "--subject", made["id"])
     assert [event["metadata"]["event_code"] for event in changes] == ["admin_user_create", "admin_user_disable"]
-    assert changes[1]["unmapped"]["before"]["disabled"] is False
+    assert changes[1]["entity"]["data"]["disabled"] is False
 
 
 def test_a_client_is_disabled_and_its_secret_replaced_at_once(demo, source):

@@ -308,6 +308,9 @@ def test_introspection_and_userinfo(demo, alice, source):
     assert client.post("/oauth2/introspect", data={"token": "x"}, auth=auth).json() == {"active": False}
     public = client.post("/oauth2/introspect", data={"token": "x", "client_id": "web"})
     assert public.status_code == 401
+    asked = lambda: demo.audit("--kind", "authn_token_introspect", "--subject", service["client_id"])
+    told = lambda: [(event["unmapped"]["token_id"], event.get("status_detail")) for event in asked()]
+    until(lambda: told()[-2:] == [(answer.json()["jti"], None), (None, "not_active")], "the record of both")
     refused_answer = client.get("/oauth2/userinfo", headers=bearer("x"))
     assert "invalid_token" in refused_answer.headers["www-authenticate"]
     asked = client.get("/oauth2/userinfo", headers=bearer(token["id_token"]))

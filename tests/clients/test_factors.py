@@ -101,6 +101,9 @@ def test_an_app_makes_the_password_half_of_a_login(demo, person):
     assert second.headers["location"] == "/account", second.text
     claims = id_claims(exchange(demo, browser))
     assert (claims["acr"], claims["amr"]) == (MULTI, ["mfa", "otp", "pwd"])
+    told = demo.audit("--kind", "authn_login_success", "--subject", person.name)
+    factors = [(one["auth_factors"][0]["factor_type"], one["is_mfa"]) for one in told]
+    assert factors[-2:] == [("Password", False), ("OTP", True)], factors
 
 
 def mails_subject(self, word):

@@ -210,7 +210,7 @@ def test_a_killed_import_goes_on_where_it_was(demo, source):
     def recorded():
         events = demo.audit("--kind", "admin_users_import")
         of_file = [event for event in events if event["entity"]["uid"] == digest_of(path)]
-        return [one["id"] for event in of_file for one in event["unmapped"]["after"]["accounts"]]
+        return [one["id"] for event in of_file for one in event["entity_result"]["data"]["accounts"]]
 
     until(lambda: len(recorded()) >= count - 30, "the events")
     assert len(set(recorded())) == len(recorded()) == count - 30

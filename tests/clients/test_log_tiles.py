@@ -164,7 +164,7 @@ def test_events_are_found_and_proven(demo, source):
     assert search(demo, text=event["metadata"]["uid"])["items"][0]["index"] == found["index"]
     # That somebody searched is an event.
     asked = search(demo, kind="admin_audit_log_search")["items"]
-    told = [one["event"]["unmapped"]["after"] for one in asked]
+    told = [one["event"]["entity_result"]["data"] for one in asked]
     assert any(one["request_id"] == request for one in told)
     whose = demo.facts()["users"][0]["username"]
     assert whose not in json.dumps(told) and source not in json.dumps(told), "by ids and tags only"

@@ -39,6 +39,8 @@ pub struct LoginAttempt {
     pub door: &'static str,
     /// The session that began, if one did.
     pub session: Option<String>,
+    /// Whether more than one factor was proven with it, or together with what came before.
+    pub is_mfa: bool,
     /// Keyed hash of the failed password, for detectors in memory. It is never logged.
     pub password_fingerprint: Option<u128>,
     /// Whether the browser showed that this account was logged in to with it before.
@@ -48,7 +50,7 @@ pub struct LoginAttempt {
 /// What was done with a token.
 #[derive(Debug, Clone, Default)]
 pub struct TokenOperation {
-    /// `issue`, `refresh`, `revoke`, `introspect`, `reuse`, `authorize`, `consent`.
+    /// `issue`, `refresh`, `revoke`, `introspect`, `reuse`, `exchange`, `authorize`, `consent`.
     pub operation: &'static str,
     /// The client it is for.
     pub client: String,

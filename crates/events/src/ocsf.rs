@@ -26,6 +26,29 @@ const fn class(uid: u32, category: u32, activity: u32) -> Class {
     Class { uid, category, activity }
 }
 
+/// The activity, and any other enumerated value, that the schema has no number for.
+pub(crate) const OTHER: u32 = 99;
+
+/// The methods that the schema knows.
+const METHODS: [&str; 9] =
+    ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+
+/// The method, if it is one that the schema knows. Any other stands in `api.operation` alone.
+pub(crate) fn known_method(method: &str) -> bool {
+    METHODS.contains(&method)
+}
+
+/// What an activity is called that has no number.
+fn activity_name(kind: &Kind) -> String {
+    match kind {
+        Kind::Token(operation) => operation.operation.to_owned(),
+        Kind::Account(change) => change.change.to_owned(),
+        Kind::Admin(change) => change.action.to_owned(),
+        Kind::Request(seen) => clean(&seen.method),
+        other => other.code(true),
+    }
+}
+
 /// The bytes of the log entry for `event`, nothing sealed.
 pub fn leaf(event: &Event) -> Vec<u8> {
     request_leaf(event, None).unwrap_or_else(|| entry(event).to_string().into_bytes())
@@ -55,6 +78,9 @@ pub(crate) fn entry(event: &Event) -> Value {
     all.insert("category_uid".into(), class.category.into());
     all.insert("class_uid".into(), class.uid.into());
     all.insert("type_uid".into(), (class.uid * 100 + class.activity).into());
+    if class.activity == OTHER {
+        all.insert("activity_name".into(), activity_name(&event.kind).into());
+    }
     all.insert("severity_id".into(), severity.into());
     all.insert("time".into(), event.time.millis().into());
     all.insert("metadata".into(), metadata(event, class.uid));
@@ -110,7 +136,7 @@ fn body(event: &Event) -> (Class, u32, Map<String, Value>) {
                 "issue" => 4,
                 "refresh" => 5,
                 "authorize" | "consent" => 3,
-                _ => 99,
+                _ => OTHER,
             };
             let severity = if operation.operation == "reuse" { 4 } else { 1 };
             (class(3002, 3, activity), severity, token(event, operation))
@@ -142,7 +168,8 @@ fn authentication(event: &Event, login: &LoginAttempt) -> Value {
         "service": service(login.door),
         "auth_protocol_id": 99,
         "auth_protocol": login.factor,
-        "is_mfa": false,
+        "auth_factors": [auth_factor(login.factor)],
+        "is_mfa": login.is_mfa,
     });
     with_request(&mut value, event);
     if let Some(session) = &login.session {
@@ -152,6 +179,17 @@ fn authentication(event: &Event, login: &LoginAttempt) -> Value {
         value["unmapped"] = json!({ "known_device": known });
     }
     value
+}
+
+/// The factor by the enumeration of the class, where it has one.
+fn auth_factor(factor: &str) -> Value {
+    match factor {
+        "password" => json!({ "factor_type_id": 11, "factor_type": "Password" }),
+        "passkey" => json!({ "factor_type_id": 10, "factor_type": "WebAuthn" }),
+        "totp" => json!({ "factor_type_id": 7, "factor_type": "OTP", "is_totp": true }),
+        "mail" => json!({ "factor_type_id": 8, "factor_type": "Email" }),
+        other => json!({ "factor_type_id": 99, "factor_type": other }),
+    }
 }
 
 fn token(event: &Event, operation: &TokenOperation) -> Value {
@@ -179,7 +217,7 @@ fn account_activity(change: &AccountChange) -> u32 {
         "password_reset" => 4,
         "disabled" => 5,
         "deleted" | "erased" => 6,
-        _ => 99,
+        _ => OTHER,
     }
 }
 
@@ -199,16 +237,23 @@ fn admin_activity(change: &AdminChange) -> u32 {
         "enable" => 8,
         "disable" => 9,
         "update" | "rotate" | "revoke" | "acknowledge" => 3,
-        _ => 99,
+        _ => OTHER,
     }
 }
 
 fn admin(event: &Event, change: &AdminChange) -> Value {
-    let mut value = json!({
-        "actor": actor(&event.actor),
-        "entity": { "uid": change.object, "type": change.object_type },
-        "unmapped": { "before": change.before, "after": change.after },
-    });
+    let entity = json!({ "uid": change.object, "type": change.object_type });
+    let with = |data: &Option<Value>| {
+        let mut entity = entity.clone();
+        if let Some(data) = data {
+            entity["data"] = data.clone();
+        }
+        entity
+    };
+    let mut value = json!({ "actor": actor(&event.actor), "entity": with(&change.before) });
+    if change.after.is_some() {
+        value["entity_result"] = with(&change.after);
+    }
     with_request(&mut value, event);
     value
 }
@@ -219,7 +264,7 @@ pub(crate) fn api_activity(seen: &RequestSeen) -> u32 {
         "POST" => 1,
         "PUT" | "PATCH" => 3,
         "DELETE" => 4,
-        _ => 99,
+        _ => OTHER,
     }
 }
 
@@ -239,7 +284,6 @@ fn request(event: &Event, seen: &RequestSeen) -> Value {
             "service": { "name": seen.upstream.as_deref().unwrap_or("portcullis") },
         },
         "http_request": {
-            "http_method": clean(&seen.method),
             "url": { "path": clean(&seen.path) },
             "version": seen.version,
         },
@@ -251,6 +295,9 @@ fn request(event: &Event, seen: &RequestSeen) -> Value {
             "refused_at": seen.refused_at.map(super::Stage::as_str),
         },
     });
+    if known_method(&seen.method) {
+        value["http_request"]["http_method"] = seen.method.clone().into();
+    }
     if let Some(bytes) = seen.bytes {
         value["http_response"]["body_length"] = bytes.into();
     }
@@ -307,7 +354,7 @@ fn lifecycle(step: &Lifecycle) -> (Class, u32, Value) {
         Lifecycle::Stopped => (class(6002, 6, 4), 1, json!({ "app": app })),
         Lifecycle::Reloaded => (class(6002, 6, 8), 1, json!({ "app": app })),
         Lifecycle::Gap { lost } => {
-            (class(6002, 6, 99), 4, json!({ "app": app, "unmapped": { "lost_events": lost } }))
+            (class(6002, 6, OTHER), 4, json!({ "app": app, "unmapped": { "lost_events": lost } }))
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     Actor, Event, Kind, Outcome, RequestSeen,
     clean::cleaned,
     leaf,
-    ocsf::{OCSF_VERSION, PRODUCT, api_activity},
+    ocsf::{OCSF_VERSION, OTHER, PRODUCT, api_activity, known_method},
     sealed::{SealPersonal, TAG_PREFIX, sealed_tree, subject},
 };
 
@@ -22,6 +22,8 @@ const USUAL_BYTES: usize = 1_024;
 struct Entry<'a> {
     action_id: u8,
     activity_id: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity_name: Option<Cow<'a, str>>,
     actor: Who<'a>,
     api: Api<'a>,
     category_uid: u32,
@@ -76,7 +78,8 @@ struct Api<'a> {
 }
 #[derive(Serialize)]
 struct HttpRequest<'a> {
-    http_method: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_method: Option<Cow<'a, str>>,
     url: Url<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
@@ -174,6 +177,7 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
     Entry {
         action_id: verdict,
         activity_id: activity,
+        activity_name: (activity == OTHER).then(|| method.clone()),
         actor: Who {
             authorizations,
             session: seen.session.as_deref().map(|uid| Session { uid }),
@@ -187,7 +191,7 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
         class_uid: 6003,
         disposition_id: verdict,
         http_request: HttpRequest {
-            http_method: method,
+            http_method: known_method(&seen.method).then_some(method),
             url: Url { path: cleaned(&seen.path) },
             user_agent: event.origin.as_ref().and_then(|origin| origin.user_agent.as_deref()),
             version: seen.version,
@@ -316,7 +320,11 @@ mod tests {
             }),
         ];
         let long = "é".repeat(900);
-        let requests = [("GET", "/a", None, None), ("PUT", &*long, Some(Stage::Limits), Some("p"))];
+        let requests = [
+            ("GET", "/a", None, None),
+            ("PUT", &*long, Some(Stage::Limits), Some("p")),
+            ("BREW\n", "/a", None, None),
+        ];
         let mut compared = 0;
         for actor in &actors {
             for origin in &origins {
@@ -357,6 +365,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(compared, 120);
+        assert_eq!(compared, 180);
     }
 }

@@ -11,7 +11,9 @@ use portcullis_store::{
 };
 use portcullis_types::{Id, Secret, Timestamp, random_token, tags};
 
-use crate::{Identity, IdentityError, Method, Methods, login::MAX_INPUT_CHARS, service::actor};
+use crate::{
+    Assurance, Identity, IdentityError, Method, Methods, login::MAX_INPUT_CHARS, service::actor,
+};
 
 /// A session ends by itself after this time.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
@@ -262,6 +264,7 @@ fn with_session(
 ) -> portcullis_events::Event {
     if let Kind::Login(attempt) = &mut event.kind {
         attempt.session = Some(session.id.to_string());
+        attempt.is_mfa = Methods::from_row(&session.methods).assurance() >= Assurance::Multi;
     }
     event
 }

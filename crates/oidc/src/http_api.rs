@@ -119,7 +119,7 @@ async fn introspect(State(provider): State<Provider>, request: Request) -> Respo
     let call = async {
         let call = Call::read(request).await?;
         let client = call.client(&provider).await?;
-        Ok(Json(provider.introspect(&client, &call.params).await?).into_response())
+        Ok(Json(provider.introspect(&client, &call.params, &call.origin).await?).into_response())
     };
     answer(call.await)
 }

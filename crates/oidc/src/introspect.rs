@@ -16,33 +16,64 @@ enum Active {
 }
 
 impl Provider {
-    /// RFC 7662. What may not be known and what is not active look the same.
+    /// RFC 7662. What may not be known and what is not active look the same to whoever asks; the
+    /// record tells them apart.
     pub(crate) async fn introspect(
         &self,
         client: &Client,
         params: &Params,
+        origin: &Origin,
     ) -> Result<Value, ProviderError> {
         let text = params.get("token").ok_or(OAuthError::request("token is missing"))?;
         if client.auth_method == AuthMethod::None {
             return Err(OAuthError::client().into());
         }
-        let inactive = json!({ "active": false });
         let everything = client.scopes.contains(INTROSPECTION_SCOPE);
-        Ok(match self.find(text).await? {
+        let mut asked = TokenOperation { operation: "introspect", ..TokenOperation::default() };
+        let (said, outcome) = match self.find(text).await? {
             Some(Active::Access(claims)) => {
+                asked.client.clone_from(&claims.client_id);
+                asked.token_id = Some(claims.jti.clone());
+                asked.grant.clone_from(&claims.grant_id);
                 let own = claims.client_id == client.id || claims.aud.contains(&client.id);
-                if own || everything { describe(&claims) } else { inactive }
+                match own || everything {
+                    true => (Some(describe(&claims)), Outcome::Success),
+                    false => (None, Outcome::Failure("not_its_token")),
+                }
             }
-            Some(Active::Refresh(grant, refresh)) if grant.client_id == client.id => json!({
-                "active": true,
-                "client_id": grant.client_id,
-                "sub": self.subject(client, grant.account_id),
-                "scope": grant.scope,
-                "exp": refresh.expires_at.secs(),
-                "iat": refresh.created_at.secs(),
-                "iss": self.settings.issuer,
-            }),
-            _ => inactive,
+            Some(Active::Refresh(grant, refresh)) => {
+                asked.client.clone_from(&grant.client_id);
+                asked.grant = Some(grant.id.to_string());
+                match grant.client_id == client.id {
+                    true => {
+                        let said = self.describe_refresh(client, &grant, &refresh);
+                        (Some(said), Outcome::Success)
+                    }
+                    false => (None, Outcome::Failure("not_its_token")),
+                }
+            }
+            None => (None, Outcome::Failure("not_active")),
+        };
+        let who = Actor::Client { id: client.id.clone() };
+        // Nothing was changed, so nobody waits for the disk.
+        self.identity.audit.record(self.token_event(origin, who, outcome, asked));
+        Ok(said.unwrap_or_else(|| json!({ "active": false })))
+    }
+
+    fn describe_refresh(
+        &self,
+        client: &Client,
+        grant: &grants::Grant,
+        refresh: &grants::Refresh,
+    ) -> Value {
+        json!({
+            "active": true,
+            "client_id": grant.client_id,
+            "sub": self.subject(client, grant.account_id),
+            "scope": grant.scope,
+            "exp": refresh.expires_at.secs(),
+            "iat": refresh.created_at.secs(),
+            "iss": self.settings.issuer,
         })
     }
 
