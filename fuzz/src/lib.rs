@@ -31,8 +31,8 @@ use serde_json::json;
 
 use http1::HTTP1;
 pub use http1::http1;
-use records::{RECORDS, RULES};
-pub use records::{records, sigma};
+use records::{LISTS, RECORDS, RULES};
+pub use records::{lists, records, sigma};
 
 /// A target and inputs to begin with.
 pub struct Target {
@@ -61,6 +61,7 @@ pub fn targets() -> Vec<Target> {
         target("jwk", jwk, &[PUBLIC.as_bytes()]),
         target("jwe", jwe, &[SEALED[0].as_bytes(), SEALED[1].as_bytes()]),
         target("jws", jws, &[TOKEN.as_bytes()]),
+        target("lists", lists, LISTS),
         target("names", names, NAMES),
         target("note", note, &[NOTE.as_bytes(), b"\0\x01a\0\0"]),
         target("password_hash", password_hash, HASHES),

@@ -7,7 +7,7 @@ use portcullis_events::{
     Actor, Event, Kind, LoginAttempt, Origin, Outcome, clean, leaf, search_fields,
 };
 use portcullis_export::{Format, Record, cef, frame, message, slack_text};
-use portcullis_threat::{Sigma, SigmaRules};
+use portcullis_threat::{AddrList, Sigma, SigmaRules};
 use portcullis_types::{ClientAddr, Id, Timestamp};
 use serde_json::{Value, json};
 
@@ -25,6 +25,20 @@ pub const RULES: &[&[u8]] = &[
     include_bytes!("../../deploy/sigma/administration.yml"),
     b"title: t\nlogsource: {}\ndetection:\n  a: {x|contains|windash: ' -a'}\n  b: [x, '*?\\']\n  condition: 1 of them and not b",
 ];
+
+pub const LISTS: &[&[u8]] = &[
+    b"# exits\nExitNode A\nExitAddress 192.0.2.7 2026-01-01\n198.51.100.0/25, x\n",
+    b"2001:db8::/32\r\n::/0\n0.0.0.0/0\n255.255.255.255/32 ; last",
+];
+
+/// What a list has in a line alone is on it, whatever stands in the others.
+pub fn lists(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let Ok(list) = AddrList::read(text) else { return };
+    for ip in text.lines().filter_map(|line| line.trim().parse().ok()) {
+        assert!(list.contains(ip), "{ip}");
+    }
+}
 
 /// Rules that are read can look at any event, and those that are not are refused.
 pub fn sigma(input: &[u8]) {

@@ -1,7 +1,9 @@
 """What the detectors find is answered, told, and can be undone."""
 
+import json
 import secrets
 
+import httpx
 import pytest
 
 from portcullis import DEMO, Demo, fields, log_in, tokens, until
@@ -22,6 +24,11 @@ def attempt(client, name, password):
 def alerts(demo, rule):
     items = demo.operator().get("/api/admin/v1/alerts").json()["items"]
     return [alert for alert in items if alert["rule"] == rule]
+
+
+def metric(demo, name):
+    lines = httpx.get(f"{demo.ops}/metrics").text.splitlines()
+    return float(dict(line.rsplit(" ", 1) for line in lines if line and line[0] != "#")[name])
 
 
 def detect(text, rules=""):
@@ -179,6 +186,48 @@ def test_answers_can_be_held_back(setting):
         assert client.get("/login").status_code == 200
 
 
+def test_lists_of_tor_exits_and_data_centres_are_followed():
+    with Demo(detect(DEMO), watched=True) as demo:
+        reloads = lambda: sum(one["status_id"] == 1 for one in demo.audit("--kind", "sys_reload"))
+        exits = demo.data.parent / "exits.txt"
+
+        def publish(text):
+            (new := exits.with_suffix(".new")).write_text(text)
+            new.rename(exits)
+
+        publish("# none yet\n")
+        demo.configure(detect(DEMO, f'maps = {{ tor = "{exits}" }}'))
+        until(lambda: reloads() == 1, "the reload")
+        demo.new_user("dora", PASSWORD)
+        for _ in range(4):
+            assert attempt(demo.client("127.60.0.1"), "dora", PASSWORD).status_code == 303
+        assert attempt(demo.client("127.61.0.1"), "dora", PASSWORD).status_code == 303
+        before = metric(demo, 'portcullis_map_built_timestamp_seconds{map="tor"}')
+        assert before > 0 and not alerts(demo, "unusual_login")
+
+        # A list that is none changes nothing, and says where it is wrong.
+        publish("ExitAddress 127.62.0.1 2026-01-01 00:00:00\n<html>\n")
+        until(lambda: "line 2: neither an address nor a network" in demo.log(), "the refusal")
+        publish("ExitAddress 127.62.0.1 2026-01-01 00:00:00\n")
+        until(lambda: reloads() == 2, "the reload")
+        assert attempt(demo.client("127.62.0.1"), "dora", PASSWORD).status_code == 303
+        [alert] = until(lambda: alerts(demo, "unusual_login"), "the alert", 5)
+        assert "a new way through Tor" in alert["description"] and alert["answer"] == "step_up"
+
+
+def test_what_is_usual_outlives_the_process():
+    with Demo(watched=True) as demo:
+        log_in(demo.client("127.63.0.1"), "nobody", "x")
+        demo.stop()
+        kept = demo.data / "watch/baselines.json"
+        names = lambda: {(one["subject"], one["name"]) for one in json.loads(kept.read_text())}
+        assert ("tenant", "main") in names() and ("route", "portcullis/login") in names()
+        kept.write_text("{")
+        demo.start()
+        until(lambda: "what is usual is learned anew" in demo.log(), "the warning")
+        assert demo.client().get("/login").status_code == 200
+
+
 @pytest.mark.parametrize("off", ['rules = { password_spray = { mode = "off" } }', 'mode = "off"'])
 def test_rules_follow_the_configuration_while_it_runs(off):
     with Demo(detect(DEMO, off), watched=True) as demo:
@@ -211,11 +260,5 @@ def test_what_cannot_be_meant_is_refused(own_demo, wrong, why):
 def test_what_was_seen_is_in_the_metrics(watched):
     demo = watched
     log_in(demo.client("127.57.0.1"), secrets.token_hex(4), "x")
-    import httpx
-
-    def metrics():
-        text = httpx.get(f"{demo.ops}/metrics").text
-        return dict(line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")
-
-    until(lambda: int(metrics()["portcullis_watch_events_total"]) > 0, "the count")
-    assert metrics()["portcullis_watch_dropped_total"] == "0"
+    until(lambda: metric(demo, "portcullis_watch_events_total") > 0, "the count")
+    assert metric(demo, "portcullis_watch_dropped_total") == 0

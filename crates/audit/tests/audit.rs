@@ -344,6 +344,7 @@ fn login(secs: i64, addr: &str, user: &str, outcome: Outcome) -> Event {
         ..Origin::default()
     };
     let kind = Kind::Login(LoginAttempt {
+        is_mfa: false,
         known_device: None,
         factor: "password",
         door: "login",

@@ -3,6 +3,7 @@
 
 mod anchor;
 mod app;
+mod baselines;
 mod certificates;
 mod commands;
 mod config;

@@ -16,13 +16,15 @@ use portcullis_identity::{Answering, RuleAlert};
 use portcullis_threat::{Finding, Mode, Watch};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::{app::App, config::Config, sigma::Work, system::SteadyClock};
+use crate::{app::App, baselines, config::Config, sigma::Work, system::SteadyClock};
 
 /// Events that may wait. Beyond that the newest are not looked at, and counted: a request must not
 /// wait for a detector.
 const WAITING_EVENTS: usize = 65_536;
 /// Requests are looked at together, so that not each of them wakes a thread.
 const HOLD: Duration = Duration::from_millis(3);
+/// Where nothing comes, the detectors look at the clock so often.
+const TICK: Duration = Duration::from_secs(15);
 const ANSWERS_AT_ONCE: usize = 8;
 /// Findings that may wait for an answer.
 const WAITING_FINDINGS: usize = 1_024;
@@ -73,12 +75,15 @@ impl Feed {
         self.wake.notify_one();
     }
 
-    /// Waits for events and takes them all. `false` when there will be no more.
+    /// Waits for events, for a while, and takes them all. `false` when there will be no more.
     fn take(&self, into: &mut Vec<Arc<Event>>) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let nothing = |waiting: &mut Waiting| waiting.events.is_empty() && !waiting.closed;
-        let waiting = self.wake.wait_while(waiting, nothing);
-        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let woken = self.wake.wait_timeout_while(waiting, TICK, nothing);
+        let (waiting, late) = woken.unwrap_or_else(PoisonError::into_inner);
+        if late.timed_out() && waiting.events.is_empty() && !waiting.closed {
+            return true;
+        }
         let calm = |waiting: &mut Waiting| !waiting.urgent && !waiting.closed;
         let held = self.wake.wait_timeout_while(waiting, HOLD, calm);
         let (mut waiting, _) = held.unwrap_or_else(PoisonError::into_inner);
@@ -116,6 +121,8 @@ fn look(
     let mut rules = app.gate.load().config.detect.rules;
     let mut watch = Watch::new(rules, &*app.entropy);
     let clock = SteadyClock::new(app.clock.now());
+    watch.resume(baselines::read(&app.data), clock.now());
+    let mut due = baselines::Due::after(clock.now());
     let mut rules_at_work = Work::new(app);
     let (mut events, mut found) = (Vec::new(), Vec::new());
     while feed.take(&mut events) {
@@ -134,8 +141,15 @@ fn look(
             watch.set_rules(rules);
         }
         rules_at_work.follow(app);
+        if due.now(clock.now()) {
+            baselines::write(&app.data, &watch.learned());
+        }
         let places = app.places.load();
         feed.observed.fetch_add(events.len() as u64, Ordering::Relaxed);
+        if events.is_empty() {
+            watch.turn(clock.now(), &mut found);
+            hand_over(&mut found, findings, feed);
+        }
         for event in events.drain(..) {
             // Read for each: what was held back did not arrive at once.
             let (now, places) = (clock.now(), &**places);
@@ -144,16 +158,12 @@ fn look(
                 // An event that no detector can take must not end detection.
                 tracing::error!(event = %event.id, "a detector failed; all begin anew");
                 feed.dropped.fetch_add(1, Ordering::Relaxed);
+                let learned = watch.learned();
                 watch = Watch::new(rules, &*app.entropy);
+                watch.resume(learned, now);
             }
             // At once: rules cost more than detectors, and an answer must not wait for them.
-            feed.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
-            for finding in found.drain(..) {
-                if findings.try_send(finding).is_err() {
-                    feed.dropped.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!("a finding was not answered: too many wait");
-                }
-            }
+            hand_over(&mut found, findings, feed);
             let ruled = AssertUnwindSafe(|| {
                 rules_at_work.look(&event, now, |alert| alerts.try_send(alert).is_ok());
             });
@@ -162,6 +172,17 @@ fn look(
                 tracing::error!(event = %event.id, "a rule failed; all rules begin anew");
                 rules_at_work = Work::new(app);
             }
+        }
+    }
+    baselines::write(&app.data, &watch.learned());
+}
+
+fn hand_over(found: &mut Vec<Finding>, findings: &mpsc::Sender<Finding>, feed: &Feed) {
+    feed.findings.fetch_add(found.len() as u64, Ordering::Relaxed);
+    for finding in found.drain(..) {
+        if findings.try_send(finding).is_err() {
+            feed.dropped.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a finding was not answered: too many wait");
         }
     }
 }

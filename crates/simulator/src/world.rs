@@ -52,7 +52,7 @@ impl Places for Map {
             IpAddr::V6(ip) => (usize::from(ip.segments()[2]) % 8, u32::from(ip.segments()[2])),
         };
         let (country, (lat, lon)) = COUNTRIES[number % COUNTRIES.len()];
-        Place { country: Some(country), asn: Some(part), at: Some((lat, lon, 50)), anywhere: false }
+        Place { country: Some(country), asn: Some(part), at: Some((lat, lon, 50)), hidden: None }
     }
 }
 

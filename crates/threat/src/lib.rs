@@ -4,8 +4,10 @@
 //! the log, such as the fingerprint of a failed password. Each [`Rule`] has a name, an ATT&CK
 //! technique, thresholds that can be set ([`Rules`]) and an answer, which others carry out.
 
+mod baseline;
 mod detect;
 mod finding;
+mod lists;
 mod places;
 mod recent;
 mod rules;
@@ -14,8 +16,10 @@ mod sigma;
 mod table;
 mod watch;
 
+pub use baseline::{Learned, Subject};
 pub use finding::{Finding, Source};
-pub use places::{Nowhere, Place, Places};
+pub use lists::{AddrList, BadLine};
+pub use places::{Hidden, Nowhere, Place, Places};
 pub use rules::*;
 pub use sigma::{ALIASES, About, Sigma, SigmaError, SigmaFact, SigmaMatch, SigmaRules};
 pub use watch::Watch;

@@ -11,8 +11,19 @@ pub struct Place {
     pub asn: Option<u32>,
     /// Latitude and longitude in degrees, and how far off they may be in kilometres.
     pub at: Option<(f32, f32, u16)>,
-    /// A proxy, Tor exit or data centre: whoever it is may be anywhere.
-    pub anywhere: bool,
+    /// What whoever it is may be behind, anywhere.
+    pub hidden: Option<Hidden>,
+}
+
+/// What hides where somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// A proxy or VPN.
+    Proxy,
+    /// A machine in a data centre.
+    Hosting,
+    /// An exit of the Tor network.
+    Tor,
 }
 
 /// Looks addresses up. It is asked for each login, so it must be quick and must not wait.

@@ -273,6 +273,27 @@ rules! {
         /// So many standard deviations above what is usual.
         deviations: Count = Count(6),
     }
+    /// A route, client or tenant has far more or less to do than at this hour of other weeks.
+    UnusualVolume unusual_volume "Unusual amount of traffic" ("T1499", "Endpoint Denial of Service") Low Alert {
+        /// Where fewer come in five minutes, and fewer are usual, nothing is said.
+        requests: Count = Count(100),
+        /// So many standard deviations from what is usual.
+        deviations: Count = Count(6),
+    }
+    /// Far more of what a route, client or tenant does fails or is refused than at this hour of other weeks.
+    UnusualFailures unusual_failures "Unusual share of failures" ("T1110", "Brute Force") Medium Alert {
+        /// With fewer in five minutes nothing is said.
+        requests: Count = Count(100),
+        /// So many standard deviations above what is usual.
+        deviations: Count = Count(6),
+    }
+    /// A route answers far slower than at this hour of other weeks.
+    UnusualLatency unusual_latency "Unusually slow answers" ("T1499", "Endpoint Denial of Service") Low Alert {
+        /// With fewer requests in five minutes nothing is said.
+        requests: Count = Count(100),
+        /// So many standard deviations above what is usual.
+        deviations: Count = Count(6),
+    }
     /// What protects the installation was weakened or changed hands.
     AdminTampering admin_tampering "Protection changed" ("T1562", "Impair Defenses") High Alert {}
     /// Many accounts are opened, or many names asked about, from one place.

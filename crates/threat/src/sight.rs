@@ -33,7 +33,7 @@ pub(crate) struct Sight<'a> {
     pub event: &'a Event,
     pub id: u128,
     pub now: Timestamp,
-    key: &'a HashKey,
+    pub key: &'a HashKey,
 }
 
 impl<'a> Sight<'a> {

@@ -83,6 +83,25 @@ impl<V: Kept> Table<V> {
         value
     }
 
+    /// How many keys there is room for.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Every key that is held, with what is held for it.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        let all = self.places.iter().zip(&self.values);
+        all.filter(|(place, _)| place.key != 0).map(|(place, value)| (place.key, value))
+    }
+
+    /// Every place from the one at `start` on, to change what is held; the key is zero where nothing
+    /// is.
+    pub fn from_mut(&mut self, start: usize) -> impl Iterator<Item = (u64, &mut V)> {
+        let start = start.min(self.places.len());
+        let all = self.places[start..].iter().zip(&mut self.values[start..]);
+        all.map(|(place, value)| (place.key, value))
+    }
+
     fn place(&self, key: u64) -> Option<usize> {
         let set = self.set(key);
         let way = self.places[set..set + WAYS].iter().position(|place| place.key == key)?;

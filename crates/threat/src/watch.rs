@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use portcullis_events::{Event, Kind};
+use portcullis_events::{Actor, Event, Kind, RequestSeen};
 use portcullis_types::{Entropy, HashKey, Id, Timestamp};
 
 use crate::{
-    Answer, Finding, Mode, Places, Rule, Rules, Source,
+    Answer, Finding, Learned, Mode, Places, Rule, Rules, Source, Subject,
+    baseline::{Baselines, Happened},
     detect::{
         accounts, addresses, admin, crowds, objects, passwords, rates, sessions, tallies, travel,
     },
@@ -21,7 +22,7 @@ const QUIET: Duration = Duration::from_secs(900);
 /// How many of each are held. Together they take less than 64 MiB, which a test holds.
 const ADDRESSES: usize = 8_192;
 const ACCOUNTS: usize = 4_096;
-const PEOPLE: usize = 98_304;
+const PEOPLE: usize = 86_016;
 const CROWDS: usize = 16_384;
 const PASSWORDS: usize = 2_048;
 const SESSIONS: usize = 32_768;
@@ -29,6 +30,8 @@ const TALLIES: usize = 2_048;
 const OBJECTS: usize = 4_096;
 const ROUTES: usize = 1_024;
 const QUIETS: usize = 32_768;
+const SERIES: usize = 256;
+const SERIES_AN_EVENT: usize = 4;
 
 /// Every detector, with what it remembers.
 ///
@@ -48,6 +51,7 @@ pub struct Watch {
     objects: Table<objects::Reach>,
     routes: Table<rates::Rate>,
     quiet: Table<Quiet>,
+    baselines: Baselines,
 }
 
 impl Watch {
@@ -66,6 +70,7 @@ impl Watch {
             objects: Table::new(OBJECTS),
             routes: Table::new(ROUTES),
             quiet: Table::new(QUIETS),
+            baselines: Baselines::new(SERIES),
         }
     }
 
@@ -93,6 +98,8 @@ impl Watch {
             event: sight.id,
             found,
         };
+        self.baselines.turn(now, SERIES_AN_EVENT, raise);
+        measure(sight, &mut self.baselines, raise);
         match &event.kind {
             Kind::Login(attempt) => {
                 let (known, crowds) = (&mut self.addresses, &mut self.crowds);
@@ -123,6 +130,32 @@ impl Watch {
         }
     }
 
+    /// Judges what is over at `now`. Called now and then where no event comes: that none comes may
+    /// be what is unusual.
+    pub fn turn(&mut self, now: Timestamp, found: &mut Vec<Finding>) {
+        let raise = &mut Raise {
+            rules: &self.rules,
+            quiet: &mut self.quiet,
+            key: &self.key,
+            now,
+            event: 0,
+            found,
+        };
+        self.baselines.turn(now, usize::MAX, raise);
+    }
+
+    /// What is usual at which hour of the week, to be kept over a restart.
+    pub fn learned(&self) -> Vec<Learned> {
+        self.baselines.learned()
+    }
+
+    /// Takes up what was learned before a restart.
+    pub fn resume(&mut self, learned: Vec<Learned>, now: Timestamp) {
+        let key = &self.key;
+        let named = |subject, name: &str| series_key(key, subject, name);
+        self.baselines.resume(learned, named, now);
+    }
+
     /// Bytes that the tables take, for good.
     pub fn bytes(&self) -> usize {
         self.addresses.bytes()
@@ -135,7 +168,42 @@ impl Watch {
             + self.objects.bytes()
             + self.routes.bytes()
             + self.quiet.bytes()
+            + self.baselines.bytes()
     }
+}
+
+fn series_key(key: &HashKey, subject: Subject, name: &str) -> u64 {
+    hash(key, b'b', [subject as u64, 0], name.as_bytes())
+}
+
+/// Counts an event for what is usual of its route, client or tenant.
+fn measure(sight: &Sight<'_>, baselines: &mut Baselines, raise: &mut Raise<'_>) {
+    let failed = !sight.event.outcome.is_success();
+    let (subject, name, happened) = match &sight.event.kind {
+        Kind::Request(RequestSeen { route: Some(route), status, latency, refused_at, .. }) => {
+            let happened = Happened {
+                failed: *status >= 500,
+                refused: (400..500).contains(status),
+                // What the gate refuses says nothing of how fast the service is.
+                latency: refused_at.is_none().then_some(*latency),
+            };
+            (Subject::Route, route.as_str(), happened)
+        }
+        Kind::Token(operation) if !operation.client.is_empty() => {
+            (Subject::Client, operation.client.as_str(), Happened { failed, ..Happened::default() })
+        }
+        Kind::Login(_) => {
+            let happened = Happened { failed, ..Happened::default() };
+            match &sight.event.actor {
+                Actor::Client { id } => (Subject::Client, id.as_str(), happened),
+                Actor::ApiKey { .. } => return,
+                _ => (Subject::Tenant, sight.event.tenant.as_str(), happened),
+            }
+        }
+        _ => return,
+    };
+    let key = series_key(sight.key, subject, name);
+    baselines.count((subject, name, key), happened, sight.now, raise);
 }
 
 /// Until when a rule says nothing more of a subject.

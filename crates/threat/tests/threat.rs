@@ -1,6 +1,7 @@
 //! Each detector against its attack, and against people who look a little like it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod baseline;
 mod sigma;
 
 use std::time::Duration;
@@ -11,12 +12,13 @@ use portcullis_events::{
 };
 use portcullis_testkit::{START, SeededEntropy};
 use portcullis_threat::{
-    Answer, BruteForce, Count, Finding, Mode, Place, Places, Rule, Rules, Span, Watch,
+    Answer, BruteForce, Count, Finding, Hidden, Mode, Place, Places, Rule, Rules, Span, Watch,
 };
 use portcullis_types::{ClientAddr, Id, tags};
 use serde_json::json;
 
-/// 10.0.0.0/8 is in Berlin, all else in Sydney; 172.16.0.0/12 is a proxy.
+/// 10.0.0.0/8 is in Berlin, all else in Sydney; 172.16.0.0/16 is a proxy, 172.17.0.0/16 is Tor; 172.0.0.0/8 is one
+/// network.
 struct Map;
 impl Places for Map {
     fn find(&self, addr: ClientAddr) -> Place {
@@ -25,8 +27,13 @@ impl Places for Map {
             true => (*b"DE", 1, (52.5, 13.4, 20)),
             false => (*b"AU", 2, (-33.9, 151.2, 20)),
         };
-        let anywhere = text.starts_with("172.16.");
-        Place { country: Some(country), asn: Some(asn), at: Some(at), anywhere }
+        let hidden = match &text[..7.min(text.len())] {
+            "172.16." => Some(Hidden::Proxy),
+            "172.17." => Some(Hidden::Tor),
+            _ => None,
+        };
+        let asn = if text.starts_with("172.") { 3 } else { asn };
+        Place { country: Some(country), asn: Some(asn), at: Some(at), hidden }
     }
 }
 
@@ -334,6 +341,23 @@ fn what_is_all_new_is_unusual() {
     }
     let found = bench.after(86_400).enter_with("203.0.113.1", "curl", "alice", false);
     assert_eq!(rules(&found), ["unusual_login"]);
+}
+
+#[test]
+fn who_never_came_through_tor_is_asked_for_more_and_who_always_does_is_not() {
+    let from = |first: &str, then: &str| {
+        let mut bench = Bench::new();
+        for _ in 0..4 {
+            bench.after(86_400).enter_with(first, "Firefox", "alice", false);
+        }
+        let found = bench.after(86_400).enter_with(then, "Firefox", "alice", false);
+        (rules(&found).join(""), found.first().map(|one| one.description.clone()))
+    };
+    assert_eq!(from("203.0.113.1", "172.18.0.1").0, "", "another network in the same country");
+    let (rule, why) = from("203.0.113.1", "172.17.0.1");
+    assert_eq!(rule, "unusual_login");
+    assert!(why.unwrap().contains("a new way through Tor"));
+    assert_eq!(from("172.17.0.9", "172.17.0.1").0, "");
 }
 
 #[test]
@@ -664,7 +688,7 @@ fn memory_is_fixed_and_below_64_mebibytes() {
 fn every_rule_is_named_once_and_says_what_it_is() {
     let mut names: Vec<_> = Rules::ALL.iter().map(|rule| rule.id).collect();
     names.dedup();
-    assert_eq!(names.len(), 19);
+    assert_eq!(names.len(), 22);
     for rule in Rules::ALL {
         assert!(rule.attack.0.starts_with('T') && rule.about.trim().ends_with('.'), "{rule:?}");
         assert_eq!(Rules::default().mode(rule.id), Mode::Respond);

@@ -34,7 +34,7 @@ pub struct Detect {
     pub rules: Rules,
 }
 
-/// Files of the MaxMind DB format.
+/// Files of the MaxMind DB format, and lists.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MapFiles {
@@ -44,6 +44,10 @@ pub struct MapFiles {
     pub asn: Option<PathBuf>,
     /// Proxies, Tor exits and data centres, such as GeoIP2-Anonymous-IP.
     pub anonymous: Option<PathBuf>,
+    /// Tor exits: a text file with an address or network to a line, or Tor's own exit list.
+    pub tor: Option<PathBuf>,
+    /// Data centres: a text file with an address or network to a line.
+    pub hosting: Option<PathBuf>,
 }
 
 impl Default for Detect {
@@ -107,7 +111,7 @@ impl Detect {
 
     /// The files that it reads.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let MapFiles { city, asn, anonymous } = &self.maps;
-        [city, asn, anonymous].into_iter().flatten()
+        let MapFiles { city, asn, anonymous, tor, hosting } = &self.maps;
+        [city, asn, anonymous, tor, hosting].into_iter().flatten()
     }
 }

@@ -6,7 +6,7 @@ use portcullis_events::LoginAttempt;
 use portcullis_types::{ClientAddr, Prefix, Timestamp};
 
 use crate::{
-    ImpossibleTravel, Place, Places, UnusualLogin,
+    Hidden, ImpossibleTravel, Place, Places, UnusualLogin,
     places::distance,
     recent::Seen,
     sight::{Sight, Who, halves},
@@ -21,6 +21,9 @@ const VALUES: usize = 4;
 const NEW_COUNTRY: usize = 8;
 const NEW_NETWORK: usize = 4;
 const NEW_BROWSER: usize = 3;
+/// Who never came through Tor, or from a data centre, and now does.
+const NEW_TOR: usize = 8;
+const NEW_HOSTING: usize = 3;
 
 /// The values of one kind that were seen, the one that was not for longest last. Half a hash is
 /// enough to tell four values from a fifth.
@@ -49,7 +52,9 @@ pub(crate) struct Usual {
     countries: Values,
     networks: Values,
     browsers: Values,
-    logins: u32,
+    logins: u16,
+    /// Behind what the person was before, a bit for each.
+    hidden: u8,
     /// The last login from a known place: where, when, which event.
     last: Option<Last>,
 }
@@ -67,7 +72,7 @@ impl Kept for Usual {
 
     /// Whoever logs in often is worth more than whoever did once.
     fn weight(&self) -> u32 {
-        self.logins.min(4)
+        self.logins.min(4).into()
     }
 }
 
@@ -85,15 +90,20 @@ pub(crate) fn login(
     let place = places.find(addr);
     travelled(sight, who, attempt, place, usual, raise);
     let [country, network, browser] = features(sight, addr, place);
-    unusual(who, attempt, [country, network, browser], usual, raise);
+    unusual(who, attempt, [country, network, browser], place.hidden, usual, raise);
     usual.countries.note(country);
     usual.networks.note(network);
     usual.browsers.note(browser);
+    usual.hidden |= place.hidden.map_or(0, bit);
     usual.logins = usual.logins.saturating_add(1);
     // From a proxy people log in as well; it says nothing of where they are.
-    if let Some(at) = place.at.filter(|_| !place.anywhere) {
+    if let Some(at) = place.at.filter(|_| place.hidden.is_none()) {
         usual.last = Some(Last { at, time: sight.now, event: halves(sight.id) });
     }
+}
+
+fn bit(hidden: Hidden) -> u8 {
+    1 << hidden as u8
 }
 
 /// Where nothing is known of addresses, the network around stands for system and country.
@@ -120,7 +130,7 @@ fn travelled(
     raise: &mut Raise<'_>,
 ) {
     let rule = raise.rules.impossible_travel;
-    let Some((here, before)) = place.at.filter(|_| !place.anywhere).zip(usual.last) else {
+    let Some((here, before)) = place.at.filter(|_| place.hidden.is_none()).zip(usual.last) else {
         return;
     };
     let (there, then) = (before.at, before.time);
@@ -152,6 +162,7 @@ fn unusual(
     who: Who,
     attempt: &LoginAttempt,
     [country, network, browser]: [u64; 3],
+    hidden: Option<Hidden>,
     usual: &Usual,
     raise: &mut Raise<'_>,
 ) {
@@ -160,10 +171,13 @@ fn unusual(
     if (usual.logins as usize) < rule.history.0 || attempt.known_device == Some(true) {
         return;
     }
+    let behind = hidden.filter(|hidden| usual.hidden & bit(*hidden) == 0);
     let new = [
         (!usual.countries.knows(country), NEW_COUNTRY, "country"),
         (!usual.networks.knows(network), NEW_NETWORK, "network"),
         (!usual.browsers.knows(browser), NEW_BROWSER, "browser"),
+        (behind == Some(Hidden::Tor), NEW_TOR, "way through Tor"),
+        (behind == Some(Hidden::Hosting), NEW_HOSTING, "place in a data centre"),
     ];
     let new = new.iter().filter(|(new, ..)| *new);
     let score: usize = new.clone().map(|(_, factor, _)| factor).product();

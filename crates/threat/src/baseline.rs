@@ -1,0 +1,506 @@
+//! What is usual for a route, a client and a tenant at this hour of the week, and what is not.
+//!
+//! Every five minutes that are over become one value of each [`Metric`]. Each hour of the week has a
+//! mean and a variance of its own, weighted towards the newest weeks; until an hour was seen in two
+//! weeks, the same hour of other days stands for it. What is far from all of them is a finding, once,
+//! with the numbers. Values that are far off teach little, so that an attack does not become usual
+//! while it goes on.
+
+use std::time::Duration;
+
+use portcullis_types::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Rule, Rules, UnusualFailures, UnusualLatency, UnusualVolume,
+    table::{Kept, Table},
+    watch::{Found, Raise},
+};
+
+const BIN_SECONDS: i64 = 300;
+const HOURS: usize = 168;
+/// The weight of the newest value in what an hour has learned: half of it is the last week.
+const NEWEST: f32 = 0.06;
+/// So many values of an hour are more than one week of it.
+const LEARNED: u16 = 18;
+/// So many values of the same hour of other days stand for it: three days.
+const LEARNED_DAYS: u32 = 36;
+/// A value teaches as if it were at most so many standard deviations off …
+const TAUGHT: f32 = 3.0;
+/// … or so many, while it is off for no longer than …
+const TAUGHT_WHILE_OFF: f32 = 0.5;
+/// … two hours: what lasts longer may be how it is from now on.
+const LASTING: u8 = 24;
+/// Names are cut to this.
+const NAME_BYTES: usize = 96;
+
+/// What a series is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// Requests to a route of the gate.
+    #[default]
+    Route,
+    /// Tokens of a client, and its failures to prove who it is.
+    Client,
+    /// Logins of people.
+    Tenant,
+}
+
+/// What is measured of a subject in five minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Metric {
+    /// How many.
+    Volume,
+    /// The share that failed (5xx at a route).
+    Failures,
+    /// The share that was refused (4xx at a route).
+    Refusals,
+    /// The mean of the logarithm of the milliseconds.
+    Latency,
+}
+const METRICS: [Metric; 4] = [Metric::Volume, Metric::Failures, Metric::Refusals, Metric::Latency];
+
+/// One thing that happened to a subject.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Happened {
+    pub failed: bool,
+    pub refused: bool,
+    pub latency: Option<Duration>,
+}
+
+/// What an hour has learned.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Hour {
+    mean: [f32; METRICS.len()],
+    variance: [f32; METRICS.len()],
+    /// Values of each, up to where it makes no difference.
+    seen: [u16; METRICS.len()],
+}
+
+/// Everything of one subject.
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    subject: Subject,
+    name: String,
+    /// How much there is of it: what makes room is what does least.
+    weight: u32,
+    /// The five minutes that the counts are of.
+    bin: i64,
+    volume: u32,
+    failures: u32,
+    refusals: u32,
+    latencies: u32,
+    latency_sum: f32,
+    /// For how many values the metric has been off by now. It is told once.
+    off: [u8; METRICS.len()],
+    hours: [Hour; HOURS],
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self {
+            subject: Subject::Route,
+            name: String::new(),
+            weight: 0,
+            bin: 0,
+            volume: 0,
+            failures: 0,
+            refusals: 0,
+            latencies: 0,
+            latency_sum: 0.0,
+            off: [0; METRICS.len()],
+            hours: [Hour::default(); HOURS],
+        }
+    }
+}
+
+impl Kept for Series {
+    const STALE: Duration = Duration::from_secs(30 * 86_400);
+
+    fn weight(&self) -> u32 {
+        self.weight
+    }
+}
+
+/// What a series has learned, to be written to a file and read again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Learned {
+    subject: Subject,
+    name: String,
+    weight: u32,
+    /// The hours of the week that were seen, from Thursday at midnight UTC.
+    hours: Vec<(usize, Hour)>,
+}
+
+/// All series.
+#[derive(Debug)]
+pub(crate) struct Baselines {
+    table: Table<Series>,
+    now: Bin,
+    before: Bin,
+    /// The place up to which those who were not heard of in these five minutes are looked at.
+    swept: usize,
+}
+
+/// Five minutes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bin {
+    /// Since 1970.
+    number: i64,
+    /// Whether nothing of it was missed, so that it can be judged.
+    whole: bool,
+}
+
+impl Bin {
+    fn hour(self) -> usize {
+        let hours = self.number * BIN_SECONDS / 3_600;
+        usize::try_from(hours.rem_euclid(168)).unwrap_or(0)
+    }
+}
+
+impl Baselines {
+    pub fn new(capacity: usize) -> Self {
+        Self { table: Table::new(capacity), now: Bin::default(), before: Bin::default(), swept: 0 }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.table.bytes() + self.table.len() * NAME_BYTES
+    }
+
+    /// Counts something of the subject that `key` stands for.
+    pub fn count(
+        &mut self,
+        (subject, name, key): (Subject, &str, u64),
+        happened: Happened,
+        now: Timestamp,
+        raise: &mut Raise<'_>,
+    ) {
+        let series = self.table.entry(key, now);
+        if series.name.is_empty() {
+            series.subject = subject;
+            series.name = cut(name);
+            series.bin = self.now.number;
+        }
+        series.close(key, self.before, self.now, raise);
+        series.volume = series.volume.saturating_add(1);
+        series.failures = series.failures.saturating_add(happened.failed.into());
+        series.refusals = series.refusals.saturating_add(happened.refused.into());
+        if let Some(latency) = happened.latency {
+            series.latencies = series.latencies.saturating_add(1);
+            // Below a tenth of a millisecond nothing can be told apart.
+            series.latency_sum += (latency.as_secs_f32() * 1_000.0).max(0.1).ln();
+        }
+    }
+
+    /// Looks at the clock, and at up to `most` of those who may not have been heard of since five
+    /// minutes ended: all at once would take longer than one event may.
+    pub fn turn(&mut self, now: Timestamp, most: usize, raise: &mut Raise<'_>) {
+        let number = now.secs().div_euclid(BIN_SECONDS);
+        if number > self.now.number {
+            self.sweep(usize::MAX, raise);
+            // At the start, and after a gap, nobody knows what was missed.
+            let whole = self.now.number > 0 && number == self.now.number + 1;
+            self.before = self.now;
+            self.before.whole &= whole;
+            self.now = Bin { number, whole };
+            self.swept = 0;
+        }
+        self.sweep(most, raise);
+    }
+
+    fn sweep(&mut self, most: usize, raise: &mut Raise<'_>) {
+        for (key, series) in self.table.from_mut(self.swept).take(most) {
+            if key != 0 {
+                series.close(key, self.before, self.now, raise);
+            }
+            self.swept += 1;
+        }
+    }
+
+    /// What was learned, to be kept.
+    pub fn learned(&self) -> Vec<Learned> {
+        let named = self.table.iter().filter(|(_, series)| !series.name.is_empty());
+        named
+            .map(|(_, series)| Learned {
+                subject: series.subject,
+                name: series.name.clone(),
+                weight: series.weight,
+                hours: (0..HOURS)
+                    .map(|hour| (hour, series.hours[hour]))
+                    .filter(|(_, hour)| hour.seen != [0; METRICS.len()])
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// Takes up what was learned earlier. What is not finite is left out.
+    pub fn resume(
+        &mut self,
+        learned: Vec<Learned>,
+        key: impl Fn(Subject, &str) -> u64,
+        now: Timestamp,
+    ) {
+        for one in learned.into_iter().filter(|one| !one.name.is_empty()) {
+            let series = self.table.entry(key(one.subject, &one.name), now);
+            *series = Series {
+                subject: one.subject,
+                name: cut(&one.name),
+                weight: one.weight,
+                bin: self.now.number,
+                ..Series::default()
+            };
+            for (hour, learned) in one.hours {
+                let sound = learned.mean.iter().all(|mean| mean.is_finite())
+                    && learned.variance.iter().all(|v| v.is_finite() && *v >= 0.0);
+                if let Some(place) = series.hours.get_mut(hour).filter(|_| sound) {
+                    *place = learned;
+                }
+            }
+        }
+    }
+}
+
+impl Series {
+    /// Judges and learns from five minutes that are over.
+    fn close(&mut self, key: u64, over: Bin, now: Bin, raise: &mut Raise<'_>) {
+        if self.bin == now.number {
+            return;
+        }
+        if over.whole && self.bin == over.number {
+            self.judge(key, over.hour(), raise);
+        }
+        self.bin = now.number;
+        self.weight = self.weight.saturating_sub(self.weight / 64).saturating_add(self.volume);
+        (self.volume, self.failures, self.refusals) = (0, 0, 0);
+        (self.latencies, self.latency_sum) = (0, 0.0);
+    }
+
+    /// The value of a metric; `None` where there was too little to have one.
+    fn value(&self, metric: Metric) -> Option<f32> {
+        let share = |part: u32| (self.volume > 0).then(|| part as f32 / self.volume as f32);
+        match metric {
+            Metric::Volume => Some(self.volume as f32),
+            Metric::Failures => share(self.failures),
+            Metric::Refusals => share(self.refusals),
+            Metric::Latency => {
+                (self.latencies > 0).then(|| self.latency_sum / self.latencies as f32)
+            }
+        }
+    }
+
+    fn judge(&mut self, key: u64, hour: usize, raise: &mut Raise<'_>) {
+        for metric in METRICS {
+            let Some(value) = self.value(metric) else { continue };
+            let at = metric as usize;
+            let usual = self.usual(metric, hour, value);
+            let mut taught = value;
+            if let Some(usual) = usual {
+                let spread = self.spread(metric, usual);
+                let off = (value - usual.mean) / spread;
+                self.tell((key, metric), usual, value, off, raise);
+                let passing = (1..LASTING).contains(&self.off[at]);
+                let most = if passing { TAUGHT_WHILE_OFF } else { TAUGHT };
+                taught = usual.mean + off.clamp(-most, most) * spread;
+            }
+            self.hours[hour].learn(at, taught);
+        }
+    }
+
+    /// What is usual: of this hour and its neighbours, since nobody keeps to UTC or to the minute,
+    /// whichever is nearest to what was seen.
+    fn usual(&self, metric: Metric, hour: usize, value: f32) -> Option<Usual> {
+        let near = [hour, (hour + 1) % HOURS, (hour + HOURS - 1) % HOURS];
+        let of = |hour: usize| self.of_week(metric, hour).or_else(|| self.of_day(metric, hour));
+        of(hour)?;
+        near.into_iter()
+            .filter_map(of)
+            .map(|usual| (((value - usual.mean) / self.spread(metric, usual)).abs(), usual))
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, usual)| usual)
+    }
+
+    fn of_week(&self, metric: Metric, hour: usize) -> Option<Usual> {
+        let (at, hour) = (metric as usize, &self.hours[hour]);
+        let learned = hour.seen[at] >= LEARNED;
+        learned.then(|| Usual { mean: hour.mean[at], variance: hour.variance[at], weekly: true })
+    }
+
+    fn of_day(&self, metric: Metric, hour: usize) -> Option<Usual> {
+        let at = metric as usize;
+        let same = || (0..7).map(|day| &self.hours[(hour + day * 24) % HOURS]);
+        let (mut count, mut sum) = (0, 0.0);
+        for hour in same() {
+            count += u32::from(hour.seen[at]);
+            sum += f32::from(hour.seen[at]) * hour.mean[at];
+        }
+        if count < LEARNED_DAYS {
+            return None;
+        }
+        let mean = sum / count as f32;
+        // Within the days, and between them: a working day is no Sunday.
+        let squares = same().map(|hour| {
+            f32::from(hour.seen[at]) * (hour.variance[at] + (hour.mean[at] - mean).powi(2))
+        });
+        Some(Usual { mean, variance: squares.sum::<f32>() / count as f32, weekly: false })
+    }
+
+    /// The standard deviation that a value is measured by: never less than chance alone, or than
+    /// what nobody would get up for.
+    fn spread(&self, metric: Metric, usual: Usual) -> f32 {
+        let least = match metric {
+            // Poisson, and a tenth of it.
+            Metric::Volume => usual.mean.max(1.0) + (0.1 * usual.mean).powi(2),
+            // Binomial, of a share that is never nothing, and half a percent.
+            Metric::Failures | Metric::Refusals => {
+                let share = usual.mean.clamp(0.01, 0.99);
+                share * (1.0 - share) / (self.volume.max(1) as f32) + 0.005_f32.powi(2)
+            }
+            // A fifth, and less exact where there are few.
+            Metric::Latency => 0.2_f32.powi(2) + 1.0 / (self.latencies.max(1) as f32),
+        };
+        usual.variance.max(least).sqrt()
+    }
+
+    /// By how many standard deviations a share is more than chance alone makes of what is usual:
+    /// where few are expected, a normal distribution takes a handful for a miracle (Anscombe's
+    /// transformation does not).
+    fn beyond_chance(&self, usual: Usual, share: f32) -> f32 {
+        let root = |share: f32| (share * self.volume as f32 + 0.375).sqrt();
+        2.0 * (root(share) - root(usual.mean))
+    }
+
+    fn tell(
+        &mut self,
+        (key, metric): (u64, Metric),
+        usual: Usual,
+        value: f32,
+        off: f32,
+        raise: &mut Raise<'_>,
+    ) {
+        let at = metric as usize;
+        let (rule, most, least) = limits(metric, raise.rules);
+        let enough = match metric {
+            Metric::Volume => value.max(usual.mean) >= least,
+            _ => self.volume as f32 >= least,
+        };
+        // Only more of it is bad news, but for requests that do not come.
+        let far = match metric {
+            Metric::Volume => off.abs(),
+            Metric::Latency => off,
+            Metric::Failures | Metric::Refusals => off.min(self.beyond_chance(usual, value)),
+        };
+        if self.off[at] > 0 {
+            // It is over when it is clearly back.
+            self.off[at] = if far > most / 2.0 { self.off[at].saturating_add(1) } else { 0 };
+        } else if enough && far >= most {
+            let description = self.describe(metric, usual, value, off);
+            let told = raise.raise(rule, key.wrapping_add(at as u64), || Found {
+                description,
+                ..Found::default()
+            });
+            self.off[at] = told.into();
+        }
+    }
+
+    fn describe(&self, metric: Metric, usual: Usual, value: f32, off: f32) -> String {
+        let (name, volume) = (&self.name, self.volume);
+        let subject = match self.subject {
+            Subject::Route => format!("The route {name}"),
+            Subject::Client => format!("The client {name}"),
+            Subject::Tenant => format!("Logins of the tenant {name}"),
+        };
+        let percent = |share: f32| format!("{:.1} %", share * 100.0);
+        let (had, usually) = match metric {
+            Metric::Volume => match self.subject {
+                Subject::Route => (format!("{value} requests"), format!("{:.0}", usual.mean)),
+                _ => (format!("{value} attempts"), format!("{:.0}", usual.mean)),
+            },
+            Metric::Failures => {
+                (format!("{} failures of {volume}", percent(value)), percent(usual.mean))
+            }
+            Metric::Refusals => {
+                (format!("{} refusals of {volume}", percent(value)), percent(usual.mean))
+            }
+            Metric::Latency => {
+                let millis = |log: f32| format!("{:.1} ms", log.exp());
+                (format!("answers after {}", millis(value)), millis(usual.mean))
+            }
+        };
+        let when =
+            if usual.weekly { "at this hour of the week" } else { "at this hour of the day" };
+        let side = if off < 0.0 { "below" } else { "above" };
+        format!(
+            "{subject} had {had} within five minutes; usual {when} is {usually}, which is {:.1} \
+             standard deviations {side} it.",
+            off.abs()
+        )
+    }
+}
+
+/// What is usual of a metric.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    mean: f32,
+    variance: f32,
+    weekly: bool,
+}
+
+impl Hour {
+    /// An exponentially weighted mean and variance; the plain ones of the first values.
+    fn learn(&mut self, at: usize, value: f32) {
+        let seen = &mut self.seen[at];
+        *seen = seen.saturating_add(1);
+        let weight = NEWEST.max(1.0 / f32::from(*seen));
+        let off = value - self.mean[at];
+        self.mean[at] += weight * off;
+        self.variance[at] = (1.0 - weight) * (self.variance[at] + weight * off * off);
+    }
+}
+
+/// The rule of a metric, from how many standard deviations on, and with how much at least.
+fn limits(metric: Metric, rules: &Rules) -> (&'static Rule, f32, f32) {
+    let (volume, failures) = (rules.unusual_volume, rules.unusual_failures);
+    let latency = rules.unusual_latency;
+    let (rule, deviations, least) = match metric {
+        Metric::Volume => (&UnusualVolume::RULE, volume.deviations, volume.requests),
+        Metric::Failures | Metric::Refusals => {
+            (&UnusualFailures::RULE, failures.deviations, failures.requests)
+        }
+        Metric::Latency => (&UnusualLatency::RULE, latency.deviations, latency.requests),
+    };
+    (rule, deviations.0 as f32, least.0 as f32)
+}
+
+fn cut(name: &str) -> String {
+    let end = (0..=NAME_BYTES.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
+    name[..end.unwrap_or(0)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_and_variances_are_those_of_a_plain_count_at_first_and_follow_later() {
+        let mut hour = Hour::default();
+        let values = [3.0, 5.0, 10.0, 2.0];
+        for value in values {
+            hour.learn(0, value);
+        }
+        let mean = values.iter().sum::<f32>() / 4.0;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 4.0;
+        assert!((hour.mean[0] - mean).abs() < 1e-4 && (hour.variance[0] - variance).abs() < 1e-3);
+        for _ in 0..120 {
+            hour.learn(0, 100.0);
+        }
+        assert!((hour.mean[0] - 100.0).abs() < 0.2 && hour.seen[0] == 124);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        assert_eq!(cut(&"é".repeat(90)).len(), NAME_BYTES);
+        assert_eq!(cut(&format!("x{}", "é".repeat(90))).len(), NAME_BYTES - 1);
+    }
+}
