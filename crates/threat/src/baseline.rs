@@ -211,7 +211,7 @@ impl Baselines {
     }
 
     fn sweep(&mut self, most: usize, raise: &mut Raise<'_>) {
-        for (key, series) in self.table.from_mut(self.swept).take(most) {
+        for (key, series) in self.table.rest_mut(self.swept).take(most) {
             if key != 0 {
                 series.close(key, self.before, self.now, raise);
             }

@@ -96,7 +96,7 @@ impl<V: Kept> Table<V> {
 
     /// Every place from the one at `start` on, to change what is held; the key is zero where nothing
     /// is.
-    pub fn from_mut(&mut self, start: usize) -> impl Iterator<Item = (u64, &mut V)> {
+    pub fn rest_mut(&mut self, start: usize) -> impl Iterator<Item = (u64, &mut V)> {
         let start = start.min(self.places.len());
         let all = self.places[start..].iter().zip(&mut self.values[start..]);
         all.map(|(place, value)| (place.key, value))
