@@ -34,7 +34,9 @@ def metric(demo, name):
 def detect(text, rules=""):
     # The limit of the login door would answer before the detectors do.
     limits = '\n[protect.login]\nlimits = []\n' if "[protect.login]" not in text else ""
-    return f"{text}\n[detect]\n{rules}\n{limits}"
+    # No test is about seconds that pass but the one that says so.
+    delay = "" if "delay" in rules else 'delay = "1ms"'
+    return f"{text}\n[detect]\n{delay}\n{rules}\n{limits}"
 
 
 @pytest.fixture
@@ -186,6 +188,83 @@ def test_answers_can_be_held_back(setting):
         assert client.get("/login").status_code == 200
 
 
+def test_guessing_is_slowed_before_it_is_an_attack():
+    with Demo(detect(DEMO, 'delay = "10min"'), watched=True) as demo:
+        demo.new_user("owner", PASSWORD)
+        client, home = demo.client("127.64.0.1"), demo.client("127.64.0.1")
+        assert attempt(home, "owner", PASSWORD).status_code == 303
+        for n in range(3):
+            assert attempt(client, f"nobody{n}", f"guess {n}").status_code == 401
+        [alert] = until(lambda: alerts(demo, "failed_logins"), "the alert", 5)
+        assert (alert["answer"], alert["addr"], alert["severity"]) == ("delay", "127.64.0.1", 2)
+        assert attempt(client, "nobody0", "guess again").status_code == 401
+        assert attempt(home, "owner", "mistyped").status_code == 401
+        waited = [one["unmapped"].get("delayed_ms") for one in demo.audit("--kind", "authn_login_fail")
+                  if one.get("unmapped")]
+        assert waited == [2000], "the guess, and not the browser that the owner uses"
+        # It is a block like others, and can be lifted.
+        operator = demo.operator()
+        [block] = operator.get("/api/admin/v1/blocks").json()["items"]
+        assert block["scope"] == "delay"
+        assert operator.delete(f"/api/admin/v1/blocks/{block['id']}").status_code == 204
+        assert attempt(client, "nobody0", "guess once more").status_code == 401
+        last = demo.audit("--kind", "authn_login_fail")[-1]
+        assert "delayed_ms" not in last.get("unmapped", {})
+
+
+def test_flagged_accounts_wait_for_review(watched):
+    demo, operator = watched, watched.operator()
+    owner = demo.new_user("owner", PASSWORD)
+    thief = demo.client("127.65.0.1")
+    for n in range(3):
+        attempt(thief, f"nobody{n}", f"guess {n}")
+    assert attempt(thief, "owner", PASSWORD).status_code == 303
+    for n in range(3, 6):
+        attempt(thief, f"nobody{n}", f"guess {n}")
+    cases = lambda state="open": operator.get(f"/api/admin/v1/cases?state={state}").json()["items"]
+    [case] = until(cases, "the case", 5)
+    alert = alerts(demo, "success_after_attack")[0]
+    assert (case["account"], case["username"], case["severity"]) == (owner["id"], "owner", 5)
+    assert alert["id"] in case["alerts"] and case["reason"] == "success_after_attack"
+
+    here = f"/api/admin/v1/cases/{case['id']}"
+    change = lambda **what: operator.patch(here, json=what)
+    taken = change(version=case["version"], state="in_review", assignee="ada", note="asked by telephone")
+    assert taken.status_code == 200, taken.text
+    assert (cases(), cases("in_review")[0]["assignee"]) == ([], "ada")
+    late = change(version=case["version"], note="mine")
+    assert late.status_code == 409 and "stale" in late.json()["type"]
+    version = taken.json()["version"]
+    for wrong in ({"state": "closed"}, {"resolution": "whatever"}, {"assignee": "a\u202eb"}, {"note": "x" * 4001}):
+        assert change(version=version, **wrong).status_code == 422, wrong
+    assert change(note="no version").status_code == 400
+    assert change(version=version, note="x", more=1).status_code == 400
+    closed = change(version=version, resolution="confirmed").json()
+    assert closed["state"] == "closed" and closed["closed_by"] and closed["note"] == "asked by telephone"
+    assert change(version=closed["version"], note="more").status_code == 422
+    flagged = operator.get("/api/admin/v1/users?flagged=true").json()["items"]
+    assert flagged == [] and cases("closed")[0]["id"] == case["id"]
+    assert operator.get("/api/admin/v1/cases?state=lost").status_code == 400
+    told = demo.audit("--kind", "admin_case_update")
+    assert [one["entity_result"]["data"]["state"] for one in told] == ["in_review", "closed"]
+    assert "telephone" not in json.dumps(told), "a note may say more of somebody than the record should"
+
+
+def test_who_is_on_duty_gets_a_mail():
+    config = detect(DEMO, 'mail = { to = ["duty@example.org"] }')
+    with Demo(config, watched=True) as demo:
+        client = demo.client("127.66.0.1")
+        for n in range(6):
+            attempt(client, f"somebody{n}", "Summer is coming 2026")
+        [mail] = until(lambda: demo.mails("duty@example.org"), "the mail", 10)
+        assert mail["subject"] == "[high] Password spraying from 127.66.0.1"
+        text = mail.get_content()
+        assert "T1110.003" in text and "The network is blocked for a while." in text
+        assert alerts(demo, "password_spray")[0]["id"] in text
+        # That of the mildest rule is below what was asked for.
+        assert alerts(demo, "failed_logins") and len(demo.mails("duty@example.org")) == 1
+
+
 def test_lists_of_tor_exits_and_data_centres_are_followed():
     with Demo(detect(DEMO), watched=True) as demo:
         reloads = lambda: sum(one["status_id"] == 1 for one in demo.audit("--kind", "sys_reload"))
@@ -249,6 +328,7 @@ def test_rules_follow_the_configuration_while_it_runs(off):
     ('rules = { sprays = {} }', "unknown field"),
     ('allow = ["127.0.0.1/8"]', "is not a network"),
     ('maps = { city = "nowhere.mmdb" }', "nowhere.mmdb"),
+    ('mail = { to = ["nobody"] }', "nobody is no mail address"),
 ])
 def test_what_cannot_be_meant_is_refused(own_demo, wrong, why):
     file = own_demo.data.parent / "wrong.toml"

@@ -18,9 +18,9 @@ use utoipa::{
 };
 
 use crate::{
-    ApiError, Caller, Reload, account, admin_access, admin_clients, admin_configuration,
-    admin_groups, admin_invitations, admin_keys, admin_log, admin_resources, admin_users,
-    call::Call, openapi,
+    ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients,
+    admin_configuration, admin_groups, admin_invitations, admin_keys, admin_log, admin_resources,
+    admin_users, call::Call, openapi,
 };
 
 /// A JSON body is at most this long.
@@ -139,6 +139,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     [
         account::endpoints(),
         admin_users::endpoints(),
+        admin_cases::endpoints(),
         admin_clients::endpoints(),
         admin_resources::endpoints(),
         admin_keys::endpoints(),

@@ -39,6 +39,9 @@ pub enum ApiError {
     /// The last administrator must stay.
     #[error("the last administrator cannot be removed, disabled or demoted")]
     LastAdmin,
+    /// It changed since the caller looked.
+    #[error("it changed meanwhile; look at it again")]
+    Stale,
     /// The caller may not do this.
     #[error("the caller may not do this")]
     Forbidden,
@@ -63,6 +66,7 @@ impl From<IdentityError> for ApiError {
             IdentityError::CurrentPassword => Self::CurrentPassword,
             IdentityError::NotFound | IdentityError::Link => Self::NotFound,
             IdentityError::LastAdmin => Self::LastAdmin,
+            IdentityError::Stale => Self::Stale,
             IdentityError::Throttled(wait) => Self::Throttled(wait),
             IdentityError::Busy => Self::Busy,
             error => Self::Failed(error),
@@ -126,6 +130,7 @@ impl ApiError {
             Self::CurrentPassword => (StatusCode::UNPROCESSABLE_ENTITY, "current_password"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+            Self::Stale => (StatusCode::CONFLICT, "stale"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),

@@ -6,6 +6,7 @@
 
 mod account;
 mod admin_access;
+mod admin_cases;
 mod admin_clients;
 mod admin_configuration;
 mod admin_groups;

@@ -345,6 +345,7 @@ fn login(secs: i64, addr: &str, user: &str, outcome: Outcome) -> Event {
     };
     let kind = Kind::Login(LoginAttempt {
         is_mfa: false,
+        delayed: None,
         known_device: None,
         factor: "password",
         door: "login",

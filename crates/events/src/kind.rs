@@ -43,6 +43,8 @@ pub struct LoginAttempt {
     pub is_mfa: bool,
     /// Keyed hash of the failed password, for detectors in memory. It is never logged.
     pub password_fingerprint: Option<u128>,
+    /// How long it was made to wait before the password was looked at.
+    pub delayed: Option<Duration>,
     /// Whether the browser showed that this account was logged in to with it before.
     pub known_device: Option<bool>,
 }

@@ -176,7 +176,11 @@ fn authentication(event: &Event, login: &LoginAttempt) -> Value {
         value["session"] = json!({ "uid": session });
     }
     if let Some(known) = login.known_device {
-        value["unmapped"] = json!({ "known_device": known });
+        value["unmapped"]["known_device"] = known.into();
+    }
+    if let Some(delayed) = login.delayed {
+        let millis = u64::try_from(delayed.as_millis()).unwrap_or(u64::MAX);
+        value["unmapped"]["delayed_ms"] = millis.into();
     }
     value
 }

@@ -3,11 +3,14 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use portcullis_events::{AlertRaised, Event, Kind, Origin};
-use portcullis_store::defence::{self, Alert};
+use portcullis_store::{
+    Tx,
+    defence::{self, Alert},
+};
 use portcullis_types::{Id, Timestamp, tags};
 use serde_json::json;
 
-use crate::{Identity, IdentityError, defence::ALERTS_FOR_EACH_ANSWER};
+use crate::{Identity, IdentityError, Mail, defence::ALERTS_FOR_EACH_ANSWER};
 
 /// What a rule of the operator's own found.
 #[derive(Debug, Clone)]
@@ -42,6 +45,19 @@ pub(crate) struct Grounds<'a> {
     pub source: Option<IpAddr>,
 }
 
+/// Alert mails in a minute: an attack on many accounts must not fill a mailbox, and who reads ten
+/// knows where to look.
+const MOST_MAILS: u32 = 10;
+
+/// Who is told of alerts by mail.
+#[derive(Debug, Clone, Default)]
+pub struct AlertMail {
+    /// The addresses.
+    pub to: Vec<String>,
+    /// From this `severity_id` of OCSF on.
+    pub severity: u32,
+}
+
 impl Identity {
     /// Raises an alert and does nothing else. `None` where too many were raised in this minute, of
     /// which `most_per_minute` is a tenth.
@@ -49,6 +65,7 @@ impl Identity {
         &self,
         told: &RuleAlert,
         most_per_minute: u32,
+        mail: &AlertMail,
     ) -> Result<Option<Id<tags::Alert>>, IdentityError> {
         let now = self.now();
         let most = most_per_minute.saturating_mul(ALERTS_FOR_EACH_ANSWER);
@@ -82,13 +99,58 @@ impl Identity {
             source: told.source,
         };
         self.db
-            .write(|tx| async move {
-                defence::insert_alert(&tx, &self.tenant, alert).await?;
-                tx.emit(self.alert_event(alert, grounds)).await?;
-                Ok::<_, IdentityError>(())
-            })
+            .write(|tx| async move { self.store_alert(&tx, alert, grounds, mail).await })
             .await?;
         Ok(Some(alert.id))
+    }
+
+    /// An alert, its event, and the mails that tell of it: all or nothing.
+    pub(crate) async fn store_alert(
+        &self,
+        tx: &Tx,
+        alert: &Alert,
+        grounds: &Grounds<'_>,
+        mail: &AlertMail,
+    ) -> Result<(), IdentityError> {
+        defence::insert_alert(tx, &self.tenant, alert).await?;
+        tx.emit(self.alert_event(alert, grounds)).await?;
+        let severe = u32::try_from(alert.severity).unwrap_or_default() >= mail.severity;
+        let now = alert.created_at;
+        if !severe || mail.to.is_empty() || !self.is_within(b"alert_mails", MOST_MAILS, now) {
+            return Ok(());
+        }
+        for to in &mail.to {
+            let mail = self.alert_mail(alert, to.clone());
+            mail.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+        }
+        Ok(())
+    }
+
+    /// What the list of alerts says; nothing by which somebody is known.
+    fn alert_mail(&self, alert: &Alert, to: String) -> Mail {
+        let severity = match alert.severity {
+            ..=2 => "low",
+            3 => "medium",
+            4 => "high",
+            _ => "critical",
+        };
+        let done = match alert.answer.as_str() {
+            "alert" => "Nothing but this alert.",
+            "block" => "The network is blocked for a while.",
+            "step_up" => "For a while a password alone is not enough there, or for the account.",
+            "end_sessions" => "The account's sessions have ended, and it must prove more.",
+            "delay" => "Logins from the network are slow for a while.",
+            _ => "Nothing: answers are held back.",
+        };
+        let Alert { title, description, technique, rule, id, .. } = alert;
+        let technique = if technique.is_empty() { "-" } else { technique };
+        let text = format!(
+            "{description}\n\nSeverity: {severity}\nWhat was done: {done}\nRule: {rule}\nATT&CK: \
+             {technique}\nTime: {}\nAlert: {}/api/admin/v1/alerts (id {id})\n",
+            alert.created_at.to_rfc3339(),
+            self.issuer
+        );
+        Mail { to, subject: format!("[{severity}] {title}"), text }
     }
 
     /// The event of an alert.

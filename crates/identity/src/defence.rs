@@ -7,6 +7,7 @@ use portcullis_events::{
 use portcullis_store::{
     Tx,
     accounts::{self, Account},
+    cases::{self, Evidence},
     defence::{self, Alert, Block},
     grants::Revocation,
 };
@@ -14,7 +15,12 @@ use portcullis_threat::{Answer, Finding};
 use portcullis_types::{AddrKey, Id, Prefix, Timestamp, tags};
 use serde_json::json;
 
-use crate::{Identity, IdentityError, alerts::Grounds, api_keys::label, service::actor};
+use crate::{
+    Identity, IdentityError,
+    alerts::{AlertMail, Grounds},
+    api_keys::label,
+    service::actor,
+};
 
 /// A block that closes every door, rather than the one whose limit was exceeded.
 pub const EVERYWHERE: &str = "all";
@@ -25,6 +31,8 @@ const MAX_LIMIT_BLOCKS: usize = 10_000;
 /// A network from which a password alone is not enough, since an attack comes from there and many
 /// people who did nothing wrong are there too.
 pub const STEP_UP: &str = "step_up";
+/// A network whose attempts to log in wait.
+pub const DELAYED: &str = "delay";
 /// Networks of one finding that are answered.
 const MAX_SOURCES: usize = 64;
 /// So many times as many alerts are raised in a minute as networks are answered.
@@ -37,12 +45,16 @@ pub struct Answering {
     pub block: Duration,
     /// How long a network or an account has to prove more.
     pub step_up: Duration,
+    /// For how long attempts of a network wait.
+    pub delay: Duration,
     /// Networks that are never answered.
     pub allow: Vec<Prefix>,
     /// Networks that are answered in a minute; beyond that there are only alerts.
     pub most_per_minute: u32,
     /// Alerts, and nothing else.
     pub observe: bool,
+    /// Who is told by mail.
+    pub mail: AlertMail,
 }
 
 impl Identity {
@@ -62,7 +74,8 @@ impl Identity {
         for block in blocks {
             self.close(block);
         }
-        let answered = !how.observe && (finding.answer != Answer::Block || !blocks.is_empty());
+        let by_network = matches!(finding.answer, Answer::Block | Answer::Delay);
+        let answered = !how.observe && (!by_network || !blocks.is_empty());
         let alert = &self.alert_for(finding, blocks, answered, now);
         // Somebody with many networks could fill the table, and whoever reads it has seen enough.
         let most = how.most_per_minute.saturating_mul(ALERTS_FOR_EACH_ANSWER);
@@ -78,12 +91,13 @@ impl Identity {
                     tx.emit(self.block_event(block, true, Actor::System)).await?;
                 }
                 if told {
-                    defence::insert_alert(&tx, &self.tenant, alert).await?;
-                    tx.emit(self.alert_event(alert, &rule_of(finding))).await?;
+                    self.store_alert(&tx, alert, &rule_of(finding), &how.mail).await?;
                 }
                 let mut revoked = Vec::new();
                 for id in finding.accounts.iter().filter(|_| !how.observe) {
-                    revoked.extend(self.answer_account(&tx, finding, *id, how, now).await?);
+                    let alert = told.then_some(alert.id);
+                    revoked
+                        .extend(self.answer_account(&tx, finding, (*id, alert), how, now).await?);
                 }
                 Ok::<_, IdentityError>((alert.id, revoked))
             })
@@ -98,7 +112,7 @@ impl Identity {
 
     /// What becomes of the networks that a finding is about.
     fn blocks_for(&self, finding: &Finding, how: &Answering, now: Timestamp) -> Vec<Block> {
-        if finding.answer != Answer::Block || how.observe {
+        if !matches!(finding.answer, Answer::Block | Answer::Delay) || how.observe {
             return Vec::new();
         }
         let free = |network: Prefix| {
@@ -113,8 +127,11 @@ impl Identity {
         let answered = sources.filter(|source| free(source.network) && within());
         answered
             .map(|source| {
-                let (scope, span) =
-                    if source.shared { (STEP_UP, how.step_up) } else { (EVERYWHERE, how.block) };
+                let (scope, span) = match (finding.answer, source.shared) {
+                    (Answer::Delay, _) => (DELAYED, how.delay),
+                    (_, true) => (STEP_UP, how.step_up),
+                    (_, false) => (EVERYWHERE, how.block),
+                };
                 Block {
                     id: Id::new(now, &*self.entropy),
                     addr: source.network.to_string(),
@@ -139,7 +156,11 @@ impl Identity {
 
     fn close(&self, block: &Block) {
         let Some(network) = Prefix::parse(&block.addr) else { return };
-        let list = if block.scope == STEP_UP { &self.suspects } else { &self.blocks };
+        let list = match block.scope.as_str() {
+            STEP_UP => &*self.suspects,
+            DELAYED => &self.delays.networks,
+            _ => &self.blocks,
+        };
         list.insert(network, &active(block));
     }
 
@@ -156,6 +177,7 @@ impl Identity {
             _ if !answered => "observed",
             Answer::Block if blocks.iter().all(|block| block.scope == STEP_UP) => "step_up",
             Answer::Block => "block",
+            Answer::Delay => "delay",
             Answer::StepUp => "step_up",
             Answer::EndSessions => "end_sessions",
         };
@@ -184,7 +206,7 @@ impl Identity {
         &self,
         tx: &Tx,
         finding: &Finding,
-        id: Id<tags::User>,
+        (id, alert): (Id<tags::User>, Option<Id<tags::Alert>>),
         how: &Answering,
         now: Timestamp,
     ) -> Result<Vec<Revocation>, IdentityError> {
@@ -196,6 +218,10 @@ impl Identity {
         if accounts::flag(tx, &self.tenant, &id.to_string(), rule.id, now).await? {
             tx.emit(self.system_event(changed("flagged", &account))).await?;
         }
+        let severity = i64::from(rule.severity.ocsf());
+        let found = Evidence { rule: rule.id, severity, alert };
+        let case = Id::new(now, &*self.entropy);
+        cases::open_or_add(tx, &self.tenant, id, case, found, now).await?;
         if matches!(finding.answer, Answer::StepUp | Answer::EndSessions) {
             // Where it is about a login, the device of that login and none before.
             let session = session_of(finding).map(Id::made_at);
@@ -310,7 +336,7 @@ impl Identity {
                 Ok(block)
             })
             .await?;
-        let limit = ![EVERYWHERE, STEP_UP].contains(&block.scope.as_str());
+        let limit = ![EVERYWHERE, STEP_UP, DELAYED].contains(&block.scope.as_str());
         if let Some(addr) = AddrKey::parse(&block.addr).filter(|_| limit) {
             let key = addr_limit_key(&block.scope, addr);
             self.limiter.forget(&key.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -326,6 +352,7 @@ impl Identity {
         let now = self.now();
         let rows = defence::live_blocks(&self.db, &self.tenant, now).await?;
         let (mut everywhere, mut suspects) = (HashMap::new(), HashMap::new());
+        let mut delayed = HashMap::new();
         let mut limits = HashMap::new();
         for row in rows {
             let Some(network) = Prefix::parse(&row.addr) else {
@@ -334,6 +361,7 @@ impl Identity {
             match row.scope.as_str() {
                 EVERYWHERE => drop(everywhere.insert(network, active(&row))),
                 STEP_UP => drop(suspects.insert(network, active(&row))),
+                DELAYED => drop(delayed.insert(network, active(&row))),
                 _ => {
                     let key = AddrKey::parse(&row.addr).map(|addr| (row.scope.clone(), addr));
                     limits.extend(key.map(|key| (key, row.until_at)));
@@ -342,6 +370,7 @@ impl Identity {
         }
         self.blocks.replace(everywhere);
         self.suspects.replace(suspects);
+        self.delays.networks.replace(delayed);
         self.limit_blocks.replace(limits, &self.limiter, now);
         Ok(())
     }

@@ -42,6 +42,9 @@ pub enum IdentityError {
     /// The last administrator cannot be removed, disabled or demoted.
     #[error("the last administrator cannot be removed or disabled")]
     LastAdmin,
+    /// It changed since whoever changes it looked.
+    #[error("it changed meanwhile")]
+    Stale,
     /// The database.
     #[error("the account store failed")]
     Db(#[from] DbError),

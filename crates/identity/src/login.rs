@@ -11,6 +11,7 @@ use portcullis_types::{Secret, Timestamp};
 
 use crate::{
     Browser, Email, Identity, IdentityError, LoggedIn, Method, Methods, Username,
+    delay::DELAY,
     hasher::HashError,
     link::{fresh, hash_of},
     service::actor,
@@ -268,6 +269,19 @@ impl Identity {
             self.refused(Method::Password, door, origin, who(), "throttled", None).await?;
             return Err(LoginError::Throttled(wait));
         }
+        let known = account.as_ref().is_some_and(|own| self.is_known_device(device, own));
+        let turn = if known { None } else { self.delays.begin(origin.addr, self.now()) };
+        let delayed = match turn {
+            None => false,
+            Some(Ok(_turn)) => {
+                tokio::time::sleep(DELAY).await;
+                true
+            }
+            Some(Err(wait)) => {
+                self.refused(Method::Password, door, origin, who(), "delayed", None).await?;
+                return Err(LoginError::Throttled(wait));
+            }
+        };
         let stored = account.as_ref().map(|account| account.password_hash.as_str());
         // Without a password there is nothing that could be right.
         let stored = stored.filter(|hash| !hash.is_empty());
@@ -282,7 +296,13 @@ impl Identity {
         };
         let _: Decision = self.count(&throttle);
         let fingerprint = Some(self.password_fingerprint(password.expose()));
-        self.refused(Method::Password, door, origin, who(), reason, fingerprint).await?;
+        let outcome = Outcome::Failure(reason);
+        let mut event = self.attempted(Method::Password, door, origin, who(), outcome);
+        if let Kind::Login(attempt) = &mut event.kind {
+            attempt.password_fingerprint = fingerprint;
+            attempt.delayed = delayed.then_some(DELAY);
+        }
+        self.audit.append(vec![event]).await.map_err(IdentityError::from)?;
         Err(LoginError::Credentials)
     }
 

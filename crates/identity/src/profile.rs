@@ -178,6 +178,7 @@ impl Identity {
                 accounts::update(&tx, &self.tenant, &after).await?;
                 tx.emit(self.administered(origin, by, "update", Some(&before), Some(&after)))
                     .await?;
+                self.close_case_of(&tx, id, by, origin).await?;
                 Ok(after)
             })
             .await

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
-use crate::{HashError, Hasher, IdentityError, PasswordError, PasswordRules, StaffDevices};
+use crate::{Delays, HashError, Hasher, IdentityError, PasswordError, PasswordRules, StaffDevices};
 
 /// What [`Identity`] is built from.
 pub struct Parts {
@@ -51,6 +51,8 @@ pub struct Parts {
     pub blocks: Arc<Blocks>,
     /// Networks from which a password alone is not enough.
     pub suspects: Arc<Blocks>,
+    /// Networks whose attempts to log in wait.
+    pub delays: Arc<Delays>,
     /// Addresses that one limit has closed a door for.
     pub limit_blocks: Arc<LimitBlocks>,
     /// The counters of the gate.

@@ -398,6 +398,7 @@ async fn identity(
         revocations: Arc::new(Revocations::new(&**entropy)),
         blocks: Arc::new(Blocks::default()),
         suspects: Arc::new(Blocks::default()),
+        delays: Arc::default(),
         limit_blocks: Arc::new(LimitBlocks::default()),
         limiter: Arc::new(Limiter::new(&**entropy)),
         api_keys: Arc::new(ApiKeys::default()),

@@ -217,9 +217,12 @@ async fn respond(app: &App, finding: Finding) {
 }
 
 async fn tell_of(app: &App, found: &RuleAlert) {
-    let most = app.gate.load().config.detect.max_answers_per_minute;
+    let (most, mail) = {
+        let detect = &app.gate.load().config.detect;
+        (detect.max_answers_per_minute, detect.alert_mail())
+    };
     let rule = &found.rule;
-    match app.identity.raise_alert(found, most).await {
+    match app.identity.raise_alert(found, most, &mail).await {
         Ok(Some(alert)) => {
             tracing::warn!(%alert, rule, description = found.description, "a rule found something");
         }
@@ -239,8 +242,10 @@ fn answering(config: &Config, finding: &Finding) -> Answering {
     Answering {
         block: detect.block,
         step_up: detect.step_up,
+        delay: detect.delay,
         allow: detect.allowed(),
         most_per_minute: detect.max_answers_per_minute,
         observe: !detect.responds(finding.rule.id),
+        mail: detect.alert_mail(),
     }
 }

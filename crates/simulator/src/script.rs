@@ -112,6 +112,7 @@ impl Script {
         let code = failed == Some("bad_code");
         let attempt = LoginAttempt {
             is_mfa: false,
+            delayed: None,
             factor: if code { "totp" } else { "password" },
             door: "login",
             session: failed.is_none().then(|| format!("ses_{}", self.events)),

@@ -14,6 +14,7 @@ mod seal;
 pub mod accounts;
 pub mod api_keys;
 pub mod applications;
+pub mod cases;
 pub mod certificates;
 pub mod clients;
 pub mod consents;

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (17, include_str!("../migrations/0017_quotas.sql")),
     (18, include_str!("../migrations/0018_certificates.sql")),
     (19, include_str!("../migrations/0019_findings.sql")),
+    (20, include_str!("../migrations/0020_cases.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

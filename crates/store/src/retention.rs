@@ -84,6 +84,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ("mail_login", Duration::ZERO, sql("DELETE FROM mail_login WHERE expires_at < $1")),
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
         ("alert", KEEP_ALERTS, sql("DELETE FROM alert WHERE created_at < $1")),
+        ("review_case", KEEP_ALERTS, sql("DELETE FROM review_case WHERE closed_at < $1")),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome, sealed_of};
 use portcullis_store::{
-    Db, DbError, LogKeys, Sealer, accounts, applications, clients, consents, defence, device,
-    factors, grants, invitations, mail_login, outbox, passkeys, pushed, quotas, recovery,
+    Db, DbError, LogKeys, Sealer, accounts, applications, cases, clients, consents, defence,
+    device, factors, grants, invitations, mail_login, outbox, passkeys, pushed, quotas, recovery,
     retention, sql, token_hash,
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
@@ -423,6 +423,50 @@ on_both!(
         assert_eq!(forgotten, (true, false));
     }
 );
+
+on_both!(a_case_takes_what_is_found_until_it_is_closed, |db: TestDb| {
+    let person = &account(1, "alice");
+    add(&db.db, person).await.unwrap();
+    let id = |seed| Id::<tags::Case>::new(START, &*SeededEntropy::new(seed));
+    let alert_id = |seed| Id::<tags::Alert>::new(START, &*SeededEntropy::new(seed));
+    let found = |case, alert, severity| {
+        let found =
+            cases::Evidence { rule: "unusual_login", severity, alert: Some(alert_id(alert)) };
+        db.db.write(move |tx| async move {
+            cases::open_or_add(&tx, TENANT, person.id, id(case), found, START).await
+        })
+    };
+    assert!(found(10, 20, 3).await.unwrap());
+    assert!(!found(11, 21, 5).await.unwrap());
+    assert!(!found(11, 21, 2).await.unwrap());
+    let open = cases::of_account(&db.db, TENANT, person.id).await.unwrap().unwrap();
+    assert_eq!((open.id, open.severity, open.version), (id(10), 5, 3));
+    let alerts: Vec<String> = serde_json::from_str(&open.alerts).unwrap();
+    assert_eq!(alerts, [20, 21].map(|seed| alert_id(seed).to_string()));
+    assert_eq!(open.username, "alice");
+
+    let closed = &cases::Case {
+        state: "closed".into(),
+        resolution: "confirmed".into(),
+        closed_at: Some(START.micros()),
+        ..open
+    };
+    let close = |version| {
+        db.db.write(move |tx| async move { cases::update(&tx, TENANT, closed, version).await })
+    };
+    assert!(!close(2).await.unwrap(), "somebody was first");
+    assert!(close(3).await.unwrap());
+    assert!(cases::of_account(&db.db, TENANT, person.id).await.unwrap().is_none());
+    assert!(found(12, 22, 3).await.unwrap());
+    let page = |state| cases::page(&db.db, TENANT, state, "", 10);
+    assert_eq!(page("closed").await.unwrap().len(), 1);
+    assert_eq!(page("open").await.unwrap()[0].id, id(12));
+    // A year after it was closed it goes; one that is open stays.
+    let later = START.plus(Duration::from_secs(366 * 24 * 3600));
+    retention::run(&db.db, later).await.unwrap();
+    assert_eq!(page("closed").await.unwrap().len(), 0);
+    assert_eq!(page("open").await.unwrap().len(), 1);
+});
 
 on_both!(blocks_are_listed_and_lifted_once, |db: TestDb| {
     let block = &defence::Block {

@@ -23,6 +23,8 @@ pub enum Mode {
 pub enum Answer {
     /// Nothing: somebody should look.
     Alert,
+    /// Attempts to log in from the address wait.
+    Delay,
     /// The address stays out for a while. One that many people share must prove more instead.
     Block,
     /// The accounts are flagged for review, and a login needs more than a password.
@@ -32,7 +34,8 @@ pub enum Answer {
 }
 
 /// How bad it is, in the words of OCSF (`severity_id`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing.
     Low,
@@ -177,6 +180,13 @@ rules! {
         slow_accounts: Count = Count(10),
         /// … in this longer time.
         slow_window: Span = Span::secs(3_600),
+    }
+    /// One address fails on some accounts: not yet an attack, and more than a person does.
+    FailedLogins failed_logins "Failed logins on several accounts" ("T1110", "Brute Force") Low Delay {
+        /// So many accounts …
+        accounts: Count = Count(3),
+        /// … in this time.
+        window: Span = Span::secs(60),
     }
     /// One address tries many passwords on one account.
     BruteForce brute_force "Brute force on one account" ("T1110.001", "Password Guessing") High Block {
@@ -325,7 +335,8 @@ impl Rules {
             [self.credential_stuffing.fast_accounts, self.credential_stuffing.slow_accounts];
         let brute = self.distributed_brute_force;
         let distributed = self.distributed_spray;
-        let limits: [(&Rule, &[Count], usize); 9] = [
+        let limits: [(&Rule, &[Count], usize); 10] = [
+            (&FailedLogins::RULE, &[self.failed_logins.accounts], addresses::ACCOUNTS),
             (&PasswordSpray::RULE, &spray, addresses::ACCOUNTS),
             (&CredentialStuffing::RULE, &stuffing, addresses::ACCOUNTS),
             (&DistributedBruteForce::RULE, &[brute.addresses], accounts::ADDRESSES),

@@ -163,6 +163,8 @@ pub mod tags {
         Block = "blk";
         /// An alert raised by a detector.
         Alert = "alr";
+        /// A review of an account that was flagged.
+        Case = "cas";
         /// One request at the gate.
         Request = "req";
         /// One event in the audit log.

@@ -99,6 +99,7 @@ fn kinds() -> Vec<Kind> {
         password_fingerprint: Some(1),
         known_device: Some(true),
         is_mfa: true,
+        delayed: Some(Duration::from_secs(2)),
     };
     let mut kinds = vec![
         Kind::Login(login),

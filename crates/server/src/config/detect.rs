@@ -1,7 +1,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
-use portcullis_threat::{Mode, Rules};
+use portcullis_identity::{AlertMail, Email};
+use portcullis_threat::{Mode, Rules, Severity};
 use portcullis_types::Prefix;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,18 +21,40 @@ pub struct Detect {
     #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub step_up: Duration,
+    /// How long attempts to log in from a network wait two seconds each, where some failed.
+    #[serde(deserialize_with = "portcullis_types::span")]
+    #[schemars(schema_with = "span_schema")]
+    pub delay: Duration,
     /// `respond`, or `observe`: alerts and nothing else, or `off`. A rule can only do less.
     pub mode: Mode,
     /// Networks that are never blocked and never asked for more, such as `192.0.2.0/24`.
     pub allow: Vec<String>,
     /// Networks that are blocked or asked for more in a minute; beyond that there are only alerts.
     pub max_answers_per_minute: u32,
+    /// Who is told of alerts by mail.
+    pub mail: AlertMails,
     /// Where addresses are.
     pub maps: MapFiles,
     /// Files of Sigma rules, and directories whose `.yml` and `.yaml` files are.
     pub sigma: Vec<PathBuf>,
     /// Each rule: whether it responds, and from when on.
     pub rules: Rules,
+}
+
+/// Who is told of alerts by mail, through `[mail]`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertMails {
+    /// The addresses.
+    pub to: Vec<String>,
+    /// From this severity on.
+    pub severity: Severity,
+}
+
+impl Default for AlertMails {
+    fn default() -> Self {
+        Self { to: Vec::new(), severity: Severity::High }
+    }
 }
 
 /// Files of the MaxMind DB format, and lists.
@@ -55,9 +78,11 @@ impl Default for Detect {
         Self {
             block: Duration::from_secs(900),
             step_up: Duration::from_secs(3_600),
+            delay: Duration::from_secs(600),
             mode: Mode::Respond,
             allow: Vec::new(),
             max_answers_per_minute: 120,
+            mail: AlertMails::default(),
             maps: MapFiles::default(),
             sigma: Vec::new(),
             rules: Rules::default(),
@@ -71,6 +96,11 @@ impl Detect {
         self.mode == Mode::Respond && self.rules.mode(rule) == Mode::Respond
     }
 
+    /// Who is told of alerts.
+    pub fn alert_mail(&self) -> AlertMail {
+        AlertMail { to: self.mail.to.clone(), severity: self.mail.severity.ocsf() }
+    }
+
     /// The networks that are never answered.
     pub fn allowed(&self) -> Vec<Prefix> {
         self.allow.iter().filter_map(|text| Prefix::parse(text)).collect()
@@ -82,6 +112,12 @@ impl Detect {
             ensure!(
                 Prefix::parse(text).is_some(),
                 "detect.allow: {text} is not a network such as 192.0.2.0/24"
+            );
+        }
+        for address in &self.mail.to {
+            ensure!(
+                address.parse::<Email>().is_ok(),
+                "detect.mail.to: {address} is no mail address"
             );
         }
         ensure!(

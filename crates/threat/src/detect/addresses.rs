@@ -6,7 +6,7 @@ use portcullis_events::{LoginAttempt, Outcome};
 use portcullis_types::Timestamp;
 
 use crate::{
-    Answer, BruteForce, CredentialStuffing, PasswordSpray, Rule, SuccessAfterAttack,
+    Answer, BruteForce, CredentialStuffing, FailedLogins, PasswordSpray, Rule, SuccessAfterAttack,
     detect::crowds::{self, Crowd},
     recent::{Recent, Seen, small},
     rules::{Count, Span},
@@ -240,6 +240,9 @@ fn many_accounts(
     crowds: &Table<Crowd>,
     raise: &mut Raise<'_>,
 ) {
+    if level.factor == 1 {
+        some_accounts(sight, address, level, crowds, raise);
+    }
     // Also spares the look at each password where there are too few to matter.
     let fewest = raise.rules.password_spray.same_password_accounts;
     let fewest = fewest.0.min(raise.rules.password_spray.fast_accounts.0);
@@ -273,6 +276,35 @@ fn many_accounts(
         let why = "from an address that then attacked accounts";
         success_after(who, why, (*one, None), None, raise);
     }
+}
+
+/// What is more than one person does and less than an attack. Where many people are, it is neither.
+fn some_accounts(
+    sight: &Sight<'_>,
+    address: &Address,
+    level: Level,
+    crowds: &Table<Crowd>,
+    raise: &mut Raise<'_>,
+) {
+    let rule = raise.rules.failed_logins;
+    if address.failed.len() < rule.accounts.0 || raise.is_quiet(&FailedLogins::RULE, level.key) {
+        return;
+    }
+    let accounts = address.failed.count(address.since(rule.window.0, sight.now));
+    let source = crowds::source(sight, crowds, level.network);
+    if accounts < rule.accounts.0 || source.shared {
+        return;
+    }
+    raise.raise(&FailedLogins::RULE, level.key, || Found {
+        sources: vec![source],
+        seen: address.failed.after(sight.ago(rule.window.0)).copied().collect(),
+        description: format!(
+            "From {} {accounts} accounts failed to log in within {} s.",
+            level.network,
+            rule.window.0.as_secs()
+        ),
+        ..Found::default()
+    });
 }
 
 /// One wave is one alert, whichever of the two it looks like as it goes on.
