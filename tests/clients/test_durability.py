@@ -6,11 +6,15 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
-from portcullis import Demo, log_in, tokens, until
+from portcullis import DEMO, Demo, log_in, tokens, until
+
+# No limit at the door, so that detection has something to see.
+QUIET = DEMO + "\n[protect.login]\nlimits = []\n[detect]\ndelay = \"1ms\"\n"
 
 
 def hammer(demo, acknowledged, stop, number):
@@ -76,6 +80,84 @@ def test_a_log_that_cannot_grow_stops_answers_but_loses_nothing(own_demo):
     events = [event["metadata"]["uid"] for event in demo.audit()]
     assert len(events) == len(set(events))
     demo.start()
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory):
+    """A library that makes a disk or a clock of a process fail, when a file says so."""
+    made = tmp_path_factory.mktemp("faults") / "faults.so"
+    source = Path(__file__).parent / "faults.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", made, source], check=True)
+    return made
+
+
+class Faulty(Demo):
+    def __init__(self, library, directory, **how):
+        super().__init__(**how)
+        self.library, self.faults = library, directory
+
+    @property
+    def env(self):
+        return {**super().env, "LD_PRELOAD": str(self.library), "FAULTS": str(self.faults)}
+
+
+def test_after_a_flush_that_failed_nothing_is_acknowledged_any_more(faults, tmp_path):
+    """Nobody knows what is on disk then, and a flush that works later proves nothing of it."""
+    with Faulty(faults, tmp_path) as demo:
+        operator = demo.operator()
+        new = lambda name: operator.post("/api/admin/v1/users", json={
+            "username": name, "email": f"{name}@example.org", "password": "plum rivet otter canvas"})
+        made = [new("before").json()["id"]]
+        (tmp_path / "flush").touch()
+        assert new("meanwhile").status_code == 503
+        (tmp_path / "flush").unlink()
+        # The disk works again; the process has seen it lie.
+        for n in range(3):
+            assert new(f"after{n}").status_code == 503
+        assert httpx.get(f"{demo.ops}/readyz").status_code == 503
+        assert log_in(demo.client(), "alice", "whatever it is").status_code == 503
+        demo.stop()
+        verified = demo.cli("audit", "verify", "--data", demo.data, check=False)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        demo.start()
+        operator = demo.operator()
+        made.append(new("later").json()["id"])
+        logged = [event["entity"]["uid"] for event in demo.audit("--kind", "admin_user_create")]
+        assert [user for user in logged if user in made] == made and len(logged) == len(set(logged))
+        # Of what was answered with 503 each is there with its event, or not at all.
+        users = {user["id"] for user in operator.get("/api/admin/v1/users?limit=200").json()["items"]}
+        assert set(logged) <= users
+
+
+def test_a_clock_that_is_set_is_told_of_and_turns_nothing_around(faults, tmp_path):
+    set_clock = lambda seconds: (tmp_path / "clock").write_text(str(seconds))
+    set_clock(0)
+    with Faulty(faults, tmp_path, watched=True, config=QUIET) as demo:
+        steps = lambda: [event["unmapped"]["step_ms"] for event in demo.audit("--kind", "sys_clock_step")]
+        made = [demo.new_user("first")["id"]]
+        set_clock(7200)
+        [forward] = until(steps, "the event of the step")
+        assert abs(forward - 7_200_000) < 1_500
+        made.append(demo.new_user("second")["id"])
+        set_clock(-86_400)
+        until(lambda: len(steps()) == 2, "the event of the step back")
+        made.append(demo.new_user("third")["id"])
+        # Detection goes by a clock that nobody sets.
+        client = demo.client("127.8.0.1")
+        for n in range(4):
+            assert log_in(client, f"nobody{n}", "Winter is coming").status_code == 401
+        told = lambda: demo.operator().get("/api/admin/v1/alerts").json()["items"]
+        until(lambda: any(alert["rule"] == "password_spray" for alert in told()), "the alert")
+        logged = [event["entity"]["uid"] for event in demo.audit("--kind", "admin_user_create")]
+        assert [user for user in logged if user in made] == made, "the order is that of the log"
+        errors = [line for line in demo.log().splitlines() if " ERROR " in line]
+        assert not errors, errors
+        demo.stop()
+        verified = demo.cli("audit", "verify", "--data", demo.data, check=False)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        set_clock(0)
+        demo.start()
+        assert demo.operator().get("/api/admin/v1/users").status_code == 200
 
 
 def test_postgresql_and_a_lost_connection(postgres_url):

@@ -215,12 +215,20 @@ fn decide(
     now: Timestamp,
 ) -> Decision {
     let Allowance { rate, burst, cost } = allowance;
-    if let Some(retry_after) = remaining(entry.blocked_until, now) {
-        return Decision::Refused { retry_after, block_began: false };
-    }
     let per = i64::try_from(rate.per.as_micros()).unwrap_or(i64::MAX);
     let emission = per / i64::from(rate.count);
     let burst = emission.saturating_mul(i64::from(burst));
+    // What is further ahead than it can have been put was put there before the clock was set back:
+    // nobody must wait until it is that late again.
+    if entry.whole_at > now.micros().saturating_add(burst) {
+        entry.whole_at = now.micros();
+    }
+    if let Some(block) = block {
+        entry.blocked_until = entry.blocked_until.min(now.plus(block).micros());
+    }
+    if let Some(retry_after) = remaining(entry.blocked_until, now) {
+        return Decision::Refused { retry_after, block_began: false };
+    }
     // After a block the key starts afresh.
     let base = if entry.blocked_until > 0 && entry.whole_at <= entry.blocked_until {
         now.micros()

@@ -42,6 +42,29 @@ fn the_sixth_is_refused_and_the_block_does_not_move() {
     assert!(allowed(limiter.count(&[b"login", b"192.0.2.2"], FIVE, QUARTER, START)));
 }
 
+/// A machine's clock may be set back by its time service, or when it wakes from a snapshot.
+#[test]
+fn a_clock_that_is_set_back_locks_nobody_out() {
+    let limiter = limiter();
+    let key: &[&[u8]] = &[b"login", b"192.0.2.1"];
+    for _ in 0..5 {
+        assert!(allowed(limiter.count(key, FIVE, None, START)));
+    }
+    assert!(!allowed(limiter.count(key, FIVE, None, START)));
+    let back = |secs| START.minus(Duration::from_secs(secs));
+    assert!(!allowed(limiter.count(key, FIVE, None, START)), "nothing was set");
+    assert!(allowed(limiter.count(key, FIVE, None, back(86_400))));
+    // A block is no longer from then than it ever was.
+    let seen: Vec<bool> =
+        (0..6).map(|_| allowed(limiter.count(key, FIVE, QUARTER, START))).collect();
+    assert_eq!(seen, [true, true, true, true, true, false]);
+    let Decision::Refused { retry_after, .. } = limiter.count(key, FIVE, QUARTER, back(3_600))
+    else {
+        unreachable!("a block ends by time alone");
+    };
+    assert_eq!(retry_after, Duration::from_secs(900));
+}
+
 #[test]
 fn a_lifted_block_is_forgotten_and_a_stored_one_comes_back() {
     let limiter = limiter();

@@ -213,6 +213,11 @@ pub enum Lifecycle {
     Stopped,
     /// The configuration was read again.
     Reloaded,
+    /// The clock of the machine was set while it ran.
+    ClockStep {
+        /// By how much: forward, or back if it is negative.
+        millis: i64,
+    },
     /// Events of requests could not be queued.
     Gap {
         /// How many.
@@ -240,6 +245,7 @@ impl Kind {
             Self::Lifecycle(Lifecycle::Started { .. }) => "sys_startup",
             Self::Lifecycle(Lifecycle::Stopped) => "sys_shutdown",
             Self::Lifecycle(Lifecycle::Reloaded) => "sys_reload",
+            Self::Lifecycle(Lifecycle::ClockStep { .. }) => "sys_clock_step",
             Self::Lifecycle(Lifecycle::Gap { .. }) => "sys_event_gap",
         };
         text.to_owned()

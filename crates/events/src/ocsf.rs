@@ -357,6 +357,9 @@ fn lifecycle(step: &Lifecycle) -> (Class, u32, Value) {
         }
         Lifecycle::Stopped => (class(6002, 6, 4), 1, json!({ "app": app })),
         Lifecycle::Reloaded => (class(6002, 6, 8), 1, json!({ "app": app })),
+        Lifecycle::ClockStep { millis } => {
+            (class(6002, 6, OTHER), 3, json!({ "app": app, "unmapped": { "step_ms": millis } }))
+        }
         Lifecycle::Gap { lost } => {
             (class(6002, 6, OTHER), 4, json!({ "app": app, "unmapped": { "lost_events": lost } }))
         }

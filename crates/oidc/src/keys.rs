@@ -357,6 +357,7 @@ impl KeyRing {
 
     fn load(&self, rows: &[SigningKeyRow], now: Timestamp) -> Result<Keys, KeyRingError> {
         let mut keys = Keys::default();
+        let mut early: Vec<(KeyUse, Arc<SigningKey>)> = Vec::new();
         // Newest first, so that the first active key of a slot is the one that signs.
         for row in rows.iter().rev() {
             let Some((key_use, alg)) = KeyUse::parse(&row.key_use).zip(Alg::parse(&row.alg)) else {
@@ -369,8 +370,20 @@ impl KeyRing {
                 None => keys.verifying.push((key_use, verifying.into_iter().collect())),
             }
             keys.published.keys.push(key.public().clone());
-            if row.active_from <= now && keys.signing(key_use, alg).is_none() {
+            if keys.signing(key_use, alg).is_some() {
+                continue;
+            }
+            if row.active_from <= now {
                 keys.signing.push((key_use, Arc::new(key)));
+            } else {
+                early.push((key_use, Arc::new(key)));
+            }
+        }
+        // Where none signs yet, the clock was set back since the first was made: it signs, since the
+        // alternative is that nobody gets in.
+        for (key_use, key) in early.into_iter().rev() {
+            if keys.signing(key_use, key.alg()).is_none() {
+                keys.signing.push((key_use, key));
             }
         }
         Ok(keys)

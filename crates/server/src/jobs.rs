@@ -1,6 +1,13 @@
 //! What happens beside requests: checkpoints, outboxes, mails, retention.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Result;
 use portcullis_audit::{Filter, LogReader, MAX_RESULTS};
@@ -20,10 +27,13 @@ use crate::{
     certificates,
     mailer::Mailer,
     quotas,
+    system::SteadyClock,
 };
 
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 const OUTBOX_EVERY: Duration = Duration::from_secs(1);
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
+const CLOCK_STEP_MILLIS: i64 = 1_000;
 /// What was used of quotas is stored this often.
 const QUOTAS_EVERY: Duration = Duration::from_millis(500);
 const LOGOUT_EVERY: Duration = Duration::from_millis(500);
@@ -59,6 +69,13 @@ pub fn start(
             |app| async move { checkpoint(&app).await },
         ),
         every(app, OUTBOX_EVERY, closing, "outbox", |app| async move { sync(&app).await }),
+        every(app, CLOCK_EVERY, closing, "clock", {
+            let watched = Arc::new(ClockWatch::new(app.clock.now()));
+            move |app| {
+                let watched = watched.clone();
+                async move { watched.look(&app).await }
+            }
+        }),
         every(app, QUOTAS_EVERY, closing, "quotas", |app| async move { quotas::store(&app).await }),
         every(app, RELEASE_MEMORY_EVERY, closing, "memory", |app| async move {
             app.identity.hasher.release_idle_memory();
@@ -133,6 +150,31 @@ async fn checkpoint(app: &App) -> Result<()> {
     }
     app.audit.checkpoint().await?;
     app.anchor().await
+}
+
+/// Notices that the clock of the machine is set. The order of the log is that of its indices; its times
+/// are only as good as the clock, so whoever reads it must learn where they jump.
+struct ClockWatch {
+    steady: SteadyClock,
+    off_millis: AtomicI64,
+}
+
+impl ClockWatch {
+    fn new(now: Timestamp) -> Self {
+        Self { steady: SteadyClock::new(now), off_millis: AtomicI64::new(0) }
+    }
+
+    async fn look(&self, app: &App) -> Result<()> {
+        let off = app.clock.now().millis() - self.steady.now().millis();
+        let millis = off - self.off_millis.load(Ordering::Relaxed);
+        // What a time service corrects little by little is no step.
+        if millis.abs() > CLOCK_STEP_MILLIS {
+            tracing::warn!(millis, "the clock was set");
+            app.audit.append(vec![lifecycle(app, Lifecycle::ClockStep { millis })]).await?;
+        }
+        self.off_millis.store(off, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// An event of Portcullis itself.

@@ -114,6 +114,7 @@ fn kinds() -> Vec<Kind> {
         Kind::Lifecycle(Lifecycle::Stopped),
         Kind::Lifecycle(Lifecycle::Reloaded),
         Kind::Lifecycle(Lifecycle::Gap { lost: 3 }),
+        Kind::Lifecycle(Lifecycle::ClockStep { millis: -7_200_000 }),
     ];
     kinds.extend(
         ["issue", "refresh", "revoke", "reuse", "authorize", "consent", "introspect"].map(token),
