@@ -122,7 +122,9 @@ impl Identity {
                 .iter()
                 .any(|allowed| allowed.contains(ip) || network.contains(allowed.ip().into()))
         };
-        let within = || self.is_within(b"answers", how.most_per_minute, now);
+        // A botnet that is slowed must not use up what is there to shut others out.
+        let budget: &[u8] = if finding.answer == Answer::Delay { b"delays" } else { b"answers" };
+        let within = || self.is_within(budget, how.most_per_minute, now);
         let sources = finding.sources.iter().take(MAX_SOURCES);
         let answered = sources.filter(|source| free(source.network) && within());
         answered

@@ -48,6 +48,7 @@ pub fn read(data: &Path) -> Vec<Learned> {
     read().unwrap_or_else(|error| {
         if error.kind() != io::ErrorKind::NotFound {
             tracing::warn!(%error, path = %path.display(), "what is usual is learned anew");
+            let _ = fs::rename(&path, path.with_extension("bad"));
         }
         Vec::new()
     })

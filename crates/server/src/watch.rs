@@ -133,6 +133,7 @@ fn look(
             (gate.config.detect.rules, gate.config.detect.mode)
         };
         if mode == Mode::Off {
+            watch.missed();
             events.clear();
             continue;
         }
@@ -142,7 +143,13 @@ fn look(
         }
         rules_at_work.follow(app);
         if due.now(clock.now()) {
-            baselines::write(&app.data, &watch.learned());
+            let (data, learned) = (app.data.clone(), watch.learned());
+            // A disk that hangs must not hold up detection.
+            let write = move || baselines::write(&data, &learned);
+            let started = thread::Builder::new().name("baselines".into()).spawn(write);
+            if let Err(error) = started {
+                tracing::warn!(%error, "what is usual could not be kept");
+            }
         }
         let places = app.places.load();
         feed.observed.fetch_add(events.len() as u64, Ordering::Relaxed);

@@ -25,14 +25,19 @@ const NEWEST: f32 = 0.06;
 const LEARNED: u16 = 18;
 /// So many values of the same hour of other days stand for it: three days.
 const LEARNED_DAYS: u32 = 36;
-/// A value teaches as if it were at most so many standard deviations off …
-const TAUGHT: f32 = 3.0;
-/// … or so many, while it is off for no longer than …
-const TAUGHT_WHILE_OFF: f32 = 0.5;
-/// … two hours: what lasts longer may be how it is from now on.
-const LASTING: u8 = 24;
+/// What is further off than this many standard deviations …
+const OUTLIER: f32 = 3.0;
+/// … teaches as if it were so many off: the mean follows slowly and the variance does not grow, so that
+/// nobody can stretch what is usual step by step.
+const TAUGHT: f32 = 1.0;
+/// What is off for so many values in a row, most of a day, may be how it is from now on.
+const LASTING: u8 = 250;
+/// A share or a mean of fewer teaches nothing.
+const LEAST_LEARNED: u32 = 10;
+/// What was told is told again where it is so many times as far off.
+const WORSE: f32 = 4.0;
 /// Names are cut to this.
-const NAME_BYTES: usize = 96;
+const NAME_BYTES: usize = 128;
 
 /// What a series is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -92,9 +97,11 @@ pub(crate) struct Series {
     failures: u32,
     refusals: u32,
     latencies: u32,
-    latency_sum: f32,
-    /// For how many values the metric has been off by now. It is told once.
+    latency_sum: f64,
+    /// For how many values the metric has been off by now.
     off: [u8; METRICS.len()],
+    /// How far it was off when that was told; zero if it was not.
+    told: [f32; METRICS.len()],
     hours: [Hour; HOURS],
 }
 
@@ -111,6 +118,7 @@ impl Default for Series {
             latencies: 0,
             latency_sum: 0.0,
             off: [0; METRICS.len()],
+            told: [0.0; METRICS.len()],
             hours: [Hour::default(); HOURS],
         }
     }
@@ -120,7 +128,7 @@ impl Kept for Series {
     const STALE: Duration = Duration::from_secs(30 * 86_400);
 
     fn weight(&self) -> u32 {
-        self.weight
+        self.weight.saturating_add(self.volume)
     }
 }
 
@@ -169,7 +177,8 @@ impl Baselines {
         self.table.bytes() + self.table.len() * NAME_BYTES
     }
 
-    /// Counts something of the subject that `key` stands for.
+    /// Counts something of the subject that `key` stands for. Where anybody can make up a name, as
+    /// in what fails, only those that are there already count.
     pub fn count(
         &mut self,
         (subject, name, key): (Subject, &str, u64),
@@ -177,10 +186,12 @@ impl Baselines {
         now: Timestamp,
         raise: &mut Raise<'_>,
     ) {
-        let series = self.table.entry(key, now);
+        let anybody = subject == Subject::Client && happened.failed;
+        let held = if anybody { self.table.held(key) } else { Some(self.table.entry(key, now)) };
+        let Some(series) = held else { return };
         if series.name.is_empty() {
             series.subject = subject;
-            series.name = cut(name);
+            series.name = cut(name).to_owned();
             series.bin = self.now.number;
         }
         series.close(key, self.before, self.now, raise);
@@ -190,7 +201,7 @@ impl Baselines {
         if let Some(latency) = happened.latency {
             series.latencies = series.latencies.saturating_add(1);
             // Below a tenth of a millisecond nothing can be told apart.
-            series.latency_sum += (latency.as_secs_f32() * 1_000.0).max(0.1).ln();
+            series.latency_sum += (latency.as_secs_f64() * 1_000.0).max(0.1).ln();
         }
     }
 
@@ -211,12 +222,15 @@ impl Baselines {
     }
 
     fn sweep(&mut self, most: usize, raise: &mut Raise<'_>) {
-        for (key, series) in self.table.rest_mut(self.swept).take(most) {
-            if key != 0 {
-                series.close(key, self.before, self.now, raise);
-            }
-            self.swept += 1;
-        }
+        let (before, now) = (self.before, self.now);
+        self.swept += self.table.change_from(self.swept, most, |key, series| {
+            series.close(key, before, now, raise);
+        });
+    }
+
+    /// Something of these five minutes was not seen.
+    pub fn missed(&mut self) {
+        self.now.whole = false;
     }
 
     /// What was learned, to be kept.
@@ -242,11 +256,15 @@ impl Baselines {
         key: impl Fn(Subject, &str) -> u64,
         now: Timestamp,
     ) {
-        for one in learned.into_iter().filter(|one| !one.name.is_empty()) {
-            let series = self.table.entry(key(one.subject, &one.name), now);
+        // Where they do not fit, those that do most stay.
+        let mut learned: Vec<_> = learned.into_iter().filter(|one| !one.name.is_empty()).collect();
+        learned.sort_by_key(|one| one.weight);
+        for one in learned {
+            let key = key(one.subject, cut(&one.name));
+            let series = self.table.entry(key, now);
             *series = Series {
                 subject: one.subject,
-                name: cut(&one.name),
+                name: cut(&one.name).to_owned(),
                 weight: one.weight,
                 bin: self.now.number,
                 ..Series::default()
@@ -258,6 +276,8 @@ impl Baselines {
                     *place = learned;
                 }
             }
+            // So that it weighs what it does.
+            self.table.entry(key, now);
         }
     }
 }
@@ -270,6 +290,8 @@ impl Series {
         }
         if over.whole && self.bin == over.number {
             self.judge(key, over.hour(), raise);
+        } else {
+            (self.off, self.told) = Default::default();
         }
         self.bin = now.number;
         self.weight = self.weight.saturating_sub(self.weight / 64).saturating_add(self.volume);
@@ -284,27 +306,44 @@ impl Series {
             Metric::Volume => Some(self.volume as f32),
             Metric::Failures => share(self.failures),
             Metric::Refusals => share(self.refusals),
-            Metric::Latency => {
-                (self.latencies > 0).then(|| self.latency_sum / self.latencies as f32)
-            }
+            Metric::Latency => (self.latencies > 0).then(|| mean(self.latency_sum, self.latencies)),
         }
     }
 
     fn judge(&mut self, key: u64, hour: usize, raise: &mut Raise<'_>) {
         for metric in METRICS {
-            let Some(value) = self.value(metric) else { continue };
             let at = metric as usize;
-            let usual = self.usual(metric, hour, value);
-            let mut taught = value;
-            if let Some(usual) = usual {
-                let spread = self.spread(metric, usual);
-                let off = (value - usual.mean) / spread;
+            let Some(value) = self.value(metric) else {
+                (self.off[at], self.told[at]) = (0, 0.0);
+                continue;
+            };
+            let own = self.of(metric, hour);
+            if own.is_some()
+                && let Some(usual) = self.usual(metric, hour, value)
+            {
+                let off = (value - usual.mean) / self.spread(metric, usual);
                 self.tell((key, metric), usual, value, off, raise);
-                let passing = (1..LASTING).contains(&self.off[at]);
-                let most = if passing { TAUGHT_WHILE_OFF } else { TAUGHT };
-                taught = usual.mean + off.clamp(-most, most) * spread;
             }
-            self.hours[hour].learn(at, taught);
+            if metric == Metric::Volume || self.volume >= LEAST_LEARNED {
+                self.teach(metric, hour, own, value);
+            }
+        }
+    }
+
+    fn teach(&mut self, metric: Metric, hour: usize, own: Option<Usual>, value: f32) {
+        let at = metric as usize;
+        let lasts = self.off[at] >= LASTING;
+        // What is usual on other days says nothing of what this one teaches: a Sunday is none of them.
+        let Some(own) = own.filter(|own| own.weekly) else {
+            return self.hours[hour].learn(at, value);
+        };
+        let spread = self.spread(metric, own);
+        let off = (value - own.mean) / spread;
+        if lasts && off.abs() > OUTLIER {
+            self.hours[hour].move_mean(at, value);
+        } else {
+            let taught = if off.abs() > OUTLIER { TAUGHT.copysign(off) } else { off };
+            self.hours[hour].learn(at, own.mean + taught * spread);
         }
     }
 
@@ -312,13 +351,15 @@ impl Series {
     /// whichever is nearest to what was seen.
     fn usual(&self, metric: Metric, hour: usize, value: f32) -> Option<Usual> {
         let near = [hour, (hour + 1) % HOURS, (hour + HOURS - 1) % HOURS];
-        let of = |hour: usize| self.of_week(metric, hour).or_else(|| self.of_day(metric, hour));
-        of(hour)?;
         near.into_iter()
-            .filter_map(of)
+            .filter_map(|hour| self.of(metric, hour))
             .map(|usual| (((value - usual.mean) / self.spread(metric, usual)).abs(), usual))
             .min_by(|(a, _), (b, _)| a.total_cmp(b))
             .map(|(_, usual)| usual)
+    }
+
+    fn of(&self, metric: Metric, hour: usize) -> Option<Usual> {
+        self.of_week(metric, hour).or_else(|| self.of_day(metric, hour))
     }
 
     fn of_week(&self, metric: Metric, hour: usize) -> Option<Usual> {
@@ -364,11 +405,12 @@ impl Series {
     }
 
     /// By how many standard deviations a share is more than chance alone makes of what is usual:
-    /// where few are expected, a normal distribution takes a handful for a miracle (Anscombe's
-    /// transformation does not).
+    /// where few are expected, a normal distribution takes a handful for a miracle (the arcsine
+    /// transformation, with Anscombe's correction, does not).
     fn beyond_chance(&self, usual: Usual, share: f32) -> f32 {
-        let root = |share: f32| (share * self.volume as f32 + 0.375).sqrt();
-        2.0 * (root(share) - root(usual.mean))
+        let count = self.volume as f32;
+        let angle = |share: f32| ((share * count + 0.375) / (count + 0.75)).sqrt().min(1.0).asin();
+        2.0 * count.sqrt() * (angle(share) - angle(usual.mean.clamp(0.0, 1.0)))
     }
 
     fn tell(
@@ -391,16 +433,23 @@ impl Series {
             Metric::Latency => off,
             Metric::Failures | Metric::Refusals => off.min(self.beyond_chance(usual, value)),
         };
-        if self.off[at] > 0 {
-            // It is over when it is clearly back.
-            self.off[at] = if far > most / 2.0 { self.off[at].saturating_add(1) } else { 0 };
-        } else if enough && far >= most {
-            let description = self.describe(metric, usual, value, off);
-            let told = raise.raise(rule, key.wrapping_add(at as u64), || Found {
-                description,
-                ..Found::default()
-            });
-            self.off[at] = told.into();
+        // It is over when it is clearly back.
+        let beyond = enough && far >= most;
+        if !beyond && (self.off[at] == 0 || far <= most / 2.0) {
+            (self.off[at], self.told[at]) = (0, 0.0);
+            return;
+        }
+        self.off[at] = self.off[at].saturating_add(1);
+        let told = self.told[at];
+        let news = told == 0.0 || told.signum() != off.signum() || far >= told.abs() * WORSE;
+        if !beyond || !news {
+            return;
+        }
+        let description = self.describe(metric, usual, value, off);
+        let raised = raise
+            .raise(rule, key.wrapping_add(at as u64), || Found { description, ..Found::default() });
+        if raised {
+            self.told[at] = off;
         }
     }
 
@@ -439,6 +488,11 @@ impl Series {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "it is exact enough to judge by")]
+fn mean(sum: f64, count: u32) -> f32 {
+    (sum / f64::from(count)) as f32
+}
+
 /// What is usual of a metric.
 #[derive(Debug, Clone, Copy)]
 struct Usual {
@@ -459,6 +513,14 @@ impl Hour {
     }
 }
 
+impl Hour {
+    /// The mean alone.
+    fn move_mean(&mut self, at: usize, value: f32) {
+        self.seen[at] = self.seen[at].saturating_add(1);
+        self.mean[at] += NEWEST * (value - self.mean[at]);
+    }
+}
+
 /// The rule of a metric, from how many standard deviations on, and with how much at least.
 fn limits(metric: Metric, rules: &Rules) -> (&'static Rule, f32, f32) {
     let (volume, failures) = (rules.unusual_volume, rules.unusual_failures);
@@ -473,9 +535,10 @@ fn limits(metric: Metric, rules: &Rules) -> (&'static Rule, f32, f32) {
     (rule, deviations.0 as f32, least.0 as f32)
 }
 
-fn cut(name: &str) -> String {
+/// The part of a name that a series goes by.
+pub(crate) fn cut(name: &str) -> &str {
     let end = (0..=NAME_BYTES.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
-    name[..end.unwrap_or(0)].to_owned()
+    &name[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn number(ip: IpAddr) -> u128 {
 
 fn ranges(text: &str) -> Result<Vec<(u128, u128)>, BadLine> {
     let mut found = Vec::new();
-    for (place, line) in text.lines().enumerate() {
+    for (place, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.split(['#', ';']).next().unwrap_or_default();
         let mut words = line.split([',', ' ', '\t']).filter(|word| !word.is_empty());
         let word = match words.next() {

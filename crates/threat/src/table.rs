@@ -94,12 +94,23 @@ impl<V: Kept> Table<V> {
         all.filter(|(place, _)| place.key != 0).map(|(place, value)| (place.key, value))
     }
 
-    /// Every place from the one at `start` on, to change what is held; the key is zero where nothing
-    /// is.
-    pub fn rest_mut(&mut self, start: usize) -> impl Iterator<Item = (u64, &mut V)> {
+    /// Changes what is held from the place `start` on, in at most so many places, and weighs it
+    /// anew. How many places were looked at.
+    pub fn change_from(
+        &mut self,
+        start: usize,
+        most: usize,
+        mut change: impl FnMut(u64, &mut V),
+    ) -> usize {
         let start = start.min(self.places.len());
-        let all = self.places[start..].iter().zip(&mut self.values[start..]);
-        all.map(|(place, value)| (place.key, value))
+        let end = start.saturating_add(most).min(self.places.len());
+        for (place, value) in self.places[start..end].iter_mut().zip(&mut self.values[start..end]) {
+            if place.key != 0 {
+                change(place.key, value);
+                place.weight = value.weight();
+            }
+        }
+        end - start
     }
 
     fn place(&self, key: u64) -> Option<usize> {

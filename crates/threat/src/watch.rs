@@ -7,7 +7,7 @@ use portcullis_types::{Entropy, HashKey, Id, Timestamp};
 
 use crate::{
     Answer, Finding, Learned, Mode, Places, Rule, Rules, Source, Subject,
-    baseline::{Baselines, Happened},
+    baseline::{Baselines, Happened, cut},
     detect::{
         accounts, addresses, admin, crowds, objects, passwords, rates, sessions, tallies, travel,
     },
@@ -95,11 +95,13 @@ impl Watch {
             quiet: &mut self.quiet,
             key: &self.key,
             now,
-            event: sight.id,
+            event: 0,
             found,
         };
+        // What five minutes have in common is not about the event that ends them.
         self.baselines.turn(now, SERIES_AN_EVENT, raise);
         measure(sight, &mut self.baselines, raise);
+        raise.event = sight.id;
         match &event.kind {
             Kind::Login(attempt) => {
                 let (known, crowds) = (&mut self.addresses, &mut self.crowds);
@@ -142,6 +144,11 @@ impl Watch {
             found,
         };
         self.baselines.turn(now, usize::MAX, raise);
+    }
+
+    /// Events were not seen, so what was counted says too little.
+    pub fn missed(&mut self) {
+        self.baselines.missed();
     }
 
     /// What is usual at which hour of the week, to be kept over a restart.
@@ -202,7 +209,10 @@ fn measure(sight: &Sight<'_>, baselines: &mut Baselines, raise: &mut Raise<'_>) 
         }
         _ => return,
     };
-    let key = series_key(sight.key, subject, name);
+    if name.is_empty() {
+        return;
+    }
+    let key = series_key(sight.key, subject, cut(name));
     baselines.count((subject, name, key), happened, sight.now, raise);
 }
 

@@ -353,7 +353,8 @@ fn guessing_is_slowed_before_it_is_an_attack_and_offices_are_not() {
         (0..5).flat_map(|n| bench.after(1).fail("192.0.2.1", &format!("u{n}"), n + 1)).collect();
     assert_eq!(rules(&found), ["failed_logins", "credential_stuffing"]);
     assert_eq!(found[0].answer, Answer::Delay);
-    assert_eq!((found[0].sources[0].shared, found[0].accounts.len()), (false, 3));
+    assert_eq!((found[0].sources[0].shared, found[0].evidence.len()), (false, 3));
+    assert!(found[0].accounts.is_empty(), "nothing happened to them");
     // One who mistypes often is one.
     let mut bench = Bench::with(Rules::default());
     assert!((0..6).all(|n| bench.after(1).fail("192.0.2.1", "alice", n).is_empty()));

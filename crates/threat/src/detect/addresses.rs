@@ -297,7 +297,12 @@ fn some_accounts(
     }
     raise.raise(&FailedLogins::RULE, level.key, || Found {
         sources: vec![source],
-        seen: address.failed.after(sight.ago(rule.window.0)).copied().collect(),
+        // The events, and not the accounts: nothing happened to them.
+        seen: address
+            .failed
+            .after(sight.ago(rule.window.0))
+            .map(|seen| Seen { id: 0, ..*seen })
+            .collect(),
         description: format!(
             "From {} {accounts} accounts failed to log in within {} s.",
             level.network,

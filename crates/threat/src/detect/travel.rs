@@ -90,11 +90,14 @@ pub(crate) fn login(
     let place = places.find(addr);
     travelled(sight, who, attempt, place, usual, raise);
     let [country, network, browser] = features(sight, addr, place);
-    unusual(who, attempt, [country, network, browser], place.hidden, usual, raise);
+    let odd = unusual(who, attempt, [country, network, browser], place.hidden, usual, raise);
     usual.countries.note(country);
     usual.networks.note(network);
     usual.browsers.note(browser);
-    usual.hidden |= place.hidden.map_or(0, bit);
+    // A thief who was asked for more once comes again.
+    if !odd {
+        usual.hidden |= place.hidden.map_or(0, bit);
+    }
     usual.logins = usual.logins.saturating_add(1);
     // From a proxy people log in as well; it says nothing of where they are.
     if let Some(at) = place.at.filter(|_| place.hidden.is_none()) {
@@ -165,11 +168,11 @@ fn unusual(
     hidden: Option<Hidden>,
     usual: &Usual,
     raise: &mut Raise<'_>,
-) {
+) -> bool {
     let rule = raise.rules.unusual_login;
     // A device that the person logged in with before is the person's, wherever it is.
     if (usual.logins as usize) < rule.history.0 || attempt.known_device == Some(true) {
-        return;
+        return false;
     }
     let behind = hidden.filter(|hidden| usual.hidden & bit(*hidden) == 0);
     let new = [
@@ -182,7 +185,7 @@ fn unusual(
     let new = new.iter().filter(|(new, ..)| *new);
     let score: usize = new.clone().map(|(_, factor, _)| factor).product();
     if score < rule.score.0 {
-        return;
+        return false;
     }
     let names: Vec<&str> = new.map(|(.., name)| *name).collect();
     raise.raise(&UnusualLogin::RULE, who.key, || Found {
@@ -195,4 +198,5 @@ fn unusual(
         ),
         ..Found::default()
     });
+    true
 }

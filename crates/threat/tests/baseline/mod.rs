@@ -216,3 +216,34 @@ fn what_was_learned_outlives_a_restart() {
     next.watch.resume(serde_json::from_str(damaged).unwrap(), next.now(0.0));
     assert!(serde_json::to_string(&next.watch.learned()).unwrap().contains(r#""hours":[]"#));
 }
+
+/// Somebody who stays just below what is told does not stretch what is usual.
+#[test]
+fn what_is_usual_is_not_stretched_step_by_step() {
+    let mut world = World::new(9);
+    assert_eq!(world.bins(2 * WEEK, |day| day), []);
+    world.until_wednesday_noon();
+    // Six hours of what is far, and told of at most once for each of the two.
+    let crept = world.bins(72, |day| Day { volume: day.volume * 1.8, ..day });
+    assert!(crept.len() <= 2, "{crept:?}");
+    world.until_wednesday_noon();
+    let said = world.bins(1, |day| Day { volume: day.volume * 4.0, ..day });
+    assert!(names(&said).contains(&"unusual_volume"), "{said:?}");
+}
+
+/// Client ids that fail are made up by anybody.
+#[test]
+fn who_fails_to_be_a_client_makes_no_series() {
+    let mut world = World::new(10);
+    let mut found = Vec::new();
+    for n in 0..5_000 {
+        let attempt = LoginAttempt::default();
+        world.events += 1;
+        let (id, now) = (Id::from_bits(world.events), world.now(0.0));
+        let actor = Actor::Client { id: format!("made-up-{n}") };
+        let outcome = Outcome::Failure("unknown_client");
+        let event = Event::new(id, now, None, actor, outcome, Kind::Login(attempt));
+        world.watch.observe(&event, &Nowhere, now, &mut found);
+    }
+    assert!(world.watch.learned().is_empty());
+}
