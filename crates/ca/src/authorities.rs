@@ -63,7 +63,8 @@ impl Authorities {
         let active = |row: &&AuthorityRow| row.active_at <= now.micros();
         let newest = self.0.iter().filter(may).filter(active);
         let newest = newest.max_by_key(|row| (row.active_at, row.created_at));
-        // None is active only where the clock was set back since the first was made.
+        // Where none is, because the clock was set back or the active one was retired, the next one
+        // signs early: else nothing would have a certificate.
         newest
             .or_else(|| self.0.iter().filter(may).min_by_key(|row| (row.active_at, row.created_at)))
     }

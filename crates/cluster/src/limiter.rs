@@ -10,6 +10,8 @@ use portcullis_types::{Entropy, HashKey, Timestamp};
 const DEFAULT_KEYS: usize = 1 << 16;
 /// A key may live in one of this many neighbouring places.
 const WAYS: usize = 8;
+/// A time that lies back so far, in microseconds, is no late request but a clock that was set.
+const SET_BACK: i64 = 300_000_000;
 /// Locks over the table, so that threads rarely meet.
 const SHARDS: usize = 64;
 
@@ -98,6 +100,8 @@ struct Entry {
     /// Theoretical arrival time, in microseconds.
     whole_at: i64,
     blocked_until: i64,
+    /// How long that was, in microseconds.
+    block: i64,
 }
 
 impl Limiter {
@@ -153,7 +157,7 @@ impl Limiter {
         let (shard, range) = self.place(fingerprint);
         let shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
         let entry = shard[range].iter().find(|entry| entry.fingerprint == fingerprint)?;
-        remaining(entry.blocked_until, now)
+        remaining(entry, now)
     }
 
     /// Forgets everything about `key`: an operator lifted the block.
@@ -169,7 +173,10 @@ impl Limiter {
     /// Blocks `key` until `until`, as it was before a restart.
     pub fn restore_block(&self, key: &[&[u8]], until: Timestamp, now: Timestamp) {
         let fingerprint = self.key.fingerprint(key);
-        self.with_entry(fingerprint, now, |entry| entry.blocked_until = until.micros());
+        let block = i64::try_from(until.since(now).as_micros()).unwrap_or(i64::MAX);
+        self.with_entry(fingerprint, now, |entry| {
+            (entry.blocked_until, entry.block) = (until.micros(), block);
+        });
     }
 
     fn place(&self, fingerprint: u128) -> (usize, std::ops::Range<usize>) {
@@ -219,14 +226,12 @@ fn decide(
     let emission = per / i64::from(rate.count);
     let burst = emission.saturating_mul(i64::from(burst));
     // What is further ahead than it can have been put was put there before the clock was set back:
-    // nobody must wait until it is that late again.
-    if entry.whole_at > now.micros().saturating_add(burst) {
+    // nobody must wait until it is that late again. Requests bring the time at which they began, so
+    // a little is nothing.
+    if entry.whole_at > now.micros().saturating_add(burst).saturating_add(SET_BACK) {
         entry.whole_at = now.micros();
     }
-    if let Some(block) = block {
-        entry.blocked_until = entry.blocked_until.min(now.plus(block).micros());
-    }
-    if let Some(retry_after) = remaining(entry.blocked_until, now) {
+    if let Some(retry_after) = remaining(entry, now) {
         return Decision::Refused { retry_after, block_began: false };
     }
     // After a block the key starts afresh.
@@ -243,6 +248,7 @@ fn decide(
             return Decision::Refused { retry_after: wait, block_began: false };
         };
         entry.blocked_until = now.plus(block).micros();
+        entry.block = i64::try_from(block.as_micros()).unwrap_or(i64::MAX);
         return Decision::Refused { retry_after: block, block_began: true };
     }
     entry.whole_at = next;
@@ -254,7 +260,9 @@ fn decide(
     }
 }
 
-fn remaining(until: i64, now: Timestamp) -> Option<Duration> {
-    let left = Timestamp::from_micros(until).since(now);
+/// No longer than the block ever was, wherever the clock is now.
+fn remaining(entry: &Entry, now: Timestamp) -> Option<Duration> {
+    let whole = Duration::from_micros(u64::try_from(entry.block).unwrap_or(0));
+    let left = Timestamp::from_micros(entry.blocked_until).since(now).min(whole);
     (left > Duration::ZERO).then_some(left)
 }

@@ -53,6 +53,9 @@ fn a_clock_that_is_set_back_locks_nobody_out() {
     assert!(!allowed(limiter.count(key, FIVE, None, START)));
     let back = |secs| START.minus(Duration::from_secs(secs));
     assert!(!allowed(limiter.count(key, FIVE, None, START)), "nothing was set");
+    // Requests come later than they began: that is no clock that was set.
+    assert!(!allowed(limiter.count(key, FIVE, None, back(1))));
+    assert!(!allowed(limiter.count(key, FIVE, None, START)));
     assert!(allowed(limiter.count(key, FIVE, None, back(86_400))));
     // A block is no longer from then than it ever was.
     let seen: Vec<bool> =
@@ -63,6 +66,8 @@ fn a_clock_that_is_set_back_locks_nobody_out() {
         unreachable!("a block ends by time alone");
     };
     assert_eq!(retry_after, Duration::from_secs(900));
+    assert_eq!(limiter.blocked_for(key, back(3_600)), Some(Duration::from_secs(900)));
+    assert!(!allowed(limiter.look(key, FIVE, back(3_600))));
 }
 
 #[test]

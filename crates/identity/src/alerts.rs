@@ -48,6 +48,8 @@ pub(crate) struct Grounds<'a> {
 /// Alert mails in a minute: an attack on many accounts must not fill a mailbox, and who reads ten
 /// knows where to look.
 const MOST_MAILS: u32 = 10;
+/// `severity_id` of OCSF.
+const CRITICAL: u32 = 5;
 
 /// Who is told of alerts by mail.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +92,7 @@ impl Identity {
             acknowledged_at: None,
             acknowledged_by: None,
         };
+        let mail_to = self.mail_to(alert, mail);
         let grounds = &Grounds {
             rule: told.rule.clone().into(),
             attack: (told.technique.clone().into(), ""),
@@ -99,7 +102,7 @@ impl Identity {
             source: told.source,
         };
         self.db
-            .write(|tx| async move { self.store_alert(&tx, alert, grounds, mail).await })
+            .write(|tx| async move { self.store_alert(&tx, alert, grounds, mail_to).await })
             .await?;
         Ok(Some(alert.id))
     }
@@ -110,20 +113,28 @@ impl Identity {
         tx: &Tx,
         alert: &Alert,
         grounds: &Grounds<'_>,
-        mail: &AlertMail,
+        mail_to: &[String],
     ) -> Result<(), IdentityError> {
         defence::insert_alert(tx, &self.tenant, alert).await?;
         tx.emit(self.alert_event(alert, grounds)).await?;
-        let severe = u32::try_from(alert.severity).unwrap_or_default() >= mail.severity;
-        let now = alert.created_at;
-        if !severe || mail.to.is_empty() || !self.is_within(b"alert_mails", MOST_MAILS, now) {
-            return Ok(());
-        }
-        for to in &mail.to {
+        for to in mail_to {
             let mail = self.alert_mail(alert, to.clone());
+            let now = alert.created_at;
             mail.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
         }
         Ok(())
+    }
+
+    /// Who is told of an alert by mail. It counts, so it is asked once and not in a transaction that
+    /// is tried again.
+    pub(crate) fn mail_to<'a>(&self, alert: &Alert, mail: &'a AlertMail) -> &'a [String] {
+        let severity = u32::try_from(alert.severity).unwrap_or_default();
+        if mail.to.is_empty() || severity < mail.severity {
+            return &[];
+        }
+        // What somebody can cause at will must not hide what is worst.
+        let budget: &[u8] = if severity >= CRITICAL { b"critical_mails" } else { b"alert_mails" };
+        if self.is_within(budget, MOST_MAILS, alert.created_at) { &mail.to } else { &[] }
     }
 
     /// What the list of alerts says; nothing by which somebody is known.

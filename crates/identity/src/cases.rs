@@ -143,18 +143,22 @@ fn check(change: &CaseChange) -> Result<(), IdentityError> {
     if long(&change.assignee, MAX_ASSIGNEE_CHARS) || odd(&change.assignee) {
         return wrong("assignee", "must be at most 100 plain characters");
     }
-    if long(&change.note, MAX_NOTE_CHARS) {
-        return wrong("note", "must be at most 4000 characters");
+    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if long(&change.note, MAX_NOTE_CHARS)
+        || change.note.as_ref().is_some_and(|note| note.contains(hidden))
+    {
+        return wrong("note", "must be at most 4000 characters, without control characters");
     }
     Ok(())
 }
 
-/// For the record: not the note, which may say more of somebody than the record should.
+/// For the record: neither the note nor the assignee, which may say more of somebody than the record
+/// should.
 fn told(case: &Case) -> Value {
     json!({
         "account": case.account_id.to_string(),
         "state": case.state,
-        "assignee": case.assignee,
+        "assigned": !case.assignee.is_empty(),
         "resolution": case.resolution,
         "version": case.version,
     })

@@ -83,6 +83,7 @@ impl Identity {
         if blocks.is_empty() && !told && (how.observe || finding.accounts.is_empty()) {
             return Ok(alert.id);
         }
+        let mail_to = if told { self.mail_to(alert, &how.mail) } else { &[] };
         let (alert_id, revoked) = self
             .db
             .write(|tx| async move {
@@ -91,7 +92,7 @@ impl Identity {
                     tx.emit(self.block_event(block, true, Actor::System)).await?;
                 }
                 if told {
-                    self.store_alert(&tx, alert, &rule_of(finding), &how.mail).await?;
+                    self.store_alert(&tx, alert, &rule_of(finding), mail_to).await?;
                 }
                 let mut revoked = Vec::new();
                 for id in finding.accounts.iter().filter(|_| !how.observe) {

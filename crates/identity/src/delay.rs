@@ -8,14 +8,14 @@ use std::{
 };
 
 use portcullis_cluster::Blocks;
-use portcullis_types::{ClientAddr, Timestamp};
+use portcullis_types::{AddrKey, ClientAddr, Timestamp};
 
 /// How long an attempt waits.
 pub(crate) const DELAY: Duration = Duration::from_secs(2);
-/// So many attempts wait at once for one network; others are told to come back.
+/// So many attempts of one address wait at once; others are told to come back.
 const MOST_OF_ONE: u32 = 4;
-/// And so many for all.
-const MOST: u32 = 256;
+/// And so many of all.
+const MOST: u32 = 1_024;
 
 /// Networks whose attempts wait, and how many do.
 #[derive(Debug, Default)]
@@ -27,24 +27,24 @@ pub struct Delays {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    of: HashMap<String, u32>,
+    of: HashMap<AddrKey, u32>,
     all: u32,
 }
 
 /// One that waits; it does no longer when this is dropped, also if its client has gone.
 pub(crate) struct Turn<'a> {
     delays: &'a Delays,
-    block: String,
+    addr: AddrKey,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut waiting = self.delays.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.all -= 1;
-        if let Some(count) = waiting.of.get_mut(&self.block) {
+        if let Some(count) = waiting.of.get_mut(&self.addr) {
             *count -= 1;
             if *count == 0 {
-                waiting.of.remove(&self.block);
+                waiting.of.remove(&self.addr);
             }
         }
     }
@@ -57,15 +57,16 @@ impl Delays {
         addr: ClientAddr,
         now: Timestamp,
     ) -> Option<Result<Turn<'_>, Duration>> {
-        let block = self.networks.find(addr, now)?.id;
+        self.networks.find(addr, now)?;
+        let addr = addr.key();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_one = waiting.of.get(&block).copied().unwrap_or_default();
+        let of_one = waiting.of.get(&addr).copied().unwrap_or_default();
         if of_one >= MOST_OF_ONE || waiting.all >= MOST {
             return Some(Err(DELAY));
         }
         waiting.all += 1;
-        waiting.of.insert(block.clone(), of_one + 1);
-        Some(Ok(Turn { delays: self, block }))
+        waiting.of.insert(addr, of_one + 1);
+        Some(Ok(Turn { delays: self, addr }))
     }
 }
 
@@ -82,23 +83,21 @@ mod tests {
         let now = Timestamp::from_secs(1);
         let block = |id: &str| Block { id: id.into(), until: Timestamp::from_secs(9) };
         let addr = |text: &str| ClientAddr::new(text.parse().unwrap());
-        for net in 0..80 {
-            let network = Prefix::parse(&format!("10.0.{net}.0/24")).unwrap();
-            delays.networks.insert(network, &block(&net.to_string()));
-        }
+        delays.networks.insert(Prefix::parse("10.0.0.0/16").unwrap(), &block("b"));
         assert!(delays.begin(addr("10.1.0.1"), now).is_none());
         assert!(delays.begin(addr("10.0.1.1"), Timestamp::from_secs(9)).is_none(), "it ended");
         let four: Vec<_> = (0..4).map(|_| delays.begin(addr("10.0.1.1"), now).unwrap()).collect();
         assert!(four.iter().all(Result::is_ok));
-        assert!(delays.begin(addr("10.0.1.2"), now).unwrap().is_err());
+        assert!(delays.begin(addr("10.0.1.1"), now).unwrap().is_err());
+        assert!(delays.begin(addr("10.0.1.2"), now).unwrap().is_ok(), "a neighbour has its own");
         drop(four);
-        assert!(delays.begin(addr("10.0.1.2"), now).unwrap().is_ok());
-        let many: Vec<_> = (0..64)
-            .flat_map(|net| vec![net; 4])
-            .map(|net| delays.begin(addr(&format!("10.0.{net}.1")), now).unwrap())
+        assert!(delays.begin(addr("10.0.1.1"), now).unwrap().is_ok());
+        let many: Vec<_> = (0..256)
+            .flat_map(|host| vec![host; 4])
+            .map(|host| delays.begin(addr(&format!("10.0.2.{host}")), now).unwrap())
             .collect();
         assert!(many.iter().all(Result::is_ok));
-        assert!(delays.begin(addr("10.0.70.1"), now).unwrap().is_err(), "all places are taken");
+        assert!(delays.begin(addr("10.0.3.1"), now).unwrap().is_err(), "all places are taken");
         drop(many);
         assert_eq!(delays.waiting.lock().unwrap().of.len(), 0);
     }

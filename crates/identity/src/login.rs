@@ -260,7 +260,28 @@ impl Identity {
         device: Option<&str>,
         origin: &Origin,
     ) -> Result<Account, LoginError> {
-        let account = self.find(name).await.map_err(IdentityError::from)?;
+        let mut account = self.find(name).await.map_err(IdentityError::from)?;
+        let known = account.as_ref().is_some_and(|own| self.is_known_device(device, own));
+        // What strangers do must not slow down who is logged in.
+        let turn = if known || door != "login" {
+            None
+        } else {
+            self.delays.begin(origin.addr, self.now())
+        };
+        let delayed = match turn {
+            None => false,
+            Some(Ok(_turn)) => {
+                tokio::time::sleep(DELAY).await;
+                // Much may have happened to it.
+                account = self.find(name).await.map_err(IdentityError::from)?;
+                true
+            }
+            Some(Err(wait)) => {
+                let who = account.as_ref().map_or_else(|| self.unknown(name), actor);
+                self.refused(Method::Password, door, origin, who, "delayed", None).await?;
+                return Err(LoginError::Throttled(wait));
+            }
+        };
         // Whoever confirms a change is logged in: what strangers do must not lock them out.
         let counter = if door == "login" { Counter::Password } else { Counter::Confirmation };
         let throttle = self.throttle(counter, account.as_ref(), name, device);
@@ -269,19 +290,6 @@ impl Identity {
             self.refused(Method::Password, door, origin, who(), "throttled", None).await?;
             return Err(LoginError::Throttled(wait));
         }
-        let known = account.as_ref().is_some_and(|own| self.is_known_device(device, own));
-        let turn = if known { None } else { self.delays.begin(origin.addr, self.now()) };
-        let delayed = match turn {
-            None => false,
-            Some(Ok(_turn)) => {
-                tokio::time::sleep(DELAY).await;
-                true
-            }
-            Some(Err(wait)) => {
-                self.refused(Method::Password, door, origin, who(), "delayed", None).await?;
-                return Err(LoginError::Throttled(wait));
-            }
-        };
         let stored = account.as_ref().map(|account| account.password_hash.as_str());
         // Without a password there is nothing that could be right.
         let stored = stored.filter(|hash| !hash.is_empty());

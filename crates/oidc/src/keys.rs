@@ -379,8 +379,8 @@ impl KeyRing {
                 early.push((key_use, Arc::new(key)));
             }
         }
-        // Where none signs yet, the clock was set back since the first was made: it signs, since the
-        // alternative is that nobody gets in.
+        // Where none is active, because the clock was set back or the active one has ended, the next
+        // one signs early: else nobody would get in.
         for (key_use, key) in early.into_iter().rev() {
             if keys.signing(key_use, key.alg()).is_none() {
                 keys.signing.push((key_use, key));

@@ -21,3 +21,7 @@ CREATE TABLE review_case (
 -- What is found while a case is open belongs to it.
 CREATE UNIQUE INDEX review_case_of_account ON review_case (tenant, account_id) WHERE state <> 'closed';
 CREATE INDEX review_case_by_state ON review_case (tenant, state, id);
+-- Those that are flagged already.
+INSERT INTO review_case (tenant, id, account_id, state, reason, severity, alerts, version, opened_at, updated_at)
+SELECT tenant, 'cas_' || substr(id, 5), id, 'open', COALESCE(flag_reason, ''), 4, '[]', 1, flagged_at, flagged_at
+FROM account WHERE flagged_at IS NOT NULL;

@@ -13,14 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Rule, Rules, UnusualFailures, UnusualLatency, UnusualVolume,
+    hours::{Hour, METRICS, Metric, Usual},
     table::{Kept, Table},
     watch::{Found, Raise},
 };
 
 const BIN_SECONDS: i64 = 300;
 const HOURS: usize = 168;
-/// The weight of the newest value in what an hour has learned: half of it is the last week.
-const NEWEST: f32 = 0.06;
 /// So many values of an hour are more than one week of it.
 const LEARNED: u16 = 18;
 /// So many values of the same hour of other days stand for it: three days.
@@ -52,36 +51,12 @@ pub enum Subject {
     Tenant,
 }
 
-/// What is measured of a subject in five minutes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-enum Metric {
-    /// How many.
-    Volume,
-    /// The share that failed (5xx at a route).
-    Failures,
-    /// The share that was refused (4xx at a route).
-    Refusals,
-    /// The mean of the logarithm of the milliseconds.
-    Latency,
-}
-const METRICS: [Metric; 4] = [Metric::Volume, Metric::Failures, Metric::Refusals, Metric::Latency];
-
 /// One thing that happened to a subject.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Happened {
     pub failed: bool,
     pub refused: bool,
     pub latency: Option<Duration>,
-}
-
-/// What an hour has learned.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Hour {
-    mean: [f32; METRICS.len()],
-    variance: [f32; METRICS.len()],
-    /// Values of each, up to where it makes no difference.
-    seen: [u16; METRICS.len()],
 }
 
 /// Everything of one subject.
@@ -493,34 +468,6 @@ fn mean(sum: f64, count: u32) -> f32 {
     (sum / f64::from(count)) as f32
 }
 
-/// What is usual of a metric.
-#[derive(Debug, Clone, Copy)]
-struct Usual {
-    mean: f32,
-    variance: f32,
-    weekly: bool,
-}
-
-impl Hour {
-    /// An exponentially weighted mean and variance; the plain ones of the first values.
-    fn learn(&mut self, at: usize, value: f32) {
-        let seen = &mut self.seen[at];
-        *seen = seen.saturating_add(1);
-        let weight = NEWEST.max(1.0 / f32::from(*seen));
-        let off = value - self.mean[at];
-        self.mean[at] += weight * off;
-        self.variance[at] = (1.0 - weight) * (self.variance[at] + weight * off * off);
-    }
-}
-
-impl Hour {
-    /// The mean alone.
-    fn move_mean(&mut self, at: usize, value: f32) {
-        self.seen[at] = self.seen[at].saturating_add(1);
-        self.mean[at] += NEWEST * (value - self.mean[at]);
-    }
-}
-
 /// The rule of a metric, from how many standard deviations on, and with how much at least.
 fn limits(metric: Metric, rules: &Rules) -> (&'static Rule, f32, f32) {
     let (volume, failures) = (rules.unusual_volume, rules.unusual_failures);
@@ -544,22 +491,6 @@ pub(crate) fn cut(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn means_and_variances_are_those_of_a_plain_count_at_first_and_follow_later() {
-        let mut hour = Hour::default();
-        let values = [3.0, 5.0, 10.0, 2.0];
-        for value in values {
-            hour.learn(0, value);
-        }
-        let mean = values.iter().sum::<f32>() / 4.0;
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 4.0;
-        assert!((hour.mean[0] - mean).abs() < 1e-4 && (hour.variance[0] - variance).abs() < 1e-3);
-        for _ in 0..120 {
-            hour.learn(0, 100.0);
-        }
-        assert!((hour.mean[0] - 100.0).abs() < 0.2 && hour.seen[0] == 124);
-    }
 
     #[test]
     fn long_names_are_cut_between_characters() {

@@ -7,6 +7,7 @@
 mod baseline;
 mod detect;
 mod finding;
+mod hours;
 mod lists;
 mod places;
 mod recent;

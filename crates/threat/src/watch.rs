@@ -196,7 +196,8 @@ fn measure(sight: &Sight<'_>, baselines: &mut Baselines, raise: &mut Raise<'_>) 
             };
             (Subject::Route, route.as_str(), happened)
         }
-        Kind::Token(operation) if !operation.client.is_empty() => {
+        // Who asks about a token says nothing of the client it is for.
+        Kind::Token(operation) if operation.operation != "introspect" => {
             (Subject::Client, operation.client.as_str(), Happened { failed, ..Happened::default() })
         }
         Kind::Login(_) => {
