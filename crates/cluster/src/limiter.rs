@@ -134,9 +134,12 @@ impl Limiter {
     pub fn look(&self, key: &[&[u8]], allowance: impl Into<Allowance>, now: Timestamp) -> Decision {
         let fingerprint = self.key.fingerprint(key);
         let (shard, range) = self.place(fingerprint);
-        let shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        let known = shard[range].iter().find(|entry| entry.fingerprint == fingerprint);
-        let mut copy = known.copied().unwrap_or_default();
+        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shard[range].iter_mut().find(|entry| entry.fingerprint == fingerprint);
+        let mut copy = known.map_or_else(Entry::default, |entry| {
+            let_go(entry, now);
+            *entry
+        });
         decide(&mut copy, allowance.into(), None, now)
     }
 
@@ -155,9 +158,10 @@ impl Limiter {
     pub fn blocked_for(&self, key: &[&[u8]], now: Timestamp) -> Option<Duration> {
         let fingerprint = self.key.fingerprint(key);
         let (shard, range) = self.place(fingerprint);
-        let shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = shard[range].iter().find(|entry| entry.fingerprint == fingerprint)?;
-        remaining(entry, now)
+        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = shard[range].iter_mut().find(|entry| entry.fingerprint == fingerprint)?;
+        let_go(entry, now);
+        remaining(entry.blocked_until, now)
     }
 
     /// Forgets everything about `key`: an operator lifted the block.
@@ -231,7 +235,8 @@ fn decide(
     if entry.whole_at > now.micros().saturating_add(burst).saturating_add(SET_BACK) {
         entry.whole_at = now.micros();
     }
-    if let Some(retry_after) = remaining(entry, now) {
+    let_go(entry, now);
+    if let Some(retry_after) = remaining(entry.blocked_until, now) {
         return Decision::Refused { retry_after, block_began: false };
     }
     // After a block the key starts afresh.
@@ -260,9 +265,16 @@ fn decide(
     }
 }
 
-/// No longer than the block ever was, wherever the clock is now.
-fn remaining(entry: &Entry, now: Timestamp) -> Option<Duration> {
-    let whole = Duration::from_micros(u64::try_from(entry.block).unwrap_or(0));
-    let left = Timestamp::from_micros(entry.blocked_until).since(now).min(whole);
+/// A block that ends later than it can, since the clock was set back, is as long as it was from now
+/// on: it must pass, and not wait for the clock to be there again.
+fn let_go(entry: &mut Entry, now: Timestamp) {
+    let end = now.micros().saturating_add(entry.block);
+    if entry.blocked_until > end.saturating_add(SET_BACK) {
+        entry.blocked_until = end;
+    }
+}
+
+fn remaining(until: i64, now: Timestamp) -> Option<Duration> {
+    let left = Timestamp::from_micros(until).since(now);
     (left > Duration::ZERO).then_some(left)
 }

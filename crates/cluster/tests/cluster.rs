@@ -68,6 +68,14 @@ fn a_clock_that_is_set_back_locks_nobody_out() {
     assert_eq!(retry_after, Duration::from_secs(900));
     assert_eq!(limiter.blocked_for(key, back(3_600)), Some(Duration::from_secs(900)));
     assert!(!allowed(limiter.look(key, FIVE, back(3_600))));
+    // And it passes, whoever asks.
+    assert_eq!(limiter.blocked_for(key, back(2_800)), Some(Duration::from_secs(100)));
+    assert_eq!(limiter.blocked_for(key, back(2_700)), None);
+    assert!(allowed(limiter.look(key, FIVE, back(2_700))));
+    let other: &[&[u8]] = &[b"login", b"192.0.2.2"];
+    limiter.restore_block(other, START.plus(Duration::from_secs(900)), START);
+    assert!(!allowed(limiter.look(other, FIVE, back(86_400))));
+    assert!(allowed(limiter.look(other, FIVE, back(85_500))), "looking alone is enough");
 }
 
 #[test]
