@@ -6,7 +6,7 @@ use std::sync::Arc;
 use portcullis_events::{
     Actor, Event, Kind, LoginAttempt, Origin, Outcome, clean, leaf, search_fields,
 };
-use portcullis_export::{Format, Record, cef, frame, message, slack_text};
+use portcullis_export::{Entry, Format, Record, cef, frame, message, slack_text};
 use portcullis_threat::{AddrList, Sigma, SigmaRules};
 use portcullis_types::{ClientAddr, Id, Timestamp};
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ pub fn records(input: &[u8]) {
         "finding_info": { "title": text, "desc": text },
         "unmapped": { "addr": text, "answer": text },
     });
-    let record = Record::read(input.len() as u64, entry.to_string().as_bytes(), "log");
+    let record = Record::read(&alone(input.len() as u64, entry.to_string().into_bytes()));
     let record = record.expect("an entry of ours is read");
     as_cef(&record);
     as_syslog(&record);
@@ -104,7 +104,12 @@ fn from_the_inside(text: &str) {
     assert_eq!(value["http_request"]["user_agent"], clean(text));
     let fields = search_fields(&entry).expect("an entry can be searched");
     assert_eq!(fields.code, "authn_login_fail");
-    assert!(Record::read(0, &entry, "log").is_some());
+    assert!(Record::read(&alone(0, entry)).is_some());
+}
+
+/// An entry of the only log there is.
+fn alone(index: u64, bytes: Vec<u8>) -> Entry {
+    Entry { position: index, index, origin: "log".into(), bytes }
 }
 
 /// A reader that knows only that a backslash takes the meaning of what follows.

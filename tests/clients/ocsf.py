@@ -32,7 +32,10 @@ def entries(directory):
         return
     with file.open("rb") as log:
         data = log.read(MOST_BYTES)
-    at = 0
+    at, minimum = 0, file.with_name("minimum")
+    if minimum.exists():
+        place = int(minimum.read_text()) // 256 * 8
+        at = int.from_bytes(file.with_name("offsets").read_bytes()[place:place + 8], "big") or len(data)
     while at + 2 <= len(data):
         end = at + 2 + int.from_bytes(data[at:at + 2], "big")
         if end > len(data):
@@ -40,7 +43,9 @@ def entries(directory):
         try:
             yield json.loads(data[at + 2:end])
         except ValueError:
-            return
+            # A log that goes on from another begins with the last checkpoint of that.
+            if at > 0:
+                return
         at = end
 
 

@@ -89,7 +89,8 @@ class Demo:
         self.stop()
         # Whatever a test did, what was written about it is valid.
         if kind is None:
-            ocsf.check_log(self.data / "audit")
+            for year in self.logs():
+                ocsf.check_log(year)
         self.directory.cleanup()
 
     def start(self):
@@ -163,6 +164,10 @@ class Demo:
             process.terminate()
             process.wait(DEADLINE)
         self.processes = []
+
+    def logs(self):
+        """The directories of the log, one for each year, the oldest first."""
+        return sorted((self.data / "audit").glob("[0-9][0-9][0-9][0-9]"))
 
     def facts(self):
         return json.loads((self.data / "demo.json").read_text())

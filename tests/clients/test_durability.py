@@ -64,9 +64,9 @@ def test_a_log_that_cannot_grow_stops_answers_but_loses_nothing(own_demo):
     demo = own_demo
     alice = demo.facts()["users"][0]
     assert log_in(demo.client("127.8.0.1"), alice["username"], alice["password"]).status_code == 303
-    until(lambda: (demo.data / "audit/checkpoint").exists(), "a checkpoint")
+    until(lambda: demo.logs() and (demo.logs()[-1] / "checkpoint").exists(), "a checkpoint")
     pid = demo.server.pid
-    size = (demo.data / "audit/entries").stat().st_size
+    size = (demo.logs()[-1] / "entries").stat().st_size
     done = subprocess.run(["prlimit", f"--fsize={size}:unlimited", "--pid", str(pid)], capture_output=True)
     assert done.returncode == 0, done.stderr
     refused = log_in(demo.client("127.8.0.2"), alice["username"], alice["password"])

@@ -67,7 +67,7 @@ def test_alert_block_and_flags_within_a_second_and_the_log_proves_it(own_demo):
     assert proven().stdout.startswith(f"c2sp.org/tlog-proof@v1\nindex {index}\n")
     assert "every entry is the one that was written" in demo.cli("audit", "verify", "--data", demo.data).stdout
     demo.stop()
-    entries = demo.data / "audit/entries"
+    entries = demo.logs()[-1] / "entries"
     whole = entries.read_bytes()
     at = whole.index(b"alert_password_spray")
     entries.write_bytes(whole[:at] + b"A" + whole[at + 1:])

@@ -32,7 +32,7 @@ def name(index):
 
 class Auditor:
     def __init__(self, demo):
-        self.vkey = (demo.data / "audit/vkey").read_text().strip()
+        self.vkey = (demo.logs()[-1] / "vkey").read_text().strip()
         self.origin, _, key = self.vkey.split("+", 2)
         self.key = Ed25519PublicKey.from_public_bytes(base64.b64decode(key)[1:])
         assert self.origin.split("/")[0] == demo.issuer.removeprefix("https://")

@@ -44,6 +44,18 @@ pub enum LogError {
     /// The checkpoint cannot be trusted.
     #[error("the checkpoint of the audit log cannot be trusted")]
     Checkpoint(#[from] CheckpointError),
+    /// The entry is before the minimum index: it was removed when its time was over.
+    #[error("the audit log keeps entries from {minimum} on")]
+    Removed {
+        /// The first entry that is kept.
+        minimum: u64,
+    },
+    /// There is no log.
+    #[error("there is no audit log in {0}")]
+    Missing(PathBuf),
+    /// A log does not go on from the one before it.
+    #[error("{0} does not begin with the last checkpoint of the log before it")]
+    Unchained(String),
     /// An entry could not be read where it should be.
     #[error("entry {0} of the audit log is damaged")]
     Entry(u64),
@@ -51,6 +63,9 @@ pub enum LogError {
     #[error("the audit log stopped after an earlier failure")]
     Poisoned,
 }
+
+/// Zeros are written so many at once.
+const ZEROS: usize = 1 << 20;
 
 /// A file that knows its name for error messages.
 #[derive(Debug)]
@@ -70,6 +85,12 @@ impl Named {
             .mode(0o600)
             .open(&path);
         Self::from_result(file, path)
+    }
+
+    /// One that is there already, to be changed.
+    pub fn open_there(dir: &Path, name: &str) -> Result<Self, LogError> {
+        let path = dir.join(name);
+        Self::from_result(OpenOptions::new().read(true).write(true).open(&path), path)
     }
 
     pub fn open_read(dir: &Path, name: &str) -> Result<Self, LogError> {
@@ -103,6 +124,23 @@ impl Named {
 
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), LogError> {
         self.file.write_all_at(bytes, offset).map_err(self.error("write"))
+    }
+
+    /// Gives the first bytes back to the disk, as far as the file system can, and makes them zeros in
+    /// any case. Where the others are does not change.
+    pub fn forget_first(&self, length: u64) -> Result<(), LogError> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let holes = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if length > 0 && fallocate(&self.file, holes, 0, length).is_err() {
+            let zeros = vec![0; ZEROS];
+            let mut at = 0;
+            while at < length {
+                let part = usize::try_from(length - at).unwrap_or(ZEROS).min(ZEROS);
+                self.write_at(&zeros[..part], at)?;
+                at += part as u64;
+            }
+        }
+        self.sync()
     }
 
     pub fn cut(&self, length: u64) -> Result<(), LogError> {

@@ -2,12 +2,12 @@ use std::path::{Path, PathBuf};
 
 use portcullis_tlog::{
     Checkpoint, ENTRIES_PER_BUNDLE, HASH_BYTES, Hash, HashReader, NoteVerifier, OfflineProof,
-    bundle_entries, inclusion_proof, node_hash,
+    bundle_entries, inclusion_proof, leaf_hash, node_hash,
 };
 
 use crate::{
     files::{LogError, Named, io_error, level_file},
-    journal,
+    journal, prune,
 };
 
 /// Reads what is durable in a log, also while another process or thread writes it.
@@ -17,6 +17,7 @@ pub struct LogReader {
     entries: Named,
     offsets: Named,
     levels: HashFiles,
+    minimum: u64,
     size: u64,
     end: u64,
 }
@@ -37,6 +38,7 @@ impl LogReader {
             entries,
             offsets: Named::open_read(dir, "offsets")?,
             levels: HashFiles::open_read(dir)?,
+            minimum: prune::minimum(dir)?.min(mark.size),
             size: mark.size,
             end: mark.end,
         })
@@ -45,6 +47,34 @@ impl LogReader {
     /// Entries that were durable when it was opened.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The minimum index (C2SP `tlog-tiles`): entries before it were removed when their time was
+    /// over. Their hashes stay.
+    pub fn minimum(&self) -> u64 {
+        self.minimum
+    }
+
+    /// The name of the log.
+    pub fn origin(&self) -> Result<String, LogError> {
+        Ok(self.verifier()?.name().to_owned())
+    }
+
+    /// Where entry `index`, the first of a bundle or the end of the log, begins in the file.
+    pub(crate) fn start_of(&self, index: u64) -> Result<u64, LogError> {
+        if index >= self.size {
+            Ok(self.end)
+        } else {
+            self.offsets.read_u64(index / ENTRIES_PER_BUNDLE)
+        }
+    }
+
+    /// The hash of leaf `index`, also of an entry that was removed.
+    pub fn leaf(&self, index: u64) -> Result<Hash, LogError> {
+        match self.levels.leaf(index).filter(|_| index < self.size) {
+            Some(hash) => Ok(hash),
+            None => Ok(leaf_hash(&self.entry(index)?)),
+        }
     }
 
     /// Where the last durable entry ends in the file.
@@ -78,6 +108,9 @@ impl LogReader {
     /// The same into a buffer, in the place of what is there.
     pub(crate) fn bundle_into(&self, number: u64, bytes: &mut Vec<u8>) -> Result<(), LogError> {
         let first = number * ENTRIES_PER_BUNDLE;
+        if first < self.minimum {
+            return Err(LogError::Removed { minimum: self.minimum });
+        }
         let start = self.offsets.read_u64(number)?;
         let last = first + ENTRIES_PER_BUNDLE >= self.size;
         let end = if last { self.end } else { self.offsets.read_u64(number + 1)? };
@@ -85,7 +118,15 @@ impl LogReader {
         // 256 entries of 64 KiB are the most a bundle can hold.
         let length = length.filter(|length| *length <= 256 * 65_537);
         bytes.resize(length.ok_or(LogError::Entry(first))?, 0);
-        self.entries.read_at(bytes, start)
+        self.entries.read_at(bytes, start)?;
+        // No entry is empty: what begins so may have been removed since this was opened.
+        if bytes.starts_with(&[0, 0]) {
+            let minimum = prune::minimum(&self.dir)?;
+            if minimum > first {
+                return Err(LogError::Removed { minimum });
+            }
+        }
+        Ok(())
     }
 
     /// Entry `index`.
@@ -217,6 +258,11 @@ impl HashFiles {
             }
         }
         Ok(Self { dir: dir.to_owned(), files })
+    }
+
+    /// The directory has another name now.
+    pub fn moved_to(&mut self, dir: &Path) {
+        dir.clone_into(&mut self.dir);
     }
 
     pub fn levels(&self) -> u8 {

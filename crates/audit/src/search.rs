@@ -102,13 +102,18 @@ impl LogReader {
         let needles = Needles::of(filter);
         let bundles = self.size().div_ceil(ENTRIES_PER_BUNDLE);
         let by_time = filter.from.map_or(Ok(0), |from| self.first_bundle_since(from, bundles))?;
-        for number in by_time.max(filter.from_index / ENTRIES_PER_BUNDLE)..bundles {
+        let kept = self.minimum().div_ceil(ENTRIES_PER_BUNDLE);
+        for number in by_time.max(kept).max(filter.from_index / ENTRIES_PER_BUNDLE)..bundles {
             let first = number * ENTRIES_PER_BUNDLE;
             if filter.most_bytes.is_some_and(|most| read >= most) {
                 page.next = Some(first.max(filter.from_index));
                 return Ok(page);
             }
-            self.bundle_into(number, &mut bytes)?;
+            match self.bundle_into(number, &mut bytes) {
+                // Since the log was opened.
+                Err(LogError::Removed { .. }) => continue,
+                other => other?,
+            }
             read += bytes.len() as u64;
             if needles.may_be_in(&bytes) {
                 let entries = bundle_entries(&bytes).ok_or(LogError::Entry(first))?;
@@ -133,18 +138,28 @@ impl LogReader {
     }
 
     /// The last bundle that may begin before `from`, by bisection.
-    fn first_bundle_since(&self, from: Timestamp, bundles: u64) -> Result<u64, LogError> {
+    pub(crate) fn first_bundle_since(
+        &self,
+        from: Timestamp,
+        bundles: u64,
+    ) -> Result<u64, LogError> {
         let from = from.minus(DISORDER);
-        let (mut low, mut high) = (0, bundles);
+        let kept = self.minimum().div_ceil(ENTRIES_PER_BUNDLE);
+        let (mut low, mut high) = (kept, bundles);
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.bundle_time(middle)?.is_some_and(|time| time < from) {
+            let before = match self.bundle_time(middle) {
+                // Since the log was opened.
+                Err(LogError::Removed { .. }) => true,
+                time => time?.is_some_and(|time| time < from),
+            };
+            if before {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        Ok(low.saturating_sub(1))
+        Ok(low.saturating_sub(1).max(kept))
     }
 
     fn starts_after(&self, number: u64, bundles: u64, until: Timestamp) -> bool {
@@ -152,8 +167,16 @@ impl LogReader {
         begin.is_some_and(|begin| begin > until.plus(DISORDER))
     }
 
+    /// The time of the first event in a bundle.
     fn bundle_time(&self, number: u64) -> Result<Option<Timestamp>, LogError> {
-        let entry = self.entry(number * ENTRIES_PER_BUNDLE)?;
-        Ok(search_fields(&entry).map(|fields| fields.time))
+        let entries = self.bundle(number)?;
+        Ok(entries.iter().find_map(|entry| search_fields(entry)).map(|fields| fields.time))
+    }
+
+    /// Whether the newest entries are all from before a time.
+    pub(crate) fn ends_before(&self, time: Timestamp) -> Result<bool, LogError> {
+        let Some(last) = self.size().checked_sub(1) else { return Ok(false) };
+        let entries = self.bundle(last / ENTRIES_PER_BUNDLE)?;
+        Ok(entries.iter().filter_map(|entry| search_fields(entry)).all(|it| it.time < time))
     }
 }

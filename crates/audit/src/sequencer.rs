@@ -1,4 +1,5 @@
 use std::{
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -8,6 +9,7 @@ use std::{
 };
 
 use portcullis_events::{Event, SealPersonal, leaf_into};
+use portcullis_tlog::NoteSigner;
 use tokio::{
     runtime::{self, Runtime},
     sync::{mpsc, oneshot},
@@ -51,12 +53,20 @@ pub enum AuditError {
     Closed,
 }
 
+/// The log to go on in.
+struct Next {
+    root: PathBuf,
+    year: String,
+    signer: NoteSigner,
+}
+
 enum Job {
     Events(Vec<Arc<Event>>, oneshot::Sender<Result<(), AuditError>>),
     /// There is something among what is held back.
     Look,
     Leaves(Vec<Vec<u8>>, oneshot::Sender<Result<(), AuditError>>),
     Checkpoint(oneshot::Sender<Result<(), AuditError>>),
+    Rotate(Box<Next>, oneshot::Sender<Result<(), AuditError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -139,6 +149,16 @@ impl Audit {
     /// Signs a checkpoint if the log grew.
     pub async fn checkpoint(&self) -> Result<(), AuditError> {
         self.wait(Job::Checkpoint).await
+    }
+
+    /// Goes on in the log of `year` below `root`, which begins with the last checkpoint of this one.
+    pub async fn rotate(
+        &self,
+        root: PathBuf,
+        year: String,
+        signer: NoteSigner,
+    ) -> Result<(), AuditError> {
+        self.wait(|done| Job::Rotate(Box::new(Next { root, year, signer }), done)).await
     }
 
     /// Takes the number of events lost since the last call, so that a gap can be recorded.
@@ -224,6 +244,7 @@ fn run(
             return;
         }
         let (mut waiting, mut signing, mut closing) = (Vec::new(), Vec::new(), None);
+        let mut rotating = None;
         leaves.clear();
         let mut entry = |event: &Event| {
             let mut bytes = spare.pop().unwrap_or_default();
@@ -246,6 +267,7 @@ fn run(
                     waiting.push(done);
                 }
                 Job::Checkpoint(done) => signing.push(done),
+                Job::Rotate(next, done) => rotating = Some((next, done)),
                 Job::Close(done) => closing = Some(done),
             }
         }
@@ -267,6 +289,10 @@ fn run(
             let signed = writer.checkpoint().map(drop);
             healthy.fetch_and(signed.is_ok(), Ordering::Relaxed);
             answer(signing, &signed);
+        }
+        if let Some((next, done)) = rotating {
+            let Next { root, year, signer } = *next;
+            answer(vec![done], &writer.rotate(&root, &year, signer));
         }
         if let Some(done) = closing {
             drop(writer);

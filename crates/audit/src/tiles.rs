@@ -26,6 +26,7 @@ impl LogReader {
         }
         match name.level {
             Some(level) => Ok(Some(self.levels().read(level, first, width)?.concat())),
+            None if first < self.minimum() => Ok(None),
             None => self.first_entries(name.index, width).map(Some),
         }
     }

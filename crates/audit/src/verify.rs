@@ -1,10 +1,17 @@
-use std::{collections::BTreeMap, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::{BufReader, Read, Seek, SeekFrom},
+    path::Path,
+};
 
+use memchr::memmem::Finder;
+use portcullis_events::{PRUNED, Pruned, pruned};
 use portcullis_tlog::{Checkpoint, Hash, NoteVerifier, leaf_hash, node_hash};
 
 use crate::{
-    LogReader,
+    LogReader, Logs,
     files::{LogError, io_error},
+    prune,
 };
 
 /// What a verification found.
@@ -12,8 +19,12 @@ use crate::{
 pub struct Report {
     /// The log's name.
     pub origin: String,
-    /// Entries that were read.
+    /// The key it was verified with.
+    pub vkey: String,
+    /// Entries that it has.
     pub entries: u64,
+    /// The minimum index: what is before it was removed, and is known by its hashes.
+    pub minimum: u64,
     /// Entries that the newest checkpoint covers.
     pub signed: u64,
     /// Checkpoints of the history whose signature and root hold.
@@ -44,6 +55,15 @@ pub enum Damage {
         /// Entries that the checkpoint covers.
         signed: u64,
     },
+    /// Entries are called removed, and no entry says that they were.
+    Removed {
+        /// The minimum index that the log claims.
+        minimum: u64,
+        /// What it may be, by what was recorded.
+        allowed: u64,
+    },
+    /// The log does not go on from the one before it.
+    Unchained,
     /// The newest checkpoint is missing, malformed or not signed by the key.
     Checkpoint(String),
 }
@@ -64,20 +84,104 @@ impl std::fmt::Display for Damage {
             Self::Short { entries, signed } => {
                 write!(f, "entry {entries} is missing: the checkpoint covers {signed} entries")
             }
+            Self::Removed { minimum, allowed } => write!(
+                f,
+                "entries before {minimum} are missing, and only those before {allowed} were removed \
+                 because their time was over"
+            ),
+            Self::Unchained => {
+                write!(f, "the log does not begin with the last checkpoint of the one before it")
+            }
             Self::Checkpoint(why) => write!(f, "the checkpoint cannot be trusted: {why}"),
         }
     }
 }
 
+/// Verifies all logs below `root`, and that each goes on from the one before. `trusted` is a key of any
+/// of them that was noted down elsewhere: they have the same, under names that end in the year. The
+/// oldest is reported first.
+pub fn verify_all(root: &Path, trusted: Option<&NoteVerifier>) -> Result<Vec<Report>, LogError> {
+    let logs = Logs::open(root)?;
+    let (mut reports, mut receipts, mut after) = (Vec::new(), Vec::new(), None);
+    let parts: Vec<_> = logs.parts().collect();
+    let mut trusted = trusted.cloned();
+    // The newest first: it says what was removed of the others.
+    for (log, dir) in parts.into_iter().rev() {
+        let own = log.verifier()?;
+        let trusted = trusted.get_or_insert_with(|| own.clone());
+        let family = |name: &str| name.rsplit_once('/').map(|(family, _)| family.to_owned());
+        let renamed =
+            trusted.renamed(own.name()).map_err(|error| LogError::Checkpoint(error.into()))?;
+        let mut report = verify_with(dir, &renamed, &mut receipts)?;
+        if family(own.name()) != family(trusted.name()) {
+            let why = format!("it is of {}, not of {}", own.name(), trusted.name());
+            report.damage.get_or_insert(Damage::Checkpoint(why));
+        }
+        // Whoever cannot be opened has been told of as damaged.
+        let last = log.checkpoint_text().ok();
+        let last = last.filter(|note| {
+            Checkpoint::open(note, &renamed).is_ok_and(|last| last.size == log.size())
+        });
+        if after
+            .is_some_and(|first: Hash| last.map(|note| leaf_hash(note.as_bytes())) != Some(first))
+        {
+            let next: Option<&mut Report> = reports.last_mut();
+            next.map(|next| next.damage.get_or_insert(Damage::Unchained));
+        }
+        after = Some(log.leaf(0).unwrap_or_default());
+        reports.push(report);
+    }
+    // The first of all goes on from nothing.
+    let first = logs.bundle_from(0).ok().and_then(|mut bundle| bundle.drain(..).next());
+    if let (Some(first), Some(oldest)) = (first, reports.last_mut())
+        && oldest.origin.rsplit_once('/').is_some_and(|(family, _)| {
+            // What a log begins with that goes on from another: that one's checkpoint.
+            first.bytes.starts_with(format!("{family}/").as_bytes())
+        })
+    {
+        oldest.damage.get_or_insert(Damage::Unchained);
+    }
+    reports.reverse();
+    Ok(reports)
+}
+
 /// Recomputes the whole log in `dir` from its entries and holds it against every checkpoint that
 /// `verifier` signed. Memory stays constant; time is that of reading and hashing the file.
 pub fn verify(dir: &Path, verifier: &NoteVerifier) -> Result<Report, LogError> {
+    verify_with(dir, verifier, &mut Vec::new())
+}
+
+/// The same, where `receipts` say what was removed of which log. Those of this log are added.
+fn verify_with(
+    dir: &Path,
+    verifier: &NoteVerifier,
+    receipts: &mut Vec<Pruned>,
+) -> Result<Report, LogError> {
+    loop {
+        let (report, found) = verify_once(dir, verifier, receipts)?;
+        // What was removed while it was read is no damage.
+        let same = prune::minimum(dir)?.min(report.entries) <= report.minimum;
+        if report.damage.is_none() || same {
+            receipts.extend(found);
+            return Ok(report);
+        }
+    }
+}
+
+fn verify_once(
+    dir: &Path,
+    verifier: &NoteVerifier,
+    others: &[Pruned],
+) -> Result<(Report, Vec<Pruned>), LogError> {
+    let mut receipts = others.to_vec();
     // The checkpoint first: the log may grow meanwhile, but never below what was signed.
     let text = read_checkpoint(dir);
     let log = LogReader::open(dir)?;
     let mut report = Report {
         origin: verifier.name().to_owned(),
+        vkey: verifier.vkey(),
         entries: log.size(),
+        minimum: log.minimum(),
         signed: 0,
         checkpoints: 0,
         damage: None,
@@ -86,21 +190,26 @@ pub fn verify(dir: &Path, verifier: &NoteVerifier) -> Result<Report, LogError> {
         Ok(Ok(checkpoint)) => checkpoint,
         Ok(Err(error)) => {
             report.damage = Some(Damage::Checkpoint(error.to_string()));
-            return Ok(report);
+            return Ok((report, Vec::new()));
         }
         Err(error) => {
             report.damage = Some(Damage::Checkpoint(error.to_string()));
-            return Ok(report);
+            return Ok((report, Vec::new()));
         }
     };
     let history = log.checkpoints(verifier)?.into_iter().chain([newest]);
     let signed: BTreeMap<u64, Hash> = history.map(|point| (point.size, point.root)).collect();
     // Whoever puts an older checkpoint in the place of the newest is given away by the history.
     report.signed = signed.keys().next_back().copied().unwrap_or_default();
-    let walked = walk(&log, &signed)?;
+    let walked = walk(&log, &signed, &mut receipts)?;
     report.checkpoints = walked.matched;
     report.damage = walked.damage(log.size().max(walked.read), report.signed);
-    Ok(report)
+    let of_this = receipts.iter().filter(|receipt| receipt.log == report.origin);
+    let allowed = of_this.map(|receipt| receipt.minimum).max().unwrap_or(0);
+    if report.minimum > allowed {
+        report.damage.get_or_insert(Damage::Removed { minimum: report.minimum, allowed });
+    }
+    Ok((report, receipts.split_off(others.len())))
 }
 
 /// What reading the log from the first entry to the last found.
@@ -140,19 +249,41 @@ fn read_checkpoint(dir: &Path) -> Result<String, LogError> {
     std::fs::read_to_string(&path).map_err(io_error("read", &path))
 }
 
-fn walk(log: &LogReader, signed: &BTreeMap<u64, Hash>) -> Result<Walk, LogError> {
-    let mut reader = std::io::BufReader::with_capacity(1 << 20, log.entries().file());
-    let (mut found, mut peaks, mut left) = (Walk::default(), Peaks::default(), log.end());
+fn walk(
+    log: &LogReader,
+    signed: &BTreeMap<u64, Hash>,
+    receipts: &mut Vec<Pruned>,
+) -> Result<Walk, LogError> {
+    let mut reader = BufReader::with_capacity(1 << 20, log.entries().file());
+    let start = log.start_of(log.minimum())?;
+    reader.seek(SeekFrom::Start(start)).map_err(io_error("read", Path::new("entries")))?;
+    let (mut found, mut peaks) = (Walk::default(), Peaks::default());
+    let mut left = log.end().saturating_sub(start);
+    let receipt = Finder::new(PRUNED);
+    let covered = signed.keys().next_back().copied().unwrap_or_default();
     for index in 0..log.size() {
-        let Some(entry) = next_entry(&mut reader, &mut left) else {
-            found.unreadable = Some(index);
-            break;
-        };
-        let leaf = leaf_hash(&entry);
-        if log.levels().leaf(index).is_some_and(|stored| stored != leaf) {
-            found.odd_entry.get_or_insert(index);
+        if index < log.minimum() {
+            // What was removed is known by its hash.
+            let Some(leaf) = log.levels().leaf(index) else {
+                found.unreadable = Some(index);
+                break;
+            };
+            peaks.push(leaf);
+        } else {
+            let Some(entry) = next_entry(&mut reader, &mut left) else {
+                found.unreadable = Some(index);
+                break;
+            };
+            let leaf = leaf_hash(&entry);
+            if log.levels().leaf(index).is_some_and(|stored| stored != leaf) {
+                found.odd_entry.get_or_insert(index);
+            }
+            peaks.push(leaf);
+            // What nobody signed, anybody may have written.
+            if index < covered && receipt.find(&entry).is_some() {
+                receipts.extend(pruned(&entry));
+            }
         }
-        peaks.push(leaf);
         found.read = index + 1;
         match signed.get(&(index + 1)) {
             Some(root) if found.first_broken.is_some() || peaks.root() != *root => {

@@ -231,6 +231,35 @@ impl LogWriter {
         Ok(Some(checkpoint))
     }
 
+    /// Closes this log and goes on in that of another year, whose first entry is the last checkpoint of
+    /// this one. A crash leaves the one or the other.
+    pub fn rotate(&mut self, root: &Path, year: &str, signer: NoteSigner) -> Result<(), LogError> {
+        self.checkpoint()?;
+        let path = self.dir.join("checkpoint");
+        let last = std::fs::read_to_string(&path).map_err(io_error("read", &path))?;
+        let (fresh, dir) = (root.join(format!("{year}.new")), root.join(year));
+        match std::fs::remove_dir_all(&fresh) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &fresh)(error));
+            }
+            _ => {}
+        }
+        let mut next = Self::open(&fresh, signer)?;
+        next.append(&[last.into_bytes()])?;
+        next.checkpoint()?;
+        std::fs::rename(&fresh, &dir).map_err(io_error("rename", &fresh))?;
+        next.moved_to(&dir);
+        *self = next;
+        // From here on it is the log, also if its name may be lost in a power cut: nothing may be
+        // acknowledged that is in it then.
+        sync_dir(root).inspect_err(|_| self.poisoned = true)
+    }
+
+    fn moved_to(&mut self, dir: &Path) {
+        dir.clone_into(&mut self.dir);
+        self.levels.moved_to(dir);
+    }
+
     /// Appends to the history, which lets a verifier narrow down where a rewritten log differs.
     fn remember(&self, note: &str) -> Result<(), LogError> {
         let path = self.dir.join("checkpoints");

@@ -3,9 +3,12 @@
 
 use std::{fs, path::Path};
 
-use portcullis_audit::{Audit, Damage, Filter, LogError, LogReader, LogWriter, verify};
-use portcullis_events::{Actor, Event, Kind, Lifecycle, LoginAttempt, Origin, Outcome};
-use portcullis_tlog::NoteSigner;
+use portcullis_audit::{
+    Audit, Damage, Filter, LogError, LogReader, LogWriter, Logs, newest_log, prune, verify,
+    verify_all,
+};
+use portcullis_events::{Actor, Event, Kind, Lifecycle, LoginAttempt, Origin, Outcome, Pruned};
+use portcullis_tlog::{NoteSigner, TileName};
 use portcullis_types::{AddrKey, ClientAddr, Entropy, Id, Prefix, Timestamp};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -441,4 +444,293 @@ async fn concurrent_callers_are_all_acknowledged_and_ordered() {
         Kind::Lifecycle(Lifecycle::Stopped),
     );
     assert!(audit.append(vec![start]).await.is_err());
+}
+
+/// An entry of the time of `n` minutes, as far as a search reads it.
+fn dated(n: u64) -> Vec<u8> {
+    let event = Event::new(
+        Id::new(Timestamp::from_secs(1), &Counting(n.into())),
+        Timestamp::from_secs(i64::try_from(n).unwrap() * 60),
+        None,
+        Actor::System,
+        Outcome::Success,
+        Kind::Lifecycle(Lifecycle::Gap { lost: n }),
+    );
+    portcullis_events::leaf(&event)
+}
+
+fn receipt(log: &str, minimum: u64) -> Vec<u8> {
+    let pruned = Pruned { log: log.into(), minimum, before: Timestamp::from_secs(1) };
+    let event = Event::new(
+        Id::new(Timestamp::from_secs(1), &Counting(9.into())),
+        Timestamp::from_secs(90_000_000),
+        None,
+        Actor::System,
+        Outcome::Success,
+        Kind::Lifecycle(Lifecycle::Pruned(pruned)),
+    );
+    portcullis_events::leaf(&event)
+}
+
+fn dated_log(count: u64) -> (TempDir, LogWriter) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    for batch in (0..count).map(dated).collect::<Vec<_>>().chunks(300) {
+        log.append(batch).unwrap();
+    }
+    log.checkpoint().unwrap();
+    (dir, log)
+}
+
+fn index_of(reader: &LogReader, kind: &str) -> Vec<u64> {
+    let filter = Filter { kind: Some(kind.into()), limit: 9_999, ..Filter::default() };
+    reader.search(&filter).unwrap().into_iter().map(|found| found.index).collect()
+}
+
+#[test]
+fn what_is_removed_leaves_a_tree_that_still_proves_itself() {
+    let (dir, mut log) = dated_log(2_000);
+    let reader = LogReader::open(dir.path()).unwrap();
+    let old = (reader.prove(100, &signer().verifier()).unwrap(), reader.entry(100).unwrap());
+    // Minute 1000 is in the bundle of 768 to 1023; a clock may have been set back a minute there.
+    let minimum = reader.prunable(Timestamp::from_secs(1_000 * 60), false).unwrap();
+    assert_eq!(minimum, 768);
+    // What is old altogether keeps its newest bundle while it grows.
+    let all = Timestamp::from_secs(9_000 * 60);
+    assert_eq!(reader.prunable(all, false).unwrap(), 1_792);
+    assert_eq!(reader.prunable(all, true).unwrap(), 2_000);
+
+    log.append(&[receipt("log.example/2026", 768)]).unwrap();
+    log.checkpoint().unwrap();
+    prune(dir.path(), 768).unwrap();
+    prune(dir.path(), 512).unwrap();
+    let report = verify(dir.path(), &signer().verifier()).unwrap();
+    assert_eq!((report.entries, report.minimum, report.damage), (2_001, 768, None));
+
+    // Who has it open already learns of it too.
+    for reader in [&reader, &LogReader::open(dir.path()).unwrap()] {
+        assert!(matches!(reader.entry(767), Err(LogError::Removed { minimum: 768 })));
+        assert_eq!(reader.entry(768).unwrap(), dated(768));
+    }
+    let bytes = fs::read(dir.path().join("entries")).unwrap();
+    let told = |n: u64| memchr::memmem::find(&bytes, format!("lost_events\":{n}}}").as_bytes());
+    assert!(told(767).is_none() && told(0).is_none() && told(768).is_some());
+    old.0.verify(&old.1, &signer().verifier()).unwrap();
+    let reader = LogReader::open(dir.path()).unwrap();
+    let again = reader.prove(100, &signer().verifier()).unwrap();
+    again.verify(&old.1, &signer().verifier()).unwrap();
+    assert_eq!(index_of(&reader, "sys_event_gap"), (768..2_000).collect::<Vec<_>>());
+    let size = reader.signed_size().unwrap();
+    let bundle = |index| TileName { level: None, index, width: None };
+    assert_eq!(reader.resource(bundle(2), size).unwrap(), None);
+    assert!(reader.resource(bundle(3), size).unwrap().is_some());
+    let hashes = TileName { level: Some(0), index: 2, width: None };
+    assert_eq!(reader.resource(hashes, size).unwrap().unwrap().len(), 8_192);
+
+    // It goes on, also after a restart.
+    drop(log);
+    let mut log = open(dir.path());
+    log.append(&[dated(3_000)]).unwrap();
+    log.checkpoint().unwrap();
+    assert_eq!(damage(dir.path()), None);
+    // The hashes of what is gone are held against what was signed.
+    flip(&dir.path().join("level-0"), 100 * 32);
+    assert!(matches!(damage(dir.path()), Some(Damage::Between { .. })));
+}
+
+#[test]
+fn nothing_is_called_removed_that_was_not() {
+    let (dir, mut log) = dated_log(1_000);
+    prune(dir.path(), 512).unwrap();
+    assert_eq!(damage(dir.path()), Some(Damage::Removed { minimum: 512, allowed: 0 }));
+    // A receipt that is of another log, or of less, or signed by nobody, is none.
+    log.append(&[receipt("other.example/2026", 768), receipt("log.example/2026", 256)]).unwrap();
+    log.checkpoint().unwrap();
+    assert_eq!(damage(dir.path()), Some(Damage::Removed { minimum: 512, allowed: 256 }));
+    log.append(&[receipt("log.example/2026", 512)]).unwrap();
+    assert_eq!(damage(dir.path()), Some(Damage::Removed { minimum: 512, allowed: 256 }));
+    log.checkpoint().unwrap();
+    assert_eq!(damage(dir.path()), None);
+    // A minimum within a bundle, or one that cannot be read.
+    assert!(prune(dir.path(), 700).is_err());
+    fs::write(dir.path().join("minimum"), "99999999").unwrap();
+    // The receipt itself would be gone.
+    let claimed = Damage::Removed { minimum: 1_003, allowed: 0 };
+    assert_eq!(damage(dir.path()), Some(claimed));
+    fs::write(dir.path().join("minimum"), "many").unwrap();
+    assert!(LogReader::open(dir.path()).is_err());
+}
+
+fn signer_of(year: &str) -> NoteSigner {
+    NoteSigner::new(&format!("log.example/{year}"), &[7; 32]).unwrap()
+}
+
+/// Three years: 300, 400 and 200 events, and what each but the first begins with.
+fn three_years() -> (TempDir, LogWriter) {
+    let root = tempfile::tempdir().unwrap();
+    let mut log = LogWriter::open(&root.path().join("2026"), signer_of("2026")).unwrap();
+    let mut written = 0;
+    for (year, count) in [("2026", 300), ("2027", 400), ("2028", 200)] {
+        if year != "2026" {
+            log.rotate(root.path(), year, signer_of(year)).unwrap();
+        }
+        log.append(&(written..written + count).map(dated).collect::<Vec<_>>()).unwrap();
+        written += count;
+    }
+    log.checkpoint().unwrap();
+    (root, log)
+}
+
+#[test]
+fn the_logs_of_years_are_read_and_verified_as_one() {
+    let (root, _log) = three_years();
+    let logs = Logs::open(root.path()).unwrap();
+    assert_eq!(logs.size(), 902);
+    assert_eq!(newest_log(root.path()).unwrap().unwrap(), root.path().join("2028"));
+    // 300 is what 2027 begins with, 701 what 2028 does.
+    let link = logs.entry(300).unwrap();
+    assert_eq!(link, fs::read(root.path().join("2026/checkpoint")).unwrap());
+    for (position, event) in [(299, 299), (301, 300), (700, 699), (702, 700), (901, 899)] {
+        assert_eq!(logs.entry(position).unwrap(), dated(event), "{position}");
+        let proof = logs.prove(position).unwrap().unwrap();
+        let year =
+            ["2026", "2027", "2028"][usize::from(position > 300) + usize::from(position > 701)];
+        proof.verify(&dated(event), &signer_of(year).verifier()).unwrap();
+    }
+    assert!(logs.prove(902).unwrap().is_none() && logs.entry(902).is_err());
+
+    // One by one through everything, as a sink goes.
+    let (mut next, mut seen, mut links) = (0, 0, 0);
+    loop {
+        let entries = logs.bundle_from(next).unwrap();
+        let Some(last) = entries.last() else { break };
+        assert_eq!(entries[0].position, next);
+        next = last.position + 1;
+        for entry in entries {
+            if entry.is_link() {
+                links += 1;
+            } else {
+                assert_eq!(entry.bytes, dated(seen));
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!((next, seen, links), (902, 900, 2));
+
+    // Pages of any size find the same.
+    for limit in [1, 7, 299, 300, 301, 5_000] {
+        let mut filter = Filter { kind: Some("sys_".into()), limit, ..Filter::default() };
+        let mut found = Vec::new();
+        loop {
+            let page = logs.search_page(&filter).unwrap();
+            assert!(page.found.len() <= limit);
+            found.extend(page.found.into_iter().map(|one| one.index));
+            let Some(next) = page.next else { break };
+            filter.from_index = next;
+        }
+        let all: Vec<u64> = (0..902).filter(|position| ![300, 701].contains(position)).collect();
+        assert_eq!(found, all, "{limit}");
+    }
+    let late =
+        Filter { from: Some(Timestamp::from_secs(895 * 60)), limit: 50, ..Filter::default() };
+    assert_eq!(logs.search_page(&late).unwrap().found.len(), 5);
+
+    // Whoever noted down the key of any year can verify all of them.
+    for trusted in [None, Some("2026"), Some("2028")] {
+        let trusted = trusted.map(|year| signer_of(year).verifier());
+        let reports = verify_all(root.path(), trusted.as_ref()).unwrap();
+        let told: Vec<_> = reports.iter().map(|r| (&*r.origin, r.entries, &r.damage)).collect();
+        let sound = [
+            ("log.example/2026", 300, &None),
+            ("log.example/2027", 401, &None),
+            ("log.example/2028", 201, &None),
+        ];
+        assert_eq!(told, sound);
+    }
+    for stranger in [
+        NoteSigner::new("log.example/2026", &[8; 32]).unwrap(),
+        NoteSigner::new("other.example/2026", &[7; 32]).unwrap(),
+    ] {
+        let reports = verify_all(root.path(), Some(&stranger.verifier())).unwrap();
+        assert!(reports.iter().all(|report| report.damage.is_some()));
+    }
+}
+
+#[test]
+fn a_year_cannot_be_exchanged_or_taken_out() {
+    let damages = |root: &Path| -> Vec<Option<Damage>> {
+        verify_all(root, None).unwrap().into_iter().map(|report| report.damage).collect()
+    };
+    // The first one: the next began with it.
+    let (root, _log) = three_years();
+    fs::remove_dir_all(root.path().join("2026")).unwrap();
+    assert_eq!(damages(root.path()), [Some(Damage::Unchained), None]);
+    // The middle one.
+    let (root, log) = three_years();
+    fs::remove_dir_all(root.path().join("2027")).unwrap();
+    assert_eq!(damages(root.path()), [None, Some(Damage::Unchained)]);
+    assert!(matches!(Logs::open(root.path()).unwrap().check_chain(), Err(LogError::Unchained(_))));
+    drop(log);
+    // One with the same key and name, and other entries.
+    let (root, log) = three_years();
+    drop(log);
+    fs::remove_dir_all(root.path().join("2026")).unwrap();
+    let mut other = LogWriter::open(&root.path().join("2026"), signer_of("2026")).unwrap();
+    other.append(&(0..300).map(|n| dated(n + 1)).collect::<Vec<_>>()).unwrap();
+    other.checkpoint().unwrap();
+    assert_eq!(damages(root.path()), [None, Some(Damage::Unchained), None]);
+    // More in a year after it was closed.
+    let (root, log) = three_years();
+    drop(log);
+    let mut closed = LogWriter::open(&root.path().join("2027"), signer_of("2027")).unwrap();
+    closed.append(&[dated(1)]).unwrap();
+    closed.checkpoint().unwrap();
+    drop(closed);
+    assert_eq!(damages(root.path()), [None, None, Some(Damage::Unchained)]);
+}
+
+#[test]
+fn what_was_removed_of_a_closed_year_is_said_in_a_later_one() {
+    let (root, mut log) = three_years();
+    prune(&root.path().join("2026"), 300).unwrap();
+    let damage = |root: &Path| verify_all(root, None).unwrap().remove(0).damage;
+    assert_eq!(damage(root.path()), Some(Damage::Removed { minimum: 300, allowed: 0 }));
+    log.append(&[receipt("log.example/2026", 300)]).unwrap();
+    log.checkpoint().unwrap();
+    assert_eq!(damage(root.path()), None);
+    let logs = Logs::open(root.path()).unwrap();
+    logs.check_chain().unwrap();
+    assert!(matches!(logs.bundle_from(7), Err(LogError::Removed { minimum: 300 })));
+    assert!(logs.leaf(7).is_ok());
+    let first = logs.search_page(&Filter { limit: 1, ..Filter::default() }).unwrap();
+    assert_eq!(first.found[0].index, 301);
+    // The whole of the next one too: what it began with is known by its hash.
+    log.append(&[receipt("log.example/2027", 401)]).unwrap();
+    log.checkpoint().unwrap();
+    prune(&root.path().join("2027"), 401).unwrap();
+    assert!(verify_all(root.path(), None).unwrap().iter().all(|report| report.damage.is_none()));
+    let logs = Logs::open(root.path()).unwrap();
+    assert_eq!(logs.size(), 904);
+    assert!(matches!(logs.bundle_from(0), Err(LogError::Removed { minimum: 300 })));
+    assert!(matches!(logs.bundle_from(300), Err(LogError::Removed { minimum: 701 })));
+    assert_eq!(logs.entry(702).unwrap(), dated(700));
+}
+
+#[test]
+fn a_year_that_was_begun_and_not_finished_is_begun_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let mut log = LogWriter::open(&root.path().join("2026"), signer_of("2026")).unwrap();
+    log.append(&[dated(1)]).unwrap();
+    // What a crash leaves.
+    let mut half = LogWriter::open(&root.path().join("2027.new"), signer_of("2027")).unwrap();
+    half.append(&[dated(5)]).unwrap();
+    drop(half);
+    assert_eq!(newest_log(root.path()).unwrap().unwrap(), root.path().join("2026"));
+    log.append(&[dated(2)]).unwrap();
+    log.rotate(root.path(), "2027", signer_of("2027")).unwrap();
+    log.append(&(0..600).map(dated).collect::<Vec<_>>()).unwrap();
+    log.checkpoint().unwrap();
+    assert!(verify_all(root.path(), None).unwrap().iter().all(|report| report.damage.is_none()));
+    assert_eq!(Logs::open(root.path()).unwrap().size(), 603);
+    assert!(!root.path().join("2027.new").exists());
 }

@@ -223,7 +223,35 @@ pub enum Lifecycle {
         /// How many.
         lost: u64,
     },
+    /// The log of a year was closed, and that of another begun.
+    Rotated {
+        /// The name of the one that was closed.
+        log: String,
+        /// Its entries.
+        entries: u64,
+    },
+    /// Entries of a log are old enough to be removed: written before they are.
+    Pruned(Pruned),
+    /// The key of a month was destroyed, and with it all that was personal in the entries of it.
+    MonthErased {
+        /// Year and month, `2026-11`.
+        month: String,
+    },
 }
+
+/// What was removed of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// The name of the log.
+    pub log: String,
+    /// Its minimum index (C2SP `tlog-tiles`): entries before it are no longer kept.
+    pub minimum: u64,
+    /// All of them are from before this time.
+    pub before: Timestamp,
+}
+
+/// The code of [`Lifecycle::Pruned`].
+pub const PRUNED: &str = "sys_log_pruned";
 
 impl Kind {
     /// The stable code of this kind, in the manner of the OWASP logging vocabulary.
@@ -247,6 +275,9 @@ impl Kind {
             Self::Lifecycle(Lifecycle::Reloaded) => "sys_reload",
             Self::Lifecycle(Lifecycle::ClockStep { .. }) => "sys_clock_step",
             Self::Lifecycle(Lifecycle::Gap { .. }) => "sys_event_gap",
+            Self::Lifecycle(Lifecycle::Rotated { .. }) => "sys_log_rotated",
+            Self::Lifecycle(Lifecycle::Pruned { .. }) => PRUNED,
+            Self::Lifecycle(Lifecycle::MonthErased { .. }) => "sys_month_erased",
         };
         text.to_owned()
     }

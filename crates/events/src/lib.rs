@@ -5,19 +5,21 @@
 //! keyed pseudonym stands for it, because people type passwords into the wrong box.
 
 mod clean;
+mod entry;
 mod kind;
 mod ocsf;
 mod request_leaf;
 mod sealed;
 
 pub use clean::{MAX_TEXT_BYTES, clean};
+pub use entry::{SearchFields, pruned, search_fields};
 pub use kind::{
-    AccountChange, AdminChange, AlertRaised, BlockChange, Kind, Lifecycle, LoginAttempt,
-    RequestSeen, Stage, TokenOperation,
+    AccountChange, AdminChange, AlertRaised, BlockChange, Kind, Lifecycle, LoginAttempt, PRUNED,
+    Pruned, RequestSeen, Stage, TokenOperation,
 };
-pub use ocsf::{OCSF_VERSION, SearchFields, class_uid, leaf, ocsf, search_fields};
+pub use ocsf::{OCSF_VERSION, class_uid, leaf, ocsf};
 pub use request_leaf::leaf_into;
-pub use sealed::{SealPersonal, opened_entry, sealed_data, sealed_leaf, sealed_of, subject};
+pub use sealed::{SealPersonal, Sealed, Whose, opened_entry, sealed_leaf, sealed_of, subject};
 
 use std::sync::{Arc, OnceLock};
 

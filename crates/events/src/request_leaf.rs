@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use portcullis_types::{ClientAddr, Id, tags};
+use portcullis_types::{ClientAddr, Id, Month, tags};
 use serde::Serialize;
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     clean::cleaned,
     leaf,
     ocsf::{OCSF_VERSION, OTHER, PRODUCT, api_activity, known_method},
-    sealed::{SealPersonal, TAG_PREFIX, sealed_tree, subject},
+    sealed::{SealPersonal, TAG_PREFIX, Whose, sealed_tree, subject},
 };
 
 /// An entry of some 700 bytes needs no second allocation.
@@ -131,6 +131,7 @@ struct Unmapped<'a> {
 #[derive(Serialize)]
 struct Sealed<'a> {
     data: String,
+    month: String,
     subject: &'a str,
 }
 
@@ -266,8 +267,9 @@ fn seal<'a>(entry: &mut Entry<'a>, event: &Event, subject: &'a str, sealer: &dyn
         taken.insert("/src_endpoint/ip", origin.addr.to_string().into());
     }
     let plain = serde_json::to_vec(&taken).unwrap_or_default();
-    if let Some(data) = sealer.seal(subject, &plain) {
-        entry.unmapped.sealed = Some(Sealed { data, subject });
+    let month = Month::of(event.time);
+    if let Some(data) = sealer.seal(Whose { subject, month }, &plain) {
+        entry.unmapped.sealed = Some(Sealed { data, month: month.to_string(), subject });
     }
 }
 
@@ -283,9 +285,9 @@ mod tests {
 
     struct Plain(bool);
     impl SealPersonal for Plain {
-        fn seal(&self, subject: &str, plain: &[u8]) -> Option<String> {
+        fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String> {
             let plain: BTreeMap<String, String> = serde_json::from_slice(plain).unwrap();
-            self.0.then(|| format!("{subject}|{plain:?}"))
+            self.0.then(|| format!("{whose:?}|{plain:?}"))
         }
         fn tag(&self, _: AddrKey) -> String {
             "t4g".into()

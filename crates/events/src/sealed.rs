@@ -1,8 +1,8 @@
 //! Personal fields of an entry: who somebody is called, where they were, with which browser. They
-//! are sealed under a key of that person, so that destroying the key makes them unreadable for good
-//! while every proof over the entry stays valid.
+//! are sealed under a key of that person and of the month, so that destroying either makes them
+//! unreadable for good while every proof over the entry stays valid.
 
-use portcullis_types::{AddrKey, Id, tags};
+use portcullis_types::{AddrKey, Id, Month, tags};
 use serde_json::{Map, Value, json};
 
 use crate::{Actor, Event, Kind, ocsf, request_leaf::request_leaf};
@@ -14,11 +14,37 @@ const PERSONAL: [&str; 4] =
 /// Tells the tag of an address from any other name of an endpoint.
 pub(crate) const TAG_PREFIX: &str = "addr:";
 
+/// Under whose keys something is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whose<'a> {
+    /// The person, by the id of their account.
+    pub subject: &'a str,
+    /// The month in which it happened.
+    pub month: Month,
+}
+
+/// What of an entry is sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The person, by the id of their account.
+    pub subject: String,
+    /// The month in which it happened.
+    pub month: Month,
+    /// The sealed form.
+    pub data: String,
+}
+
+impl Sealed {
+    /// Under whose keys it is.
+    pub fn whose(&self) -> Whose<'_> {
+        Whose { subject: &self.subject, month: self.month }
+    }
+}
+
 /// Seals personal fields.
 pub trait SealPersonal {
-    /// The sealed form under the key of `subject`; `None` if there is no such person any more, of
-    /// whom nothing personal is written then.
-    fn seal(&self, subject: &str, plain: &[u8]) -> Option<String>;
+    /// The sealed form; `None` if a key is gone, so that nothing personal is written.
+    fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String>;
 
     /// Stands for an address, so that it can be searched for and not read.
     fn tag(&self, addr: AddrKey) -> String;
@@ -75,34 +101,33 @@ fn seal(entry: &mut Value, event: &Event, subject: &str, sealer: &dyn SealPerson
         source["uid"] = format!("{TAG_PREFIX}{}", sealer.tag(origin.addr.key())).into();
     }
     let plain = Value::Object(taken).to_string();
-    if let Some(data) = sealer.seal(subject, plain.as_bytes()) {
-        entry["unmapped"]["sealed"] = json!({ "subject": subject, "data": data });
+    let month = Month::of(event.time);
+    if let Some(data) = sealer.seal(Whose { subject, month }, plain.as_bytes()) {
+        let month = month.to_string();
+        entry["unmapped"]["sealed"] = json!({ "subject": subject, "month": month, "data": data });
     }
 }
 
-/// What of an entry is sealed under the key of `subject`, if anything is.
-pub fn sealed_data(entry: &[u8], subject: &str) -> Option<String> {
-    sealed_of(entry).filter(|(whose, _)| whose == subject).map(|(_, data)| data)
+/// What of an entry is sealed.
+pub fn sealed_of(entry: &[u8]) -> Option<Sealed> {
+    sealed_in(&serde_json::from_slice(entry).ok()?)
 }
 
-/// Whose key opens what of an entry.
-pub fn sealed_of(entry: &[u8]) -> Option<(String, String)> {
-    let entry: Value = serde_json::from_slice(entry).ok()?;
+fn sealed_in(entry: &Value) -> Option<Sealed> {
     let sealed = entry.pointer("/unmapped/sealed")?;
-    let text = |name: &str| sealed[name].as_str().map(str::to_owned);
-    Some((text("subject")?, text("data")?))
+    let text = |name: &str| sealed[name].as_str();
+    let (subject, data) = (text("subject")?.to_owned(), text("data")?.to_owned());
+    Some(Sealed { subject, month: Month::parse(text("month")?)?, data })
 }
 
 /// The entry with its personal fields, where `open` has the key; as it is where not.
-pub fn opened_entry(entry: &[u8], open: impl FnOnce(&str, &str) -> Option<Vec<u8>>) -> Vec<u8> {
+pub fn opened_entry(entry: &[u8], open: impl FnOnce(&Sealed) -> Option<Vec<u8>>) -> Vec<u8> {
     opened(entry, open).unwrap_or_else(|| entry.to_vec())
 }
 
-fn opened(entry: &[u8], open: impl FnOnce(&str, &str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+fn opened(entry: &[u8], open: impl FnOnce(&Sealed) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut entry: Value = serde_json::from_slice(entry).ok()?;
-    let sealed = entry.pointer("/unmapped/sealed")?;
-    let (subject, data) = (sealed["subject"].as_str()?, sealed["data"].as_str()?);
-    let fields: Map<String, Value> = serde_json::from_slice(&open(subject, data)?).ok()?;
+    let fields: Map<String, Value> = serde_json::from_slice(&open(&sealed_in(&entry)?)?).ok()?;
     for (pointer, value) in fields {
         if PERSONAL.contains(&pointer.as_str())
             && let Some((parent, name)) = pointer.rsplit_once('/')
@@ -133,8 +158,8 @@ mod tests {
     /// Writes the person beside the fields, so that a test sees both.
     struct Plain(bool);
     impl SealPersonal for Plain {
-        fn seal(&self, subject: &str, plain: &[u8]) -> Option<String> {
-            self.0.then(|| format!("{subject}|{}", String::from_utf8_lossy(plain)))
+        fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String> {
+            self.0.then(|| format!("{}|{}", whose.subject, String::from_utf8_lossy(plain)))
         }
         fn tag(&self, _: AddrKey) -> String {
             "t4g".into()
@@ -164,18 +189,20 @@ mod tests {
         let event = login(person(ALICE, "alice"));
         let entry = sealed_leaf(&event, &Plain(true));
         let text = String::from_utf8(entry.clone()).unwrap();
-        let outside = text.replace(&text[text.find("\"data\"").unwrap()..], "");
+        let outside = text.replace(&sealed_of(&entry).unwrap().data.replace('"', "\\\""), "");
         for personal in ["alice", "Firefox", "0.0.0.0"] {
             assert!(!outside.contains(personal) && text.contains(personal), "{text}");
         }
         let fields = search_fields(&entry).unwrap();
         assert_eq!((fields.addr.as_deref(), fields.addr_tag.as_deref()), (None, Some("t4g")));
-        let opened = opened_entry(&entry, |subject, data| {
-            Some(data.strip_prefix(&format!("{subject}|"))?.as_bytes().to_vec())
+        let opened = opened_entry(&entry, |sealed| {
+            assert_eq!(sealed.month.to_string(), "1970-01");
+            let plain = sealed.data.strip_prefix(&sealed.subject)?.strip_prefix('|')?;
+            Some(plain.as_bytes().to_vec())
         });
         let plain: Value = serde_json::from_slice(&crate::leaf(&event)).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&opened).unwrap(), plain);
-        assert_eq!(opened_entry(&entry, |_, _| None), entry);
+        assert_eq!(opened_entry(&entry, |_| None), entry);
     }
 
     #[test]

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn of(entry: &serde_json::Value) -> String {
-        cef(&Record::read(7, entry.to_string().as_bytes(), "log").unwrap())
+        cef(&Record::of(7, entry.to_string().as_bytes()).unwrap())
     }
 
     #[test]

@@ -129,8 +129,12 @@ impl Place {
             fs::rename(&path, self.0.join("dead-letters.1.jsonl"))?;
         }
         let mut lines = Vec::new();
-        for Refused { index, why } in refused {
-            writeln!(lines, "{}", json!({ "index": index, "at": now.to_rfc3339(), "why": why }))?;
+        for Refused { position, why } in refused {
+            writeln!(
+                lines,
+                "{}",
+                json!({ "index": position, "at": now.to_rfc3339(), "why": why })
+            )?;
         }
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         file.write_all(&lines)?;
@@ -180,9 +184,9 @@ mod tests {
     fn dead_letters_name_the_event_and_the_reason() {
         let dir = tempfile::TempDir::new().unwrap();
         let place = Place::new(dir.path()).unwrap();
-        let refused = Refused { index: 3, why: "no".to_owned() };
+        let refused = Refused { position: 3, why: "no".to_owned() };
         place.bury(std::slice::from_ref(&refused), Timestamp::from_secs(1)).unwrap();
-        place.bury(&[Refused { index: 9, ..refused }], Timestamp::from_secs(1)).unwrap();
+        place.bury(&[Refused { position: 9, ..refused }], Timestamp::from_secs(1)).unwrap();
         let text = fs::read_to_string(dir.path().join("dead-letters.jsonl")).unwrap();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -65,7 +65,7 @@ impl Elastic {
         for record in records {
             // With the event's own id: a log that was put back to an earlier state has other events
             // at the same places.
-            let id = format!("{}-{}-{}", self.prefix, record.index, record.uid());
+            let id = format!("{}-{}-{}", self.prefix, record.position, record.uid());
             let mut document = record.event.clone();
             let millis = i64::try_from(record.millis()).unwrap_or_default();
             let time = Timestamp::from_micros(millis.saturating_mul(1_000));
@@ -92,7 +92,7 @@ impl Elastic {
                 400 | 413 | 422 => {
                     let why = create.error.unwrap_or_default().to_string();
                     let why = portcullis_events::clean(&why);
-                    taken.refused.push(Refused { index: record.index, why });
+                    taken.refused.push(Refused { position: record.position, why });
                 }
                 status => {
                     let why =

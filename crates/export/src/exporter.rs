@@ -12,10 +12,9 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use memchr::memmem::Finder;
-use portcullis_audit::{LogError, LogReader};
+use portcullis_audit::{Entry, LogError, Logs};
 use portcullis_types::SharedClock;
 use tokio::time::{Instant, sleep};
 
@@ -35,8 +34,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Bundles that are looked through for one batch.
-const MOST_BUNDLES: u64 = 64;
-const PER_BUNDLE: u64 = 256;
+const MOST_BUNDLES: usize = 64;
 /// Entries that a sink does not want are looked through so far before the place is written down.
 const LOOKED_THROUGH: u64 = 4_096;
 
@@ -65,6 +63,8 @@ pub struct Progress {
     pub delivered: AtomicU64,
     /// Records that it never will.
     pub refused: AtomicU64,
+    /// Entries that were removed because their time was over, before they could be sent.
+    pub missed: AtomicU64,
     /// Deliveries that failed and come again.
     pub failures: AtomicU64,
     /// When the oldest record that waits happened, in milliseconds; 0 if none waits.
@@ -79,9 +79,9 @@ pub struct Exporter {
     pub name: String,
     /// Its own directory.
     pub dir: PathBuf,
-    /// The directory of the log.
+    /// The directory of the logs.
     pub log: PathBuf,
-    /// The name of the log.
+    /// What the names of the logs begin with.
     pub origin: String,
     /// Codes of events, or how they begin; all if empty.
     pub kinds: Vec<String>,
@@ -136,7 +136,9 @@ impl Position {
 
 /// Entries as they are stored.
 struct Chunk {
-    entries: Vec<(u64, Vec<u8>)>,
+    entries: Vec<Entry>,
+    /// Entries that were removed before they could be sent.
+    missed: u64,
     /// The end of what was looked through.
     end: u64,
     size: u64,
@@ -176,7 +178,7 @@ impl Exporter {
         let (log, origin, name) = (self.log.clone(), self.origin.clone(), self.name.clone());
         let (place, begin) = (place.clone(), self.begin);
         let begun = tokio::task::spawn_blocking(move || {
-            let log = LogReader::open(&log)?;
+            let log = Logs::open(&log)?;
             let known = place.load(&origin)?;
             let is_so = |mark: &Mark| {
                 let there = mark.next <= log.size();
@@ -211,28 +213,35 @@ impl Exporter {
     async fn read(&self, from: u64, most: usize) -> Result<Chunk, ExportError> {
         let (log, kinds) = (self.log.clone(), self.kinds.clone());
         let read = tokio::task::spawn_blocking(move || {
-            let log = LogReader::open(&log)?;
+            let log = Logs::open(&log)?;
             let size = log.size();
-            let (mut entries, mut end) = (Vec::new(), from);
+            let (mut entries, mut end, mut missed) = (Vec::new(), from, 0);
             let needles: Vec<_> = kinds.iter().map(|kind| needle(kind)).collect();
             let finders: Vec<_> = needles.iter().map(Finder::new).collect();
-            let bundles = from / PER_BUNDLE..size.div_ceil(PER_BUNDLE);
-            let bundles = bundles.take(usize::try_from(MOST_BUNDLES).unwrap_or(usize::MAX));
-            'full: for number in bundles {
-                for (entry, index) in log.bundle(number)?.into_iter().zip(number * PER_BUNDLE..) {
-                    if index < from {
+            'full: for _ in 0..MOST_BUNDLES {
+                let bundle = match log.bundle_from(end) {
+                    Ok(bundle) if bundle.is_empty() => break,
+                    Ok(bundle) => bundle,
+                    // Their time was over; no sink keeps them longer.
+                    Err(LogError::Removed { minimum }) if minimum > end => {
+                        missed += minimum - end;
+                        end = minimum;
                         continue;
                     }
+                    Err(error) => return Err(error.into()),
+                };
+                for entry in bundle {
                     if entries.len() >= most {
                         break 'full;
                     }
-                    end = index + 1;
-                    if finders.is_empty() || finders.iter().any(|f| f.find(&entry).is_some()) {
-                        entries.push((index, entry));
+                    end = entry.position + 1;
+                    let wanted = |bytes| finders.iter().any(|f| f.find(bytes).is_some());
+                    if !entry.is_link() && (finders.is_empty() || wanted(&entry.bytes)) {
+                        entries.push(entry);
                     }
                 }
             }
-            Ok(Chunk { entries, end, size })
+            Ok(Chunk { entries, missed, end, size })
         });
         read.await.map_err(|_| ExportError::Task)?
     }
@@ -240,22 +249,24 @@ impl Exporter {
     /// Records, and entries that are none.
     async fn records(
         &self,
-        entries: Vec<(u64, Vec<u8>)>,
+        entries: Vec<Entry>,
     ) -> Result<(VecDeque<Record>, Vec<Refused>), ExportError> {
         let (mut records, mut refused) = (VecDeque::new(), Vec::new());
-        for (index, entry) in entries {
-            let entry = match &self.open {
-                Some(open) => open(entry).await.ok_or(ExportError::Sealed)?,
-                None => entry,
-            };
+        for mut entry in entries {
+            if let Some(open) = &self.open {
+                entry.bytes = open(entry.bytes).await.ok_or(ExportError::Sealed)?;
+            }
             let wanted = |record: &Record| {
                 self.kinds.is_empty()
                     || self.kinds.iter().any(|kind| record.code().starts_with(kind.as_str()))
             };
-            match Record::read(index, &entry, &self.origin) {
+            match Record::read(&entry) {
                 Some(record) if wanted(&record) => records.push_back(record),
                 Some(_) => {}
-                None => refused.push(Refused { index, why: "the entry is not an event".into() }),
+                None => refused.push(Refused {
+                    position: entry.position,
+                    why: "the entry is not an event".into(),
+                }),
             }
         }
         Ok((records, refused))
@@ -268,6 +279,14 @@ impl Exporter {
         chunk: Chunk,
         pace: &mut Pace,
     ) -> Result<(), ExportError> {
+        if chunk.missed > 0 {
+            self.progress.missed.fetch_add(chunk.missed, Ordering::Relaxed);
+            tracing::error!(
+                sink = self.name,
+                missed = chunk.missed,
+                "entries were removed because their time was over, before they could be sent"
+            );
+        }
         let (mut left, refused) = self.records(chunk.entries).await?;
         self.bury(place, refused).await?;
         if at.sent.is_empty() {
@@ -297,7 +316,9 @@ impl Exporter {
                     let mut refused = taken.refused;
                     if accepted > 0 {
                         refused.extend(
-                            doubtful.take().map(|(one, why)| Refused { index: one.index, why }),
+                            doubtful
+                                .take()
+                                .map(|(one, why)| Refused { position: one.position, why }),
                         );
                     }
                     self.progress.failing.store(false, Ordering::Relaxed);
@@ -328,8 +349,8 @@ impl Exporter {
                     }
                     // What went before it stays done, and something else may have come that is taken.
                     if let Some(first) = left.front() {
-                        at.next = first.index;
-                        return self.keep(place, at, first.index).await;
+                        at.next = first.position;
+                        return self.keep(place, at, first.position).await;
                     }
                 }
             }
@@ -375,7 +396,7 @@ impl Exporter {
         }
         let (place, mut cursor, log) = (place.clone(), at.cursor.clone(), self.log.clone());
         let stored = tokio::task::spawn_blocking(move || {
-            cursor.advance(mark_at(&LogReader::open(&log)?, next)?);
+            cursor.advance(mark_at(&Logs::open(&log)?, next)?);
             place.store(&cursor)?;
             Ok::<_, ExportError>(cursor)
         });
@@ -410,7 +431,7 @@ impl Exporter {
         sleep(pause).await;
         // The log grew meanwhile, and whoever watches must see that.
         let log = self.log.clone();
-        let size = tokio::task::spawn_blocking(move || LogReader::open(&log).map(|log| log.size()));
+        let size = tokio::task::spawn_blocking(move || Logs::open(&log).map(|log| log.size()));
         if let Ok(Ok(size)) = size.await {
             self.progress.size.store(size, Ordering::Relaxed);
         }
@@ -440,16 +461,12 @@ impl Pace {
 }
 
 /// The place before entry `next`.
-fn mark_at(log: &LogReader, next: u64) -> Result<Mark, LogError> {
+fn mark_at(log: &Logs, next: u64) -> Result<Mark, LogError> {
     let hash = match next.checked_sub(1) {
-        Some(before) => hash(&log.entry(before)?),
+        Some(before) => HEXLOWER.encode(&log.leaf(before)?),
         None => String::new(),
     };
     Ok(Mark { next, hash })
-}
-
-fn hash(entry: &[u8]) -> String {
-    HEXLOWER.encode(digest(&SHA256, entry).as_ref())
 }
 
 /// How the code of an event of this kind stands in an entry. What somebody else wrote there has its

@@ -33,6 +33,7 @@ pub use elastic::Elastic;
 pub use exporter::{Begin, Exporter, Open, Progress};
 pub use http::{HttpClient, HttpSettings};
 pub use otlp::Otlp;
+pub use portcullis_audit::Entry;
 pub use record::Record;
 pub use sink::{Refused, Sink, SinkError, Taken};
 pub use slack::{Slack, slack_text};

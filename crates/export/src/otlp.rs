@@ -54,7 +54,8 @@ impl Otlp {
             return Err(SinkError::Divide(partial.error_message));
         }
         let why = portcullis_events::clean(&partial.error_message);
-        let refused = records.iter().map(|one| Refused { index: one.index, why: why.clone() });
+        let refused =
+            records.iter().map(|one| Refused { position: one.position, why: why.clone() });
         Ok(Taken { refused: refused.collect(), ..Taken::all(records) })
     }
 }

@@ -1,26 +1,36 @@
 use std::fmt::Write as _;
 
+use portcullis_audit::Entry;
 use serde_json::{Value, json};
 
 /// An event as it leaves: OCSF, with its place in the log.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Its index in the log.
+    /// Its position among all entries.
+    pub position: u64,
+    /// Its index in its log.
     pub index: u64,
     /// The OCSF event. `unmapped` says at which index of which log it can be proven.
     pub event: Value,
 }
 
 impl Record {
-    /// Reads an entry of the log named `origin`. `None` if it is not an event.
-    pub fn read(index: u64, entry: &[u8], origin: &str) -> Option<Self> {
-        let mut event: Value = serde_json::from_slice(entry).ok()?;
+    /// Reads an entry. `None` if it is not an event.
+    pub fn read(entry: &Entry) -> Option<Self> {
+        let mut event: Value = serde_json::from_slice(&entry.bytes).ok()?;
         event.pointer("/metadata/event_code")?.as_str()?;
         let unmapped = event.as_object_mut()?.entry("unmapped").or_insert_with(|| json!({}));
         let unmapped = unmapped.as_object_mut()?;
-        unmapped.insert("tlog_index".into(), index.into());
-        unmapped.insert("log_origin".into(), origin.into());
-        Some(Self { index, event })
+        unmapped.insert("tlog_index".into(), entry.index.into());
+        unmapped.insert("log_origin".into(), (*entry.origin).into());
+        Some(Self { position: entry.position, index: entry.index, event })
+    }
+
+    /// The same from the only log there is, named `log`.
+    #[cfg(test)]
+    pub fn of(index: u64, bytes: &[u8]) -> Option<Self> {
+        let (position, origin) = (index, "log".into());
+        Self::read(&Entry { position, index, origin, bytes: bytes.to_vec() })
     }
 
     /// A text at a JSON pointer.
@@ -109,6 +119,6 @@ impl Record {
             "shortened": true,
         });
         event.insert("unmapped".to_owned(), unmapped);
-        Self { index: self.index, event: Value::Object(event) }
+        Self { event: Value::Object(event), ..*self }
     }
 }

@@ -24,8 +24,8 @@ pub enum Sink {
 /// The receiver will never take this record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Which one.
-    pub index: u64,
+    /// Which one, by its position.
+    pub position: u64,
     /// What it said.
     pub why: String,
 }

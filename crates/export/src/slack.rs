@@ -46,7 +46,7 @@ pub fn slack_text(record: &Record) -> String {
     for (label, fact) in facts {
         lines.extend(fact.map(|fact| format!("{label}{}", escape(fact))));
     }
-    lines.push(format!("{} · log index {}", escape(record.code()), record.index));
+    lines.push(format!("{} · log index {}", escape(record.code()), record.position));
     lines.join("\n")
 }
 
@@ -68,7 +68,7 @@ mod tests {
             "finding_info": { "title": "<!channel> & co @all", "desc": "x\n<http://evil|here>[a](b)" },
             "unmapped": { "addr": "192.0.2.0/24", "answer": "block" },
         });
-        let record = Record::read(5, entry.to_string().as_bytes(), "log").unwrap();
+        let record = Record::of(5, entry.to_string().as_bytes()).unwrap();
         assert_eq!(
             slack_text(&record),
             "*&lt;!channel&gt; &amp; co \u{ff20}all*\nx\u{fffd}&lt;http://evil|here&gt;[a] (b)\nFrom 192.0.2.0/24\n\

@@ -79,7 +79,7 @@ impl Splunk {
         // Whether those before it are indexed it does not say, so they go without it.
         match (answer.unfit, records) {
             (Some(0), [first, ..]) => {
-                let refused = vec![Refused { index: first.index, why: reply.quote() }];
+                let refused = vec![Refused { position: first.position, why: reply.quote() }];
                 Ok(Taken { count: 1, refused, confirmed: true })
             }
             _ => Err(SinkError::Divide(reply.quote())),

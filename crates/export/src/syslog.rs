@@ -172,7 +172,7 @@ fn line(record: &Record, hostname: &str, text: &str) -> String {
     let time = Timestamp::from_micros(millis.saturating_mul(1_000)).to_rfc3339();
     let hostname = printable(hostname, 255);
     let code = printable(record.code(), 32);
-    let sequence = record.index % MAX_SEQUENCE + 1;
+    let sequence = record.position % MAX_SEQUENCE + 1;
     let version = env!("CARGO_PKG_VERSION");
     format!(
         "<{priority}>1 {time} {hostname} portcullis - {code} [meta sequenceId=\"{sequence}\"]\
@@ -207,7 +207,7 @@ mod tests {
             "severity_id": 4, "time": 1_700_000_000_123_u64,
             "metadata": { "event_code": "alert_spray", "uid": "evt_1" }, "more": more,
         });
-        Record::read(41, entry.to_string().as_bytes(), "log").unwrap()
+        Record::of(41, entry.to_string().as_bytes()).unwrap()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the audit log says, for administrators who ask.
 
-use portcullis_audit::{Filter, LogError, LogReader};
+use portcullis_audit::{Filter, LogError, Logs};
 use portcullis_events::{Actor, AdminChange, Kind, Origin, Outcome, opened_entry, sealed_of};
 use portcullis_store::accounts;
 use serde_json::{Value, json};
@@ -70,13 +70,7 @@ impl Identity {
 
     /// The proof that entry `index` is in the log, as a `.tlog-proof`.
     pub async fn prove_entry(&self, index: u64) -> Result<String, IdentityError> {
-        let proof = self.read_log(move |log| {
-            // What is not there, or not signed yet, is no failure.
-            if index >= log.signed_size()? {
-                return Ok(None);
-            }
-            log.prove(index, &log.verifier()?).map(Some)
-        });
+        let proof = self.read_log(move |log| log.prove(index));
         Ok(proof.await?.ok_or(IdentityError::NotFound)?.to_text())
     }
 
@@ -95,9 +89,9 @@ impl Identity {
 
     async fn readable(&self, entry: Vec<u8>) -> Option<Value> {
         let entry = match sealed_of(&entry) {
-            Some((subject, data)) => {
-                let fields = self.log_keys.open(&self.db, &subject, &data).await;
-                opened_entry(&entry, |_, _| fields)
+            Some(sealed) => {
+                let fields = self.log_keys.open(&self.db, &sealed).await;
+                opened_entry(&entry, |_| fields)
             }
             None => entry,
         };
@@ -106,10 +100,10 @@ impl Identity {
 
     async fn read_log<T: Send + 'static>(
         &self,
-        what: impl FnOnce(&LogReader) -> Result<T, LogError> + Send + 'static,
+        what: impl FnOnce(&Logs) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, IdentityError> {
         let dir = self.log_dir.clone();
-        let read = move || LogReader::open(&dir).and_then(|log| what(&log));
+        let read = move || Logs::open(&dir).and_then(|log| what(&log));
         let result = tokio::task::spawn_blocking(read).await.map_err(|_| IdentityError::Busy)?;
         result.map_err(|error| {
             tracing::error!(

@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, path::Path};
 
-use portcullis_audit::{Filter, LogReader};
+use portcullis_audit::{Filter, Logs};
 use portcullis_events::{
-    AccountChange, Actor, Event, Kind, Origin, Outcome, opened_entry, sealed_data,
+    AccountChange, Actor, Event, Kind, Origin, Outcome, opened_entry, sealed_of,
 };
 use portcullis_store::{
     accounts::{self, Account},
@@ -91,14 +91,12 @@ impl Identity {
         let mut entries = Vec::new();
         for entry in read.await.unwrap_or_default() {
             // What is sealed under somebody else's key is about them.
-            let own = sealed_data(&entry, &account.id.to_string());
+            let own = sealed_of(&entry).filter(|sealed| sealed.subject == account.id.to_string());
             let fields = match own {
-                Some(data) => self.log_keys.open(&self.db, &account.id.to_string(), &data).await,
+                Some(sealed) => self.log_keys.open(&self.db, &sealed).await,
                 None => None,
             };
-            let opened = opened_entry(&entry, |subject, _| {
-                fields.filter(|_| subject == account.id.to_string())
-            });
+            let opened = opened_entry(&entry, |_| fields);
             entries.extend(serde_json::from_slice(&opened).ok());
         }
         Ok(entries)
@@ -145,7 +143,7 @@ impl Identity {
 }
 
 fn entries_since(dir: &Path, subject: String, from: Timestamp) -> Vec<Vec<u8>> {
-    let Ok(log) = LogReader::open(dir) else { return Vec::new() };
+    let Ok(log) = Logs::open(dir) else { return Vec::new() };
     let mut filter = Filter {
         from: Some(from),
         subjects: vec![subject],
@@ -153,7 +151,8 @@ fn entries_since(dir: &Path, subject: String, from: Timestamp) -> Vec<Vec<u8>> {
         ..Filter::default()
     };
     let mut newest = VecDeque::new();
-    while let Ok(found) = log.search(&filter) {
+    while let Ok(page) = log.search_page(&filter) {
+        let found = page.found;
         let Some(last) = found.last().map(|hit| hit.index) else { break };
         for hit in found {
             if newest.len() >= MAX_EXPORTED_ENTRIES {

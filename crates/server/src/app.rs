@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwap;
 use portcullis_api::Reload;
-use portcullis_audit::{Audit, LogWriter};
+use portcullis_audit::Audit;
 use portcullis_ca::Ca;
 use portcullis_cluster::{
     ApiKeys, Blocks, Concurrency, LimitBlocks, Limiter, Quotas, Replays, Revocations,
@@ -28,12 +28,10 @@ use portcullis_oidc::{Dpop, KeyRing, KeySchedule, KeyUse, Provider, Settings, pr
 use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
-use portcullis_tlog::NoteSigner;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
 use tokio::sync::mpsc;
 
 use crate::{
-    anchor::{check_anchor, log_origin},
     certificates,
     config::Config,
     doors::Doors,
@@ -41,6 +39,7 @@ use crate::{
     parts::{login_providers, registration, staff_devices, theme},
     places::Maps,
     quotas,
+    record::{LogName, audit_dir},
     reload::ReloadStatus,
     routes::{self, BuiltIn},
     sessions,
@@ -97,8 +96,8 @@ pub struct App {
     pub login_providers: Arc<Vec<UpstreamProvider>>,
     /// The look of the pages.
     pub theme: Arc<Theme>,
-    /// The name of this node's log.
-    pub origin: String,
+    /// The names of this node's logs.
+    pub log: LogName,
     /// The checkpoint that the database remembers.
     pub(crate) anchored: Mutex<String>,
 }
@@ -131,11 +130,6 @@ pub fn database_url(config: &Config, data: &Path) -> String {
     }
 }
 
-/// Where the audit log is.
-pub fn audit_dir(data: &Path) -> PathBuf {
-    data.join("audit")
-}
-
 impl App {
     /// Builds everything and brings it to the state it was in when it stopped.
     pub async fn build(config: Config, data: &Path) -> Result<(Self, Queues)> {
@@ -145,13 +139,9 @@ impl App {
         let db = Db::open(&url, sink.clone()).await.context("open the database")?;
         let vault = Vault::open(&config, data, db.clone(), entropy.clone()).await?;
 
-        let seed = vault.random("audit_log_seed").await?;
-        let origin = log_origin(data, &config.issuer, &entropy)?;
-        let signer = NoteSigner::new(&origin, seed.expose())?;
-        let dir = audit_dir(data);
-        let log = tokio::task::spawn_blocking(move || LogWriter::open(&dir, signer)).await?;
-        let log = log.context("open the audit log")?;
-        check_anchor(&vault, data, &origin).await?;
+        let log_name = LogName::of(&vault, data, &config.issuer, &entropy).await?;
+        let log = log_name.open(data, &clock).await?;
+        log_name.check_anchor(&vault, data).await?;
         let feed = Arc::<Feed>::default();
         let fed = feed.clone();
         let watcher = Arc::new(move |event: &Arc<Event>| fed.push(event));
@@ -233,7 +223,7 @@ impl App {
                 (&login_providers, &theme),
                 &reload.handle,
                 &session_state,
-                (&audit_dir(data), origin.rsplit('/').next().unwrap_or_default()),
+                (&audit_dir(data), log_name.node()),
             )?,
             shared,
         );
@@ -263,7 +253,7 @@ impl App {
             reload,
             login_providers,
             theme,
-            origin,
+            log: log_name,
             anchored: Mutex::default(),
         };
         app.restore().await?;
@@ -305,7 +295,7 @@ impl App {
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
         let Self { provider, ca, login_providers, theme, reload, session_state, .. } = self;
-        let log = (&audit_dir(&self.data), self.origin.rsplit('/').next().unwrap_or_default());
+        let log = (&audit_dir(&self.data), self.log.node());
         snapshot(gate, provider, ca, (login_providers, theme), &reload.handle, session_state, log)
     }
 }

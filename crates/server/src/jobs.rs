@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
-use portcullis_audit::{Filter, LogReader, MAX_RESULTS};
+use portcullis_audit::{Filter, Logs, MAX_RESULTS};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
 use portcullis_gateway::LimitBlock;
 use portcullis_identity::Mail;
@@ -23,10 +23,11 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, Queues, audit_dir},
+    app::{App, Queues},
     certificates,
     mailer::Mailer,
     quotas,
+    record::audit_dir,
     system::SteadyClock,
 };
 
@@ -46,6 +47,8 @@ const FILES_EVERY: Duration = Duration::from_secs(1);
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
 /// What strangers can have stored goes soon after it has expired.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// Whether a year began in which the log must go on, and what of it is old enough, is looked at so often.
+const LOG_EVERY: Duration = Duration::from_secs(30);
 /// A mail is given up after this many attempts: some two days.
 const MAIL_ATTEMPTS: i64 = 12;
 /// Clocks may have been set back between the event and the search for it.
@@ -94,6 +97,7 @@ pub fn start(
         every(app, CERTIFICATES_EVERY, closing, "certificates", |app| async move {
             Ok(app.ca.tend().await?)
         }),
+        every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;
             Ok(())
@@ -227,11 +231,11 @@ pub async fn replay_outbox(app: &App) -> Result<()> {
 }
 
 fn logged_since(app: &App, from: Timestamp) -> Result<HashSet<String>> {
-    let log = LogReader::open(&audit_dir(&app.data))?;
+    let log = Logs::open(&audit_dir(&app.data))?;
     let mut known = HashSet::new();
     let mut filter = Filter { from: Some(from), limit: MAX_RESULTS, ..Filter::default() };
     loop {
-        let found = log.search(&filter)?;
+        let found = log.search_page(&filter)?.found;
         known.extend(found.iter().filter_map(|hit| search_fields(&hit.entry)).map(|f| f.uid));
         match found.last() {
             Some(last) if found.len() == MAX_RESULTS => filter.from_index = last.index + 1,

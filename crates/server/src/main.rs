@@ -1,7 +1,6 @@
 //! Portcullis: the gate in front of your services, as one binary.
 #![allow(missing_docs, clippy::allow_attributes, reason = "a binary has no public interface")]
 
-mod anchor;
 mod app;
 mod baselines;
 mod certificates;
@@ -21,6 +20,7 @@ mod parts;
 mod places;
 mod policies;
 mod quotas;
+mod record;
 mod reload;
 mod routes;
 mod sessions;

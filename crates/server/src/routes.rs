@@ -247,7 +247,7 @@ fn a_minute(name: &str, key: LimitKey, count: u32) -> Arc<LimitRule> {
 }
 
 /// The audit log for everybody who wants to check it, its entries for auditors.
-fn log_routes((router, name): &(axum::Router, String)) -> [Route; 3] {
+fn log_routes((router, name): &(axum::Router, String)) -> [Route; 4] {
     let service = local(router.clone());
     let limit = a_minute("log", LimitKey::Ip, 1_200);
     let open = |path: &str| {
@@ -257,9 +257,9 @@ fn log_routes((router, name): &(axum::Router, String)) -> [Route; 3] {
     let entries = Route {
         authenticate: vec![AuthKind::Bearer, AuthKind::ApiKey],
         scopes: vec![Permission::Admin.scope().to_owned()],
-        ..open("tile/entries/{*rest}")
+        ..open("{year}/tile/entries/{*rest}")
     };
-    [open("checkpoint"), open("tile/{*rest}"), entries]
+    [open("checkpoint"), open("{year}/checkpoint"), open("{year}/tile/{*rest}"), entries]
 }
 
 /// The same on the listener for certificates.

@@ -18,8 +18,9 @@ use portcullis_types::{SharedClock, SharedEntropy, random_array};
 use tokio::task::JoinHandle;
 
 use crate::{
-    app::{App, audit_dir},
+    app::App,
     config::{Beginning, Config, Personal, SinkConfig, SyslogFormat},
+    record::audit_dir,
     system,
 };
 
@@ -160,7 +161,7 @@ fn sink(
 impl App {
     /// Reads and checks everything that the sinks of `config` need.
     pub fn plan_sinks(&self, config: &Config) -> Result<Vec<Planned>> {
-        plan(config, &self.origin, &self.clock, &self.entropy)
+        plan(config, &self.log.prefix, &self.clock, &self.entropy)
     }
 
     /// Starts what is new, ends what is gone, and leaves the rest alone.
@@ -192,18 +193,18 @@ impl App {
         let open: Open = Arc::new(move |entry| {
             let identity = identity.clone();
             Box::pin(async move {
-                let Some((subject, data)) = sealed_of(&entry) else { return Some(entry) };
-                let fields = identity.log_keys.try_open(&identity.db, &subject, &data).await;
+                let Some(sealed) = sealed_of(&entry) else { return Some(entry) };
+                let fields = identity.log_keys.try_open(&identity.db, &sealed).await;
                 // A database that does not answer is no key that was destroyed.
                 let fields = fields.ok()?;
-                Some(opened_entry(&entry, |_, _| fields))
+                Some(opened_entry(&entry, |_| fields))
             })
         });
         Exporter {
             name: config.name.clone(),
             dir: self.data.join("sinks").join(&config.name),
             log: audit_dir(&self.data),
-            origin: self.origin.clone(),
+            origin: self.log.prefix.clone(),
             kinds: config.kinds.clone(),
             begin: match config.begin {
                 Beginning::Oldest => Begin::Oldest,
@@ -249,7 +250,7 @@ impl Sinks {
 
 type Metric = (&'static str, &'static str, &'static str, fn(&Progress, u64) -> f64);
 
-const METRICS: [Metric; 7] = [
+const METRICS: [Metric; 8] = [
     ("position", "gauge", "The entry of the log that it goes on with.", |p, _| {
         count(p.next.load(Ordering::Relaxed))
     }),
@@ -276,6 +277,12 @@ const METRICS: [Metric; 7] = [
         "counter",
         "Events that it refused for good; see the dead letters.",
         |p, _| count(p.refused.load(Ordering::Relaxed)),
+    ),
+    (
+        "missed_total",
+        "counter",
+        "Events that were removed from the log, their time over, before they were delivered.",
+        |p, _| count(p.missed.load(Ordering::Relaxed)),
     ),
     ("failures_total", "counter", "Deliveries that failed and came again.", |p, _| {
         count(p.failures.load(Ordering::Relaxed))

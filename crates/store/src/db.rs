@@ -154,6 +154,8 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(ACQUIRE_TIMEOUT)
+            // A key that was destroyed must not stay in a page that nobody uses.
+            .pragma("secure_delete", "ON")
             .statement_cache_capacity(256);
         let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
         // A pool of one never closes its connection, so that an in-memory database stays.

@@ -1,12 +1,16 @@
-//! Keys for what the log says of each person. Destroying one makes it unreadable and breaks no
-//! proof; it goes with the account.
+//! Keys for what the log says of each person in each month. Destroying that of the person or that of
+//! the month makes it unreadable and breaks no proof: the one goes with the account, the other when
+//! the month is old enough.
 
 use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{
+    hkdf::{HKDF_SHA256, Salt},
+    hmac,
+};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use portcullis_events::{Event, SealPersonal, leaf, sealed_leaf, subject};
-use portcullis_types::{AddrKey, SharedClock, SharedEntropy, Timestamp, random_array};
+use portcullis_events::{Event, SealPersonal, Sealed, Whose, leaf, sealed_leaf, subject};
+use portcullis_types::{AddrKey, Month, SharedClock, SharedEntropy, Timestamp, random_array};
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 
@@ -23,6 +27,8 @@ const PURPOSE: &str = "log entry";
 /// Hexadecimal digits of what stands for an address: enough that no two meet.
 const TAG_DIGITS: usize = 32;
 
+type Key = [u8; KEY_BYTES];
+
 /// The keys of one tenant. Each is sealed with the installation's data key.
 pub struct LogKeys {
     tenant: String,
@@ -30,12 +36,17 @@ pub struct LogKeys {
     tag_key: hmac::Key,
     clock: SharedClock,
     entropy: SharedEntropy,
-    known: Cache<String, (Timestamp, Arc<Sealer>)>,
+    known: Cache<(String, Month), (Timestamp, Arc<Sealer>)>,
 }
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    sealed: Vec<u8>,
+    sealed: Option<Vec<u8>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct MonthRow {
+    month: String,
 }
 
 impl LogKeys {
@@ -63,107 +74,176 @@ impl LogKeys {
         HEXLOWER.encode(tag.as_ref()).chars().take(TAG_DIGITS).collect()
     }
 
-    /// What was sealed for `subject`, if the key is still there and can be read.
-    pub async fn open(&self, db: &Db, subject: &str, data: &str) -> Option<Vec<u8>> {
-        self.try_open(db, subject, data).await.ok()?
+    /// What was sealed, if its keys are still there and can be read.
+    pub async fn open(&self, db: &Db, sealed: &Sealed) -> Option<Vec<u8>> {
+        self.try_open(db, sealed).await.ok()?
     }
 
     /// The same, for whoever must tell a key that is gone from a database that does not answer.
-    pub async fn try_open(
-        &self,
-        db: &Db,
-        subject: &str,
-        data: &str,
-    ) -> Result<Option<Vec<u8>>, DbError> {
-        let key = self.committed(db, subject).await?;
-        Ok(key.and_then(|key| open_with(&key, data)))
+    pub async fn try_open(&self, db: &Db, sealed: &Sealed) -> Result<Option<Vec<u8>>, DbError> {
+        let key = self.committed(db, sealed.whose()).await?;
+        Ok(key.and_then(|key| open_with(&key, &sealed.data)))
     }
 
     /// The key is destroyed with the account; nobody here uses it from now on.
     pub fn forget(&self, subject: &str) {
-        self.known.remove(subject);
+        self.known.retain(|(whose, _), _| whose != subject);
+    }
+
+    /// Destroys the keys of all months before `first`: what is personal in their entries can be read
+    /// no more. Returns the months; `receipt` makes the event that commits with it.
+    pub async fn destroy_months(
+        &self,
+        db: &Db,
+        first: Month,
+        receipt: impl Fn(&str) -> Event + Sync,
+    ) -> Result<Vec<String>, DbError> {
+        let receipt = &receipt;
+        let destroyed = db.write(|tx| async move {
+            let rows: Vec<MonthRow> = sql("UPDATE month_key SET sealed = NULL, destroyed_at = $3 \
+                 WHERE tenant = $1 AND month < $2 AND sealed IS NOT NULL RETURNING month")
+            .bind(&self.tenant)
+            .bind(first.to_string())
+            .bind(self.clock.now())
+            .all(&tx)
+            .await?;
+            let mut months: Vec<String> = rows.into_iter().map(|row| row.month).collect();
+            months.sort();
+            for month in &months {
+                tx.emit(receipt(month)).await?;
+            }
+            Ok::<_, DbError>(months)
+        });
+        let destroyed = destroyed.await?;
+        self.known.retain(|(_, month), _| *month >= first);
+        Ok(destroyed)
     }
 
     /// The entry of an event that commits with `tx`.
     pub(crate) async fn leaf_in(&self, tx: &Tx, event: &Event) -> Result<Vec<u8>, DbError> {
         let Some(subject) = subject(event) else { return Ok(leaf(event)) };
-        let key = match self.cached(subject) {
+        let whose = Whose { subject, month: Month::of(event.time) };
+        let key = match self.cached(whose) {
             Some(key) => Some(key),
             // Not to be remembered: it may go with the transaction.
-            None => self.key_in(tx, subject).await?,
+            None => self.key_in(tx, whose).await?,
         };
         Ok(sealed_leaf(event, &OneKey { keys: self, key }))
     }
 
-    async fn key_in(&self, tx: &Tx, subject: &str) -> Result<Option<Arc<Sealer>>, DbError> {
-        if let Some(key) = self.read(tx, subject).await? {
+    async fn key_in(&self, tx: &Tx, whose: Whose<'_>) -> Result<Option<Arc<Sealer>>, DbError> {
+        let Some(person) = self.person_in(tx, whose.subject).await? else { return Ok(None) };
+        let Some(month) = self.month_in(tx, whose.month).await? else { return Ok(None) };
+        derived(&person, &month).map(Some)
+    }
+
+    async fn person_in(&self, tx: &Tx, subject: &str) -> Result<Option<Key>, DbError> {
+        if let Some(key) = self.person(tx, subject).await? {
             return Ok(Some(key));
         }
-        let fresh = random_array::<KEY_BYTES>(&*self.entropy);
-        let sealed = self.sealer.seal(&purpose(subject), &fresh, &*self.entropy);
-        let sealed = sealed.map_err(|_| DbError::Stored("subject_key"))?;
         // Only who has an account has a key; whoever is gone gets none again.
         sql("INSERT INTO subject_key (tenant, account_id, sealed, created_at) \
              SELECT tenant, id, $3, $4 FROM account WHERE tenant = $1 AND id = $2 \
              ON CONFLICT DO NOTHING")
         .bind(&self.tenant)
         .bind(subject)
-        .bind(sealed)
+        .bind(self.fresh(&purpose_of_person(subject))?)
         .bind(self.clock.now())
         .execute(tx)
         .await?;
-        self.read(tx, subject).await
+        self.person(tx, subject).await
     }
 
-    async fn read(
-        &self,
-        source: impl Source,
-        subject: &str,
-    ) -> Result<Option<Arc<Sealer>>, DbError> {
-        let row: Option<Row> =
-            sql("SELECT sealed FROM subject_key WHERE tenant = $1 AND account_id = $2")
-                .bind(&self.tenant)
-                .bind(subject)
-                .optional(source)
-                .await?;
-        let Some(row) = row else { return Ok(None) };
-        let key = self.sealer.open(&purpose(subject), &row.sealed);
-        let key =
-            key.and_then(|key| Sealer::new(&key)).map_err(|_| DbError::Stored("subject_key"))?;
-        Ok(Some(Arc::new(key)))
+    async fn month_in(&self, tx: &Tx, month: Month) -> Result<Option<Key>, DbError> {
+        if let Some(key) = self.month(tx, month).await? {
+            return Ok(Some(key));
+        }
+        // A row without a key is that of a month whose key was destroyed: it gets none again.
+        sql("INSERT INTO month_key (tenant, month, sealed, created_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT DO NOTHING")
+        .bind(&self.tenant)
+        .bind(month.to_string())
+        .bind(self.fresh(&purpose_of_month(month))?)
+        .bind(self.clock.now())
+        .execute(tx)
+        .await?;
+        self.month(tx, month).await
     }
 
-    fn cached(&self, subject: &str) -> Option<Arc<Sealer>> {
-        let (at, key) = self.known.get(subject)?;
+    /// A new key, sealed.
+    fn fresh(&self, purpose: &str) -> Result<Vec<u8>, DbError> {
+        let key = random_array::<KEY_BYTES>(&*self.entropy);
+        let sealed = self.sealer.seal(purpose, &key, &*self.entropy);
+        sealed.map_err(|_| DbError::Stored("log key"))
+    }
+
+    async fn person(&self, source: impl Source, subject: &str) -> Result<Option<Key>, DbError> {
+        let row = sql("SELECT sealed FROM subject_key WHERE tenant = $1 AND account_id = $2")
+            .bind(&self.tenant)
+            .bind(subject)
+            .optional(source)
+            .await?;
+        self.opened(row, &purpose_of_person(subject))
+    }
+
+    async fn month(&self, source: impl Source, month: Month) -> Result<Option<Key>, DbError> {
+        let row = sql("SELECT sealed FROM month_key WHERE tenant = $1 AND month = $2")
+            .bind(&self.tenant)
+            .bind(month.to_string())
+            .optional(source)
+            .await?;
+        self.opened(row, &purpose_of_month(month))
+    }
+
+    fn opened(&self, row: Option<Row>, purpose: &str) -> Result<Option<Key>, DbError> {
+        let Some(sealed) = row.and_then(|row| row.sealed) else { return Ok(None) };
+        let key = self.sealer.open(purpose, &sealed).ok().and_then(|key| key.try_into().ok());
+        key.ok_or(DbError::Stored("log key")).map(Some)
+    }
+
+    fn cached(&self, whose: Whose<'_>) -> Option<Arc<Sealer>> {
+        let (at, key) = self.known.get(&(whose.subject.to_owned(), whose.month))?;
         (self.clock.now().since(at) < FRESH).then_some(key)
     }
 
     /// The key as the database has it for everybody.
-    async fn committed(&self, db: &Db, subject: &str) -> Result<Option<Arc<Sealer>>, DbError> {
-        if let Some(key) = self.cached(subject) {
+    async fn committed(&self, db: &Db, whose: Whose<'_>) -> Result<Option<Arc<Sealer>>, DbError> {
+        if let Some(key) = self.cached(whose) {
             return Ok(Some(key));
         }
-        let key = self.read(db, subject).await?;
-        match &key {
-            Some(key) => {
-                self.known.insert(subject.to_owned(), (self.clock.now(), key.clone()));
-            }
-            None => self.forget(subject),
-        }
-        Ok(key)
+        let at = (whose.subject.to_owned(), whose.month);
+        let keys = (self.person(db, whose.subject).await?, self.month(db, whose.month).await?);
+        let (Some(person), Some(month)) = keys else {
+            self.known.remove(&at);
+            return Ok(None);
+        };
+        let key = derived(&person, &month)?;
+        self.known.insert(at, (self.clock.now(), key.clone()));
+        Ok(Some(key))
     }
 
     async fn committed_or_made(
         &self,
         db: &Db,
-        subject: &str,
+        whose: Whose<'_>,
     ) -> Result<Option<Arc<Sealer>>, DbError> {
-        if let Some(key) = self.committed(db, subject).await? {
+        if let Some(key) = self.committed(db, whose).await? {
             return Ok(Some(key));
         }
-        db.write(|tx| async move { self.key_in(&tx, subject).await }).await?;
-        self.committed(db, subject).await
+        db.write(|tx| async move { self.key_in(&tx, whose).await }).await?;
+        self.committed(db, whose).await
     }
+}
+
+/// The key of a person in a month (HKDF, RFC 5869): nothing without both.
+fn derived(person: &Key, month: &Key) -> Result<Arc<Sealer>, DbError> {
+    let mut key = [0; KEY_BYTES];
+    let salted = Salt::new(HKDF_SHA256, month).extract(person);
+    let filled = salted
+        .expand(&[b"portcullis log entry"], HKDF_SHA256)
+        .and_then(|expanded| expanded.fill(&mut key));
+    let sealer = filled.ok().and_then(|()| Sealer::new(&key).ok());
+    sealer.map(Arc::new).ok_or(DbError::Stored("log key"))
 }
 
 /// Seals for the thread that writes the log, which is nobody's task and may wait for the database.
@@ -177,11 +257,11 @@ pub struct LogSealer {
 }
 
 impl SealPersonal for LogSealer {
-    fn seal(&self, subject: &str, plain: &[u8]) -> Option<String> {
-        let key = match self.keys.cached(subject) {
+    fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String> {
+        let key = match self.keys.cached(whose) {
             Some(key) => Some(key),
             None => {
-                let wait = self.keys.committed_or_made(&self.db, subject);
+                let wait = self.keys.committed_or_made(&self.db, whose);
                 self.runtime.block_on(wait).unwrap_or_else(|error| {
                     // Without its key nothing personal is written; the rest of the entry is.
                     tracing::error!(
@@ -192,7 +272,7 @@ impl SealPersonal for LogSealer {
                 })
             }
         };
-        OneKey { keys: &self.keys, key }.seal(subject, plain)
+        OneKey { keys: &self.keys, key }.seal(whose, plain)
     }
 
     fn tag(&self, addr: AddrKey) -> String {
@@ -206,7 +286,7 @@ struct OneKey<'a> {
 }
 
 impl SealPersonal for OneKey<'_> {
-    fn seal(&self, _: &str, plain: &[u8]) -> Option<String> {
+    fn seal(&self, _: Whose<'_>, plain: &[u8]) -> Option<String> {
         let sealed = self.key.as_ref()?.seal(PURPOSE, plain, &*self.keys.entropy).ok()?;
         Some(BASE64URL_NOPAD.encode(&sealed))
     }
@@ -220,9 +300,14 @@ fn open_with(key: &Sealer, data: &str) -> Option<Vec<u8>> {
     key.open(PURPOSE, &BASE64URL_NOPAD.decode(data.as_bytes()).ok()?).ok()
 }
 
-/// A key opens for its own person only.
-fn purpose(subject: &str) -> String {
+/// A key opens for its own person only,
+fn purpose_of_person(subject: &str) -> String {
     format!("subject_key {subject}")
+}
+
+/// or its own month.
+fn purpose_of_month(month: Month) -> String {
+    format!("month_key {month}")
 }
 
 impl std::fmt::Debug for LogKeys {

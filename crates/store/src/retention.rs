@@ -99,6 +99,7 @@ pub const KEPT: &[(&str, &str)] = &[
     ("logout_notice", "emptied as soon as the client knows or is given up"),
     ("resource_server", "removed by an administrator"),
     ("subject_key", "goes with the account"),
+    ("month_key", "one row for each month; the key in it goes by the rule of the log"),
     ("upstream_identity", "unlinked by its owner"),
     ("totp", "one row for each account; removed by its owner"),
     ("recovery_code", "ten rows for each account, replaced together"),

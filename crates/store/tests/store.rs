@@ -3,14 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_events::{AccountChange, Actor, Event, Kind, Origin, Outcome, sealed_of};
+use portcullis_events::{
+    AccountChange, Actor, Event, Kind, Lifecycle, Origin, Outcome, Sealed, sealed_of, search_fields,
+};
 use portcullis_store::{
     Db, DbError, LogKeys, Sealer, accounts, applications, cases, clients, consents, defence,
     device, factors, grants, invitations, mail_login, outbox, passkeys, pushed, quotas, recovery,
     retention, sql, token_hash,
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
-use portcullis_types::{Id, tags};
+use portcullis_types::{Id, Month, Timestamp, tags};
 
 const TENANT: &str = "main";
 
@@ -687,11 +689,15 @@ on_both!(accounts_are_found_by_how_they_begin, |db: TestDb| {
 });
 
 fn log_keys(db: &TestDb) -> Arc<LogKeys> {
-    let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
-    let (clock, entropy) = (FixedClock::new(), SeededEntropy::new(99));
-    let keys = Arc::new(LogKeys::new(TENANT, sealer, b"tag", clock, entropy));
+    let keys = fresh_log_keys();
     db.db.seal_events(keys.clone());
     keys
+}
+
+fn fresh_log_keys() -> Arc<LogKeys> {
+    let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
+    let (clock, entropy) = (FixedClock::new(), SeededEntropy::new(99));
+    Arc::new(LogKeys::new(TENANT, sealer, b"tag", clock, entropy))
 }
 
 fn about(account: &accounts::Account, seed: u64) -> Event {
@@ -729,17 +735,18 @@ on_both!(
         }
         let mut written = entries(&db.db).await;
         assert_eq!(written.len(), 2);
-        written.sort_by_key(|entry| sealed_of(entry).unwrap().0 != alice.id.to_string());
+        written.sort_by_key(|entry| sealed_of(entry).unwrap().subject != alice.id.to_string());
         for (entry, account) in written.iter().zip([alice, bob]) {
             let text = String::from_utf8(entry.clone()).unwrap();
             assert!(!text.contains(&account.username) && !text.contains("0.0.0.0"), "{text}");
-            let (subject, data) = sealed_of(entry).unwrap();
-            assert_eq!(subject, account.id.to_string());
-            let opened = keys.open(&db.db, &subject, &data).await.unwrap();
+            let sealed = sealed_of(entry).unwrap();
+            assert_eq!(sealed.subject, account.id.to_string());
+            let opened = keys.open(&db.db, &sealed).await.unwrap();
             assert!(String::from_utf8(opened).unwrap().contains(&account.username));
             // The key of one opens nothing of another.
             let other = if account.id == alice.id { bob } else { alice };
-            assert!(keys.open(&db.db, &other.id.to_string(), &data).await.is_none());
+            let stolen = Sealed { subject: other.id.to_string(), ..sealed };
+            assert!(keys.open(&db.db, &stolen).await.is_none());
         }
         let id = alice.id;
         let gone = &about(alice, 33);
@@ -751,19 +758,17 @@ on_both!(
             .await
             .unwrap();
         keys.forget(&id.to_string());
-        let (subject, data) = sealed_of(&written[0]).unwrap();
-        assert!(keys.open(&db.db, &subject, &data).await.is_none());
-        let (subject, data) = sealed_of(&written[1]).unwrap();
-        assert!(keys.open(&db.db, &subject, &data).await.is_some());
+        assert!(keys.open(&db.db, &sealed_of(&written[0]).unwrap()).await.is_none());
+        assert!(keys.open(&db.db, &sealed_of(&written[1]).unwrap()).await.is_some());
         // What is written of whoever is gone, nobody can read, and no key comes back.
         let event = &about(alice, 34);
         db.db.write(|tx| async move { tx.emit(event.clone()).await }).await.unwrap();
         for entry in entries(&db.db).await {
             assert!(!String::from_utf8(entry.clone()).unwrap().contains("alice"));
-            if let Some((subject, data)) = sealed_of(&entry)
-                && subject != bob.id.to_string()
+            if let Some(sealed) = sealed_of(&entry)
+                && sealed.subject != bob.id.to_string()
             {
-                assert!(keys.open(&db.db, &subject, &data).await.is_none());
+                assert!(keys.open(&db.db, &sealed).await.is_none());
             }
         }
         let left = count(&db.db, sql("SELECT COUNT(*) AS n FROM subject_key")).await;
@@ -789,9 +794,63 @@ on_both!(
             write.await.unwrap();
         }
         for entry in entries(&db.db).await {
-            let (subject, data) = sealed_of(&entry).unwrap();
-            assert!(keys.open(&db.db, &subject, &data).await.is_some());
+            assert!(keys.open(&db.db, &sealed_of(&entry).unwrap()).await.is_some());
         }
+    }
+);
+
+on_both!(
+    /// A month whose key is destroyed is unreadable for good, whoever it is about.
+    what_was_sealed_in_a_month_goes_with_the_key_of_the_month,
+    |db: TestDb| {
+        let keys = log_keys(&db);
+        let alice = account(1, "alice");
+        add(&db.db, &alice).await.unwrap();
+        let at = |time: &str, seed| {
+            let time = Timestamp::parse_rfc3339(time).unwrap();
+            Event { time, ..about(&alice, seed) }
+        };
+        let write = async |event: Event| {
+            let event = &event;
+            db.db.write(|tx| async move { tx.emit(event.clone()).await }).await.unwrap();
+        };
+        for (time, seed) in [("2026-01-31T23:59:59Z", 51), ("2026-02-01T00:00:00Z", 52)] {
+            write(at(time, seed)).await;
+        }
+        let mut written = entries(&db.db).await;
+        written.sort_by_key(|entry| sealed_of(entry).unwrap().month);
+        let sealed: Vec<_> = written.iter().map(|entry| sealed_of(entry).unwrap()).collect();
+        for sealed in &sealed {
+            assert!(keys.open(&db.db, sealed).await.is_some());
+        }
+        // The key of one month opens nothing of another.
+        let moved = Sealed { month: sealed[1].month, ..sealed[0].clone() };
+        assert!(keys.open(&db.db, &moved).await.is_none());
+
+        let receipt = |month: &str| {
+            let kind = Kind::Lifecycle(Lifecycle::MonthErased { month: month.to_owned() });
+            Event { kind, actor: Actor::System, ..about(&alice, 60) }
+        };
+        let first = Month::parse("2026-02").unwrap();
+        let destroyed = keys.destroy_months(&db.db, first, receipt).await.unwrap();
+        assert_eq!(destroyed, ["2026-01"]);
+        assert!(keys.destroy_months(&db.db, first, receipt).await.unwrap().is_empty());
+        assert!(keys.open(&db.db, &sealed[0]).await.is_none());
+        assert!(keys.open(&db.db, &sealed[1]).await.is_some());
+        let logged = entries(&db.db).await;
+        let codes = logged.iter().map(|entry| search_fields(entry).unwrap().code);
+        assert_eq!(codes.filter(|code| code == "sys_month_erased").count(), 1);
+        // Also what is written late of such a month has nothing personal, and no key comes back.
+        write(at("2026-01-15T00:00:00Z", 53)).await;
+        let logged = entries(&db.db).await;
+        let late = logged.iter().filter(|entry| !written.contains(entry)).find(|entry| {
+            search_fields(entry).unwrap().code == "user_profile_changed"
+        });
+        let late = String::from_utf8(late.unwrap().clone()).unwrap();
+        assert!(!late.contains("alice") && !late.contains("sealed"), "{late}");
+        assert!(keys.open(&db.db, &sealed[0]).await.is_none());
+        // Nor has a node that begins now.
+        assert!(fresh_log_keys().open(&db.db, &sealed[0]).await.is_none());
     }
 );
 

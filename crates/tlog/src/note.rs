@@ -104,6 +104,12 @@ impl NoteVerifier {
         format!("{}+{id}+{}", self.name, BASE64.encode(&key))
     }
 
+    /// The same key under another name, as a log has it that goes on from another.
+    pub fn renamed(&self, name: &str) -> Result<Self, NoteError> {
+        check_name(name)?;
+        Ok(Self { name: name.to_owned(), public: self.public })
+    }
+
     fn key_id(&self) -> [u8; 4] {
         let hash = sha256(&[self.name.as_bytes(), b"\n", &[ED25519_TYPE], &self.public]);
         [hash[0], hash[1], hash[2], hash[3]]

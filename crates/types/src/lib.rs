@@ -9,6 +9,7 @@ mod clock;
 mod entropy;
 mod id;
 mod keyed;
+mod month;
 mod secret;
 mod span;
 
@@ -17,6 +18,7 @@ pub use clock::{Clock, SharedClock, Timestamp, TimestampError};
 pub use entropy::{Entropy, SharedEntropy, random_array, random_token};
 pub use id::{Id, IdError, Tag, tags};
 pub use keyed::HashKey;
+pub use month::Month;
 pub use secret::{Secret, same_secret};
 pub use span::{read_span, span};
 

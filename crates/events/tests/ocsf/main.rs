@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use portcullis_events::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Origin, Outcome, RequestSeen, SealPersonal, Stage, TokenOperation, leaf,
-    sealed_leaf, search_fields,
+    LoginAttempt, Origin, Outcome, Pruned, RequestSeen, SealPersonal, Stage, TokenOperation, Whose,
+    leaf, sealed_leaf, search_fields,
 };
 use portcullis_types::{Entropy, Id, Timestamp};
 use schema::Schema;
@@ -25,7 +25,7 @@ impl Entropy for Zero {
 
 struct Sealing;
 impl SealPersonal for Sealing {
-    fn seal(&self, _: &str, _: &[u8]) -> Option<String> {
+    fn seal(&self, _: Whose<'_>, _: &[u8]) -> Option<String> {
         Some("sealed".into())
     }
     fn tag(&self, _: portcullis_types::AddrKey) -> String {
@@ -115,6 +115,13 @@ fn kinds() -> Vec<Kind> {
         Kind::Lifecycle(Lifecycle::Reloaded),
         Kind::Lifecycle(Lifecycle::Gap { lost: 3 }),
         Kind::Lifecycle(Lifecycle::ClockStep { millis: -7_200_000 }),
+        Kind::Lifecycle(Lifecycle::Rotated { log: "a/2026".into(), entries: 7 }),
+        Kind::Lifecycle(Lifecycle::MonthErased { month: "2026-11".into() }),
+        Kind::Lifecycle(Lifecycle::Pruned(Pruned {
+            log: "a/2026".into(),
+            minimum: 512,
+            before: Timestamp::from_secs(1),
+        })),
     ];
     kinds.extend(
         ["issue", "refresh", "revoke", "reuse", "authorize", "consent", "introspect"].map(token),

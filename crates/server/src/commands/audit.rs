@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
-use portcullis_audit::{Filter, LogReader, MAX_RESULTS, verify};
+use portcullis_audit::{Filter, LogError, Logs, MAX_RESULTS, Report, verify_all};
 use portcullis_events::{opened_entry, sealed_of};
 use portcullis_store::{LogKeys, accounts};
 use portcullis_tlog::NoteVerifier;
@@ -14,9 +14,10 @@ use portcullis_types::{AddrKey, DEFAULT_TENANT, Prefix, Timestamp};
 
 use crate::{
     Place,
-    app::{self, audit_dir, database_url},
+    app::{self, database_url},
     commands::{Offline, say},
     kek::Kek,
+    record::audit_dir,
     vault::Vault,
 };
 
@@ -42,7 +43,7 @@ pub struct Log {
     /// The data directory
     #[arg(long, value_name = "DIR", default_value = "portcullis-data")]
     data: PathBuf,
-    /// The key that signed the log, noted down elsewhere; the log's own copy if left out
+    /// The key that signed the log of any year, noted down elsewhere; the log's own copy if left out
     #[arg(long, value_name = "VKEY")]
     vkey: Option<String>,
 }
@@ -100,44 +101,57 @@ pub async fn run(command: AuditCommand) -> Result<ExitCode> {
 }
 
 impl Log {
-    fn open(&self) -> Result<LogReader> {
-        LogReader::open(&audit_dir(&self.data)).context("open the audit log")
+    fn open(&self) -> Result<Logs> {
+        Logs::open(&audit_dir(&self.data)).context("open the audit log")
     }
 
-    fn verifier(&self, log: &LogReader) -> Result<NoteVerifier> {
-        match &self.vkey {
-            Some(vkey) => NoteVerifier::parse(vkey).context("--vkey"),
-            None => Ok(log.verifier()?),
-        }
+    fn trusted(&self) -> Result<Option<NoteVerifier>> {
+        self.vkey.as_deref().map(|vkey| NoteVerifier::parse(vkey).context("--vkey")).transpose()
     }
 }
 
 fn run_verify(log: &Log) -> Result<ExitCode> {
-    let verifier = log.verifier(&log.open()?)?;
-    let report = verify(&audit_dir(&log.data), &verifier)?;
+    let trusted = log.trusted()?;
+    let reports =
+        verify_all(&audit_dir(&log.data), trusted.as_ref()).context("open the audit log")?;
+    let damaged = reports.iter().any(|report| report.damage.is_some());
+    for report in reports {
+        tell(&report);
+    }
+    if damaged {
+        return Ok(ExitCode::from(2));
+    }
+    say("verified     every entry is the one that was written");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(report: &Report) {
     say(&format!("log          {}", report.origin));
-    say(&format!("key          {}", verifier.vkey()));
+    say(&format!("key          {}", report.vkey));
     say(&format!("entries      {} ({} signed)", report.entries, report.signed));
+    if report.minimum > 0 {
+        let removed = "before it entries were removed, as recorded; their hashes hold";
+        say(&format!("minimum      {} ({removed})", report.minimum));
+    }
     say(&format!("checkpoints  {} hold", report.checkpoints));
-    match report.damage {
-        None => {
-            say("verified     every entry is the one that was written");
-            Ok(ExitCode::SUCCESS)
-        }
-        Some(damage) => {
-            say(&format!("DAMAGED      {damage}"));
-            Ok(ExitCode::from(2))
-        }
+    if let Some(damage) = &report.damage {
+        say(&format!("DAMAGED      {damage}"));
     }
 }
 
 fn prove(log: &Log, index: u64) -> Result<ExitCode> {
-    let reader = log.open()?;
-    let verifier = log.verifier(&reader)?;
-    let proof = reader.prove(index, &verifier).with_context(|| {
+    let logs = log.open()?;
+    let proof = logs.prove(index)?.with_context(|| {
         format!("entry {index} is not covered by a checkpoint; new entries are within a second")
     })?;
-    proof.verify(&reader.entry(index)?, &verifier).context("the log does not prove itself")?;
+    let verifier = logs.verifier_at(index)?;
+    let trusted = log.trusted()?.unwrap_or_else(|| verifier.clone()).renamed(verifier.name())?;
+    match logs.entry(index) {
+        Ok(entry) => drop(proof.verify(&entry, &trusted).context("the log does not prove itself")?),
+        // Whoever kept the entry can still use it.
+        Err(error @ LogError::Removed { .. }) => tracing::warn!(%error, "the entry is not here"),
+        Err(error) => return Err(error.into()),
+    }
     say(proof.to_text().trim_end_matches('\n'));
     Ok(ExitCode::SUCCESS)
 }
@@ -218,9 +232,9 @@ impl Keys {
     }
 
     async fn open(&self, entry: Vec<u8>) -> Vec<u8> {
-        let Some((subject, data)) = sealed_of(&entry) else { return entry };
-        let fields = self.keys.open(&self.offline.db, &subject, &data).await;
-        opened_entry(&entry, |_, _| fields)
+        let Some(sealed) = sealed_of(&entry) else { return entry };
+        let fields = self.keys.open(&self.offline.db, &sealed).await;
+        opened_entry(&entry, |_| fields)
     }
 }
 
@@ -236,7 +250,7 @@ async fn print(search: &Search, export: bool) -> Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout());
     while left > 0 {
         filter.limit = left.min(MAX_RESULTS);
-        let found = reader.search(&filter)?;
+        let found = reader.search_page(&filter)?.found;
         let (count, last) = (found.len(), found.last().map(|hit| hit.index));
         for hit in found {
             if !export {

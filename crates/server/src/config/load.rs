@@ -18,7 +18,8 @@ use super::{
 use crate::system;
 
 /// What a reload takes over. Everything else is wired once, at the start.
-const RELOADABLE: [&str; 10] = [
+const RELOADABLE: [&str; 11] = [
+    "audit",
     "client_address",
     "detect",
     "policy",
@@ -170,6 +171,7 @@ impl Config {
         self.check_token_issuers()?;
         self.check_certificates()?;
         self.detect.check()?;
+        self.audit.check()?;
         super::sink::check(&self.sinks)?;
         self.check_upstreams()?;
         self.routes.iter().try_for_each(|route| {

@@ -1,5 +1,6 @@
 //! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
 
+mod audit;
 mod certificates;
 mod detect;
 mod gate;
@@ -16,6 +17,7 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer};
 
+pub use audit::AuditConfig;
 pub use certificates::{Certificates, WorkloadConfig};
 pub use detect::Detect;
 pub use gate::{
@@ -79,6 +81,9 @@ pub struct Config {
     /// What happens to addresses that attack.
     #[serde(default)]
     pub detect: Detect,
+    /// How long the audit log keeps what.
+    #[serde(default)]
+    pub audit: AuditConfig,
     /// Who gets the record besides us.
     #[serde(default, rename = "sink")]
     pub sinks: Vec<SinkConfig>,

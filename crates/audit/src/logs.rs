@@ -1,0 +1,221 @@
+//! The logs of a node, one for each year.
+//!
+//! The log of a year begins with the last checkpoint of the year before, as its first entry, so that
+//! whoever trusts the newest one can verify them all. Entries are counted through: a *position* is an
+//! index in the first log, or goes on from the end of the log before.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use portcullis_tlog::{
+    Checkpoint, ENTRIES_PER_BUNDLE, Hash, NoteVerifier, OfflineProof, leaf_hash,
+};
+
+use crate::{
+    Filter, LogReader, Page,
+    files::{LogError, io_error},
+    search::MAX_RESULTS,
+};
+
+/// All logs of a node, as far as they are durable.
+#[derive(Debug)]
+pub struct Logs(Vec<Part>);
+
+#[derive(Debug)]
+struct Part {
+    log: LogReader,
+    dir: PathBuf,
+    origin: Arc<str>,
+    /// The position of its first entry.
+    base: u64,
+}
+
+/// An entry, and where it is.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Counted through all logs.
+    pub position: u64,
+    /// Counted in its own.
+    pub index: u64,
+    /// The name of its own.
+    pub origin: Arc<str>,
+    /// What was written.
+    pub bytes: Vec<u8>,
+}
+
+impl Entry {
+    /// Whether it is what a log begins with that goes on from another.
+    pub fn is_link(&self) -> bool {
+        self.index == 0 && self.position > 0
+    }
+}
+
+/// The directory of the newest log below `root`, if there is any.
+pub fn newest_log(root: &Path) -> Result<Option<PathBuf>, LogError> {
+    Ok(log_years(root)?.pop().map(|year| root.join(year)))
+}
+
+/// The years of which there is a log below `root`, in order.
+pub fn log_years(root: &Path) -> Result<Vec<String>, LogError> {
+    let entries = match std::fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("list", root)(error)),
+    };
+    let mut years = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(io_error("list", root))?.file_name();
+        let year = name.to_str().filter(|name| is_year(name));
+        years.extend(year.map(str::to_owned));
+    }
+    years.sort();
+    Ok(years)
+}
+
+/// Whether it can be the name of a log below the directory of all: four digits.
+pub fn is_year(name: &str) -> bool {
+    name.len() == 4 && name.bytes().all(|b| b.is_ascii_digit())
+}
+
+impl Logs {
+    /// Opens the logs below `root` at their present sizes.
+    pub fn open(root: &Path) -> Result<Self, LogError> {
+        let (mut parts, mut base) = (Vec::new(), 0);
+        for year in log_years(root)? {
+            let dir = root.join(year);
+            let log = LogReader::open(&dir)?;
+            let (origin, size) = (log.origin()?.into(), log.size());
+            parts.push(Part { log, dir, origin, base });
+            base += size;
+        }
+        if parts.is_empty() {
+            return Err(LogError::Missing(root.to_owned()));
+        }
+        Ok(Self(parts))
+    }
+
+    /// Each log and its directory, the oldest first.
+    pub fn parts(&self) -> impl Iterator<Item = (&LogReader, &Path)> {
+        self.0.iter().map(|part| (&part.log, &*part.dir))
+    }
+
+    /// Entries in all of them.
+    pub fn size(&self) -> u64 {
+        self.0.last().map_or(0, |part| part.base + part.log.size())
+    }
+
+    fn part(&self, position: u64) -> Result<(&Part, u64), LogError> {
+        let part = self.0.iter().rfind(|part| part.base <= position);
+        let part = part.filter(|part| position - part.base < part.log.size());
+        part.map(|part| (part, position - part.base)).ok_or(LogError::Entry(position))
+    }
+
+    /// The entry at `position`.
+    pub fn entry(&self, position: u64) -> Result<Vec<u8>, LogError> {
+        let (part, index) = self.part(position)?;
+        part.counted(part.log.entry(index))
+    }
+
+    /// The hash of the leaf at `position`, also of an entry that was removed.
+    pub fn leaf(&self, position: u64) -> Result<Hash, LogError> {
+        let (part, index) = self.part(position)?;
+        part.log.leaf(index)
+    }
+
+    /// A proof that the entry at `position` is in its log. `None` if it is not there or no checkpoint
+    /// covers it yet. The proof names the log, and the index in that.
+    pub fn prove(&self, position: u64) -> Result<Option<OfflineProof>, LogError> {
+        let Ok((part, index)) = self.part(position) else { return Ok(None) };
+        if index >= part.log.signed_size()? {
+            return Ok(None);
+        }
+        part.log.prove(index, &part.log.verifier()?).map(Some)
+    }
+
+    /// The key that checks the log that has the entry at `position`, as that log names it.
+    pub fn verifier_at(&self, position: u64) -> Result<NoteVerifier, LogError> {
+        self.part(position)?.0.log.verifier()
+    }
+
+    /// The entries from `position` to the end of their bundle; none at the end of everything.
+    pub fn bundle_from(&self, position: u64) -> Result<Vec<Entry>, LogError> {
+        if position >= self.size() {
+            return Ok(Vec::new());
+        }
+        let (part, index) = self.part(position)?;
+        let number = index / ENTRIES_PER_BUNDLE;
+        let bundle = part.counted(part.log.bundle(number))?;
+        let numbered = bundle.into_iter().zip(number * ENTRIES_PER_BUNDLE..);
+        let entry = |(bytes, index)| Entry {
+            position: part.base + index,
+            index,
+            origin: part.origin.clone(),
+            bytes,
+        };
+        Ok(numbered.map(entry).filter(|entry| entry.position >= position).collect())
+    }
+
+    /// Finds entries in all logs, oldest first. Indices are positions, those of the filter too.
+    pub fn search_page(&self, filter: &Filter) -> Result<Page, LogError> {
+        let mut found = Vec::new();
+        let mut filter = Filter { limit: filter.limit.min(MAX_RESULTS), ..filter.clone() };
+        let wanted = filter.limit;
+        for part in &self.0 {
+            let end = part.base + part.log.size();
+            if filter.from_index >= end && part.log.size() > 0 {
+                continue;
+            }
+            let from = filter.from_index.saturating_sub(part.base);
+            let own = Filter { from_index: from, limit: wanted - found.len(), ..filter.clone() };
+            let page = part.log.search_page(&own)?;
+            found.extend(page.found.into_iter().map(|mut one| {
+                one.index += part.base;
+                one
+            }));
+            if let Some(next) = page.next {
+                return Ok(Page { found, next: Some(part.base + next) });
+            }
+            if found.len() >= wanted {
+                let next = Some(end).filter(|end| *end < self.size());
+                return Ok(Page { found, next });
+            }
+            filter.from_index = end;
+        }
+        Ok(Page { found, next: None })
+    }
+
+    /// Whether everything is still what it was when `checkpoint` was signed, in whichever log that
+    /// was, and each log goes on from the one before.
+    pub fn continues(&self, checkpoint: &Checkpoint) -> Result<bool, LogError> {
+        let part = self.0.iter().find(|part| *part.origin == *checkpoint.origin);
+        let Some(part) = part else { return Ok(false) };
+        self.check_chain()?;
+        part.log.continues(checkpoint)
+    }
+
+    /// That each log begins with the last checkpoint of the one before, and that covers all of it.
+    pub fn check_chain(&self) -> Result<(), LogError> {
+        for pair in self.0.windows(2) {
+            let [before, after] = pair else { continue };
+            let last = before.log.checkpoint_text()?;
+            let covers = before.log.signed_size()? == before.log.size();
+            if !covers || after.log.leaf(0)? != leaf_hash(last.as_bytes()) {
+                return Err(LogError::Unchained(after.origin.to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// The same with positions in the place of indices.
+    fn counted<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+        result.map_err(|error| match error {
+            LogError::Removed { minimum } => LogError::Removed { minimum: self.base + minimum },
+            LogError::Entry(index) => LogError::Entry(self.base + index),
+            other => other,
+        })
+    }
+}
