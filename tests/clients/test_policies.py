@@ -102,8 +102,10 @@ def test_nothing_passes_that_no_policy_permits(gate):
         assert told["type"].endswith("policy") and "alice" not in json.dumps(told)
         assert client.get("/free").status_code == 200
     events = until(lambda: (e := [e for e in gate.audit() if "cedar" in json.dumps(e)]) and len(e) >= 4 and e, "events")
-    named = {a["policy"]["name"] for e in events for a in e["actor"].get("authorizations", [])}
-    assert {"cedar people read", "cedar alice writes", "cedar not at night"} <= named
+    decided = {(a["decision"], a["policy"]["type"], a["policy"]["name"])
+               for e in events for a in e["actor"].get("authorizations", [])}
+    assert {("allow", "cedar", "people read"), ("allow", "cedar", "alice writes"), ("deny", "cedar", "not at night"),
+            ("deny", "cedar", "no policy permits it")} <= decided
 
 
 def test_explain_says_why(gate):

@@ -132,6 +132,29 @@ impl Stage {
     }
 }
 
+/// What one policy said of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyDecision {
+    /// Whether it lets the request pass.
+    pub allows: bool,
+    /// What sort of policy it is: `scope`, `spiffe_id`, `step_up`, `cedar`, `limit`, `content`.
+    pub kind: &'static str,
+    /// What it is called, or asks for.
+    pub name: String,
+}
+
+impl PolicyDecision {
+    /// One that lets the request pass.
+    pub fn allows(kind: &'static str, name: impl Into<String>) -> Self {
+        Self { allows: true, kind, name: name.into() }
+    }
+
+    /// One that refuses it.
+    pub fn denies(kind: &'static str, name: impl Into<String>) -> Self {
+        Self { allows: false, kind, name: name.into() }
+    }
+}
+
 /// A request as the gate saw it.
 #[derive(Debug, Clone, Default)]
 pub struct RequestSeen {
@@ -149,8 +172,8 @@ pub struct RequestSeen {
     pub latency: Duration,
     /// Where it was refused, if it was.
     pub refused_at: Option<Stage>,
-    /// Why it was allowed: the scopes or identities the route asked for.
-    pub policy: Option<String>,
+    /// Everything that was decided about it on the way, in order.
+    pub policies: Vec<PolicyDecision>,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: &'static str,
     /// What of it did not fit its contract and was let through, or was taken out of the answer.

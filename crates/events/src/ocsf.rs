@@ -272,8 +272,12 @@ pub(crate) fn api_activity(seen: &RequestSeen) -> u32 {
 fn request(event: &Event, seen: &RequestSeen) -> Value {
     let denied = seen.refused_at.is_some();
     let mut actor = actor(&event.actor);
-    if let Some(policy) = &seen.policy {
-        actor["authorizations"] = json!([{ "decision": if denied { "deny" } else { "allow" }, "policy": { "name": policy } }]);
+    if !seen.policies.is_empty() {
+        let decided = seen.policies.iter().map(|said| {
+            let policy = json!({ "name": clean(&said.name), "type": said.kind });
+            json!({ "decision": if said.allows { "allow" } else { "deny" }, "policy": policy })
+        });
+        actor["authorizations"] = decided.collect();
     }
     if let Some(session) = &seen.session {
         actor["session"] = json!({ "uid": session });

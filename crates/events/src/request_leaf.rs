@@ -44,8 +44,8 @@ struct Entry<'a> {
 }
 #[derive(Serialize)]
 struct Who<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authorizations: Option<[Authorization<'a>; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorizations: Vec<Authorization<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<Session<'a>>,
     user: User<'a>,
@@ -53,7 +53,13 @@ struct Who<'a> {
 #[derive(Serialize)]
 struct Authorization<'a> {
     decision: &'static str,
-    policy: Named<'a>,
+    policy: Policy<'a>,
+}
+#[derive(Serialize)]
+struct Policy<'a> {
+    name: Cow<'a, str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
 }
 #[derive(Serialize)]
 struct Session<'a> {
@@ -172,15 +178,16 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
     let verdict = if denied { 2 } else { 1 };
     let activity = api_activity(seen);
     let method = cleaned(&seen.method);
-    let decision = if denied { "deny" } else { "allow" };
-    let policy = seen.policy.as_deref();
-    let authorizations = policy.map(|name| [Authorization { decision, policy: Named { name } }]);
+    let decided = seen.policies.iter().map(|said| Authorization {
+        decision: if said.allows { "allow" } else { "deny" },
+        policy: Policy { name: cleaned(&said.name), kind: said.kind },
+    });
     Entry {
         action_id: verdict,
         activity_id: activity,
         activity_name: (activity == OTHER).then(|| method.clone()),
         actor: Who {
-            authorizations,
+            authorizations: decided.collect(),
             session: seen.session.as_deref().map(|uid| Session { uid }),
             user: user(&event.actor),
         },
@@ -281,7 +288,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{Origin, Stage, ocsf, sealed};
+    use crate::{Origin, PolicyDecision, Stage, ocsf, sealed};
 
     struct Plain(bool);
     impl SealPersonal for Plain {
@@ -339,7 +346,16 @@ mod tests {
                         status: 200,
                         latency: Duration::from_micros(12_345),
                         refused_at,
-                        policy: policy.map(str::to_owned),
+                        policies: policy
+                            .map(|name| {
+                                [
+                                    PolicyDecision::allows("scope", name),
+                                    PolicyDecision::denies("cedar", "a\nb"),
+                                ]
+                            })
+                            .into_iter()
+                            .flatten()
+                            .collect(),
                         version: "HTTP/2",
                         violations: policy.map(str::to_owned).into_iter().collect(),
                         session: policy.map(str::to_owned),

@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use portcullis_events::Stage;
+use portcullis_events::{PolicyDecision, Stage};
 use serde::Serialize;
 
 use crate::{
@@ -36,13 +36,14 @@ pub(crate) struct Refusal {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub violations: Vec<ContractViolation>,
     /// What made it so, for the event only.
-    pub policy: Option<String>,
+    pub policies: Vec<PolicyDecision>,
 }
 
 impl Refusal {
     /// With what made it so. Whoever is refused does not learn it.
-    pub fn because(self, policy: String) -> Self {
-        Self { policy: Some(policy), ..self }
+    pub fn because(mut self, kind: &'static str, name: impl Into<String>) -> Self {
+        self.policies.push(PolicyDecision::denies(kind, name));
+        self
     }
 
     pub fn new(
@@ -58,7 +59,7 @@ impl Refusal {
             detail: detail.into(),
             headers: Vec::new(),
             violations: Vec::new(),
-            policy: None,
+            policies: Vec::new(),
         }
     }
 

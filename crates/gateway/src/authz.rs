@@ -2,7 +2,7 @@
 //! the login was, and what the policies say.
 
 use http::{Method, StatusCode, header};
-use portcullis_events::Stage;
+use portcullis_events::{PolicyDecision, Stage};
 use portcullis_pki::PeerCertificate;
 use portcullis_policy as policy;
 use portcullis_types::{ClientAddr, Timestamp};
@@ -15,6 +15,11 @@ use crate::{
     snapshot::{Route, Snapshot, StepUp, Target, without_port},
 };
 
+/// The sorts of policies that events name.
+const CEDAR: &str = "cedar";
+const SCOPE: &str = "scope";
+const STEP_UP: &str = "step_up";
+
 /// What is asked.
 pub(crate) struct Question<'a> {
     pub snapshot: &'a Snapshot,
@@ -26,30 +31,30 @@ pub(crate) struct Question<'a> {
     pub peer: Option<&'a PeerCertificate>,
 }
 
-/// Returns what made it so in words, for the log.
+/// Returns what made it so, for the log.
 pub(crate) fn authorise(
     question: &Question<'_>,
     method: &Method,
-) -> Result<Option<String>, Refusal> {
-    let by_route = by_route(question.route, question.who, question.now)?;
+) -> Result<Vec<PolicyDecision>, Refusal> {
+    let mut decided = by_route(question.route, question.who, question.now)?;
     let policies = question.snapshot.policies.as_deref();
     let Some(policies) = policies.filter(|_| question.route.policies) else {
-        return Ok(by_route);
+        return Ok(decided);
     };
     let said = decide(policies, question, method);
     for error in &said.errors {
         tracing::warn!(error, route = question.route.name, "a policy could not be evaluated");
     }
+    let none = said.policies.is_empty();
+    let named = |name| PolicyDecision { allows: said.allowed, kind: CEDAR, name };
+    decided.extend(said.policies.into_iter().map(named));
     if said.allowed {
-        let named = format!("cedar {}", said.policies.join(", "));
-        return Ok(Some(by_route.map_or(named.clone(), |first| format!("{first}; {named}"))));
+        return Ok(decided);
     }
-    let why = match said.policies.as_slice() {
-        [] => "no policy permits it".to_owned(),
-        forbid => format!("cedar {}", forbid.join(", ")),
-    };
-    let refusal = forbidden("policy", "this is not permitted");
-    Err(refusal.because(why))
+    if none {
+        decided.push(PolicyDecision::denies(CEDAR, "no policy permits it"));
+    }
+    Err(Refusal { policies: decided, ..forbidden("policy", "this is not permitted") })
 }
 
 fn decide(
@@ -113,31 +118,49 @@ fn decide(
     })
 }
 
-fn by_route(route: &Route, who: &Principal, now: Timestamp) -> Result<Option<String>, Refusal> {
+fn by_route(
+    route: &Route,
+    who: &Principal,
+    now: Timestamp,
+) -> Result<Vec<PolicyDecision>, Refusal> {
+    const SPIFFE_ID: &str = "spiffe_id";
     if let Principal::Workload(id) = who {
         if route.any_workload || route.spiffe_ids.contains(id) {
-            return Ok(Some(format!("spiffe_id {id}")));
+            return Ok(vec![PolicyDecision::allows(SPIFFE_ID, id.to_string())]);
         }
         let detail = "this service may not use this route";
-        return Err(forbidden("spiffe_id", detail));
+        return Err(forbidden(SPIFFE_ID, detail).because(SPIFFE_ID, id.to_string()));
     }
+    let mut decided = Vec::new();
     if let Some(step_up) = &route.step_up {
         proven_enough(step_up, who, now)?;
+        decided.push(PolicyDecision::allows(STEP_UP, asked(step_up)));
     }
     if matches!(who, Principal::Anonymous) || route.scopes.is_empty() {
-        return Ok(None);
+        return Ok(decided);
     }
     let own = who.scopes();
-    if route.scopes.iter().all(|scope| own.contains(&scope.as_str())) {
-        return Ok(Some(format!("scope {}", route.scopes.join(" "))));
-    }
     let needed = route.scopes.join(" ");
+    if route.scopes.iter().all(|scope| own.contains(&scope.as_str())) {
+        decided.push(PolicyDecision::allows(SCOPE, needed));
+        return Ok(decided);
+    }
+    decided.push(PolicyDecision::denies(SCOPE, needed.as_str()));
     let bound = matches!(who, Principal::Token(claims)
         if claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some()));
     let scheme = if bound { DPOP } else { REALM };
     let challenge = format!(r#"{scheme}, error="insufficient_scope", scope="{needed}""#);
     let detail = format!("this route needs the scope {needed}");
-    Err(forbidden("insufficient_scope", &detail).with(header::WWW_AUTHENTICATE, &challenge))
+    let refusal = forbidden("insufficient_scope", &detail);
+    Err(Refusal { policies: decided, ..refusal.with(header::WWW_AUTHENTICATE, &challenge) })
+}
+
+/// What a route asks of the login, in words.
+fn asked(step_up: &StepUp) -> String {
+    let acr = (!step_up.acr_values.is_empty())
+        .then(|| format!("acr {}", step_up.acr_values.join(" or ")));
+    let age = step_up.max_age.map(|most| format!("max_age {} s", most.as_secs()));
+    acr.into_iter().chain(age).collect::<Vec<_>>().join(", ")
 }
 
 /// RFC 9470, section 3: the token is good, the login behind it is not good enough.
@@ -175,7 +198,7 @@ fn proven_enough(step_up: &StepUp, who: &Principal, now: Timestamp) -> Result<()
         "insufficient_user_authentication",
         detail,
     );
-    Err(refusal.with(header::WWW_AUTHENTICATE, &challenge))
+    Err(refusal.with(header::WWW_AUTHENTICATE, &challenge).because(STEP_UP, asked(step_up)))
 }
 
 fn forbidden(reason: &'static str, detail: &str) -> Refusal {

@@ -139,7 +139,7 @@ async fn check_syntax(
     checked.map_err(|error| {
         let detail = "the body is not JSON, repeats a name, is nested too deep, or has a number \
                       that is too large";
-        refuse(StatusCode::BAD_REQUEST, "json", detail).because(error.to_string())
+        refuse(StatusCode::BAD_REQUEST, "json", detail).because("content", error.to_string())
     })?;
     Ok(Request::from_parts(parts, full(read)))
 }
@@ -190,7 +190,7 @@ pub(crate) async fn filter(
     let broken = |why: &str| {
         let detail = "the service's answer is not what it should be";
         let status = StatusCode::BAD_GATEWAY;
-        Refusal::new(Stage::Filter, status, "response_contract", detail).because(why.to_owned())
+        Refusal::new(Stage::Filter, status, "response_contract", detail).because("content", why)
     };
     if response.headers().contains_key(header::CONTENT_ENCODING) {
         return Err(broken("it is encoded"));

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
-use portcullis_events::Stage;
+use portcullis_events::{PolicyDecision, Stage};
 use portcullis_pki::PeerCertificate;
 use portcullis_types::ClientAddr;
 
@@ -111,8 +111,18 @@ fn request(asked: &Asked) -> Result<Request<()>, Refusal> {
 }
 
 fn told(refusal: &Refusal) -> String {
-    match &refusal.policy {
-        Some(policy) => format!("{} ({policy})", refusal.detail),
-        None => refusal.detail.clone(),
+    let refusing = refusal.policies.iter().filter(|said| !said.allows);
+    match in_words(refusing, "") {
+        policies if policies.is_empty() => refusal.detail.clone(),
+        policies => format!("{} ({policies})", refusal.detail),
     }
+}
+
+/// `scope read; cedar people read`; `none` if there are none.
+pub(crate) fn in_words<'a>(
+    policies: impl Iterator<Item = &'a PolicyDecision>,
+    none: &str,
+) -> String {
+    let words: Vec<_> = policies.map(|said| format!("{} {}", said.kind, said.name)).collect();
+    if words.is_empty() { none.to_owned() } else { words.join("; ") }
 }

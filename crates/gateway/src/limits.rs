@@ -339,14 +339,14 @@ fn too_many(rule: &LimitRule, wait: Duration) -> Refusal {
         Refusal::new(Stage::Limits, StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
             .with(RETRY_AFTER, &seconds(wait).to_string());
     refusal.headers.extend(fields(rule, 0, wait));
-    refusal.because(format!("limit {}", rule.name))
+    refusal.because("limit", &*rule.name)
 }
 
 fn busy(rule: &LimitRule) -> Refusal {
     let detail = "too many requests at once; try again when one is answered";
     Refusal::new(Stage::Limits, StatusCode::TOO_MANY_REQUESTS, "too_many_at_once", detail)
         .with(RETRY_AFTER, "1")
-        .because(format!("limit {}", rule.name))
+        .because("limit", &*rule.name)
 }
 
 /// The answer to an address on the block list. A block ends by itself, and says when.

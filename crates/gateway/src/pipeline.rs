@@ -23,6 +23,7 @@ use crate::{
     browser::by_session,
     content::{Buffers, check_length, filter, validate},
     cors::read_preflight,
+    explain::in_words,
     forward::{Passage, Stands, Tunnel, forward, strip_hop_by_hop, target},
     forward_auth,
     guard::{self, Head},
@@ -126,8 +127,8 @@ impl Gateway {
         let Record { origin, trail, .. } = &mut record;
         let result = self.walk(&snapshot, request, &peer, origin, now, trail).await;
         let refused = result.as_ref().err().map(|refusal| (refusal.stage, refusal.reason));
-        if let Err(Refusal { policy: Some(policy), .. }) = &result {
-            trail.policy = Some(policy.clone());
+        if let Err(refusal) = &result {
+            trail.policies.extend_from_slice(&refusal.policies);
         }
         let mut response =
             result.unwrap_or_else(|refusal| refusal.respond(&origin.request_id, for_people));
@@ -281,9 +282,9 @@ impl Gateway {
         trail.principal = Some(who.clone());
         trail.step(Stage::Authenticate, || who.to_string());
         let question = Question { snapshot, route: &route, who: &who, head, addr, now, peer };
-        let policy = authorise(&question, request.method())?;
-        trail.policy.clone_from(&policy);
-        trail.step(Stage::Authorise, || policy.unwrap_or_else(|| "nothing is asked".to_owned()));
+        let decided = authorise(&question, request.method())?;
+        trail.step(Stage::Authorise, || in_words(decided.iter(), "nothing is asked"));
+        trail.policies = decided;
         self.limit(&route, request.headers(), (addr, now), Some(&who), trail).await?;
         Ok((route, who))
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Request, StatusCode, Version};
-use portcullis_events::{Actor, Event, Kind, Origin, Outcome, RequestSeen, Stage, clean};
+use portcullis_events::{
+    Actor, Event, Kind, Origin, Outcome, PolicyDecision, RequestSeen, Stage, clean,
+};
 use portcullis_types::Id;
 use tokio::time::Instant;
 
@@ -24,7 +26,7 @@ pub(crate) struct Trail {
     pub path: Option<String>,
     pub route: Option<Arc<Route>>,
     pub principal: Option<Principal>,
-    pub policy: Option<String>,
+    pub policies: Vec<PolicyDecision>,
     pub passed: Passed,
     /// What of the request or its answer did not fit the contract, and was not refused.
     pub violations: Vec<String>,
@@ -111,7 +113,7 @@ impl<'a> Record<'a> {
             status,
             latency: self.begun.elapsed(),
             refused_at: refused.map(|(stage, _)| stage),
-            policy: trail.policy,
+            policies: trail.policies,
             version: self.version,
             violations: trail.violations,
             session: trail.principal.as_ref().and_then(Principal::session).map(str::to_owned),

@@ -196,7 +196,7 @@ impl Script {
             status,
             latency: Duration::from_millis(3),
             refused_at: refused.map(|(stage, _)| stage),
-            policy: None,
+            policies: Vec::new(),
             version: "HTTP/2",
             violations: Vec::new(),
             session: session.map(str::to_owned),

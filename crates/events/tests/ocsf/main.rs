@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use portcullis_events::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Origin, Outcome, Pruned, RequestSeen, SealPersonal, Stage, TokenOperation, Whose,
-    leaf, sealed_leaf, search_fields,
+    LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, RequestSeen, SealPersonal, Stage,
+    TokenOperation, Whose, leaf, sealed_leaf, search_fields,
 };
 use portcullis_types::{Entropy, Id, Timestamp};
 use schema::Schema;
@@ -58,7 +58,10 @@ fn kinds() -> Vec<Kind> {
         status: 403,
         latency: Duration::from_micros(1_500),
         refused_at: Some(Stage::Authorise),
-        policy: Some("scope x".into()),
+        policies: vec![
+            PolicyDecision::allows("scope", "x"),
+            PolicyDecision::denies("cedar", "not at night"),
+        ],
         version: "HTTP/2",
         violations: vec!["/query/x unknown".into()],
         session: Some("ses_1".into()),
