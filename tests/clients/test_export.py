@@ -3,6 +3,7 @@ syslog-ng are Debian's; the OTLP receiver is made of the published protobufs, we
 library of the specification; Splunk, Elasticsearch and Slack are strict stand-ins."""
 
 import datetime
+import hashlib
 import itertools
 import json
 import re
@@ -281,6 +282,51 @@ def test_opentelemetry_logs():
         assert letter["why"] == "no" and codes(entries(demo), letter) == "sys_reload"
 
 
+def fingerprint(event):
+    """RFC 8785, for names in ASCII and numbers without fractions."""
+    event = json.loads(json.dumps(event))
+    told = event["attestation_list"][0].pop("fingerprint")
+    text = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert told["value"] == hashlib.sha256(text.encode()).hexdigest()
+    assert (told["algorithm_id"], told["serialization"]) == (3, "JCS")
+    return told
+
+
+def test_events_point_to_the_one_before():
+    """The profile record_integrity of OCSF 1.9: whoever stores them sees what was changed or left out, also
+    when the way out breaks in between."""
+    got = []
+
+    def handle(path, headers, body):
+        got.append(json.loads(body)["data"])
+        return 204, {}, b""
+
+    receiver, demo = Http(handle), Demo()
+    more = secret(demo, "w", SECRET) + '\nkinds = ["authn_"]\nocsf_version = "1.9"'
+    demo.config = DEMO + sink("hook", "webhook", more, url=receiver.url)
+    logged = lambda: [entry["metadata"]["uid"] for entry in entries(demo).values()
+                      if entry["metadata"]["event_code"].startswith("authn_")]
+    with demo:
+        for stop in (demo.stop, demo.kill, None):
+            happen(demo)
+            receiver.trouble.put((503, {}, b""))
+            until(lambda: list(dict.fromkeys(event["metadata"]["uid"] for event in got)) == logged(), "all", LONG)
+            if stop:
+                stop()
+                demo.start()
+    # One that came twice came the same.
+    chain = {event["metadata"]["uid"]: event for event in got}
+    assert all(chain[event["metadata"]["uid"]] == event for event in got) and len(chain) > 5
+    before = None
+    for event in chain.values():
+        assert event["metadata"]["version"] == "1.9.0-dev" and "record_integrity" in event["metadata"]["profiles"]
+        [own] = event["attestation_list"]
+        assert own["chain_uid"].endswith("/hook") and event["unmapped"]["log_origin"].startswith(own["chain_uid"][:-4])
+        assert own.get("prev_event") == (before and {
+            "uid": before["metadata"]["uid"], "type_uid": before["type_uid"], "fingerprint": fingerprint(before)})
+        before = event
+
+
 def test_webhooks_are_signed():
     got, failing, everything, one = {}, [500], [], []
 
@@ -444,6 +490,8 @@ def test_a_log_that_was_put_back_loses_nothing(files):
     (sink("a", "otlp", url="http://example.org/"), "https, or http on this machine"),
     (sink("a", "otlp", url="https://user:x@example.org/"), "no user"),
     (sink("a", "webhook", url="https://example.org/"), "PORTCULLIS_SINK_A_SECRET"),
+    (sink("a", "syslog", 'ocsf_version = "1.9"', address="localhost", format="cef"), "ocsf_version"),
+    (sink("a", "otlp", 'ocsf_version = "2"', url="https://example.org/"), "1.9"),
     (sink("a", "syslog", address="example.org", max_message=100), "at least 2048"),
     (sink("a", "syslog", 'certificate = "x.pem"', address="example.org"), "belong together"),
     (sink("a", "syslog", 'kinds = ["authn_*"]', address="example.org"), "not the code of an event"),

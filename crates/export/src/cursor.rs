@@ -12,7 +12,7 @@ use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::sink::Refused;
+use crate::{integrity::Link, sink::Refused};
 
 /// From this size on, the file of dead letters takes the place of the one before it.
 const MAX_LETTERS_BYTES: u64 = 32 * 1024 * 1024;
@@ -30,6 +30,9 @@ pub(crate) struct Cursor {
     origin: String,
     /// Places up to which everything was taken, oldest first.
     marks: Vec<Mark>,
+    /// The event that was taken last, where events point to each other.
+    #[serde(default)]
+    pub link: Option<Link>,
 }
 
 /// A place in a log, and what makes it that log's.
@@ -44,7 +47,7 @@ pub(crate) struct Mark {
 impl Cursor {
     /// At the beginning of a log, or somewhere in it.
     pub fn at(origin: &str, mark: Mark) -> Self {
-        Self { origin: origin.to_owned(), marks: vec![mark] }
+        Self { origin: origin.to_owned(), marks: vec![mark], link: None }
     }
 
     /// The newest place that a log still has as it was, where `is_so` looks. A log that was put back

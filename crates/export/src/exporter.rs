@@ -20,6 +20,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     cursor::{Cursor, Mark, Place},
+    integrity::Link,
+    pace::Pace,
     record::Record,
     sink::{Refused, Sink, SinkError},
 };
@@ -29,10 +31,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A connection that stands for so long after a batch has delivered it, where the protocol has no
 /// other word for it: longer than bytes may stay unacknowledged.
 const SETTLED: Duration = Duration::from_secs(10);
-/// The first pause after trouble; each further one is twice as long,
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Bundles that are looked through for one batch.
 const MOST_BUNDLES: usize = 64;
 /// Entries that a sink does not want are looked through so far before the place is written down.
@@ -87,6 +85,8 @@ pub struct Exporter {
     pub kinds: Vec<String>,
     /// Where to begin.
     pub begin: Begin,
+    /// Whether each event points to the one before it (OCSF 1.9, `record_integrity`).
+    pub integrity: bool,
     /// What makes sealed fields readable.
     pub open: Option<Open>,
     /// Where records go.
@@ -122,14 +122,17 @@ struct Position {
     kept: u64,
     /// Everything before it was sent.
     next: u64,
-    /// Ends of batches that were sent, and when.
-    sent: VecDeque<(u64, Instant)>,
+    /// The event before it, as the next one points to it.
+    link: Option<Link>,
+    /// Ends of batches that were sent, with the event before the end, and when.
+    sent: VecDeque<(u64, Option<Link>, Instant)>,
 }
 
 impl Position {
     /// What is not known to have arrived is sent again.
     fn go_back(&mut self) {
         self.next = self.kept;
+        self.link.clone_from(&self.cursor.link);
         self.sent.clear();
     }
 }
@@ -147,7 +150,7 @@ struct Chunk {
 impl Exporter {
     /// Delivers what the log has and what it gets, for ever.
     pub async fn run(mut self) {
-        let mut pace = Pace { pause: FIRST_PAUSE, batch: self.sink.most() };
+        let mut pace = Pace::new(self.sink.most());
         loop {
             let Err(error) = self.work(&mut pace).await;
             self.progress.failing.store(true, Ordering::Relaxed);
@@ -204,7 +207,8 @@ impl Exporter {
             let mut cursor = known.unwrap_or_else(|| Cursor::at(&origin, mark.clone()));
             cursor.advance(mark);
             place.store(&cursor)?;
-            Ok(Position { cursor, kept: next, next, sent: VecDeque::new() })
+            let link = cursor.link.clone();
+            Ok(Position { cursor, kept: next, next, link, sent: VecDeque::new() })
         });
         begun.await.map_err(|_| ExportError::Task)?
     }
@@ -250,6 +254,7 @@ impl Exporter {
     async fn records(
         &self,
         entries: Vec<Entry>,
+        link: &mut Option<Link>,
     ) -> Result<(VecDeque<Record>, Vec<Refused>), ExportError> {
         let (mut records, mut refused) = (VecDeque::new(), Vec::new());
         for mut entry in entries {
@@ -261,7 +266,12 @@ impl Exporter {
                     || self.kinds.iter().any(|kind| record.code().starts_with(kind.as_str()))
             };
             match Record::read(&entry) {
-                Some(record) if wanted(&record) => records.push_back(record),
+                Some(mut record) if wanted(&record) => {
+                    if self.integrity {
+                        *link = record.attest(&self.chain(), link.take());
+                    }
+                    records.push_back(record);
+                }
                 Some(_) => {}
                 None => refused.push(Refused {
                     position: entry.position,
@@ -270,6 +280,11 @@ impl Exporter {
             }
         }
         Ok((records, refused))
+    }
+
+    /// What its chain of events is called: a sink that wants some kinds only has a chain of those.
+    fn chain(&self) -> String {
+        format!("{}/{}", self.origin, self.name)
     }
 
     async fn deliver(
@@ -287,7 +302,8 @@ impl Exporter {
                 "entries were removed because their time was over, before they could be sent"
             );
         }
-        let (mut left, refused) = self.records(chunk.entries).await?;
+        let mut link = at.link.clone();
+        let (mut left, refused) = self.records(chunk.entries, &mut link).await?;
         self.bury(place, refused).await?;
         if at.sent.is_empty() {
             let oldest = left.front().map_or(0, Record::millis);
@@ -350,17 +366,19 @@ impl Exporter {
                     // What went before it stays done, and something else may have come that is taken.
                     if let Some(first) = left.front() {
                         at.next = first.position;
-                        return self.keep(place, at, first.position).await;
+                        at.link.clone_from(&first.before);
+                        return self.keep(place, at, first.position, first.before.clone()).await;
                     }
                 }
             }
         }
         at.next = chunk.end;
+        at.link.clone_from(&link);
         if confirmed && at.sent.is_empty() {
-            pace.pause = FIRST_PAUSE;
-            return self.keep(place, at, chunk.end).await;
+            pace.recovered();
+            return self.keep(place, at, chunk.end, link).await;
         }
-        at.sent.push_back((chunk.end, Instant::now()));
+        at.sent.push_back((chunk.end, link, Instant::now()));
         Ok(())
     }
 
@@ -380,23 +398,30 @@ impl Exporter {
             return Ok(());
         }
         let mut settled = None;
-        while let Some((_, when)) = at.sent.front()
+        while let Some((.., when)) = at.sent.front()
             && when.elapsed() >= SETTLED
         {
-            settled = at.sent.pop_front().map(|(next, _)| next);
+            settled = at.sent.pop_front().map(|(next, link, _)| (next, link));
         }
-        let Some(next) = settled else { return Ok(()) };
-        pace.pause = FIRST_PAUSE;
-        self.keep(place, at, next).await
+        let Some((next, link)) = settled else { return Ok(()) };
+        pace.recovered();
+        self.keep(place, at, next, link).await
     }
 
-    async fn keep(&self, place: &Place, at: &mut Position, next: u64) -> Result<(), ExportError> {
+    async fn keep(
+        &self,
+        place: &Place,
+        at: &mut Position,
+        next: u64,
+        link: Option<Link>,
+    ) -> Result<(), ExportError> {
         if next == at.kept {
             return Ok(());
         }
         let (place, mut cursor, log) = (place.clone(), at.cursor.clone(), self.log.clone());
         let stored = tokio::task::spawn_blocking(move || {
             cursor.advance(mark_at(&Logs::open(&log)?, next)?);
+            cursor.link = link;
             place.store(&cursor)?;
             Ok::<_, ExportError>(cursor)
         });
@@ -435,28 +460,6 @@ impl Exporter {
         if let Ok(Ok(size)) = size.await {
             self.progress.size.store(size, Ordering::Relaxed);
         }
-    }
-}
-
-/// How fast it goes.
-struct Pace {
-    /// The next pause.
-    pause: Duration,
-    /// Records in one delivery.
-    batch: usize,
-}
-
-impl Pace {
-    /// A pause, and the next one is longer.
-    fn next(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
-        pause
-    }
-
-    /// It went well.
-    fn took(&mut self, most: usize) {
-        self.batch = (self.batch * 2).min(most);
     }
 }
 

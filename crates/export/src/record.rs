@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 use portcullis_audit::Entry;
 use serde_json::{Value, json};
 
+use crate::integrity::{Link, attest};
+
 /// An event as it leaves: OCSF, with its place in the log.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -12,6 +14,8 @@ pub struct Record {
     pub index: u64,
     /// The OCSF event. `unmapped` says at which index of which log it can be proven.
     pub event: Value,
+    /// What the sink got before it, where events point to each other.
+    pub before: Option<Link>,
 }
 
 impl Record {
@@ -23,7 +27,7 @@ impl Record {
         let unmapped = unmapped.as_object_mut()?;
         unmapped.insert("tlog_index".into(), entry.index.into());
         unmapped.insert("log_origin".into(), (*entry.origin).into());
-        Some(Self { position: entry.position, index: entry.index, event })
+        Some(Self { position: entry.position, index: entry.index, event, before: None })
     }
 
     /// The same from the only log there is, named `log`.
@@ -31,6 +35,12 @@ impl Record {
     pub fn of(index: u64, bytes: &[u8]) -> Option<Self> {
         let (position, origin) = (index, "log".into());
         Self::read(&Entry { position, index, origin, bytes: bytes.to_vec() })
+    }
+
+    /// Points to the event before it in `chain`. Returns what the next one points to.
+    pub fn attest(&mut self, chain: &str, before: Option<Link>) -> Option<Link> {
+        self.before = before;
+        attest(&mut self.event, chain, self.before.as_ref())
     }
 
     /// A text at a JSON pointer.
@@ -119,6 +129,7 @@ impl Record {
             "shortened": true,
         });
         event.insert("unmapped".to_owned(), unmapped);
-        Self { event: Value::Object(event), ..*self }
+        let (position, index) = (self.position, self.index);
+        Self { position, index, event: Value::Object(event), before: None }
     }
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     app::App,
-    config::{Beginning, Config, Personal, SinkConfig, SyslogFormat},
+    config::{Beginning, Config, OcsfVersion, Personal, SinkConfig, SyslogFormat},
     record::audit_dir,
     system,
 };
@@ -210,6 +210,7 @@ impl App {
                 Beginning::Oldest => Begin::Oldest,
                 Beginning::Newest => Begin::Newest,
             },
+            integrity: config.ocsf_version == OcsfVersion::V1_9,
             open: (config.personal == Personal::Open).then_some(open),
             sink,
             clock: self.clock.clone(),

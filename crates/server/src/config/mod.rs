@@ -28,7 +28,7 @@ pub use issuer::TokenIssuer;
 pub use keys::{KeyEncryption, Keys};
 pub use limit::{CountedRequests, Limit};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
-pub use sink::{Beginning, Personal, SinkConfig, SyslogFormat};
+pub use sink::{Beginning, OcsfVersion, Personal, SinkConfig, SyslogFormat};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -25,6 +25,10 @@ pub struct SinkConfig {
     /// What a sink gets first that is new here: the `oldest` entry of the log or what is `newest`.
     #[serde(default)]
     pub begin: Beginning,
+    /// The version of OCSF: `1.8`, or the draft of `1.9`, in which each event has a fingerprint and
+    /// points to the one before it (profile `record_integrity`).
+    #[serde(default)]
+    pub ocsf_version: OcsfVersion,
     /// Authorities that sign the receiver's certificate, PEM; those of the web if left out.
     pub ca: Option<PathBuf>,
     /// The certificate shown to the receiver, PEM.
@@ -46,6 +50,18 @@ pub struct SinkConfig {
     pub webhook: Option<UrlConfig>,
     /// An incoming webhook of Slack or of another that takes the same; the secret is its URL.
     pub slack: Option<SlackConfig>,
+}
+
+/// Which events a sink gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum OcsfVersion {
+    /// As the log has them.
+    #[default]
+    #[serde(rename = "1.8")]
+    V1_8,
+    /// With `attestation_list`.
+    #[serde(rename = "1.9")]
+    V1_9,
 }
 
 /// What is said of people.
@@ -154,6 +170,11 @@ impl SinkConfig {
         ensure!(
             self.certificate.is_some() == self.key.is_some(),
             "certificate and key belong together"
+        );
+        let cef = self.syslog.as_ref().is_some_and(|own| own.format == SyslogFormat::Cef);
+        ensure!(
+            self.ocsf_version == OcsfVersion::V1_8 || !(cef || self.slack.is_some()),
+            "ocsf_version is for sinks that get OCSF"
         );
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         for kind in &self.kinds {
