@@ -34,7 +34,7 @@ def entries(directory):
         data = log.read(MOST_BYTES)
     at, minimum = 0, file.with_name("minimum")
     if minimum.exists():
-        place = int(minimum.read_text()) // 256 * 8
+        place = int(minimum.read_text().split()[0]) // 256 * 8
         at = int.from_bytes(file.with_name("offsets").read_bytes()[place:place + 8], "big") or len(data)
     while at + 2 <= len(data):
         end = at + 2 + int.from_bytes(data[at:at + 2], "big")

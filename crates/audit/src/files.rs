@@ -56,6 +56,14 @@ pub enum LogError {
     /// A log does not go on from the one before it.
     #[error("{0} does not begin with the last checkpoint of the log before it")]
     Unchained(String),
+    /// Entries are called removed, and no entry says that they were.
+    #[error("{log} is said to be kept from entry {minimum} on, and no entry allows it")]
+    Unproven {
+        /// The log.
+        log: String,
+        /// The first entry that it keeps, as its directory says.
+        minimum: u64,
+    },
     /// An entry could not be read where it should be.
     #[error("entry {0} of the audit log is damaged")]
     Entry(u64),

@@ -9,13 +9,13 @@ use std::{
     sync::Arc,
 };
 
-use portcullis_tlog::{
-    Checkpoint, ENTRIES_PER_BUNDLE, Hash, NoteVerifier, OfflineProof, leaf_hash,
-};
+use portcullis_events::{Removed, pruned};
+use portcullis_tlog::{Checkpoint, ENTRIES_PER_BUNDLE, Hash, NoteVerifier, OfflineProof};
 
 use crate::{
     Filter, LogReader, Page,
     files::{LogError, io_error},
+    prune,
     search::MAX_RESULTS,
 };
 
@@ -186,30 +186,68 @@ impl Logs {
         Ok(Page { found, next: None })
     }
 
-    /// Whether everything is still what it was when `checkpoint` was signed, in whichever log that
-    /// was, and each log goes on from the one before.
-    pub fn continues(&self, checkpoint: &Checkpoint) -> Result<bool, LogError> {
-        let part = self.0.iter().find(|part| *part.origin == *checkpoint.origin);
-        let Some(part) = part else { return Ok(false) };
-        self.check_chain()?;
-        part.log.continues(checkpoint)
-    }
-
-    /// That each log begins with the last checkpoint of the one before, and that covers all of it.
-    pub fn check_chain(&self) -> Result<(), LogError> {
-        for pair in self.0.windows(2) {
-            let [before, after] = pair else { continue };
-            let last = before.log.checkpoint_text()?;
-            let covers = before.log.signed_size()? == before.log.size();
-            if !covers || after.log.leaf(0)? != leaf_hash(last.as_bytes()) {
-                return Err(LogError::Unchained(after.origin.to_string()));
+    /// Holds every log against the newest checkpoint in its directory and against the one before it, and
+    /// what is gone of it against its receipt. `verifier` knows the key for a year, which must not come
+    /// from the directory.
+    pub fn check(
+        &self,
+        verifier: impl Fn(&str) -> Result<NoteVerifier, LogError>,
+    ) -> Result<(), LogError> {
+        let mut before: Option<(Checkpoint, String)> = None;
+        for part in &self.0 {
+            let verifier = verifier(&part.year())?;
+            let note = part.log.checkpoint_text()?;
+            let newest = Checkpoint::open(&note, &verifier)?;
+            if !part.log.continues(&newest)? {
+                return Err(LogError::Rewritten { size: newest.size });
+            }
+            if let Some((last, text)) = before.replace((newest, note)) {
+                let whole = self.part_of(&last.origin).is_some_and(|it| it.log.size() == last.size);
+                let first = part.log.prove(0, &verifier)?;
+                if !whole || first.verify(text.as_bytes(), &verifier).is_err() {
+                    return Err(LogError::Unchained(part.origin.to_string()));
+                }
             }
         }
-        Ok(())
+        self.0.iter().try_for_each(|part| self.check_minimum(part, &verifier))
+    }
+
+    fn check_minimum(
+        &self,
+        part: &Part,
+        verifier: impl Fn(&str) -> Result<NoteVerifier, LogError>,
+    ) -> Result<(), LogError> {
+        let claimed = prune::minimum(&part.dir)?;
+        if claimed.index == 0 {
+            return Ok(());
+        }
+        let unproven =
+            || LogError::Unproven { log: part.origin.to_string(), minimum: claimed.index };
+        let (holder, index) = self.part(claimed.receipt).map_err(|_| unproven())?;
+        let verifier = verifier(&holder.year())?;
+        let entry = holder.log.entry(index).map_err(|_| unproven())?;
+        let proof = holder.log.prove(index, &verifier).map_err(|_| unproven())?;
+        proof.verify(&entry, &verifier).map_err(|_| unproven())?;
+        let receipt = pruned(&entry).ok_or_else(unproven)?;
+        let allows = |one: &Removed| one.log == *part.origin && one.minimum >= claimed.index;
+        if receipt.removed.iter().any(allows) { Ok(()) } else { Err(unproven()) }
+    }
+
+    fn part_of(&self, origin: &str) -> Option<&Part> {
+        self.0.iter().find(|part| *part.origin == *origin)
+    }
+
+    /// Whether everything is still what it was when `checkpoint` was signed, in whichever log that was.
+    pub fn continues(&self, checkpoint: &Checkpoint) -> Result<bool, LogError> {
+        self.part_of(&checkpoint.origin).map_or(Ok(false), |part| part.log.continues(checkpoint))
     }
 }
 
 impl Part {
+    fn year(&self) -> String {
+        self.dir.file_name().map(|year| year.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// The same with positions in the place of indices.
     fn counted<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
         result.map_err(|error| match error {

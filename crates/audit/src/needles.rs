@@ -24,8 +24,8 @@ impl Needles {
         }
         // An IPv6 network has too many spellings.
         if let Some(addr) = filter.addr.map(|addr| addr.to_string()).filter(|a| !a.contains(':')) {
-            let tag = filter.addr_tag.iter().map(|tag| format!("{tag}\""));
-            all.push(std::iter::once(json(&addr)).chain(tag).collect());
+            let tags = filter.addr_tags.iter().map(|tag| format!("{tag}\""));
+            all.push(std::iter::once(json(&addr)).chain(tags).collect());
         }
         if let Some(kind) = &filter.kind {
             let quoted = json(kind);

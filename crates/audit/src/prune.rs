@@ -1,12 +1,15 @@
 //! Removing entries whose time is over, without touching the tree.
 //!
-//! Before anything is removed an entry says so (`sys_log_pruned`), and a verification takes no
-//! minimum index that no such entry allows: otherwise whoever can write the directory could hide
-//! entries by calling them old.
+//! Before anything is removed an entry says so (`sys_log_pruned`: the *receipt*), and neither a start
+//! nor a verification takes a minimum index that no receipt allows: otherwise whoever can write the
+//! directory could hide entries by calling them old.
 
 use std::path::Path;
 
-use portcullis_tlog::ENTRIES_PER_BUNDLE;
+use portcullis_events::search_fields;
+use portcullis_tlog::{
+    Checkpoint, ENTRIES_PER_BUNDLE, NoteVerifier, OfflineProof, inclusion_proof, leaf_hash,
+};
 use portcullis_types::Timestamp;
 
 use crate::{
@@ -15,56 +18,115 @@ use crate::{
 };
 
 const FILE: &str = "minimum";
+/// What was removed to the end, so that it is not done again at each start.
+const DONE: &str = "removed";
+/// Bundles that one look says can go: the next look says more.
+const MOST_BUNDLES: u64 = 4_096;
 
-/// The minimum index of the log in `dir`.
-pub(crate) fn minimum(dir: &Path) -> Result<u64, LogError> {
+/// What is no longer kept of a log, as its directory claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Minimum {
+    /// The first entry that is kept.
+    pub index: u64,
+    /// The position of the receipt.
+    pub receipt: u64,
+}
+
+/// What the directory `dir` claims.
+pub(crate) fn minimum(dir: &Path) -> Result<Minimum, LogError> {
     let path = dir.join(FILE);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Minimum::default()),
         Err(error) => return Err(io_error("read", &path)(error)),
     };
-    text.trim_end().parse().map_err(|_| {
-        io_error("read", &path)(std::io::Error::other("it is not the number of an entry"))
-    })
+    let numbers: Vec<_> = text.split_whitespace().map(str::parse).collect();
+    match *numbers {
+        [Ok(index), Ok(receipt)] => Ok(Minimum { index, receipt }),
+        _ => Err(io_error("read", &path)(std::io::Error::other("it is not what was written"))),
+    }
 }
 
 impl LogReader {
-    /// The minimum index, if entries from before `before` are to be kept no longer: the first of the
-    /// bundle that may have one that is not. Of a log that is `closed` everything can go, of one that
-    /// grows the newest bundle stays.
-    pub fn prunable(&self, before: Timestamp, closed: bool) -> Result<u64, LogError> {
-        let bundles = self.size().div_ceil(ENTRIES_PER_BUNDLE);
-        let first = self.first_bundle_since(before, bundles)?;
-        let last = first + 1 == bundles && closed && self.ends_before(before)?;
-        let minimum = if last { self.size() } else { first * ENTRIES_PER_BUNDLE };
-        Ok(minimum.max(self.minimum()))
+    /// The minimum index, if entries from before `before` are to be kept no longer: entries go as long
+    /// as all of a bundle are older. Of a log that is `closed` everything can go, of one that grows the
+    /// newest bundle stays. Each entry is held against the tree that `verifier` signed, so that nobody
+    /// can have one removed by giving it another time.
+    pub fn removable(
+        &self,
+        before: Timestamp,
+        closed: bool,
+        verifier: &NoteVerifier,
+    ) -> Result<u64, LogError> {
+        let checkpoint = self.checkpoint_text()?;
+        let signed = Checkpoint::open(&checkpoint, verifier)?.size;
+        let mut minimum = self.minimum();
+        for _ in 0..MOST_BUNDLES {
+            let end = (minimum + ENTRIES_PER_BUNDLE).min(self.size());
+            let goes = end > minimum && (end < self.size() || closed) && end <= signed;
+            if !goes || !self.is_older(minimum, before)? {
+                break;
+            }
+            self.is_as_signed(minimum, signed, &checkpoint, verifier)?;
+            minimum = end;
+        }
+        Ok(minimum)
+    }
+
+    /// Whether all entries of the bundle that begins with `first` are from before `before`. One without
+    /// a time is what the log begins with.
+    fn is_older(&self, first: u64, before: Timestamp) -> Result<bool, LogError> {
+        let entries = self.bundle(first / ENTRIES_PER_BUNDLE)?;
+        let old = |entry: &Vec<u8>| search_fields(entry).is_none_or(|event| event.time < before);
+        Ok(entries.iter().all(old))
+    }
+
+    /// That the bundle that begins with `first` is what was signed: its hashes are those of its entries,
+    /// and lead to the root.
+    fn is_as_signed(
+        &self,
+        first: u64,
+        signed: u64,
+        checkpoint: &str,
+        verifier: &NoteVerifier,
+    ) -> Result<(), LogError> {
+        let entries = self.bundle(first / ENTRIES_PER_BUNDLE)?;
+        for (entry, index) in entries.iter().zip(first..signed) {
+            if self.levels().leaf(index) != Some(leaf_hash(entry)) {
+                return Err(LogError::Entry(index));
+            }
+        }
+        let path = inclusion_proof(self.levels(), first, signed)?;
+        let proof = OfflineProof { index: first, path, checkpoint: checkpoint.to_owned() };
+        let entry = entries.first().ok_or(LogError::Entry(first))?;
+        proof.verify(entry, verifier).map_err(|_| LogError::Entry(first))?;
+        Ok(())
     }
 }
 
-/// Removes the entries before `minimum`, the first of a bundle or the end of the log. An entry that
-/// says so must be durable before, and covered by a checkpoint. To do it again is no harm.
-pub fn prune(dir: &Path, minimum: u64) -> Result<(), LogError> {
+/// Removes the entries before `minimum`, the first of a bundle or the end of the log. The entry at the
+/// position `receipt` says so; it must be durable before, and covered by a checkpoint. To do it again
+/// is no harm.
+pub fn prune(dir: &Path, minimum: u64, receipt: u64) -> Result<(), LogError> {
     let log = LogReader::open(dir)?;
-    let minimum = minimum.max(log.minimum()).min(log.size());
+    let minimum = minimum.max(log.minimum());
     let whole = minimum.is_multiple_of(ENTRIES_PER_BUNDLE) || minimum == log.size();
-    if !whole {
+    if !whole || minimum > log.size() {
         return Err(LogError::Entry(minimum));
     }
-    let end = log.start_of(minimum)?;
     // First the word, then the deed: what is half removed is never looked at.
-    replace(dir, FILE, &format!("{minimum}\n"))?;
+    replace(dir, FILE, &format!("{minimum} {receipt}\n"))?;
     sync_dir(dir)?;
-    Named::open_there(dir, "entries")?.forget_first(end)
+    finish_pruning(dir)
 }
 
 /// Ends what a crash left half removed in `dir`.
 pub fn finish_pruning(dir: &Path) -> Result<(), LogError> {
     let log = LogReader::open(dir)?;
-    let Some(last) = log.minimum().checked_sub(1) else { return Ok(()) };
-    let mut length = [0; 2];
-    log.entries()
-        .read_at(&mut length, log.start_of(last / ENTRIES_PER_BUNDLE * ENTRIES_PER_BUNDLE)?)?;
-    // The last of what goes; where it is gone, all of it is.
-    if length == [0, 0] { Ok(()) } else { prune(dir, log.minimum()) }
+    let minimum = log.minimum().to_string();
+    if log.minimum() == 0 || std::fs::read_to_string(dir.join(DONE)).is_ok_and(|it| it == minimum) {
+        return Ok(());
+    }
+    Named::open_there(dir, "entries")?.forget_first(log.start_of(log.minimum())?)?;
+    replace(dir, DONE, &minimum)
 }

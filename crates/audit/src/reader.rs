@@ -38,7 +38,7 @@ impl LogReader {
             entries,
             offsets: Named::open_read(dir, "offsets")?,
             levels: HashFiles::open_read(dir)?,
-            minimum: prune::minimum(dir)?.min(mark.size),
+            minimum: prune::minimum(dir)?.index.min(mark.size),
             size: mark.size,
             end: mark.end,
         })
@@ -92,9 +92,9 @@ impl LogReader {
 
     /// The entries of bundle `number`, the last one as far as it goes.
     pub fn bundle(&self, number: u64) -> Result<Vec<Vec<u8>>, LogError> {
+        let first = number * ENTRIES_PER_BUNDLE;
         let bytes = self.bundle_bytes(number)?;
-        let entries = bundle_entries(&bytes);
-        let entries = entries.ok_or(LogError::Entry(number * ENTRIES_PER_BUNDLE))?;
+        let entries = bundle_entries(&bytes).ok_or(LogError::Entry(first))?;
         Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
     }
 
@@ -102,7 +102,23 @@ impl LogReader {
     pub(crate) fn bundle_bytes(&self, number: u64) -> Result<Vec<u8>, LogError> {
         let mut bytes = Vec::new();
         self.bundle_into(number, &mut bytes)?;
+        // It may have been removed while it was read, and then any part of it is zeros, which no entry
+        // has. The word is written before the deed, so it is there by now.
+        let first = number * ENTRIES_PER_BUNDLE;
+        let count = self.size.saturating_sub(first).min(ENTRIES_PER_BUNDLE);
+        let whole = bundle_entries(&bytes).is_some_and(|entries| {
+            let torn = |entry: &&[u8]| entry.is_empty() || memchr::memchr(0, entry).is_some();
+            entries.len() as u64 == count && !entries.iter().any(torn)
+        });
+        if !whole && self.is_removed(first)? {
+            return Err(LogError::Removed { minimum: prune::minimum(&self.dir)?.index });
+        }
         Ok(bytes)
+    }
+
+    /// Whether entry `index` was removed, perhaps since this was opened.
+    pub(crate) fn is_removed(&self, index: u64) -> Result<bool, LogError> {
+        Ok(prune::minimum(&self.dir)?.index > index)
     }
 
     /// The same into a buffer, in the place of what is there.
@@ -118,15 +134,7 @@ impl LogReader {
         // 256 entries of 64 KiB are the most a bundle can hold.
         let length = length.filter(|length| *length <= 256 * 65_537);
         bytes.resize(length.ok_or(LogError::Entry(first))?, 0);
-        self.entries.read_at(bytes, start)?;
-        // No entry is empty: what begins so may have been removed since this was opened.
-        if bytes.starts_with(&[0, 0]) {
-            let minimum = prune::minimum(&self.dir)?;
-            if minimum > first {
-                return Err(LogError::Removed { minimum });
-            }
-        }
-        Ok(())
+        self.entries.read_at(bytes, start)
     }
 
     /// Entry `index`.

@@ -23,8 +23,8 @@ pub struct Filter {
     pub subjects: Vec<String>,
     /// The address, or for IPv6 the /64, it came from.
     pub addr: Option<AddrKey>,
-    /// What stands for that address where it is sealed.
-    pub addr_tag: Option<String>,
+    /// What stands for that address where it is sealed, in each month.
+    pub addr_tags: Vec<String>,
     /// The network it came from, where the address is not sealed.
     pub network: Option<Prefix>,
     /// A text that is somewhere in the entry as it is stored, letter for letter.
@@ -56,7 +56,7 @@ impl Filter {
         };
         let addr = |key: AddrKey| match &fields.addr {
             Some(seen) => AddrKey::parse(seen).is_some_and(|seen| seen == key),
-            None => fields.addr_tag.is_some() && fields.addr_tag == self.addr_tag,
+            None => fields.addr_tag.as_ref().is_some_and(|tag| self.addr_tags.contains(tag)),
         };
         self.from.is_none_or(|from| fields.time >= from)
             && self.until.is_none_or(|until| fields.time < until)
@@ -116,7 +116,12 @@ impl LogReader {
             }
             read += bytes.len() as u64;
             if needles.may_be_in(&bytes) {
-                let entries = bundle_entries(&bytes).ok_or(LogError::Entry(first))?;
+                let Some(entries) = bundle_entries(&bytes) else {
+                    if self.is_removed(first)? {
+                        continue;
+                    }
+                    return Err(LogError::Entry(first));
+                };
                 for (entry, index) in entries.into_iter().zip(first..self.size()) {
                     let wanted = index >= filter.from_index
                         && needles.may_be_in(entry)
@@ -138,11 +143,7 @@ impl LogReader {
     }
 
     /// The last bundle that may begin before `from`, by bisection.
-    pub(crate) fn first_bundle_since(
-        &self,
-        from: Timestamp,
-        bundles: u64,
-    ) -> Result<u64, LogError> {
+    fn first_bundle_since(&self, from: Timestamp, bundles: u64) -> Result<u64, LogError> {
         let from = from.minus(DISORDER);
         let kept = self.minimum().div_ceil(ENTRIES_PER_BUNDLE);
         let (mut low, mut high) = (kept, bundles);
@@ -171,12 +172,5 @@ impl LogReader {
     fn bundle_time(&self, number: u64) -> Result<Option<Timestamp>, LogError> {
         let entries = self.bundle(number)?;
         Ok(entries.iter().find_map(|entry| search_fields(entry)).map(|fields| fields.time))
-    }
-
-    /// Whether the newest entries are all from before a time.
-    pub(crate) fn ends_before(&self, time: Timestamp) -> Result<bool, LogError> {
-        let Some(last) = self.size().checked_sub(1) else { return Ok(false) };
-        let entries = self.bundle(last / ENTRIES_PER_BUNDLE)?;
-        Ok(entries.iter().filter_map(|entry| search_fields(entry)).all(|it| it.time < time))
     }
 }

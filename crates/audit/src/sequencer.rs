@@ -80,6 +80,8 @@ pub struct Audit {
     watcher: Option<Watcher>,
     lost: Arc<AtomicU64>,
     healthy: Arc<AtomicBool>,
+    /// The newest checkpoint.
+    note: Arc<Mutex<String>>,
 }
 
 impl Audit {
@@ -93,6 +95,8 @@ impl Audit {
         let healthy = Arc::new(AtomicBool::new(true));
         let lost = Arc::new(AtomicU64::new(0));
         let held = Arc::<Mutex<Vec<Arc<Event>>>>::default();
+        let note = Arc::new(Mutex::new(writer.note().to_owned()));
+        let told = note.clone();
         let (flag, uncounted, unwatched) = (healthy.clone(), lost.clone(), held.clone());
         let failed =
             |source| LogError::Io { operation: "start", path: "audit thread".into(), source };
@@ -103,10 +107,10 @@ impl Audit {
             .spawn(move || {
                 let sealer = sealer.as_deref();
                 let _told = Told(&flag);
-                run(&runtime, writer, queue, &unwatched, sealer, &flag, &uncounted);
+                run(&runtime, writer, queue, (&unwatched, &told), sealer, &flag, &uncounted);
             })
             .map_err(failed)?;
-        Ok(Self { jobs, held, watcher, lost, healthy })
+        Ok(Self { jobs, held, watcher, lost, healthy, note })
     }
 
     /// Records events and waits until they are durable. No answer may say "done" before this does.
@@ -149,6 +153,11 @@ impl Audit {
     /// Signs a checkpoint if the log grew.
     pub async fn checkpoint(&self) -> Result<(), AuditError> {
         self.wait(Job::Checkpoint).await
+    }
+
+    /// The newest checkpoint, as it was signed: what the disk says by now may be another.
+    pub fn newest_checkpoint(&self) -> String {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Goes on in the log of `year` below `root`, which begins with the last checkpoint of this one.
@@ -231,7 +240,7 @@ fn run(
     runtime: &Runtime,
     mut writer: LogWriter,
     mut queue: mpsc::Receiver<Job>,
-    held: &Mutex<Vec<Arc<Event>>>,
+    (held, note): (&Mutex<Vec<Arc<Event>>>, &Mutex<String>),
     sealer: Option<&(dyn SealPersonal + Send + Sync)>,
     healthy: &AtomicBool,
     lost: &AtomicU64,
@@ -288,11 +297,18 @@ fn run(
         if !signing.is_empty() || closing.is_some() {
             let signed = writer.checkpoint().map(drop);
             healthy.fetch_and(signed.is_ok(), Ordering::Relaxed);
+            if signed.is_ok() {
+                tell(note, &writer);
+            }
             answer(signing, &signed);
         }
         if let Some((next, done)) = rotating {
             let Next { root, year, signer } = *next;
-            answer(vec![done], &writer.rotate(&root, &year, signer));
+            let rotated = writer.rotate(&root, &year, signer);
+            if rotated.is_ok() {
+                tell(note, &writer);
+            }
+            answer(vec![done], &rotated);
         }
         if let Some(done) = closing {
             drop(writer);
@@ -300,6 +316,10 @@ fn run(
             return;
         }
     }
+}
+
+fn tell(note: &Mutex<String>, writer: &LogWriter) {
+    writer.note().clone_into(&mut note.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 fn answer(waiting: Vec<oneshot::Sender<Result<(), AuditError>>>, result: &Result<(), LogError>) {

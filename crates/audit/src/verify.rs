@@ -6,7 +6,7 @@ use std::{
 
 use memchr::memmem::Finder;
 use portcullis_events::{PRUNED, Pruned, pruned};
-use portcullis_tlog::{Checkpoint, Hash, NoteVerifier, leaf_hash, node_hash};
+use portcullis_tlog::{Checkpoint, Frontier, Hash, NoteVerifier, leaf_hash};
 
 use crate::{
     LogReader, Logs,
@@ -101,6 +101,20 @@ impl std::fmt::Display for Damage {
 /// of them that was noted down elsewhere: they have the same, under names that end in the year. The
 /// oldest is reported first.
 pub fn verify_all(root: &Path, trusted: Option<&NoteVerifier>) -> Result<Vec<Report>, LogError> {
+    loop {
+        let reports = verify_each(root, trusted)?;
+        let logs = Logs::open(root)?;
+        let minimums = logs.parts().map(|(log, _)| log.minimum());
+        // What was removed while they were read is no damage: its receipt may be in one that had been
+        // read by then.
+        let same = minimums.eq(reports.iter().map(|report| report.minimum));
+        if same || reports.iter().all(|report| report.damage.is_none()) {
+            return Ok(reports);
+        }
+    }
+}
+
+fn verify_each(root: &Path, trusted: Option<&NoteVerifier>) -> Result<Vec<Report>, LogError> {
     let logs = Logs::open(root)?;
     let (mut reports, mut receipts, mut after) = (Vec::new(), Vec::new(), None);
     let parts: Vec<_> = logs.parts().collect();
@@ -160,7 +174,7 @@ fn verify_with(
     loop {
         let (report, found) = verify_once(dir, verifier, receipts)?;
         // What was removed while it was read is no damage.
-        let same = prune::minimum(dir)?.min(report.entries) <= report.minimum;
+        let same = prune::minimum(dir)?.index.min(report.entries) <= report.minimum;
         if report.damage.is_none() || same {
             receipts.extend(found);
             return Ok(report);
@@ -204,8 +218,9 @@ fn verify_once(
     let walked = walk(&log, &signed, &mut receipts)?;
     report.checkpoints = walked.matched;
     report.damage = walked.damage(log.size().max(walked.read), report.signed);
-    let of_this = receipts.iter().filter(|receipt| receipt.log == report.origin);
-    let allowed = of_this.map(|receipt| receipt.minimum).max().unwrap_or(0);
+    let removed = receipts.iter().flat_map(|receipt| &receipt.removed);
+    let of_this = removed.filter(|removed| removed.log == report.origin);
+    let allowed = of_this.map(|removed| removed.minimum).max().unwrap_or(0);
     if report.minimum > allowed {
         report.damage.get_or_insert(Damage::Removed { minimum: report.minimum, allowed });
     }
@@ -257,7 +272,7 @@ fn walk(
     let mut reader = BufReader::with_capacity(1 << 20, log.entries().file());
     let start = log.start_of(log.minimum())?;
     reader.seek(SeekFrom::Start(start)).map_err(io_error("read", Path::new("entries")))?;
-    let (mut found, mut peaks) = (Walk::default(), Peaks::default());
+    let (mut found, mut tree) = (Walk::default(), Frontier::default());
     let mut left = log.end().saturating_sub(start);
     let receipt = Finder::new(PRUNED);
     let covered = signed.keys().next_back().copied().unwrap_or_default();
@@ -268,7 +283,7 @@ fn walk(
                 found.unreadable = Some(index);
                 break;
             };
-            peaks.push(leaf);
+            tree.push(leaf);
         } else {
             let Some(entry) = next_entry(&mut reader, &mut left) else {
                 found.unreadable = Some(index);
@@ -278,7 +293,7 @@ fn walk(
             if log.levels().leaf(index).is_some_and(|stored| stored != leaf) {
                 found.odd_entry.get_or_insert(index);
             }
-            peaks.push(leaf);
+            tree.push(leaf);
             // What nobody signed, anybody may have written.
             if index < covered && receipt.find(&entry).is_some() {
                 receipts.extend(pruned(&entry));
@@ -286,7 +301,7 @@ fn walk(
         }
         found.read = index + 1;
         match signed.get(&(index + 1)) {
-            Some(root) if found.first_broken.is_some() || peaks.root() != *root => {
+            Some(root) if found.first_broken.is_some() || tree.root() != *root => {
                 found.first_broken.get_or_insert(index + 1);
             }
             Some(_) => {
@@ -308,33 +323,4 @@ fn next_entry(reader: &mut impl Read, left: &mut u64) -> Option<Vec<u8>> {
     let mut entry = vec![0; usize::from(length)];
     reader.read_exact(&mut entry).ok()?;
     Some(entry)
-}
-
-/// The roots of the complete subtrees of a growing log, the largest first.
-#[derive(Default)]
-struct Peaks {
-    size: u64,
-    hashes: Vec<Hash>,
-}
-
-impl Peaks {
-    fn push(&mut self, leaf: Hash) {
-        let (mut hash, mut position) = (leaf, self.size);
-        while position & 1 == 1 {
-            if let Some(left) = self.hashes.pop() {
-                hash = node_hash(&left, &hash);
-            }
-            position >>= 1;
-        }
-        self.hashes.push(hash);
-        self.size += 1;
-    }
-
-    fn root(&self) -> Hash {
-        let mut peaks = self.hashes.iter().rev();
-        let Some(last) = peaks.next() else {
-            return portcullis_tlog::EMPTY_ROOT;
-        };
-        peaks.fold(*last, |right, left| node_hash(left, &right))
-    }
 }

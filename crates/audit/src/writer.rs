@@ -6,8 +6,8 @@ use std::{
 };
 
 use portcullis_tlog::{
-    Checkpoint, ENTRIES_PER_BUNDLE, HASH_BYTES, Hash, MAX_ENTRY_BYTES, NoteSigner, leaf_hash,
-    node_hash, root,
+    Checkpoint, ENTRIES_PER_BUNDLE, Frontier, HASH_BYTES, Hash, MAX_ENTRY_BYTES, NoteSigner,
+    leaf_hash, node_hash, root,
 };
 
 use crate::{
@@ -33,6 +33,10 @@ pub struct LogWriter {
     journal: Named,
     levels: HashFiles,
     durable: Mark,
+    /// The tree as we made it. It is what is signed, not what the files have come to say.
+    tree: Frontier,
+    /// The newest checkpoint, as it was signed.
+    note: String,
     checkpoint_size: Option<u64>,
     poisoned: bool,
     /// The bytes of a batch. Their room is kept, so that it is not asked of the system again.
@@ -68,12 +72,19 @@ impl LogWriter {
             journal,
             levels: HashFiles::open_rw(dir)?,
             durable,
+            tree: Frontier::default(),
+            note: String::new(),
             checkpoint_size: None,
             poisoned: false,
             batch: Vec::new(),
         };
         writer.recover()?;
         Ok(writer)
+    }
+
+    /// The newest checkpoint, as it was signed.
+    pub fn note(&self) -> &str {
+        &self.note
     }
 
     /// Entries that are durable.
@@ -104,13 +115,15 @@ impl LogWriter {
         self.entries.cut(self.durable.end)?;
         self.levels.cut(promised)?;
         self.offsets.cut(promised.div_ceil(ENTRIES_PER_BUNDLE) * 8)?;
-        self.rebuild(promised)?;
-        if let Some(Checkpoint { size, root: signed, .. }) = newest {
-            if root(&self.levels, size)? != signed {
-                return Err(LogError::Rewritten { size });
+        self.tree = Frontier::of(&self.levels, promised)?;
+        if let Some(newest) = newest {
+            if self.tree.root() != newest.root {
+                return Err(LogError::Rewritten { size: newest.size });
             }
-            self.checkpoint_size = Some(size);
+            self.checkpoint_size = Some(newest.size);
+            self.note = newest.sign(&self.signer)?;
         }
+        self.rebuild(promised)?;
         replace(&self.dir, "vkey", &(verifier.vkey() + "\n"))?;
         if self.checkpoint_size.is_none() {
             self.checkpoint()?;
@@ -125,6 +138,7 @@ impl LogWriter {
             let leaf = leaf_hash(&entry);
             self.locate(index, offset, &[entry])?;
             self.levels.extend(index, &[leaf])?;
+            self.tree.push(leaf);
             offset = next;
         }
         Ok(())
@@ -183,6 +197,7 @@ impl LogWriter {
         }
         let first = self.durable.size;
         self.durable = mark;
+        leaves.iter().for_each(|leaf| self.tree.push(*leaf));
         // The entries are durable; hashes that cannot be written now are rebuilt at the next start,
         // but this process must not go on with a tree it cannot extend.
         self.levels.extend(first, &leaves).inspect_err(|_| self.poisoned = true)
@@ -221,13 +236,19 @@ impl LogWriter {
         let checkpoint = Checkpoint {
             origin: self.signer.verifier().name().to_owned(),
             size: self.durable.size,
-            root: root(&self.levels, self.durable.size)?,
+            root: self.tree.root(),
         };
+        if root(&self.levels, self.durable.size)? != checkpoint.root {
+            // Somebody else writes here, or the disk does not give back what it took.
+            self.poisoned = true;
+            return Err(LogError::Rewritten { size: self.durable.size });
+        }
         let note = checkpoint.sign(&self.signer)?;
         self.remember(&note)?;
         replace(&self.dir, "checkpoint", &note)?;
         sync_dir(&self.dir)?;
         self.checkpoint_size = Some(checkpoint.size);
+        self.note = note;
         Ok(Some(checkpoint))
     }
 
@@ -235,8 +256,8 @@ impl LogWriter {
     /// this one. A crash leaves the one or the other.
     pub fn rotate(&mut self, root: &Path, year: &str, signer: NoteSigner) -> Result<(), LogError> {
         self.checkpoint()?;
-        let path = self.dir.join("checkpoint");
-        let last = std::fs::read_to_string(&path).map_err(io_error("read", &path))?;
+        let last = self.note.clone();
+        replace(&self.dir, "checkpoint", &last)?;
         let (fresh, dir) = (root.join(format!("{year}.new")), root.join(year));
         match std::fs::remove_dir_all(&fresh) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

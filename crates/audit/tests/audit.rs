@@ -7,7 +7,9 @@ use portcullis_audit::{
     Audit, Damage, Filter, LogError, LogReader, LogWriter, Logs, newest_log, prune, verify,
     verify_all,
 };
-use portcullis_events::{Actor, Event, Kind, Lifecycle, LoginAttempt, Origin, Outcome, Pruned};
+use portcullis_events::{
+    Actor, Event, Kind, Lifecycle, LoginAttempt, Origin, Outcome, Pruned, Removed,
+};
 use portcullis_tlog::{NoteSigner, TileName};
 use portcullis_types::{AddrKey, ClientAddr, Entropy, Id, Prefix, Timestamp};
 use proptest::prelude::*;
@@ -460,7 +462,8 @@ fn dated(n: u64) -> Vec<u8> {
 }
 
 fn receipt(log: &str, minimum: u64) -> Vec<u8> {
-    let pruned = Pruned { log: log.into(), minimum, before: Timestamp::from_secs(1) };
+    let removed = vec![Removed { log: log.into(), minimum }];
+    let pruned = Pruned { removed, before: Timestamp::from_secs(1) };
     let event = Event::new(
         Id::new(Timestamp::from_secs(1), &Counting(9.into())),
         Timestamp::from_secs(90_000_000),
@@ -492,18 +495,21 @@ fn what_is_removed_leaves_a_tree_that_still_proves_itself() {
     let (dir, mut log) = dated_log(2_000);
     let reader = LogReader::open(dir.path()).unwrap();
     let old = (reader.prove(100, &signer().verifier()).unwrap(), reader.entry(100).unwrap());
-    // Minute 1000 is in the bundle of 768 to 1023; a clock may have been set back a minute there.
-    let minimum = reader.prunable(Timestamp::from_secs(1_000 * 60), false).unwrap();
-    assert_eq!(minimum, 768);
+    // Minute 1000 is in the bundle of 768 to 1023.
+    let removable = |reader: &LogReader, minute: i64, closed| {
+        reader.removable(Timestamp::from_secs(minute * 60), closed, &signer().verifier()).unwrap()
+    };
+    assert_eq!(removable(&reader, 1_000, false), 768);
+    assert_eq!(removable(&reader, 1_024, false), 1_024);
+    assert_eq!(removable(&reader, 1_023, true), 768);
     // What is old altogether keeps its newest bundle while it grows.
-    let all = Timestamp::from_secs(9_000 * 60);
-    assert_eq!(reader.prunable(all, false).unwrap(), 1_792);
-    assert_eq!(reader.prunable(all, true).unwrap(), 2_000);
+    assert_eq!(removable(&reader, 9_000, false), 1_792);
+    assert_eq!(removable(&reader, 9_000, true), 2_000);
 
     log.append(&[receipt("log.example/2026", 768)]).unwrap();
     log.checkpoint().unwrap();
-    prune(dir.path(), 768).unwrap();
-    prune(dir.path(), 512).unwrap();
+    prune(dir.path(), 768, 2_000).unwrap();
+    prune(dir.path(), 512, 2_000).unwrap();
     let report = verify(dir.path(), &signer().verifier()).unwrap();
     assert_eq!((report.entries, report.minimum, report.damage), (2_001, 768, None));
 
@@ -541,7 +547,7 @@ fn what_is_removed_leaves_a_tree_that_still_proves_itself() {
 #[test]
 fn nothing_is_called_removed_that_was_not() {
     let (dir, mut log) = dated_log(1_000);
-    prune(dir.path(), 512).unwrap();
+    prune(dir.path(), 512, 0).unwrap();
     assert_eq!(damage(dir.path()), Some(Damage::Removed { minimum: 512, allowed: 0 }));
     // A receipt that is of another log, or of less, or signed by nobody, is none.
     log.append(&[receipt("other.example/2026", 768), receipt("log.example/2026", 256)]).unwrap();
@@ -552,8 +558,8 @@ fn nothing_is_called_removed_that_was_not() {
     log.checkpoint().unwrap();
     assert_eq!(damage(dir.path()), None);
     // A minimum within a bundle, or one that cannot be read.
-    assert!(prune(dir.path(), 700).is_err());
-    fs::write(dir.path().join("minimum"), "99999999").unwrap();
+    assert!(prune(dir.path(), 700, 0).is_err());
+    fs::write(dir.path().join("minimum"), "99999999 1000").unwrap();
     // The receipt itself would be gone.
     let claimed = Damage::Removed { minimum: 1_003, allowed: 0 };
     assert_eq!(damage(dir.path()), Some(claimed));
@@ -563,6 +569,10 @@ fn nothing_is_called_removed_that_was_not() {
 
 fn signer_of(year: &str) -> NoteSigner {
     NoteSigner::new(&format!("log.example/{year}"), &[7; 32]).unwrap()
+}
+
+fn check(root: &Path) -> Result<(), LogError> {
+    Logs::open(root)?.check(|year| Ok(signer_of(year).verifier()))
 }
 
 /// Three years: 300, 400 and 200 events, and what each but the first begins with.
@@ -669,7 +679,7 @@ fn a_year_cannot_be_exchanged_or_taken_out() {
     let (root, log) = three_years();
     fs::remove_dir_all(root.path().join("2027")).unwrap();
     assert_eq!(damages(root.path()), [None, Some(Damage::Unchained)]);
-    assert!(matches!(Logs::open(root.path()).unwrap().check_chain(), Err(LogError::Unchained(_))));
+    assert!(matches!(check(root.path()), Err(LogError::Unchained(_))));
     drop(log);
     // One with the same key and name, and other entries.
     let (root, log) = three_years();
@@ -679,6 +689,7 @@ fn a_year_cannot_be_exchanged_or_taken_out() {
     other.append(&(0..300).map(|n| dated(n + 1)).collect::<Vec<_>>()).unwrap();
     other.checkpoint().unwrap();
     assert_eq!(damages(root.path()), [None, Some(Damage::Unchained), None]);
+    assert!(matches!(check(root.path()), Err(LogError::Unchained(_))));
     // More in a year after it was closed.
     let (root, log) = three_years();
     drop(log);
@@ -686,31 +697,54 @@ fn a_year_cannot_be_exchanged_or_taken_out() {
     closed.append(&[dated(1)]).unwrap();
     closed.checkpoint().unwrap();
     drop(closed);
+    assert!(matches!(check(root.path()), Err(LogError::Unchained(_))));
     assert_eq!(damages(root.path()), [None, None, Some(Damage::Unchained)]);
 }
 
 #[test]
 fn what_was_removed_of_a_closed_year_is_said_in_a_later_one() {
     let (root, mut log) = three_years();
-    prune(&root.path().join("2026"), 300).unwrap();
+    prune(&root.path().join("2026"), 300, 903).unwrap();
     let damage = |root: &Path| verify_all(root, None).unwrap().remove(0).damage;
     assert_eq!(damage(root.path()), Some(Damage::Removed { minimum: 300, allowed: 0 }));
-    log.append(&[receipt("log.example/2026", 300)]).unwrap();
+    assert!(matches!(check(root.path()), Err(LogError::Unproven { minimum: 300, .. })));
+    log.append(&[receipt("other.example/2026", 300), receipt("log.example/2026", 300)]).unwrap();
+    assert!(matches!(check(root.path()), Err(LogError::Unproven { .. })), "nobody signed it");
     log.checkpoint().unwrap();
     assert_eq!(damage(root.path()), None);
+    check(root.path()).unwrap();
     let logs = Logs::open(root.path()).unwrap();
-    logs.check_chain().unwrap();
     assert!(matches!(logs.bundle_from(7), Err(LogError::Removed { minimum: 300 })));
     assert!(logs.leaf(7).is_ok());
     let first = logs.search_page(&Filter { limit: 1, ..Filter::default() }).unwrap();
     assert_eq!(first.found[0].index, 301);
+    let all_of = |year: &str| {
+        let part = logs.parts().find(|(_, dir)| dir.ends_with(year)).unwrap().0;
+        let late = Timestamp::from_secs(9_999_999);
+        part.removable(late, true, &signer_of(year).verifier()).unwrap()
+    };
+    // Once all is gone there is nothing more to remove.
+    assert_eq!((all_of("2026"), all_of("2027")), (300, 401));
     // The whole of the next one too: what it began with is known by its hash.
-    log.append(&[receipt("log.example/2027", 401)]).unwrap();
+    let both = Pruned {
+        removed: [("2026", 300), ("2027", 401)]
+            .map(|(year, minimum)| Removed { log: format!("log.example/{year}"), minimum })
+            .into(),
+        before: Timestamp::from_secs(1),
+    };
+    let kind = Kind::Lifecycle(Lifecycle::Pruned(both));
+    let id = Id::new(Timestamp::from_secs(1), &Counting(3.into()));
+    let time = Timestamp::from_secs(90_000_000);
+    let both = Event::new(id, time, None, Actor::System, Outcome::Success, kind);
+    log.append(&[portcullis_events::leaf(&both)]).unwrap();
     log.checkpoint().unwrap();
-    prune(&root.path().join("2027"), 401).unwrap();
+    for (year, minimum) in [("2026", 300), ("2027", 401)] {
+        prune(&root.path().join(year), minimum, 904).unwrap();
+    }
+    check(root.path()).unwrap();
     assert!(verify_all(root.path(), None).unwrap().iter().all(|report| report.damage.is_none()));
     let logs = Logs::open(root.path()).unwrap();
-    assert_eq!(logs.size(), 904);
+    assert_eq!(logs.size(), 905);
     assert!(matches!(logs.bundle_from(0), Err(LogError::Removed { minimum: 300 })));
     assert!(matches!(logs.bundle_from(300), Err(LogError::Removed { minimum: 701 })));
     assert_eq!(logs.entry(702).unwrap(), dated(700));
@@ -733,4 +767,66 @@ fn a_year_that_was_begun_and_not_finished_is_begun_anew() {
     assert!(verify_all(root.path(), None).unwrap().iter().all(|report| report.damage.is_none()));
     assert_eq!(Logs::open(root.path()).unwrap().size(), 603);
     assert!(!root.path().join("2027.new").exists());
+}
+
+/// Whoever can write the files while the service runs gets no signature for it.
+#[test]
+fn what_is_signed_is_what_was_written() {
+    let (dir, mut log) = dated_log(1_000);
+    // An entry of the same length, and every hash above it made to fit.
+    let other = LogWriter::open(&dir.path().join("other"), signer()).unwrap();
+    drop(other);
+    let mut forged = LogWriter::open(&dir.path().join("forged"), signer()).unwrap();
+    let all = (0..1_000).map(|n| dated(if n == 5 { 6 } else { n })).collect::<Vec<_>>();
+    forged.append(&all).unwrap();
+    drop(forged);
+    for name in ["entries", "level-0", "level-1"] {
+        let bytes = fs::read(dir.path().join("forged").join(name)).unwrap();
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    log.append(&[dated(1_000)]).unwrap();
+    assert!(matches!(log.checkpoint(), Err(LogError::Rewritten { size: 1_001 })));
+    assert!(matches!(log.append(&[dated(1)]), Err(LogError::Poisoned)));
+    drop(log);
+    assert!(matches!(LogWriter::open(dir.path(), signer()), Err(LogError::Rewritten { .. })));
+}
+
+/// An older checkpoint put in the place of the newest does not become what the next year begins with.
+#[test]
+fn a_year_begins_with_what_was_signed_last() {
+    let root = tempfile::tempdir().unwrap();
+    let first = root.path().join("2026");
+    let mut log = LogWriter::open(&first, signer_of("2026")).unwrap();
+    log.append(&[dated(1)]).unwrap();
+    log.checkpoint().unwrap();
+    let old = fs::read(first.join("checkpoint")).unwrap();
+    log.append(&[dated(2)]).unwrap();
+    log.checkpoint().unwrap();
+    let newest = fs::read(first.join("checkpoint")).unwrap();
+    fs::write(first.join("checkpoint"), &old).unwrap();
+    log.rotate(root.path(), "2027", signer_of("2027")).unwrap();
+    assert_eq!(Logs::open(root.path()).unwrap().entry(2).unwrap(), newest);
+    check(root.path()).unwrap();
+}
+
+/// Nobody has entries removed by giving them another time.
+#[test]
+fn what_is_removed_is_held_against_the_tree() {
+    let (dir, _log) = dated_log(1_000);
+    let removable = || {
+        let reader = LogReader::open(dir.path()).unwrap();
+        reader.removable(Timestamp::from_secs(300 * 60), false, &signer().verifier())
+    };
+    assert_eq!(removable().unwrap(), 256);
+    let path = dir.path().join("entries");
+    let mut bytes = fs::read(&path).unwrap();
+    // Minutes 300 to 599, made to be of the first hour.
+    for n in 300..600 {
+        let (from, to) = (format!("\"time\":{}", n * 60_000), format!("\"time\":{:0>1$}", 0, 8));
+        let at = memchr::memmem::find(&bytes, from.as_bytes()).unwrap();
+        let to = to.replace(":0", ":1");
+        bytes[at..at + from.len()].copy_from_slice(&to.as_bytes()[..from.len()]);
+    }
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(removable(), Err(LogError::Entry(_))));
 }

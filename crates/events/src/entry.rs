@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    kind::{PRUNED, Pruned},
+    kind::{PRUNED, Pruned, Removed},
     sealed::TAG_PREFIX,
 };
 
@@ -112,9 +112,12 @@ pub fn pruned(leaf: &[u8]) -> Option<Pruned> {
         return None;
     }
     let told = entry.get("unmapped")?;
+    let removed = |one: &Value| {
+        let (log, minimum) = (one["log"].as_str()?.to_owned(), one["minimum_index"].as_u64()?);
+        Some(Removed { log, minimum })
+    };
     Some(Pruned {
-        log: told["log"].as_str()?.to_owned(),
-        minimum: told["minimum_index"].as_u64()?,
+        removed: told["removed"].as_array()?.iter().map(removed).collect::<Option<_>>()?,
         before: Timestamp::parse_rfc3339(told["before"].as_str()?).ok()?,
     })
 }

@@ -262,15 +262,23 @@ pub enum Lifecycle {
     },
 }
 
-/// What was removed of a log.
+/// What was removed of the logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
+    /// Everything that is no longer kept, of each log, also what went earlier: so that one such entry
+    /// is enough.
+    pub removed: Vec<Removed>,
+    /// All of it is from before this time.
+    pub before: Timestamp,
+}
+
+/// What is no longer kept of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
     /// The name of the log.
     pub log: String,
-    /// Its minimum index (C2SP `tlog-tiles`): entries before it are no longer kept.
+    /// Its minimum index (C2SP `tlog-tiles`): entries before it are gone.
     pub minimum: u64,
-    /// All of them are from before this time.
-    pub before: Timestamp,
 }
 
 /// The code of [`Lifecycle::Pruned`].

@@ -15,7 +15,7 @@ pub use clean::{MAX_TEXT_BYTES, clean};
 pub use entry::{SearchFields, pruned, search_fields};
 pub use kind::{
     AccountChange, AdminChange, AlertRaised, BlockChange, Kind, Lifecycle, LoginAttempt, PRUNED,
-    PolicyDecision, Pruned, RequestSeen, Stage, TokenOperation,
+    PolicyDecision, Pruned, Removed, RequestSeen, Stage, TokenOperation,
 };
 pub use ocsf::{OCSF_VERSION, class_uid, leaf, ocsf};
 pub use request_leaf::leaf_into;

@@ -369,11 +369,11 @@ fn lifecycle(step: &Lifecycle) -> (Class, u32, Value) {
             (class(6002, 6, OTHER), 1, json!({ "app": app, "unmapped": told }))
         }
         Lifecycle::Pruned(pruned) => {
-            let told = json!({
-                "log": pruned.log,
-                "minimum_index": pruned.minimum,
-                "before": pruned.before.to_rfc3339(),
-            });
+            let removed = pruned.removed.iter();
+            let removed =
+                removed.map(|one| json!({ "log": one.log, "minimum_index": one.minimum }));
+            let removed: Value = removed.collect();
+            let told = json!({ "removed": removed, "before": pruned.before.to_rfc3339() });
             (class(6002, 6, OTHER), 1, json!({ "app": app, "unmapped": told }))
         }
         Lifecycle::MonthErased { month } => {

@@ -12,7 +12,7 @@ use crate::{
     clean::cleaned,
     leaf,
     ocsf::{OCSF_VERSION, OTHER, PRODUCT, api_activity, known_method},
-    sealed::{SealPersonal, TAG_PREFIX, Whose, sealed_tree, subject},
+    sealed::{NO_TAG, SealPersonal, TAG_PREFIX, Whose, sealed_tree, subject},
 };
 
 /// An entry of some 700 bytes needs no second allocation.
@@ -261,6 +261,7 @@ fn user(actor: &Actor) -> User<'_> {
 
 /// The same as for every other event, in [`crate::sealed`].
 fn seal<'a>(entry: &mut Entry<'a>, event: &Event, subject: &'a str, sealer: &dyn SealPersonal) {
+    let month = Month::of(event.time);
     let mut taken: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
     if let Some(name) = entry.actor.user.name.take() {
         taken.insert("/actor/user/name", name);
@@ -270,11 +271,11 @@ fn seal<'a>(entry: &mut Entry<'a>, event: &Event, subject: &'a str, sealer: &dyn
     }
     if let (Some(source), Some(origin)) = (&mut entry.src_endpoint, &event.origin) {
         source.ip = None;
-        source.uid = Some(format!("{TAG_PREFIX}{}", sealer.tag(origin.addr.key())));
+        let tag = sealer.tag(month, origin.addr.key());
+        source.uid = Some(format!("{TAG_PREFIX}{}", tag.as_deref().unwrap_or(NO_TAG)));
         taken.insert("/src_endpoint/ip", origin.addr.to_string().into());
     }
     let plain = serde_json::to_vec(&taken).unwrap_or_default();
-    let month = Month::of(event.time);
     if let Some(data) = sealer.seal(Whose { subject, month }, &plain) {
         entry.unmapped.sealed = Some(Sealed { data, month: month.to_string(), subject });
     }
@@ -296,8 +297,8 @@ mod tests {
             let plain: BTreeMap<String, String> = serde_json::from_slice(plain).unwrap();
             self.0.then(|| format!("{whose:?}|{plain:?}"))
         }
-        fn tag(&self, _: AddrKey) -> String {
-            "t4g".into()
+        fn tag(&self, _: Month, _: AddrKey) -> Option<String> {
+            Some("t4g".into())
         }
     }
 

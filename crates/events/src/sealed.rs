@@ -13,6 +13,8 @@ const PERSONAL: [&str; 4] =
 
 /// Tells the tag of an address from any other name of an endpoint.
 pub(crate) const TAG_PREFIX: &str = "addr:";
+/// In the place of a tag whose key is gone: the object must have a name.
+pub(crate) const NO_TAG: &str = "-";
 
 /// Under whose keys something is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +48,9 @@ pub trait SealPersonal {
     /// The sealed form; `None` if a key is gone, so that nothing personal is written.
     fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String>;
 
-    /// Stands for an address, so that it can be searched for and not read.
-    fn tag(&self, addr: AddrKey) -> String;
+    /// Stands for an address in a month, so that it can be searched for and not read; `None` if the
+    /// key of the month is gone.
+    fn tag(&self, month: Month, addr: AddrKey) -> Option<String>;
 }
 
 /// The bytes of the log entry for `event`, personal fields sealed.
@@ -78,7 +81,7 @@ pub fn subject(event: &Event) -> Option<&str> {
 }
 
 fn seal(entry: &mut Value, event: &Event, subject: &str, sealer: &dyn SealPersonal) {
-    let mut taken = Map::new();
+    let (month, mut taken) = (Month::of(event.time), Map::new());
     for pointer in PERSONAL {
         if let Some((parent, name)) = pointer.rsplit_once('/')
             && let Some(Value::Object(object)) = entry.pointer_mut(parent)
@@ -98,10 +101,10 @@ fn seal(entry: &mut Value, event: &Event, subject: &str, sealer: &dyn SealPerson
     }
     if let (Some(source), Some(origin)) = (entry.get_mut("src_endpoint"), &event.origin) {
         // The object needs a name of some kind; this one can be searched for.
-        source["uid"] = format!("{TAG_PREFIX}{}", sealer.tag(origin.addr.key())).into();
+        let tag = sealer.tag(month, origin.addr.key());
+        source["uid"] = format!("{TAG_PREFIX}{}", tag.as_deref().unwrap_or(NO_TAG)).into();
     }
     let plain = Value::Object(taken).to_string();
-    let month = Month::of(event.time);
     if let Some(data) = sealer.seal(Whose { subject, month }, plain.as_bytes()) {
         let month = month.to_string();
         entry["unmapped"]["sealed"] = json!({ "subject": subject, "month": month, "data": data });
@@ -161,8 +164,8 @@ mod tests {
         fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String> {
             self.0.then(|| format!("{}|{}", whose.subject, String::from_utf8_lossy(plain)))
         }
-        fn tag(&self, _: AddrKey) -> String {
-            "t4g".into()
+        fn tag(&self, _: Month, _: AddrKey) -> Option<String> {
+            Some("t4g".into())
         }
     }
 

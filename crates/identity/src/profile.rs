@@ -204,6 +204,7 @@ impl Identity {
             })
             .await?;
         self.log_keys.forget(&id.to_string());
+        self.db.overwrite_remnants().await;
         self.apply(&revoked, now);
         Ok(())
     }

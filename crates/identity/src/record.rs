@@ -35,12 +35,14 @@ impl Identity {
             None => None,
         };
         let id = named.map(|account| account.id.to_string());
-        filter.addr_tag = filter.addr.map(|addr| self.log_keys.tag(addr));
+        if let Some(addr) = filter.addr {
+            filter.addr_tags = self.log_keys.tags(&self.db, addr).await?;
+        }
         // Nothing that says in the clear of whom it was asked: it would outlive their erasure.
         let about = id.clone().or_else(|| typed.map(|typed| self.without_name(&typed)));
         let asked = json!({
             "subject": about,
-            "addr_tag": filter.addr_tag,
+            "addr_tag": filter.addr_tags.last(),
             "network": filter.network.map(|network| network.to_string()),
             "kind": filter.kind,
             "request_id": filter.request_id,

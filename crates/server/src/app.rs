@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -39,7 +39,7 @@ use crate::{
     parts::{login_providers, registration, staff_devices, theme},
     places::Maps,
     quotas,
-    record::{LogName, audit_dir},
+    record::{Record, audit_dir},
     reload::ReloadStatus,
     routes::{self, BuiltIn},
     sessions,
@@ -96,10 +96,8 @@ pub struct App {
     pub login_providers: Arc<Vec<UpstreamProvider>>,
     /// The look of the pages.
     pub theme: Arc<Theme>,
-    /// The names of this node's logs.
-    pub log: LogName,
-    /// The checkpoint that the database remembers.
-    pub(crate) anchored: Mutex<String>,
+    /// The logs of this node.
+    pub record: Record,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -139,13 +137,11 @@ impl App {
         let db = Db::open(&url, sink.clone()).await.context("open the database")?;
         let vault = Vault::open(&config, data, db.clone(), entropy.clone()).await?;
 
-        let log_name = LogName::of(&vault, data, &config.issuer, &entropy).await?;
-        let log = log_name.open(data, &clock).await?;
-        log_name.check_anchor(&vault, data).await?;
+        let (record, log) = Record::open(&vault, data, &config.issuer, &clock, &entropy).await?;
         let feed = Arc::<Feed>::default();
         let fed = feed.clone();
         let watcher = Arc::new(move |event: &Arc<Event>| fed.push(event));
-        let log_keys = Arc::new(log_keys(&vault, &clock, &entropy).await?);
+        let log_keys = Arc::new(log_keys(&vault, &clock, &entropy));
         db.seal_events(log_keys.clone());
         let runtime = tokio::runtime::Handle::current();
         let sealer = LogSealer { db: db.clone(), keys: log_keys.clone(), runtime };
@@ -223,7 +219,7 @@ impl App {
                 (&login_providers, &theme),
                 &reload.handle,
                 &session_state,
-                (&audit_dir(data), log_name.node()),
+                (&audit_dir(data), record.node()),
             )?,
             shared,
         );
@@ -253,8 +249,7 @@ impl App {
             reload,
             login_providers,
             theme,
-            log: log_name,
-            anchored: Mutex::default(),
+            record,
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;
@@ -295,7 +290,7 @@ impl App {
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
         let Self { provider, ca, login_providers, theme, reload, session_state, .. } = self;
-        let log = (&audit_dir(&self.data), self.log.node());
+        let log = (&audit_dir(&self.data), self.record.node());
         snapshot(gate, provider, ca, (login_providers, theme), &reload.handle, session_state, log)
     }
 }
@@ -312,14 +307,8 @@ pub fn egress(config: &Config) -> Result<Egress> {
 }
 
 /// The keys of what the log says of people.
-pub async fn log_keys(
-    vault: &Vault,
-    clock: &SharedClock,
-    entropy: &SharedEntropy,
-) -> Result<LogKeys> {
-    let tag_key = vault.random("log_tag_key").await?;
-    let (sealer, clock, entropy) = (vault.sealer.clone(), clock.clone(), entropy.clone());
-    Ok(LogKeys::new(DEFAULT_TENANT, sealer, tag_key.expose(), clock, entropy))
+pub fn log_keys(vault: &Vault, clock: &SharedClock, entropy: &SharedEntropy) -> LogKeys {
+    LogKeys::new(DEFAULT_TENANT, vault.sealer.clone(), clock.clone(), entropy.clone())
 }
 
 /// The ring of signing keys, not loaded yet.

@@ -14,7 +14,10 @@ use portcullis_audit::{Filter, Logs, MAX_RESULTS};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
 use portcullis_gateway::LimitBlock;
 use portcullis_identity::Mail;
-use portcullis_store::{outbox, retention};
+use portcullis_store::{
+    outbox::{self, PendingEvent},
+    retention,
+};
 use portcullis_types::{Id, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
@@ -193,7 +196,7 @@ async fn sync(app: &App) -> Result<()> {
     let stranded = outbox::stranded_events(&app.identity.db).await?;
     let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
     if !stranded.is_empty() {
-        app.audit.append_leaves(stranded.into_iter().map(|row| row.leaf).collect()).await?;
+        app.audit.append_leaves(stranded.into_iter().filter_map(entry_of).collect()).await?;
         // Should the rows outlive the next statement, they must not be recorded again.
         app.identity.db.mark_ids_recorded(&ids);
     }
@@ -210,6 +213,17 @@ async fn sync(app: &App) -> Result<()> {
     followed.into_iter().collect()
 }
 
+/// The entry of an event that waited in the database. What the log says of itself never does: whoever
+/// can write the database must not be able to excuse a removal.
+fn entry_of(row: PendingEvent) -> Option<Vec<u8>> {
+    let fields = search_fields(&row.leaf);
+    let forged = fields.is_none_or(|fields| fields.code.starts_with("sys_log_"));
+    if forged {
+        tracing::error!(event = row.event_id, "an event in the outbox is none of ours");
+    }
+    (!forged).then_some(row.leaf)
+}
+
 /// Before the first request: events that committed but did not reach the log before a crash. What
 /// did reach it is told apart by its id.
 pub async fn replay_outbox(app: &App) -> Result<()> {
@@ -221,7 +235,7 @@ pub async fn replay_outbox(app: &App) -> Result<()> {
         let known = logged_since(app, oldest.minus(REPLAY_SLACK))?;
         let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
         let missing = stranded.into_iter().filter(|row| !known.contains(&row.event_id));
-        let leaves: Vec<Vec<u8>> = missing.map(|row| row.leaf).collect();
+        let leaves: Vec<Vec<u8>> = missing.filter_map(entry_of).collect();
         if !leaves.is_empty() {
             tracing::info!(events = leaves.len(), "recording events from before the stop");
             app.audit.append_leaves(leaves).await?;

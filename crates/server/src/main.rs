@@ -14,6 +14,7 @@ mod gate;
 mod issuers;
 mod jobs;
 mod kek;
+mod log_time;
 mod mailer;
 mod ops;
 mod parts;

@@ -2,109 +2,179 @@
 //! how long it keeps what.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
-    sync::PoisonError,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
-use portcullis_audit::{LogWriter, Logs, finish_pruning, log_years, newest_log, prune};
-use portcullis_events::{Lifecycle, Pruned};
+use portcullis_audit::{
+    Filter, LogError, LogWriter, Logs, finish_pruning, log_years, newest_log, prune,
+};
+use portcullis_events::{Lifecycle, PRUNED, Pruned, Removed};
 use portcullis_store::secrets;
-use portcullis_tlog::{Checkpoint, NoteSigner};
+use portcullis_tlog::{Checkpoint, NoteSigner, NoteVerifier};
 use portcullis_types::{
     DEFAULT_TENANT, Month, Secret, SharedClock, SharedEntropy, Timestamp, random_array,
 };
 
-use crate::{app::App, jobs::lifecycle, vault::Vault};
+use crate::{app::App, jobs::lifecycle, log_time::LogTime, system::SteadyClock, vault::Vault};
 
-/// What the names of this node's logs begin with, and what signs them.
-pub struct LogName {
-    /// `HOST/audit/NODE`; the name of a log is this, a slash, and the year.
-    pub prefix: String,
-    seed: Secret<Vec<u8>>,
-}
+/// Under which name the database of a single node remembers what its logs are called.
+const NODE: &str = "audit_node";
 
 /// Where the audit logs are, each in a directory named by its year.
 pub fn audit_dir(data: &Path) -> PathBuf {
     data.join("audit")
 }
 
-impl LogName {
+/// The logs of this node: what they are called and signed with, and how far they are.
+pub struct Record {
+    /// `HOST/audit/NODE`; the name of a log is this, a slash, and the year.
+    pub prefix: String,
+    seed: Secret<Vec<u8>>,
+    /// Held as long as the process lives: nobody else writes here, whatever the year.
+    _lock: File,
+    steady: SteadyClock,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Years of which there is a log. They only become more.
+    years: BTreeSet<String>,
+    time: LogTime,
+    /// What the database remembers.
+    anchored: String,
+}
+
+impl Record {
     /// The name is made up at the first start and kept beside the logs, not in them. Each node has its
     /// own: one key must never sign two logs under one name.
-    pub async fn of(
+    pub async fn open(
         vault: &Vault,
         data: &Path,
         issuer: &str,
+        clock: &SharedClock,
         entropy: &SharedEntropy,
-    ) -> Result<Self> {
-        let seed = vault.random("audit_log_seed").await?;
-        let path = data.join("audit-origin");
-        if let Ok(prefix) = std::fs::read_to_string(&path) {
-            return Ok(Self { prefix, seed });
+    ) -> Result<(Self, LogWriter)> {
+        let root = audit_dir(data);
+        let lock = File::create(data.join("audit.lock"))?;
+        lock.try_lock().ok().with_context(|| LogError::InUse(root.clone()))?;
+        let record = Self {
+            prefix: prefix(vault, data, issuer, entropy).await?,
+            seed: vault.random("audit_log_seed").await?,
+            _lock: lock,
+            steady: SteadyClock::new(clock.now()),
+            state: Mutex::new(State {
+                years: BTreeSet::new(),
+                time: LogTime::new(None),
+                anchored: String::new(),
+            }),
+        };
+        let dir = newest_log(&root)?.unwrap_or_else(|| root.join(year_of(clock.now())));
+        let signer = record.signer(&file_name(&dir))?;
+        let writer = tokio::task::spawn_blocking(move || LogWriter::open(&dir, signer)).await?;
+        let writer = writer.context("open the audit log")?;
+        record.check(vault, &root).await?;
+        record.state().years.extend(log_years(&root)?);
+        // Only what is proven is removed.
+        for (_, dir) in Logs::open(&root)?.parts() {
+            finish_pruning(dir)?;
         }
-        let node = HEXLOWER.encode(&random_array::<8>(&**entropy));
-        let prefix = format!("{}/audit/{node}", issuer.trim_start_matches("https://"));
-        let temporary = data.join("audit-origin.new");
-        std::fs::write(&temporary, &prefix)?;
-        File::open(&temporary)?.sync_all()?;
-        std::fs::rename(&temporary, &path)?;
-        File::open(data)?.sync_all()?;
-        Ok(Self { prefix, seed })
+        Ok((record, writer))
     }
 
-    /// The node's part of it.
+    /// The node's part of the name.
     pub fn node(&self) -> &str {
         self.prefix.rsplit('/').next().unwrap_or_default()
     }
 
-    fn signer(&self, year: &str) -> Result<NoteSigner> {
-        Ok(NoteSigner::new(&format!("{}/{year}", self.prefix), self.seed.expose())?)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the newest log to be written, or begins the first.
-    pub async fn open(&self, data: &Path, clock: &SharedClock) -> Result<LogWriter> {
-        let root = audit_dir(data);
-        let dir = newest_log(&root)?.unwrap_or_else(|| root.join(year_of(clock.now())));
-        let signer = self.signer(&file_name(&dir))?;
-        let open = move || {
-            let log = LogWriter::open(&dir, signer)?;
-            for (_, dir) in Logs::open(&root)?.parts() {
-                finish_pruning(dir)?;
-            }
-            Ok::<_, portcullis_audit::LogError>(log)
-        };
-        tokio::task::spawn_blocking(open).await?.context("open the audit log")
+    fn signer(&self, year: &str) -> Result<NoteSigner, LogError> {
+        let signer = NoteSigner::new(&format!("{}/{year}", self.prefix), self.seed.expose());
+        signer.map_err(|error| LogError::Checkpoint(error.into()))
     }
 
-    /// Under which name the database remembers the newest checkpoint.
+    fn verifier(&self, year: &str) -> Result<NoteVerifier, LogError> {
+        Ok(self.signer(year)?.verifier())
+    }
+
+    /// Under which name the database remembers the years, the time and the newest checkpoint.
     fn anchor(&self) -> String {
         format!("audit_anchor {}", self.prefix)
     }
 
-    /// Holds the logs against the checkpoint that the database remembers.
-    pub async fn check_anchor(&self, vault: &Vault, data: &Path) -> Result<()> {
-        let Some(note) = vault.look(&self.anchor()).await? else { return Ok(()) };
-        let remembered = String::from_utf8(note)?;
-        let (years, note) = remembered.split_once('\n').unwrap_or_default();
-        let logs = Logs::open(&audit_dir(data))?;
+    /// Holds the logs against what was signed, each other, and what the database remembers.
+    async fn check(&self, vault: &Vault, root: &Path) -> Result<()> {
+        let logs = Logs::open(root)?;
+        logs.check(|year| self.verifier(year)).context("the audit log was changed")?;
+        let Some(remembered) = vault.look(&self.anchor()).await? else {
+            // Where nothing is yet, a wrong clock destroys nothing.
+            if logs.size() == 0 && !vault.has_month_keys().await? {
+                self.state().time = LogTime::new(Some(self.steady.now()));
+            }
+            return Ok(());
+        };
+        let remembered = String::from_utf8(remembered)?;
+        let mut lines = remembered.splitn(3, '\n');
+        let (years, time) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let note = lines.next().context("what the database remembers of the audit log")?;
         for year in years.split(' ') {
             let there = logs.parts().any(|(_, dir)| file_name(dir) == year);
             ensure!(there, "the audit log of {year} is gone, which the database remembers");
         }
-        let origin = note.lines().next().unwrap_or_default();
-        let year = origin.strip_prefix(&self.prefix).and_then(|year| year.strip_prefix('/'));
-        let year = year.context("the database remembers the log of another node")?;
-        let known = Checkpoint::open(note, &self.signer(year)?.verifier())?;
+        let newest = note.lines().next().unwrap_or_default();
+        let year = newest.rsplit('/').next().unwrap_or_default();
+        let known = Checkpoint::open(note, &self.verifier(year)?)?;
         ensure!(
             logs.continues(&known)?,
             "the audit log is not the one that the database remembers: at {} entries it was another",
             known.size
         );
+        self.state().time = LogTime::new(Timestamp::parse_rfc3339(time).ok());
         Ok(())
     }
+}
+
+async fn prefix(
+    vault: &Vault,
+    data: &Path,
+    issuer: &str,
+    entropy: &SharedEntropy,
+) -> Result<String> {
+    let path = data.join("audit-origin");
+    let made = || {
+        let node = HEXLOWER.encode(&random_array::<8>(&**entropy));
+        format!("{}/audit/{node}", issuer.trim_start_matches("https://"))
+    };
+    let kept = match std::fs::read_to_string(&path) {
+        Ok(kept) => Some(kept),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).context("read audit-origin"),
+    };
+    let prefix = kept.clone().unwrap_or_else(made);
+    if vault.is_of_one_node() {
+        // Whoever takes away the logs and their name is found out.
+        let known = vault.secret(NODE, || Ok(prefix.clone().into_bytes())).await?;
+        ensure!(
+            known.expose() == prefix.as_bytes(),
+            "the audit log of this database is called {}",
+            String::from_utf8_lossy(known.expose())
+        );
+    }
+    if kept.is_none() {
+        let temporary = data.join("audit-origin.new");
+        std::fs::write(&temporary, &prefix)?;
+        File::open(&temporary)?.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
+        File::open(data)?.sync_all()?;
+    }
+    Ok(prefix)
 }
 
 fn year_of(time: Timestamp) -> String {
@@ -116,53 +186,70 @@ fn file_name(dir: &Path) -> String {
 }
 
 impl App {
-    /// Remembers the newest checkpoint and the years in the database, so that the log cannot be put back to an
-    /// earlier state by whoever can write its directory only.
+    /// Remembers the newest checkpoint, the years and the time in the database, so that the log cannot
+    /// be put back to an earlier state by whoever can write its directory only.
     pub async fn anchor(&self) -> Result<()> {
-        let root = audit_dir(&self.data);
-        let years = log_years(&root)?;
-        let newest = years.last().context("there is no audit log")?;
-        let note = std::fs::read_to_string(root.join(newest).join("checkpoint"))?;
-        let note = format!("{}\n{note}", years.join(" "));
-        if *self.anchored.lock().unwrap_or_else(PoisonError::into_inner) == note {
+        // As it was signed, and not as the disk has it by now.
+        let note = self.audit.newest_checkpoint();
+        let text = {
+            let mut state = self.record.state();
+            let origin = note.lines().next().unwrap_or_default();
+            state.years.extend(origin.rsplit('/').next().map(str::to_owned));
+            let years = state.years.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+            let time = state.time.believed().map(Timestamp::to_rfc3339).unwrap_or_default();
+            format!("{years}\n{time}\n{note}")
+        };
+        if self.record.state().anchored == text {
             return Ok(());
         }
         let identity = &self.identity;
-        let name = &self.log.anchor();
-        let sealed = &identity.sealer.seal(name, note.as_bytes(), &*self.entropy)?;
+        let name = &self.record.anchor();
+        let sealed = &identity.sealer.seal(name, text.as_bytes(), &*self.entropy)?;
         let put = identity
             .db
             .write(|tx| async move { secrets::put(&tx, DEFAULT_TENANT, name, sealed).await });
         put.await?;
-        *self.anchored.lock().unwrap_or_else(PoisonError::into_inner) = note;
+        self.record.state().anchored = text;
         Ok(())
     }
 
     /// Begins the log of a new year, and lets go of what is old enough.
     pub async fn tend_log(&self) -> Result<()> {
-        self.begin_year().await?;
+        let now = {
+            let mut state = self.record.state();
+            let waited = state.time.waits_since();
+            let believed = state.time.look(self.clock.now(), self.record.steady.now());
+            if state.time.waits_since() > waited {
+                tracing::warn!("the clock is far ahead: nothing is removed from the log for a day");
+            }
+            believed
+        };
+        let Some(now) = now else { return Ok(()) };
         let keep = self.gate.load().config.audit;
-        let now = self.clock.now();
+        let mut done = vec![self.begin_year(now).await];
         if let Some(keep) = keep.personal {
-            self.erase_months(Month::of(now.minus(keep))).await?;
+            done.push(self.erase_months(Month::of(now.minus(keep))).await);
         }
-        match keep.entries {
-            Some(keep) => self.prune_log(now.minus(keep)).await,
-            None => Ok(()),
+        if let Some(keep) = keep.entries {
+            done.push(self.prune_log(now.minus(keep)).await);
         }
+        // One that fails must not keep the others from being done.
+        done.into_iter().collect()
     }
 
-    async fn begin_year(&self) -> Result<()> {
+    async fn begin_year(&self, now: Timestamp) -> Result<()> {
         let root = audit_dir(&self.data);
-        let dir = newest_log(&root)?.context("there is no audit log")?;
-        let year = year_of(self.clock.now());
-        if year <= file_name(&dir) {
+        let note = self.audit.newest_checkpoint();
+        let origin = note.lines().next().unwrap_or_default();
+        let (year, current) = (year_of(now), origin.rsplit('/').next().unwrap_or_default());
+        if year.as_str() <= current {
             return Ok(());
         }
-        self.audit.rotate(root.clone(), year.clone(), self.log.signer(&year)?).await?;
+        let dir = root.join(current);
+        self.audit.rotate(root.clone(), year.clone(), self.record.signer(&year)?).await?;
         let closed = tokio::task::spawn_blocking(move || {
             let log = portcullis_audit::LogReader::open(&dir)?;
-            Ok::<_, portcullis_audit::LogError>((log.origin()?, log.size()))
+            Ok::<_, LogError>((log.origin()?, log.size()))
         });
         let (log, entries) = closed.await??;
         tracing::info!(log, entries, "the log of a year was closed");
@@ -183,33 +270,76 @@ impl App {
 
     async fn prune_log(&self, before: Timestamp) -> Result<()> {
         let root = audit_dir(&self.data);
-        let due = tokio::task::spawn_blocking(move || old_parts(&root, before)).await??;
-        for (dir, pruned) in due {
-            // That it is removed is signed before it is: otherwise nobody could tell it from a theft.
-            let minimum = pruned.minimum;
-            tracing::info!(log = pruned.log, minimum, "entries are removed");
-            self.audit.append(vec![lifecycle(self, Lifecycle::Pruned(pruned))]).await?;
-            self.audit.checkpoint().await?;
-            self.anchor().await?;
-            tokio::task::spawn_blocking(move || prune(&dir, minimum)).await??;
-        }
+        let verifiers = self.verifiers()?;
+        let find = move || due(&root, before, &verifiers);
+        let Some(due) = tokio::task::spawn_blocking(find).await?? else { return Ok(()) };
+        tracing::info!(removed = ?due.removed, "entries are removed");
+        let (root, from) = (audit_dir(&self.data), due.size);
+        // That it is removed is signed before it is: otherwise nobody could tell it from a theft.
+        let pruned = Pruned { removed: due.removed.clone(), before };
+        self.audit.append(vec![lifecycle(self, Lifecycle::Pruned(pruned))]).await?;
+        self.audit.checkpoint().await?;
+        self.anchor().await?;
+        let remove = move || {
+            let receipt = Filter {
+                kind: Some(PRUNED.to_owned()),
+                from_index: from,
+                limit: 1,
+                ..Filter::default()
+            };
+            let found = Logs::open(&root)?.search_page(&receipt)?.found;
+            let receipt = found.first().ok_or(LogError::Entry(from))?.index;
+            for (dir, removed) in due.dirs.iter().zip(&due.removed) {
+                prune(dir, removed.minimum, receipt)?;
+            }
+            Ok::<_, LogError>(())
+        };
+        tokio::task::spawn_blocking(remove).await??;
         Ok(())
+    }
+
+    fn verifiers(&self) -> Result<Vec<(String, NoteVerifier)>> {
+        let years = self.record.state().years.clone();
+        let verifier = |year: String| Ok((year.clone(), self.record.verifier(&year)?));
+        years.into_iter().map(verifier).collect()
     }
 }
 
-/// What of which log is to be removed, when nothing is kept from before a time.
-fn old_parts(
+/// What is no longer to be kept.
+struct Due {
+    /// Of each log of which anything is gone.
+    removed: Vec<Removed>,
+    /// Where each is.
+    dirs: Vec<PathBuf>,
+    /// Entries of all logs at that moment.
+    size: u64,
+}
+
+/// What of which log is to be removed, when nothing is kept from before a time; `None` if that is nothing
+/// new.
+fn due(
     root: &Path,
     before: Timestamp,
-) -> Result<Vec<(PathBuf, Pruned)>, portcullis_audit::LogError> {
+    verifiers: &[(String, NoteVerifier)],
+) -> Result<Option<Due>, LogError> {
     let logs = Logs::open(root)?;
+    // What is gone already has its receipt, or somebody else took it.
+    logs.check(|year| {
+        let known = verifiers.iter().find(|(known, _)| known == year);
+        known.map(|(_, verifier)| verifier.clone()).ok_or(LogError::Missing(root.join(year)))
+    })?;
     let newest = logs.parts().count();
-    let mut due = Vec::new();
+    let mut due = Due { removed: Vec::new(), dirs: Vec::new(), size: logs.size() };
+    let mut more = false;
     for (number, (log, dir)) in (1..).zip(logs.parts()) {
-        let minimum = log.prunable(before, number < newest)?;
-        if minimum > log.minimum() {
-            due.push((dir.to_owned(), Pruned { log: log.origin()?, minimum, before }));
+        let verifier = verifiers.iter().find(|(year, _)| *year == file_name(dir));
+        let Some((_, verifier)) = verifier else { continue };
+        let minimum = log.removable(before, number < newest, verifier)?;
+        more |= minimum > log.minimum();
+        if minimum > 0 {
+            due.removed.push(Removed { log: log.origin()?, minimum });
+            due.dirs.push(dir.to_owned());
         }
     }
-    Ok(due)
+    Ok(Some(due).filter(|_| more))
 }

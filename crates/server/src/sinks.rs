@@ -161,7 +161,7 @@ fn sink(
 impl App {
     /// Reads and checks everything that the sinks of `config` need.
     pub fn plan_sinks(&self, config: &Config) -> Result<Vec<Planned>> {
-        plan(config, &self.log.prefix, &self.clock, &self.entropy)
+        plan(config, &self.record.prefix, &self.clock, &self.entropy)
     }
 
     /// Starts what is new, ends what is gone, and leaves the rest alone.
@@ -204,7 +204,7 @@ impl App {
             name: config.name.clone(),
             dir: self.data.join("sinks").join(&config.name),
             log: audit_dir(&self.data),
-            origin: self.log.prefix.clone(),
+            origin: self.record.prefix.clone(),
             kinds: config.kinds.clone(),
             begin: match config.begin {
                 Beginning::Oldest => Begin::Oldest,

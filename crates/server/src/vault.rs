@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
-use portcullis_store::{Db, DbError, Sealer, secrets};
+use portcullis_store::{Db, DbError, LogKeys, Sealer, secrets};
 use portcullis_types::{DEFAULT_TENANT, Secret, SharedEntropy, random_array};
 
 use crate::{config::Config, kek::Kek};
@@ -58,6 +58,16 @@ impl Vault {
     pub async fn look(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let sealed = secrets::get(&self.db, DEFAULT_TENANT, name).await?;
         Ok(sealed.map(|sealed| self.sealer.open(name, &sealed)).transpose()?)
+    }
+
+    /// Whether any node sharing the database has sealed what a log says of people.
+    pub async fn has_month_keys(&self) -> Result<bool> {
+        Ok(LogKeys::any_month(&self.db, DEFAULT_TENANT).await?)
+    }
+
+    /// Whether the database is of one node alone.
+    pub fn is_of_one_node(&self) -> bool {
+        self.db.is_sqlite()
     }
 
     /// 32 random bytes, the same at every start.

@@ -181,6 +181,16 @@ impl Db {
         let _ = self.log_keys.set(keys);
     }
 
+    /// Overwrites what was just deleted, as far as it is still in the log of a SQLite database. What a
+    /// reader holds up goes the next time.
+    pub async fn overwrite_remnants(&self) {
+        if let Pools::Sqlite { write, .. } = &self.pools
+            && let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(write).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the database was not tidied");
+        }
+    }
+
     /// Whether this is SQLite.
     pub fn is_sqlite(&self) -> bool {
         matches!(self.pools, Pools::Sqlite { .. })

@@ -20,6 +20,8 @@ use crate::seal::{KEY_BYTES, Sealer};
 
 /// Keys at hand.
 const MAX_CACHED: usize = 10_000;
+/// Months at hand.
+const MAX_MONTHS: usize = 256;
 /// After this time a key is looked for again: another node may have destroyed it.
 const FRESH: Duration = Duration::from_secs(60);
 /// Under which what is personal in an entry is sealed.
@@ -33,10 +35,10 @@ type Key = [u8; KEY_BYTES];
 pub struct LogKeys {
     tenant: String,
     sealer: Arc<Sealer>,
-    tag_key: hmac::Key,
     clock: SharedClock,
     entropy: SharedEntropy,
     known: Cache<(String, Month), (Timestamp, Arc<Sealer>)>,
+    months: Cache<Month, (Timestamp, Arc<hmac::Key>)>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -50,28 +52,61 @@ struct MonthRow {
 }
 
 impl LogKeys {
-    /// Over the installation's data key, and a key for what stands for addresses.
+    /// Over the installation's data key.
     pub fn new(
         tenant: &str,
         sealer: Arc<Sealer>,
-        tag_key: &[u8],
         clock: SharedClock,
         entropy: SharedEntropy,
     ) -> Self {
         Self {
             tenant: tenant.to_owned(),
             sealer,
-            tag_key: hmac::Key::new(hmac::HMAC_SHA256, tag_key),
             clock,
             entropy,
             known: Cache::new(MAX_CACHED),
+            months: Cache::new(MAX_MONTHS),
         }
     }
 
-    /// What stands for an address.
-    pub fn tag(&self, addr: AddrKey) -> String {
-        let tag = hmac::sign(&self.tag_key, addr.to_string().as_bytes());
-        HEXLOWER.encode(tag.as_ref()).chars().take(TAG_DIGITS).collect()
+    /// What stands for an address in each month whose key is there.
+    pub async fn tags(&self, db: &Db, addr: AddrKey) -> Result<Vec<String>, DbError> {
+        let rows: Vec<MonthRow> =
+            sql("SELECT month FROM month_key WHERE tenant = $1 AND sealed IS NOT NULL \
+                 ORDER BY month")
+            .bind(&self.tenant)
+            .all(db)
+            .await?;
+        let mut tags = Vec::new();
+        for month in rows.iter().filter_map(|row| Month::parse(&row.month)) {
+            tags.extend(self.tag_key(db, month).await?.map(|key| tag(&key, addr)));
+        }
+        Ok(tags)
+    }
+
+    async fn tag_key(&self, db: &Db, month: Month) -> Result<Option<Arc<hmac::Key>>, DbError> {
+        if let Some(key) = self.fresh_of(self.months.get(&month)) {
+            return Ok(Some(key));
+        }
+        self.months.remove(&month);
+        let Some(key) = self.month(db, month).await? else { return Ok(None) };
+        let key = Arc::new(tag_key_of(&key)?);
+        self.months.insert(month, (self.clock.now(), key.clone()));
+        Ok(Some(key))
+    }
+
+    async fn made_tag_key(&self, db: &Db, month: Month) -> Result<Option<Arc<hmac::Key>>, DbError> {
+        if self.month(db, month).await?.is_none() {
+            db.write(|tx| async move { self.month_in(&tx, month).await }).await?;
+        }
+        self.tag_key(db, month).await
+    }
+
+    /// What was looked up lately, by this clock: what seems to be from later is not trusted either.
+    fn fresh_of<T>(&self, known: Option<(Timestamp, T)>) -> Option<T> {
+        let (at, value) = known?;
+        let now = self.clock.now();
+        (now >= at && now.since(at) < FRESH).then_some(value)
     }
 
     /// What was sealed, if its keys are still there and can be read.
@@ -83,6 +118,15 @@ impl LogKeys {
     pub async fn try_open(&self, db: &Db, sealed: &Sealed) -> Result<Option<Vec<u8>>, DbError> {
         let key = self.committed(db, sealed.whose()).await?;
         Ok(key.and_then(|key| open_with(&key, &sealed.data)))
+    }
+
+    /// Whether there ever was a key of a month.
+    pub async fn any_month(db: &Db, tenant: &str) -> Result<bool, DbError> {
+        let row: Option<MonthRow> = sql("SELECT month FROM month_key WHERE tenant = $1 LIMIT 1")
+            .bind(tenant)
+            .optional(db)
+            .await?;
+        Ok(row.is_some())
     }
 
     /// The key is destroyed with the account; nobody here uses it from now on.
@@ -116,6 +160,10 @@ impl LogKeys {
         });
         let destroyed = destroyed.await?;
         self.known.retain(|(_, month), _| *month >= first);
+        self.months.retain(|month, _| *month >= first);
+        if !destroyed.is_empty() {
+            db.overwrite_remnants().await;
+        }
         Ok(destroyed)
     }
 
@@ -123,18 +171,27 @@ impl LogKeys {
     pub(crate) async fn leaf_in(&self, tx: &Tx, event: &Event) -> Result<Vec<u8>, DbError> {
         let Some(subject) = subject(event) else { return Ok(leaf(event)) };
         let whose = Whose { subject, month: Month::of(event.time) };
-        let key = match self.cached(whose) {
-            Some(key) => Some(key),
+        let at_hand = self.at_hand(whose);
+        let both = match at_hand {
+            Some(both) => both,
             // Not to be remembered: it may go with the transaction.
-            None => self.key_in(tx, whose).await?,
+            None => self.keys_in(tx, whose).await?,
         };
-        Ok(sealed_leaf(event, &OneKey { keys: self, key }))
+        Ok(sealed_leaf(event, &both.with(self)))
     }
 
-    async fn key_in(&self, tx: &Tx, whose: Whose<'_>) -> Result<Option<Arc<Sealer>>, DbError> {
-        let Some(person) = self.person_in(tx, whose.subject).await? else { return Ok(None) };
-        let Some(month) = self.month_in(tx, whose.month).await? else { return Ok(None) };
-        derived(&person, &month).map(Some)
+    async fn keys_in(&self, tx: &Tx, whose: Whose<'_>) -> Result<Both, DbError> {
+        let Some(month) = self.month_in(tx, whose.month).await? else { return Ok(Both::default()) };
+        let tag = Some(Arc::new(tag_key_of(&month)?));
+        let person = self.person_in(tx, whose.subject).await?;
+        let seal = person.map(|person| derived(&person, &month)).transpose()?;
+        Ok(Both { seal, tag })
+    }
+
+    /// Both, if they were looked up lately.
+    fn at_hand(&self, whose: Whose<'_>) -> Option<Both> {
+        let tag = self.fresh_of(self.months.get(&whose.month))?;
+        Some(Both { seal: Some(self.cached(whose)?), tag: Some(tag) })
     }
 
     async fn person_in(&self, tx: &Tx, subject: &str) -> Result<Option<Key>, DbError> {
@@ -202,8 +259,7 @@ impl LogKeys {
     }
 
     fn cached(&self, whose: Whose<'_>) -> Option<Arc<Sealer>> {
-        let (at, key) = self.known.get(&(whose.subject.to_owned(), whose.month))?;
-        (self.clock.now().since(at) < FRESH).then_some(key)
+        self.fresh_of(self.known.get(&(whose.subject.to_owned(), whose.month)))
     }
 
     /// The key as the database has it for everybody.
@@ -222,17 +278,38 @@ impl LogKeys {
         Ok(Some(key))
     }
 
-    async fn committed_or_made(
-        &self,
-        db: &Db,
-        whose: Whose<'_>,
-    ) -> Result<Option<Arc<Sealer>>, DbError> {
-        if let Some(key) = self.committed(db, whose).await? {
-            return Ok(Some(key));
+    async fn committed_or_made(&self, db: &Db, whose: Whose<'_>) -> Result<Both, DbError> {
+        if self.committed(db, whose).await?.is_none() {
+            db.write(|tx| async move { self.keys_in(&tx, whose).await }).await?;
         }
-        db.write(|tx| async move { self.key_in(&tx, whose).await }).await?;
-        self.committed(db, whose).await
+        let seal = self.committed(db, whose).await?;
+        Ok(Both { seal, tag: self.tag_key(db, whose.month).await? })
     }
+}
+
+/// What seals an entry, and what stands for addresses in it, as far as their keys are there.
+#[derive(Default)]
+struct Both {
+    seal: Option<Arc<Sealer>>,
+    tag: Option<Arc<hmac::Key>>,
+}
+
+impl Both {
+    fn with(self, keys: &LogKeys) -> OneEntry<'_> {
+        OneEntry { keys, both: self }
+    }
+}
+
+/// The key of what stands for addresses in a month.
+fn tag_key_of(month: &Key) -> Result<hmac::Key, DbError> {
+    let salted = Salt::new(HKDF_SHA256, b"portcullis addresses").extract(month);
+    let key = salted.expand(&[b"tag"], hmac::HMAC_SHA256);
+    key.map(Into::into).map_err(|_| DbError::Stored("log key"))
+}
+
+fn tag(key: &hmac::Key, addr: AddrKey) -> String {
+    let tag = hmac::sign(key, addr.to_string().as_bytes());
+    HEXLOWER.encode(tag.as_ref()).chars().take(TAG_DIGITS).collect()
 }
 
 /// The key of a person in a month (HKDF, RFC 5869): nothing without both.
@@ -256,43 +333,50 @@ pub struct LogSealer {
     pub runtime: Handle,
 }
 
+impl LogSealer {
+    fn wait<T>(&self, key: impl Future<Output = Result<T, DbError>>) -> Option<T> {
+        let found = self.runtime.block_on(key);
+        // Without its key nothing personal is written; the rest of the entry is.
+        found
+            .inspect_err(|error| {
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, "a key of the log could not be read");
+            })
+            .ok()
+    }
+}
+
 impl SealPersonal for LogSealer {
     fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String> {
-        let key = match self.keys.cached(whose) {
-            Some(key) => Some(key),
-            None => {
-                let wait = self.keys.committed_or_made(&self.db, whose);
-                self.runtime.block_on(wait).unwrap_or_else(|error| {
-                    // Without its key nothing personal is written; the rest of the entry is.
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the key of a person could not be read"
-                    );
-                    None
-                })
-            }
+        let both = match self.keys.at_hand(whose) {
+            Some(both) => both,
+            None => self.wait(self.keys.committed_or_made(&self.db, whose)).unwrap_or_default(),
         };
-        OneKey { keys: &self.keys, key }.seal(whose, plain)
+        both.with(&self.keys).seal(whose, plain)
     }
 
-    fn tag(&self, addr: AddrKey) -> String {
-        self.keys.tag(addr)
+    fn tag(&self, month: Month, addr: AddrKey) -> Option<String> {
+        let key = match self.keys.fresh_of(self.keys.months.get(&month)) {
+            Some(key) => Some(key),
+            None => self.wait(self.keys.made_tag_key(&self.db, month)).flatten(),
+        };
+        key.map(|key| tag(&key, addr))
     }
 }
 
-struct OneKey<'a> {
+struct OneEntry<'a> {
     keys: &'a LogKeys,
-    key: Option<Arc<Sealer>>,
+    both: Both,
 }
 
-impl SealPersonal for OneKey<'_> {
+impl SealPersonal for OneEntry<'_> {
     fn seal(&self, _: Whose<'_>, plain: &[u8]) -> Option<String> {
-        let sealed = self.key.as_ref()?.seal(PURPOSE, plain, &*self.keys.entropy).ok()?;
+        let sealed = self.both.seal.as_ref()?.seal(PURPOSE, plain, &*self.keys.entropy).ok()?;
         Some(BASE64URL_NOPAD.encode(&sealed))
     }
 
-    fn tag(&self, addr: AddrKey) -> String {
-        self.keys.tag(addr)
+    fn tag(&self, _: Month, addr: AddrKey) -> Option<String> {
+        self.both.tag.as_ref().map(|key| tag(key, addr))
     }
 }
 

@@ -697,7 +697,7 @@ fn log_keys(db: &TestDb) -> Arc<LogKeys> {
 fn fresh_log_keys() -> Arc<LogKeys> {
     let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
     let (clock, entropy) = (FixedClock::new(), SeededEntropy::new(99));
-    Arc::new(LogKeys::new(TENANT, sealer, b"tag", clock, entropy))
+    Arc::new(LogKeys::new(TENANT, sealer, clock, entropy))
 }
 
 fn about(account: &accounts::Account, seed: u64) -> Event {

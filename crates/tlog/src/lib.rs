@@ -6,6 +6,7 @@
 //! and tests in memory.
 
 mod checkpoint;
+mod frontier;
 mod hash;
 mod note;
 mod proof;
@@ -13,6 +14,7 @@ mod tile;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use frontier::Frontier;
 pub use hash::{EMPTY_ROOT, HASH_BYTES, Hash, leaf_hash, node_hash};
 pub use note::{NoteError, NoteSigner, NoteVerifier, SignedNote};
 pub use proof::{OfflineProof, ProofError, verify_consistency, verify_inclusion};

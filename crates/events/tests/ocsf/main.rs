@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use portcullis_events::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, RequestSeen, SealPersonal, Stage,
-    TokenOperation, Whose, leaf, sealed_leaf, search_fields,
+    LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, Removed, RequestSeen, SealPersonal,
+    Stage, TokenOperation, Whose, leaf, sealed_leaf, search_fields,
 };
 use portcullis_types::{Entropy, Id, Timestamp};
 use schema::Schema;
@@ -28,8 +28,8 @@ impl SealPersonal for Sealing {
     fn seal(&self, _: Whose<'_>, _: &[u8]) -> Option<String> {
         Some("sealed".into())
     }
-    fn tag(&self, _: portcullis_types::AddrKey) -> String {
-        "tag".into()
+    fn tag(&self, _: portcullis_types::Month, _: portcullis_types::AddrKey) -> Option<String> {
+        Some("tag".into())
     }
 }
 
@@ -121,8 +121,7 @@ fn kinds() -> Vec<Kind> {
         Kind::Lifecycle(Lifecycle::Rotated { log: "a/2026".into(), entries: 7 }),
         Kind::Lifecycle(Lifecycle::MonthErased { month: "2026-11".into() }),
         Kind::Lifecycle(Lifecycle::Pruned(Pruned {
-            log: "a/2026".into(),
-            minimum: 512,
+            removed: vec![Removed { log: "a/2026".into(), minimum: 512 }],
             before: Timestamp::from_secs(1),
         })),
     ];

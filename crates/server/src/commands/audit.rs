@@ -171,7 +171,7 @@ impl Search {
             until: time("until", &self.until)?,
             subjects: self.subject.clone().into_iter().collect(),
             addr,
-            addr_tag: None,
+            addr_tags: Vec::new(),
             network: network.transpose()?,
             text: self.text.clone().filter(|text| !text.is_empty()),
             kind: self.kind.clone(),
@@ -209,7 +209,7 @@ impl Keys {
             let offline = Offline::open(&place).await?;
             let (db, entropy) = (offline.db.clone(), offline.entropy.clone());
             let vault = Vault::open(&offline.config, &place.data, db, entropy).await?;
-            let keys = app::log_keys(&vault, &offline.clock, &offline.entropy).await?;
+            let keys = app::log_keys(&vault, &offline.clock, &offline.entropy);
             anyhow::Ok(Self { offline, keys })
         };
         opened
@@ -227,7 +227,9 @@ impl Keys {
             let named = accounts::by_username(&self.offline.db, DEFAULT_TENANT, name).await?;
             filter.subjects.extend(named.map(|account| account.id.to_string()));
         }
-        filter.addr_tag = filter.addr.map(|addr| self.keys.tag(addr));
+        if let Some(addr) = filter.addr {
+            filter.addr_tags = self.keys.tags(&self.offline.db, addr).await?;
+        }
         Ok(())
     }
 

@@ -56,7 +56,8 @@ pub async fn run(command: UsersCommand) -> Result<ExitCode> {
             object_type: "user",
             object: account.id.to_string(),
             before: None,
-            after: Some(json!({ "username": account.username, "roles": account.roles })),
+            // A name in the clear would outlive the account.
+            after: Some(json!({ "roles": account.roles })),
         };
         let event = offline.event(Kind::Admin(change));
         tx.emit(portcullis_events::Event { actor: Actor::Operator, ..event }).await?;
