@@ -2,7 +2,7 @@ use std::{borrow::Cow, time::Duration};
 
 use portcullis_types::Timestamp;
 
-use crate::Actor;
+use crate::{Actor, TraceIds};
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -180,6 +180,8 @@ pub struct RequestSeen {
     pub violations: Vec<String>,
     /// The session or grant under which it was made.
     pub session: Option<String>,
+    /// Where it stands in a trace that is collected.
+    pub trace: Option<TraceIds>,
     /// The length of the answer's content, where it was known when the answer began.
     pub bytes: Option<u64>,
 }

@@ -10,6 +10,7 @@ mod kind;
 mod ocsf;
 mod request_leaf;
 mod sealed;
+mod span;
 
 pub use clean::{MAX_TEXT_BYTES, clean};
 pub use entry::{SearchFields, pruned, search_fields};
@@ -20,6 +21,7 @@ pub use kind::{
 pub use ocsf::{OCSF_VERSION, class_uid, leaf, ocsf};
 pub use request_leaf::leaf_into;
 pub use sealed::{SealPersonal, Sealed, Whose, opened_entry, sealed_leaf, sealed_of, subject};
+pub use span::{Span, SpanValue, TraceIds};
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,5 +1,6 @@
 //! The canonical JSON of an event: OCSF 1.8.0.
 
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -80,7 +81,7 @@ pub(crate) fn entry(event: &Event) -> Value {
     }
     all.insert("severity_id".into(), severity.into());
     all.insert("time".into(), event.time.millis().into());
-    all.insert("metadata".into(), metadata(event, class.uid));
+    all.insert("metadata".into(), metadata(event));
     if class.uid != 2004 {
         all.insert("status_id".into(), if event.outcome.is_success() { 1 } else { 2 }.into());
     }
@@ -100,7 +101,17 @@ pub(crate) fn entry(event: &Event) -> Value {
     Value::Object(all)
 }
 
-fn metadata(event: &Event, class: u32) -> Value {
+/// The profiles of a request's entry.
+pub(crate) fn profiles(seen: &RequestSeen) -> &'static [&'static str] {
+    if seen.trace.is_some() { &["security_control", "trace"] } else { &["security_control"] }
+}
+
+/// When the span of a request began and ended, in milliseconds.
+pub(crate) fn traced_between(event: &Event, seen: &RequestSeen) -> (i64, i64) {
+    (event.time.minus(seen.latency).millis(), event.time.millis())
+}
+
+fn metadata(event: &Event) -> Value {
     let mut metadata = json!({
         "version": OCSF_VERSION,
         "uid": event.id,
@@ -108,8 +119,8 @@ fn metadata(event: &Event, class: u32) -> Value {
         "tenant_uid": event.tenant,
         "product": { "name": PRODUCT, "vendor_name": PRODUCT },
     });
-    if class == 6003 {
-        metadata["profiles"] = json!(["security_control"]);
+    if let Kind::Request(seen) = &event.kind {
+        metadata["profiles"] = json!(profiles(seen));
     }
     if let Some(origin) = &event.origin {
         metadata["correlation_uid"] = origin.request_id.clone().into();
@@ -302,6 +313,13 @@ fn request(event: &Event, seen: &RequestSeen) -> Value {
     });
     if known_method(&seen.method) {
         value["http_request"]["http_method"] = seen.method.clone().into();
+    }
+    if let Some(ids) = &seen.trace {
+        let (start, end) = traced_between(event, seen);
+        value["trace"] = json!({
+            "uid": HEXLOWER.encode(&ids.trace),
+            "span": { "uid": HEXLOWER.encode(&ids.span), "start_time": start, "end_time": end },
+        });
     }
     if let Some(bytes) = seen.bytes {
         value["http_response"]["body_length"] = bytes.into();

@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use data_encoding::HEXLOWER;
 use portcullis_types::{ClientAddr, Id, Month, tags};
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::{
     Actor, Event, Kind, Outcome, RequestSeen,
     clean::cleaned,
     leaf,
-    ocsf::{OCSF_VERSION, OTHER, PRODUCT, api_activity, known_method},
+    ocsf::{OCSF_VERSION, OTHER, PRODUCT, api_activity, known_method, profiles, traced_between},
     sealed::{NO_TAG, SealPersonal, TAG_PREFIX, Whose, sealed_tree, subject},
 };
 
@@ -39,6 +40,8 @@ struct Entry<'a> {
     status_detail: Option<&'static str>,
     status_id: u8,
     time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Trace>,
     type_uid: u32,
     unmapped: Unmapped<'a>,
 }
@@ -60,6 +63,17 @@ struct Policy<'a> {
     name: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: &'static str,
+}
+#[derive(Serialize)]
+struct Trace {
+    span: TraceSpan,
+    uid: String,
+}
+#[derive(Serialize)]
+struct TraceSpan {
+    end_time: i64,
+    start_time: i64,
+    uid: String,
 }
 #[derive(Serialize)]
 struct Session<'a> {
@@ -108,7 +122,7 @@ struct Metadata<'a> {
     correlation_uid: Option<&'a str>,
     event_code: String,
     product: Product,
-    profiles: [&'static str; 1],
+    profiles: &'static [&'static str],
     tenant_uid: &'a str,
     uid: Id<tags::Event>,
     version: &'static str,
@@ -213,7 +227,7 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
             correlation_uid: event.origin.as_ref().map(|origin| origin.request_id.as_str()),
             event_code: event.kind.code(event.outcome.is_success()),
             product: Product { name: PRODUCT, vendor_name: PRODUCT },
-            profiles: ["security_control"],
+            profiles: profiles(seen),
             tenant_uid: &event.tenant,
             uid: event.id,
             version: OCSF_VERSION,
@@ -229,6 +243,11 @@ fn entry<'a>(event: &'a Event, seen: &'a RequestSeen) -> Entry<'a> {
         },
         status_id: if event.outcome.is_success() { 1 } else { 2 },
         time: event.time.millis(),
+        trace: seen.trace.as_ref().map(|ids| {
+            let (start_time, end_time) = traced_between(event, seen);
+            let span = TraceSpan { end_time, start_time, uid: HEXLOWER.encode(&ids.span) };
+            Trace { span, uid: HEXLOWER.encode(&ids.trace) }
+        }),
         type_uid: 600_300 + activity,
         unmapped: Unmapped {
             latency_us: u64::try_from(seen.latency.as_micros()).unwrap_or(u64::MAX),
@@ -289,7 +308,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{Origin, PolicyDecision, Stage, ocsf, sealed};
+    use crate::{Origin, PolicyDecision, Stage, TraceIds, ocsf, sealed};
 
     struct Plain(bool);
     impl SealPersonal for Plain {
@@ -361,6 +380,7 @@ mod tests {
                         violations: policy.map(str::to_owned).into_iter().collect(),
                         session: policy.map(str::to_owned),
                         bytes: policy.map(|_| 1_234),
+                        trace: policy.map(|_| TraceIds { trace: [1; 16], span: [0xab; 8] }),
                     };
                     let outcome = refused_at.map_or(Outcome::Success, |_| Outcome::Failure("no"));
                     let event = Event::new(

@@ -1,11 +1,13 @@
 //! OpenTelemetry logs over OTLP/HTTP, in binary protobuf.
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::StatusCode;
 use prost::Message;
 
 use crate::{
     http::HttpClient,
+    otlp_common::{AnyValue, KeyValue, PartialSuccess, Resource, Scope, Variant},
     record::Record,
     sink::{Refused, SinkError, Taken},
 };
@@ -20,16 +22,11 @@ pub struct Otlp {
 impl Otlp {
     /// For the log named `origin`.
     pub fn new(client: HttpClient, origin: &str) -> Self {
-        let attributes = vec![
-            KeyValue::new("service.name", "portcullis"),
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", origin),
-        ];
-        Self { client, resource: Resource { attributes } }
+        Self { client, resource: Resource::of(origin) }
     }
 
     pub(crate) async fn send(&mut self, records: &[Record]) -> Result<Taken, SinkError> {
-        let scope = Scope { name: "portcullis.audit".into(), version: String::new() };
+        let scope = Scope::named("portcullis.audit");
         let logs = records.iter().map(LogRecord::of).collect();
         let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records: logs }];
         let resource_logs = ResourceLogs { resource: Some(self.resource.clone()), scope_logs };
@@ -46,7 +43,7 @@ impl Otlp {
         let answer = ExportLogsServiceResponse::decode(reply.body.clone())
             .map_err(|_| SinkError::later("the answer is none of OTLP"))?;
         let partial = answer.partial_success.unwrap_or_default();
-        if partial.rejected_log_records <= 0 {
+        if partial.rejected <= 0 {
             return Ok(Taken::all(records));
         }
         if records.len() > 1 {
@@ -71,14 +68,6 @@ struct ExportLogsServiceRequest {
 struct ExportLogsServiceResponse {
     #[prost(message, optional, tag = "1")]
     partial_success: Option<PartialSuccess>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PartialSuccess {
-    #[prost(int64, tag = "1")]
-    rejected_log_records: i64,
-    #[prost(string, tag = "2")]
-    error_message: String,
 }
 
 /// `opentelemetry.proto.logs.v1`.
@@ -110,59 +99,14 @@ struct LogRecord {
     body: Option<AnyValue>,
     #[prost(message, repeated, tag = "6")]
     attributes: Vec<KeyValue>,
+    #[prost(bytes = "vec", tag = "9")]
+    trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    span_id: Vec<u8>,
     #[prost(fixed64, tag = "11")]
     observed_time_unix_nano: u64,
     #[prost(string, tag = "12")]
     event_name: String,
-}
-
-/// `opentelemetry.proto.common.v1` and `resource.v1`.
-#[derive(Clone, PartialEq, Message)]
-struct Resource {
-    #[prost(message, repeated, tag = "1")]
-    attributes: Vec<KeyValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Scope {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    version: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct KeyValue {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(message, optional, tag = "2")]
-    value: Option<AnyValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AnyValue {
-    #[prost(oneof = "Variant", tags = "1, 3")]
-    value: Option<Variant>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum Variant {
-    #[prost(string, tag = "1")]
-    Text(String),
-    #[prost(int64, tag = "3")]
-    Number(i64),
-}
-
-impl From<Variant> for AnyValue {
-    fn from(value: Variant) -> Self {
-        Self { value: Some(value) }
-    }
-}
-
-impl KeyValue {
-    fn new(key: &str, text: &str) -> Self {
-        Self { key: key.into(), value: Some(Variant::Text(text.into()).into()) }
-    }
 }
 
 impl LogRecord {
@@ -170,9 +114,10 @@ impl LogRecord {
         let nanos = record.millis().saturating_mul(1_000_000);
         let (severity_number, severity_text) = severity(record.severity());
         let index = i64::try_from(record.index).unwrap_or(i64::MAX);
-        let index = KeyValue {
-            key: "portcullis.tlog.index".into(),
-            value: Some(Variant::Number(index).into()),
+        let index = KeyValue::number("portcullis.tlog.index", index);
+        let ids = |pointer, length| {
+            let text = record.text(pointer).unwrap_or_default();
+            HEXLOWER.decode(text.as_bytes()).ok().filter(|id| id.len() == length)
         };
         Self {
             time_unix_nano: nanos,
@@ -181,6 +126,8 @@ impl LogRecord {
             severity_text: severity_text.into(),
             body: Some(Variant::Text(record.json()).into()),
             attributes: vec![KeyValue::new("log.record.uid", record.uid()), index],
+            trace_id: ids("/trace/uid", 16).unwrap_or_default(),
+            span_id: ids("/trace/span/uid", 8).unwrap_or_default(),
             event_name: record.code().into(),
         }
     }

@@ -304,6 +304,7 @@ mod tests {
             clock: Arc::new(Fixed),
             entropy: Arc::new(Fixed),
             record: Arc::new(|_| {}),
+            tracing: None,
             limit_blocked: Arc::new(|_| {}),
         }
     }

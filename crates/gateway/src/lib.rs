@@ -27,6 +27,7 @@ mod listener;
 mod media_type;
 mod minter;
 mod overload;
+mod pass;
 mod path;
 mod pipeline;
 mod proxy_protocol;
@@ -37,6 +38,7 @@ mod snapshot;
 mod steady;
 mod strict_lines;
 mod token_cache;
+mod trace_context;
 mod upstream;
 
 pub use answer::{Problem, problem};
@@ -61,6 +63,7 @@ pub use snapshot::{
     StepUp, Target,
 };
 pub use strict_lines::StrictLines;
+pub use trace_context::Tracing;
 pub use upstream::{
     HealthCheck, Protocol, Server, ServerTls, Upstream, UpstreamError, UpstreamSettings,
     watch_health,

@@ -18,27 +18,23 @@ use crate::{
     answer::{Refusal, harden, prefers_html},
     authn::{AuthKind, Principal, authenticate},
     authz::{Question, authorise},
-    bearer::still_admitted,
-    body::{Bounded, GateBody, Holding, empty},
+    body::{GateBody, Holding, empty},
     browser::by_session,
     content::{Buffers, check_length, filter, validate},
     cors::read_preflight,
     explain::in_words,
-    forward::{Passage, Stands, Tunnel, forward, strip_hop_by_hop, target},
+    forward::Tunnel,
     forward_auth,
     guard::{self, Head},
     leftover::{Kept, Leftover, asks_first},
     limits::{self, Countable, client_address, count},
     listener::ListenerKind,
+    pass::Admitted,
     record::{Record, Trail},
     session,
-    snapshot::{Found, Route, Shared, Snapshot, Target},
+    snapshot::{Found, Route, Shared, Snapshot},
 };
 
-/// A local service reads its request's body within this time between two pieces.
-pub(crate) const LOCAL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-/// And the whole of it within this time.
-pub(crate) const LOCAL_TOTAL: std::time::Duration = std::time::Duration::from_secs(60);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The reason for refusing what comes over a connection whose certificate is not good any more.
 const CERTIFICATE_ENDED: &str = "certificate_ended";
@@ -68,14 +64,6 @@ pub(crate) struct Caller<'a> {
     pub listener: ListenerKind,
     pub addr: ClientAddr,
     pub certificate: Option<&'a Arc<PeerCertificate>>,
-}
-
-/// Whom the stages let through.
-#[derive(Clone, Copy)]
-struct Admitted<'a> {
-    who: &'a Principal,
-    origin: &'a Origin,
-    certificate: Option<&'a Arc<PeerCertificate>>,
 }
 
 impl Gateway {
@@ -123,7 +111,11 @@ impl Gateway {
         let page = request.headers().get(header::ORIGIN).cloned();
         let asked_first = asks_first(&request);
         let (request, left) = Leftover::watch(request);
-        let mut record = Record::new(&self.shared, &request, origin);
+        let traced = self.shared.tracing.as_ref().map(|tracing| {
+            let trusted = peer.listener == ListenerKind::Mesh;
+            tracing.begin(request.headers(), trusted, now, &*self.shared.entropy)
+        });
+        let mut record = Record::new(&self.shared, &request, origin, traced);
         let Record { origin, trail, .. } = &mut record;
         let result = self.walk(&snapshot, request, &peer, origin, now, trail).await;
         let refused = result.as_ref().err().map(|refusal| (refusal.stage, refusal.reason));
@@ -223,7 +215,8 @@ impl Gateway {
                 .headers_mut()
                 .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        let admitted = Admitted { who: &who, origin, certificate };
+        let traced = trail.traced.as_ref();
+        let admitted = Admitted { who: &who, origin, certificate, traced };
         let response = self.pass_on(snapshot, &route, request, &head, admitted, now).await?;
         match checked {
             Some(checked) => Box::pin(filter(&route, &checked, response, trail)).await,
@@ -329,77 +322,6 @@ impl Gateway {
         Ok(())
     }
 
-    /// A token that says to a service who is calling.
-    pub(crate) fn mint(
-        &self,
-        snapshot: &Snapshot,
-        who: &Principal,
-        audience: &str,
-        now: Timestamp,
-    ) -> Result<Option<Arc<str>>, Refusal> {
-        let entropy = &self.shared.entropy;
-        snapshot.minter.mint(who, audience, now, entropy, &snapshot.tokens).map_err(|_| {
-            let detail = "the request could not be completed";
-            Refusal::new(Stage::Forward, StatusCode::INTERNAL_SERVER_ERROR, "mint", detail)
-        })
-    }
-
-    /// Whether what somebody was admitted by still holds.
-    fn standing(&self, who: &Principal, certificate: Option<&Arc<PeerCertificate>>) -> Stands {
-        let (shared, who, certificate) = (self.shared.clone(), who.clone(), certificate.cloned());
-        Arc::new(move || still_admitted(&shared, &who, certificate.as_deref()))
-    }
-
-    async fn pass_on(
-        &self,
-        snapshot: &Snapshot,
-        route: &Route,
-        request: Request<GateBody>,
-        head: &Head,
-        admitted: Admitted<'_>,
-        now: Timestamp,
-    ) -> Result<Response<GateBody>, Refusal> {
-        let Admitted { who, origin, certificate } = admitted;
-        match &route.target {
-            Target::Upstream(upstream) => {
-                let token = self.mint(snapshot, who, &upstream.audience, now)?;
-                let passage = Passage {
-                    stands: head.upgrade.then(|| self.standing(who, certificate)),
-                    head,
-                    client: origin.addr.to_string(),
-                    request_id: &origin.request_id,
-                    token,
-                    max_body: route.max_body,
-                    cookies: route.cookies,
-                };
-                forward(upstream, request, &passage).await
-            }
-            Target::Elsewhere { .. } => {
-                let detail = "there is nothing here";
-                Err(Refusal::new(Stage::Route, StatusCode::NOT_FOUND, "no_route", detail))
-            }
-            Target::Local(service) => {
-                let mut request = local(request, head, route.max_body)?;
-                request.extensions_mut().insert(origin.clone());
-                request.extensions_mut().insert(who.clone());
-                if let Some(certificate) = certificate {
-                    request.extensions_mut().insert(certificate.clone());
-                }
-                // A task of its own: a client that hangs up must not stop a change half-way between
-                // its commit and its effect.
-                let answered = tokio::spawn(service(request)).await.map_err(|error| {
-                    tracing::error!(%error, "a request failed");
-                    let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    let detail = "the request could not be completed";
-                    Refusal::new(Stage::Forward, status, "internal", detail)
-                });
-                let mut response = answered?;
-                strip_hop_by_hop(response.headers_mut());
-                Ok(response)
-            }
-        }
-    }
-
     fn origin<B>(
         &self,
         snapshot: &Snapshot,
@@ -468,17 +390,6 @@ fn find_route<B>(
         }
         Found::Nothing => Err(refuse(StatusCode::NOT_FOUND, "no_route", "there is nothing here")),
     }
-}
-
-/// A request for a service in this process: the canonical path, and a body with an end.
-fn local(
-    mut request: Request<GateBody>,
-    head: &Head,
-    max_body: u64,
-) -> Result<Request<GateBody>, Refusal> {
-    *request.uri_mut() = target(request.uri(), &head.path)?;
-    strip_hop_by_hop(request.headers_mut());
-    Ok(request.map(|body| Bounded::new(body, max_body, LOCAL_PATIENCE, LOCAL_TOTAL).boxed_unsync()))
 }
 
 impl Route {

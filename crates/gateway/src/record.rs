@@ -1,10 +1,10 @@
 //! The event of a request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, StatusCode, Version};
 use portcullis_events::{
-    Actor, Event, Kind, Origin, Outcome, PolicyDecision, RequestSeen, Stage, clean,
+    Actor, Event, Kind, Origin, Outcome, PolicyDecision, RequestSeen, Span, Stage, clean,
 };
 use portcullis_types::Id;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use crate::{
     explain::Step,
     limits::Passed,
     snapshot::{Route, Shared, Target},
+    trace_context::Traced,
 };
 
 /// What the log says of a request whose client was gone before the answer: nginx's word for it.
@@ -30,6 +31,8 @@ pub(crate) struct Trail {
     pub passed: Passed,
     /// What of the request or its answer did not fit the contract, and was not refused.
     pub violations: Vec<String>,
+    /// The trace it is part of, if any are made.
+    pub traced: Option<Traced>,
     /// Cookies that the answer sets.
     pub cookies: Vec<HeaderValue>,
     /// The method that is asked about, where it is not the request's own.
@@ -72,14 +75,19 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub fn new<B>(shared: &'a Shared, request: &Request<B>, origin: Origin) -> Self {
+    pub fn new<B>(
+        shared: &'a Shared,
+        request: &Request<B>,
+        origin: Origin,
+        traced: Option<Traced>,
+    ) -> Self {
         Self {
             shared,
             begun: Instant::now(),
             method: clean(request.method().as_str()),
             version: if request.version() == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
             origin,
-            trail: Trail::default(),
+            trail: Trail { traced, ..Trail::default() },
             bytes: None,
             closed: false,
         }
@@ -101,7 +109,13 @@ impl<'a> Record<'a> {
         self.closed = true;
         let trail = std::mem::take(&mut self.trail);
         let origin = std::mem::take(&mut self.origin);
+        let traced = trail.traced.as_ref().filter(|traced| traced.sampled);
+        let took = self.begun.elapsed();
+        if let (Some(traced), Some(tracing)) = (traced, &self.shared.tracing) {
+            (tracing.sink)(span(traced, &self.method, &trail, &origin, (status, refused), took));
+        }
         let seen = RequestSeen {
+            trace: traced.map(|traced| traced.ids),
             method: trail.method.unwrap_or_else(|| std::mem::take(&mut self.method)),
             path: clean(trail.path.as_deref().unwrap_or("-")),
             route: trail.route.as_ref().map(|route| route.name.clone()),
@@ -111,7 +125,7 @@ impl<'a> Record<'a> {
                 Target::Local(_) => None,
             }),
             status,
-            latency: self.begun.elapsed(),
+            latency: took,
             refused_at: refused.map(|(stage, _)| stage),
             policies: trail.policies,
             version: self.version,
@@ -141,5 +155,41 @@ impl Drop for Record<'_> {
         if !self.closed {
             self.write(CLIENT_GONE, None);
         }
+    }
+}
+
+/// The span of the whole request, by OpenTelemetry's conventions for HTTP servers. Where it came from is
+/// personal and stays in the log.
+fn span(
+    traced: &Traced,
+    method: &str,
+    trail: &Trail,
+    origin: &Origin,
+    (status, refused): (u16, Option<(Stage, &'static str)>),
+    took: Duration,
+) -> Span {
+    let mut attributes = vec![
+        ("http.request.method", method.into()),
+        ("http.response.status_code", status.into()),
+        ("portcullis.request_id", (*origin.request_id).into()),
+    ];
+    if let Some(route) = &trail.route {
+        attributes.push(("http.route", (*route.path).into()));
+    }
+    if let Some((stage, _)) = refused {
+        attributes.push(("portcullis.refused_at", stage.as_str().into()));
+    }
+    let reason = refused.map(|(_, reason)| reason.to_owned());
+    let failed = (status >= 500).then(|| reason.unwrap_or_else(|| status.to_string()));
+    let path = trail.route.as_ref().map_or("-", |route| &route.path);
+    Span {
+        ids: traced.ids,
+        parent: traced.parent,
+        asked_another: false,
+        name: format!("{method} {path}"),
+        begun: traced.begun,
+        took,
+        attributes,
+        error: failed,
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     overload::{Overload, Priority},
     session::Sessions,
     token_cache::TokenCache,
+    trace_context::Tracing,
     upstream::Upstream,
 };
 
@@ -444,6 +445,8 @@ pub struct Shared {
     pub entropy: SharedEntropy,
     /// Where events go. Must not block.
     pub record: Arc<dyn Fn(Event) + Send + Sync>,
+    /// Which requests are traced, if any are.
+    pub tracing: Option<Arc<Tracing>>,
     /// Who is told when a limit blocks an address. Must not block.
     pub limit_blocked: Arc<dyn Fn(LimitBlock) + Send + Sync>,
 }

@@ -179,6 +179,7 @@ fn gateway(routes: usize, key: SigningKey, service: SocketAddr) -> Gateway {
         clock: FixedClock::new(),
         entropy,
         record: Arc::new(drop),
+        tracing: None,
         limit_blocked: Arc::new(drop),
     };
     Gateway::new(Snapshot::new(parts).unwrap(), shared)

@@ -45,6 +45,7 @@ use crate::{
     sessions,
     sinks::Sinks,
     system, tiles,
+    traces::{self, Spans},
     traffic::Traffic,
     vault::Vault,
     watch::Feed,
@@ -98,6 +99,8 @@ pub struct App {
     pub theme: Arc<Theme>,
     /// The logs of this node.
     pub record: Record,
+    /// What became of spans.
+    pub spans: Arc<Spans>,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -195,6 +198,7 @@ impl App {
         tokio::spawn(Overload::watch(Arc::downgrade(&overload)));
         let (blocked, limit_blocks) = mpsc::channel(BLOCK_QUEUE);
         let recorder = audit.clone();
+        let (tracing, spans) = traces::start(&config, &record.prefix)?;
         let shared = Shared {
             counters: Counters {
                 limiter: identity.limiter.clone(),
@@ -209,6 +213,7 @@ impl App {
             clock: clock.clone(),
             entropy: entropy.clone(),
             record: Arc::new(move |event| recorder.record(event)),
+            tracing,
             limit_blocked: Arc::new(move |block| drop(blocked.try_send(block))),
         };
         let gateway = Gateway::new(
@@ -250,6 +255,7 @@ impl App {
             login_providers,
             theme,
             record,
+            spans,
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;

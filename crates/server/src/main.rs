@@ -29,6 +29,7 @@ mod sigma;
 mod sinks;
 mod system;
 mod tiles;
+mod traces;
 mod traffic;
 mod up;
 mod upstreams;

@@ -197,6 +197,7 @@ impl Script {
             latency: Duration::from_millis(3),
             refused_at: refused.map(|(stage, _)| stage),
             policies: Vec::new(),
+            trace: None,
             version: "HTTP/2",
             violations: Vec::new(),
             session: session.map(str::to_owned),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use portcullis_events::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
     LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, Removed, RequestSeen, SealPersonal,
-    Stage, TokenOperation, Whose, leaf, sealed_leaf, search_fields,
+    Stage, TokenOperation, TraceIds, Whose, leaf, sealed_leaf, search_fields,
 };
 use portcullis_types::{Entropy, Id, Timestamp};
 use schema::Schema;
@@ -58,6 +58,7 @@ fn kinds() -> Vec<Kind> {
         status: 403,
         latency: Duration::from_micros(1_500),
         refused_at: Some(Stage::Authorise),
+        trace: Some(TraceIds { trace: [1; 16], span: [2; 8] }),
         policies: vec![
             PolicyDecision::allows("scope", "x"),
             PolicyDecision::denies("cedar", "not at night"),

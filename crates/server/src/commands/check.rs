@@ -24,6 +24,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     let entropy = system::entropy();
     crate::sigma::load(&config, None)?;
     crate::sinks::plan(&config, "log", &system::clock(), &entropy)?;
+    crate::traces::client(&config)?;
     let identities = Identities::ephemeral(system::clock(), entropy.clone())?;
     let egress = crate::app::egress(&config)?;
     let gate = Gate::build(config, &identities, &entropy, &egress, None)?;

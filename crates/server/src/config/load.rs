@@ -172,6 +172,7 @@ impl Config {
         self.check_certificates()?;
         self.detect.check()?;
         self.audit.check()?;
+        self.tracing.as_ref().map_or(Ok(()), super::TracingConfig::check)?;
         super::sink::check(&self.sinks)?;
         self.check_upstreams()?;
         self.routes.iter().try_for_each(|route| {

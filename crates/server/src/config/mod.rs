@@ -10,6 +10,7 @@ mod limit;
 mod load;
 mod login;
 mod sink;
+mod traces;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -29,6 +30,7 @@ pub use keys::{KeyEncryption, Keys};
 pub use limit::{CountedRequests, Limit};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
 pub use sink::{Beginning, OcsfVersion, Personal, SinkConfig, SyslogFormat};
+pub use traces::TracingConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -84,6 +86,8 @@ pub struct Config {
     /// How long the audit log keeps what.
     #[serde(default)]
     pub audit: AuditConfig,
+    /// Where traces of requests are collected; none are if it is left out.
+    pub tracing: Option<TracingConfig>,
     /// Who gets the record besides us.
     #[serde(default, rename = "sink")]
     pub sinks: Vec<SinkConfig>,
