@@ -6,12 +6,16 @@
 
 use std::hash::Hasher;
 
+use portcullis_tlog::{Hash, NoteSigner};
 use siphasher::sip::SipHasher24;
 
 use crate::files::{LogError, Named};
 
 const SLOTS: u64 = 8;
 const SLOT_BYTES: usize = 64;
+/// The fields that are numbers.
+const NUMBERS: usize = 40;
+pub(crate) const MAC_BYTES: usize = 16;
 /// Not a secret: the checksum finds torn writes, the tree finds tampering.
 const CHECKSUM_KEY: [u8; 16] = *b"portcullis audit";
 
@@ -28,17 +32,36 @@ pub(crate) struct Mark {
     pub end: u64,
     /// Checksum of the bytes.
     pub sum: u64,
+    /// What only we can make of all this and the tree with the batch in it: otherwise whoever can write
+    /// the directory of a stopped service could have anything signed at the next start.
+    pub mac: [u8; MAC_BYTES],
 }
 
 impl Mark {
     fn to_bytes(self) -> [u8; SLOT_BYTES] {
         let mut bytes = [0; SLOT_BYTES];
+        bytes[..NUMBERS].copy_from_slice(&self.numbers());
+        bytes[NUMBERS..NUMBERS + MAC_BYTES].copy_from_slice(&self.mac);
+        let sum = checksum(&bytes[..NUMBERS + MAC_BYTES]);
+        bytes[NUMBERS + MAC_BYTES..].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    /// The mark as it was made by whoever has the key of `signer`, when `root` was that of the tree with
+    /// the batch.
+    pub fn sealed(self, signer: &NoteSigner, root: &Hash) -> Self {
+        let mac = signer.mac("audit journal", &[&self.numbers(), root]);
+        let mut sealed = Self { mac: [0; MAC_BYTES], ..self };
+        sealed.mac.copy_from_slice(&mac[..MAC_BYTES]);
+        sealed
+    }
+
+    fn numbers(&self) -> [u8; NUMBERS] {
+        let mut bytes = [0; NUMBERS];
         let fields = [self.sequence, self.size, self.start, self.end, self.sum];
         for (slot, field) in bytes.chunks_exact_mut(8).zip(fields) {
             slot.copy_from_slice(&field.to_be_bytes());
         }
-        let sum = checksum(&bytes[..40]);
-        bytes[40..48].copy_from_slice(&sum.to_be_bytes());
         bytes
     }
 
@@ -46,7 +69,7 @@ impl Mark {
         let field = |at: usize| -> Option<u64> {
             Some(u64::from_be_bytes(bytes.get(at * 8..at * 8 + 8)?.try_into().ok()?))
         };
-        if field(5)? != checksum(&bytes[..40]) {
+        if field(7)? != checksum(&bytes[..NUMBERS + MAC_BYTES]) {
             return None;
         }
         Some(Self {
@@ -55,6 +78,7 @@ impl Mark {
             start: field(2)?,
             end: field(3)?,
             sum: field(4)?,
+            mac: bytes[NUMBERS..NUMBERS + MAC_BYTES].try_into().ok()?,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! nor a verification takes a minimum index that no receipt allows: otherwise whoever can write the
 //! directory could hide entries by calling them old.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use portcullis_events::search_fields;
 use portcullis_tlog::{
@@ -64,44 +64,54 @@ impl LogReader {
         for _ in 0..MOST_BUNDLES {
             let end = (minimum + ENTRIES_PER_BUNDLE).min(self.size());
             let goes = end > minimum && (end < self.size() || closed) && end <= signed;
-            if !goes || !self.is_older(minimum, before)? {
+            if !goes {
                 break;
             }
-            self.is_as_signed(minimum, signed, &checkpoint, verifier)?;
+            // Read once: what is looked at twice may be two things.
+            let entries = self.bundle(minimum / ENTRIES_PER_BUNDLE)?;
+            self.are_as_signed(&entries, minimum..end, (signed, &checkpoint), verifier)?;
+            if !are_older(&entries, minimum, before) {
+                break;
+            }
             minimum = end;
         }
         Ok(minimum)
     }
 
-    /// Whether all entries of the bundle that begins with `first` are from before `before`. One without
-    /// a time is what the log begins with.
-    fn is_older(&self, first: u64, before: Timestamp) -> Result<bool, LogError> {
-        let entries = self.bundle(first / ENTRIES_PER_BUNDLE)?;
-        let old = |entry: &Vec<u8>| search_fields(entry).is_none_or(|event| event.time < before);
-        Ok(entries.iter().all(old))
-    }
-
-    /// That the bundle that begins with `first` is what was signed: its hashes are those of its entries,
-    /// and lead to the root.
-    fn is_as_signed(
+    /// That entries are those of a bundle as they were signed: all of them, with the hashes that lead to
+    /// the root.
+    fn are_as_signed(
         &self,
-        first: u64,
-        signed: u64,
-        checkpoint: &str,
+        entries: &[Vec<u8>],
+        indices: Range<u64>,
+        (signed, checkpoint): (u64, &str),
         verifier: &NoteVerifier,
     ) -> Result<(), LogError> {
-        let entries = self.bundle(first / ENTRIES_PER_BUNDLE)?;
-        for (entry, index) in entries.iter().zip(first..signed) {
+        let first = indices.start;
+        if entries.len() as u64 != indices.end - first {
+            return Err(LogError::Entry(first));
+        }
+        for (entry, index) in entries.iter().zip(indices) {
             if self.levels().leaf(index) != Some(leaf_hash(entry)) {
                 return Err(LogError::Entry(index));
             }
         }
+        // The others are beside it on its way to the root.
         let path = inclusion_proof(self.levels(), first, signed)?;
         let proof = OfflineProof { index: first, path, checkpoint: checkpoint.to_owned() };
         let entry = entries.first().ok_or(LogError::Entry(first))?;
         proof.verify(entry, verifier).map_err(|_| LogError::Entry(first))?;
         Ok(())
     }
+}
+
+/// Whether the entries of the bundle that begins with `first` are all from before a time. Only what the
+/// log begins with has none.
+fn are_older(entries: &[Vec<u8>], first: u64, before: Timestamp) -> bool {
+    entries.iter().zip(first..).all(|(entry, index)| match search_fields(entry) {
+        Some(event) => event.time < before,
+        None => index == 0,
+    })
 }
 
 /// Removes the entries before `minimum`, the first of a bundle or the end of the log. The entry at the

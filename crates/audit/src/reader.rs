@@ -201,6 +201,11 @@ pub(crate) fn read_history(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(io_error("read", &path)(error)),
     };
+    Ok(notes_in(&history, verifier))
+}
+
+/// The checkpoints of a history, as far as they can be read and trusted.
+fn notes_in(history: &str, verifier: &NoteVerifier) -> Vec<Checkpoint> {
     let mut notes: Vec<Vec<&str>> = Vec::new();
     for line in history.lines() {
         if line == verifier.name() {
@@ -209,7 +214,27 @@ pub(crate) fn read_history(
         notes.last_mut().into_iter().for_each(|note| note.push(line));
     }
     let texts = notes.iter().map(|note| format!("{}\n", note.join("\n").trim_end()));
-    Ok(texts.filter_map(|text| Checkpoint::open(&text, verifier).ok()).collect())
+    texts.filter_map(|text| Checkpoint::open(&text, verifier).ok()).collect()
+}
+
+/// The newest checkpoint of the history, from its end: a note is much shorter than this.
+pub(crate) fn newest_of_history(
+    dir: &Path,
+    verifier: &NoteVerifier,
+) -> Result<Option<Checkpoint>, LogError> {
+    const TAIL: u64 = 64 * 1024;
+    let history = match Named::open_read(dir, "checkpoints") {
+        Ok(history) => history,
+        Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let length = history.len()?;
+    let start = length.saturating_sub(TAIL);
+    let mut tail = vec![0; usize::try_from(length - start).unwrap_or(0)];
+    history.read_at(&mut tail, start)?;
+    Ok(notes_in(&String::from_utf8_lossy(&tail), verifier).pop())
 }
 
 /// The size that the newest checkpoint claims, unverified.

@@ -12,13 +12,15 @@ use portcullis_tlog::{
 
 use crate::{
     files::{LogError, Named, io_error, level_file, replace, sync_dir},
-    journal::{self, Mark, checksum},
-    reader::{HashFiles, entry_at, read_history},
+    journal::{self, MAC_BYTES, Mark, checksum},
+    reader::{HashFiles, entry_at, newest_of_history},
 };
 
 /// From so many entries on, hashing them takes longer than to start a thread for it; it is done while
 /// the disk writes.
 const HASHED_BESIDE: usize = 256;
+/// The history has some so many checkpoints for each doubling of the log, so that it stays small.
+const HISTORY: u64 = 4_096;
 /// The room that is kept for the next batch is at most this large.
 const MAX_BATCH_KEPT: usize = 1024 * 1024;
 
@@ -37,7 +39,11 @@ pub struct LogWriter {
     tree: Frontier,
     /// The newest checkpoint, as it was signed.
     note: String,
+    /// Hashes of the newest entries that are not in their files yet.
+    unwritten: Vec<Hash>,
     checkpoint_size: Option<u64>,
+    /// The size of the newest checkpoint in the history.
+    remembered: u64,
     poisoned: bool,
     /// The bytes of a batch. Their room is kept, so that it is not asked of the system again.
     batch: Vec<u8>,
@@ -74,7 +80,9 @@ impl LogWriter {
             durable,
             tree: Frontier::default(),
             note: String::new(),
+            unwritten: Vec::new(),
             checkpoint_size: None,
+            remembered: 0,
             poisoned: false,
             batch: Vec::new(),
         };
@@ -106,7 +114,8 @@ impl LogWriter {
         if signed.is_none() && (self.durable.size > 0 || self.entries.len()? > 0) {
             return Err(LogError::Unsigned);
         }
-        let history = read_history(&self.dir, &verifier)?;
+        let history = newest_of_history(&self.dir, &verifier)?;
+        self.remembered = history.as_ref().map_or(0, |newest| newest.size);
         let newest = signed.into_iter().chain(history).max_by_key(|checkpoint| checkpoint.size);
         let promised = newest.as_ref().map_or(0, |checkpoint| checkpoint.size);
         if promised > self.durable.size {
@@ -124,6 +133,12 @@ impl LogWriter {
             self.note = newest.sign(&self.signer)?;
         }
         self.rebuild(promised)?;
+        // What nobody signed yet was written by us all the same.
+        if self.durable != Mark::default()
+            && self.durable.sealed(&self.signer, &self.tree.root()) != self.durable
+        {
+            return Err(LogError::Rewritten { size: self.durable.size });
+        }
         replace(&self.dir, "vkey", &(verifier.vkey() + "\n"))?;
         if self.checkpoint_size.is_none() {
             self.checkpoint()?;
@@ -169,14 +184,9 @@ impl LogWriter {
             bytes.extend_from_slice(&length.to_be_bytes());
             bytes.extend_from_slice(entry);
         }
+        // What could not be written before goes first, or nothing does.
+        self.write_levels()?;
         let start = self.durable.end;
-        let mark = Mark {
-            sequence: self.durable.sequence + 1,
-            size: self.durable.size + entries.len() as u64,
-            start,
-            end: start + bytes.len() as u64,
-            sum: checksum(&bytes),
-        };
         let (leaves, written) = beside(
             entries.len() >= HASHED_BESIDE,
             || entries.iter().map(|entry| leaf_hash(entry)).collect::<Vec<Hash>>(),
@@ -185,22 +195,52 @@ impl LogWriter {
                 self.entries.write_at(&bytes, start).map_err(|error| (false, error))?;
                 // Before the mark: a reader that sees it looks for the bundle by its offset.
                 self.locate(self.durable.size, start, entries).map_err(|error| (false, error))?;
-                self.flush(mark).map_err(|error| (true, error))
+                self.entries.sync().map_err(|error| (true, error))
             },
         );
-        written.map_err(|(poisons, error): (bool, LogError)| {
+        let mut tree = self.tree.clone();
+        leaves.iter().for_each(|leaf| tree.push(*leaf));
+        let mark = Mark {
+            sequence: self.durable.sequence + 1,
+            size: self.durable.size + entries.len() as u64,
+            start,
+            end: start + bytes.len() as u64,
+            sum: checksum(&bytes),
+            mac: [0; MAC_BYTES],
+        };
+        let mark = mark.sealed(&self.signer, &tree.root());
+        // The mark follows what it stands for: a reader never sees an entry that is not on disk. A
+        // power cut may take the newest mark with it, though, and what it stood for.
+        let marked = written.and_then(|()| {
+            let marked = journal::write(&self.journal, mark).and_then(|()| self.journal.sync());
+            marked.map_err(|error| (true, error))
+        });
+        marked.map_err(|(poisons, error): (bool, LogError)| {
             self.poisoned = poisons;
             error
         })?;
         if bytes.capacity() <= MAX_BATCH_KEPT {
             self.batch = bytes;
         }
-        let first = self.durable.size;
-        self.durable = mark;
-        leaves.iter().for_each(|leaf| self.tree.push(*leaf));
-        // The entries are durable; hashes that cannot be written now are rebuilt at the next start,
-        // but this process must not go on with a tree it cannot extend.
-        self.levels.extend(first, &leaves).inspect_err(|_| self.poisoned = true)
+        (self.durable, self.tree) = (mark, tree);
+        self.unwritten.extend(leaves);
+        // The entries are durable, whatever becomes of this; on a full disk it is tried again before the
+        // next batch.
+        if let Err(error) = self.write_levels() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "hashes of the audit log wait for room on the disk");
+        }
+        Ok(())
+    }
+
+    /// Writes the hashes of entries that are durable. To write them again is no harm.
+    fn write_levels(&mut self) -> Result<(), LogError> {
+        if !self.unwritten.is_empty() {
+            let first = self.durable.size - self.unwritten.len() as u64;
+            self.levels.extend(first, &self.unwritten)?;
+            self.unwritten.clear();
+        }
+        Ok(())
     }
 
     /// Where bundles begin among entries that follow each other, the first of them at `start`.
@@ -215,19 +255,12 @@ impl LogWriter {
         Ok(())
     }
 
-    fn flush(&self, mark: Mark) -> Result<(), LogError> {
-        // The mark follows what it stands for: a reader never sees an entry that is not on disk. A
-        // power cut may take the newest mark with it, though, and what it stood for.
-        self.entries.sync()?;
-        journal::write(&self.journal, mark)?;
-        self.journal.sync()
-    }
-
     /// Signs the tree as it is, if it grew since the last time, and returns the checkpoint.
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, LogError> {
         if self.poisoned {
             return Err(LogError::Poisoned);
         }
+        self.write_levels()?;
         if self.checkpoint_size == Some(self.durable.size) {
             return Ok(None);
         }
@@ -244,7 +277,11 @@ impl LogWriter {
             return Err(LogError::Rewritten { size: self.durable.size });
         }
         let note = checkpoint.sign(&self.signer)?;
-        self.remember(&note)?;
+        // Those of early sizes are close together, later ones as far apart as their size makes it.
+        if checkpoint.size - self.remembered >= (self.remembered / HISTORY).max(1) {
+            self.remember(&note)?;
+            self.remembered = checkpoint.size;
+        }
         replace(&self.dir, "checkpoint", &note)?;
         sync_dir(&self.dir)?;
         self.checkpoint_size = Some(checkpoint.size);

@@ -830,3 +830,60 @@ fn what_is_removed_is_held_against_the_tree() {
     fs::write(&path, bytes).unwrap();
     assert!(matches!(removable(), Err(LogError::Entry(_))));
 }
+
+/// What was appended to the files of a stopped service is not signed at the next start.
+#[test]
+fn what_somebody_else_wrote_behind_the_last_checkpoint_is_not_signed() {
+    let (dir, log) = dated_log(300);
+    drop(log);
+    // With the same code and every checksum right, but without the key.
+    let forger = tempfile::tempdir().unwrap();
+    let stranger = NoteSigner::new("log.example/2026", &[8; 32]).unwrap();
+    let mut forged = LogWriter::open(forger.path(), stranger).unwrap();
+    for batch in (0..300).map(dated).collect::<Vec<_>>().chunks(300) {
+        forged.append(batch).unwrap();
+    }
+    forged.append(&[receipt("log.example/2026", 256)]).unwrap();
+    drop(forged);
+    for name in ["entries", "journal"] {
+        fs::copy(forger.path().join(name), dir.path().join(name)).unwrap();
+    }
+    assert_eq!(LogReader::open(dir.path()).unwrap().size(), 301);
+    let opened = LogWriter::open(dir.path(), signer());
+    assert!(matches!(opened, Err(LogError::Rewritten { size: 301 })));
+}
+
+/// Where bundles begin is in a file that nobody signs.
+#[test]
+fn a_bundle_that_was_made_shorter_is_not_removed() {
+    let (root, mut log) = three_years();
+    log.append(&(900..1_500).map(dated).collect::<Vec<_>>()).unwrap();
+    log.checkpoint().unwrap();
+    let year = root.path().join("2028");
+    let removable = || {
+        let reader = LogReader::open(&year).unwrap();
+        reader.removable(Timestamp::from_secs(1), false, &signer_of("2028").verifier())
+    };
+    assert_eq!(removable().unwrap(), 0);
+    // The first bundle: the link alone, which has no time.
+    let link = fs::read(root.path().join("2027/checkpoint")).unwrap().len() as u64 + 2;
+    let mut offsets = fs::read(year.join("offsets")).unwrap();
+    offsets[8..16].copy_from_slice(&link.to_be_bytes());
+    fs::write(year.join("offsets"), offsets).unwrap();
+    assert!(matches!(removable(), Err(LogError::Entry(0))));
+}
+
+/// A disk without room for hashes stops nothing that was acknowledged, and nothing after it.
+#[test]
+fn hashes_that_could_not_be_written_are_written_later() {
+    let (dir, mut log) = dated_log(10);
+    // No room: the file of the next level cannot be made.
+    fs::create_dir(dir.path().join("level-1")).unwrap();
+    log.append(&(10..300).map(dated).collect::<Vec<_>>()).unwrap();
+    assert!(log.append(&[dated(300)]).is_err() && log.checkpoint().is_err());
+    fs::remove_dir(dir.path().join("level-1")).unwrap();
+    log.append(&[dated(300)]).unwrap();
+    log.checkpoint().unwrap();
+    assert_eq!(damage(dir.path()), None);
+    assert_eq!(LogReader::open(dir.path()).unwrap().size(), 301);
+}

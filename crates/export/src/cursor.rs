@@ -30,9 +30,6 @@ pub(crate) struct Cursor {
     origin: String,
     /// Places up to which everything was taken, oldest first.
     marks: Vec<Mark>,
-    /// The event that was taken last, where events point to each other.
-    #[serde(default)]
-    pub link: Option<Link>,
 }
 
 /// A place in a log, and what makes it that log's.
@@ -42,20 +39,23 @@ pub(crate) struct Mark {
     pub next: u64,
     /// The hash of the entry before it, in hexadecimal digits; empty at the beginning.
     pub hash: String,
+    /// The event that was taken last, where events point to each other.
+    #[serde(default)]
+    pub link: Option<Link>,
 }
 
 impl Cursor {
     /// At the beginning of a log, or somewhere in it.
     pub fn at(origin: &str, mark: Mark) -> Self {
-        Self { origin: origin.to_owned(), marks: vec![mark], link: None }
+        Self { origin: origin.to_owned(), marks: vec![mark] }
     }
 
     /// The newest place that a log still has as it was, where `is_so` looks. A log that was put back
     /// to an earlier state has other entries at the places after it.
-    pub fn newest<E>(&self, is_so: impl Fn(&Mark) -> Result<bool, E>) -> Result<Option<u64>, E> {
+    pub fn newest<E>(&self, is_so: impl Fn(&Mark) -> Result<bool, E>) -> Result<Option<Mark>, E> {
         for mark in self.marks.iter().rev() {
             if is_so(mark)? {
-                return Ok(Some(mark.next));
+                return Ok(Some(mark.clone()));
             }
         }
         Ok(None)
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn mark(next: u64) -> Mark {
-        Mark { next, hash: format!("hash of {next}") }
+        Mark { next, hash: format!("hash of {next}"), link: None }
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             assert!(cursor.marks.len() <= MAX_MARKS + 1);
         }
         let newest =
-            |upto: u64| cursor.newest(|one| Ok::<_, ()>(one.next <= upto)).unwrap().unwrap();
+            |upto: u64| cursor.newest(|one| Ok::<_, ()>(one.next <= upto)).unwrap().unwrap().next;
         assert_eq!(newest(10_000), 10_000);
         assert!((9_980..=9_995).contains(&newest(9_995)));
         // The further back, the more comes twice, and nothing is left out.

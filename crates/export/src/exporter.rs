@@ -15,6 +15,7 @@ use std::{
 use data_encoding::HEXLOWER;
 use memchr::memmem::Finder;
 use portcullis_audit::{Entry, LogError, Logs};
+use portcullis_tlog::NoteVerifier;
 use portcullis_types::SharedClock;
 use tokio::time::{Instant, sleep};
 
@@ -39,6 +40,9 @@ const LOOKED_THROUGH: u64 = 4_096;
 /// Makes what is sealed in an entry readable, where it may be. `None` if that cannot be said now.
 pub type Open =
     Arc<dyn Fn(Vec<u8>) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> + Send + Sync>;
+
+/// Knows the key of the log of a year.
+pub type Verifier = Arc<dyn Fn(&str) -> Result<NoteVerifier, LogError> + Send + Sync>;
 
 /// What a sink gets that never had anything of this log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +85,8 @@ pub struct Exporter {
     pub log: PathBuf,
     /// What the names of the logs begin with.
     pub origin: String,
+    /// The key of the log of a year.
+    pub verifier: Verifier,
     /// Codes of events, or how they begin; all if empty.
     pub kinds: Vec<String>,
     /// Where to begin.
@@ -132,7 +138,7 @@ impl Position {
     /// What is not known to have arrived is sent again.
     fn go_back(&mut self) {
         self.next = self.kept;
-        self.link.clone_from(&self.cursor.link);
+        self.link = self.cursor.marks().last().and_then(|mark| mark.link.clone());
         self.sent.clear();
     }
 }
@@ -185,11 +191,12 @@ impl Exporter {
             let known = place.load(&origin)?;
             let is_so = |mark: &Mark| {
                 let there = mark.next <= log.size();
-                Ok::<_, LogError>(there && mark_at(&log, mark.next)? == *mark)
+                Ok::<_, LogError>(there && mark_at(&log, mark.next)?.hash == mark.hash)
             };
             let found = known.as_ref().map(|cursor| cursor.newest(is_so)).transpose()?;
+            let link = found.clone().flatten().and_then(|mark| mark.link);
             let next = match found {
-                Some(Some(next)) => next,
+                Some(Some(mark)) => mark.next,
                 // Not one of the places is in this log.
                 Some(None) => 0,
                 None if begin == Begin::Newest => log.size(),
@@ -203,11 +210,10 @@ impl Exporter {
                     "the log was put back to an earlier state; it is followed from where it parts"
                 );
             }
-            let mark = mark_at(&log, next)?;
+            let mark = Mark { link: link.clone(), ..mark_at(&log, next)? };
             let mut cursor = known.unwrap_or_else(|| Cursor::at(&origin, mark.clone()));
             cursor.advance(mark);
             place.store(&cursor)?;
-            let link = cursor.link.clone();
             Ok(Position { cursor, kept: next, next, link, sent: VecDeque::new() })
         });
         begun.await.map_err(|_| ExportError::Task)?
@@ -215,9 +221,9 @@ impl Exporter {
 
     /// Entries from `from` on that the sink wants.
     async fn read(&self, from: u64, most: usize) -> Result<Chunk, ExportError> {
-        let (log, kinds) = (self.log.clone(), self.kinds.clone());
+        let (logs, kinds, verifier) = (self.log.clone(), self.kinds.clone(), self.verifier.clone());
         let read = tokio::task::spawn_blocking(move || {
-            let log = Logs::open(&log)?;
+            let log = Logs::open(&logs)?;
             let size = log.size();
             let (mut entries, mut end, mut missed) = (Vec::new(), from, 0);
             let needles: Vec<_> = kinds.iter().map(|kind| needle(kind)).collect();
@@ -228,6 +234,8 @@ impl Exporter {
                     Ok(bundle) => bundle,
                     // Their time was over; no sink keeps them longer.
                     Err(LogError::Removed { minimum }) if minimum > end => {
+                        // Whoever can write a number there must not have anything left out.
+                        Logs::open(&logs)?.check_minimums(&*verifier)?;
                         missed += minimum - end;
                         end = minimum;
                         continue;
@@ -280,6 +288,21 @@ impl Exporter {
             }
         }
         Ok((records, refused))
+    }
+
+    /// Lets records point to each other from `before` on. Returns what the next one points to; `link` as it
+    /// is where they do not.
+    fn relink(
+        &self,
+        records: &mut VecDeque<Record>,
+        before: Option<Link>,
+        link: Option<Link>,
+    ) -> Option<Link> {
+        if !self.integrity {
+            return link;
+        }
+        let chain = self.chain();
+        records.iter_mut().fold(before, |before, record| record.attest(&chain, before))
     }
 
     /// What its chain of events is called: a sink that wants some kinds only has a chain of those.
@@ -348,6 +371,9 @@ impl Exporter {
                 Err(SinkError::Divide(_)) if part > 1 => part /= 2,
                 Err(SinkError::Divide(why)) if doubtful.is_none() && left.len() > 1 => {
                     doubtful = left.pop_front().map(|record| (record, why));
+                    // What comes after it points to what came before it, until it is taken.
+                    let before = doubtful.as_ref().and_then(|(one, _)| one.before.clone());
+                    link = self.relink(&mut left, before, link);
                     part = 1;
                 }
                 Err(error) => {
@@ -357,7 +383,9 @@ impl Exporter {
                     }
                     self.pause(pace, &error).await;
                     if let Some((record, _)) = doubtful.take() {
+                        let before = left.front().and_then(|next| next.before.clone());
                         left.push_front(record);
+                        link = self.relink(&mut left, before, link);
                     }
                     if !at.sent.is_empty() {
                         at.go_back();
@@ -420,8 +448,7 @@ impl Exporter {
         }
         let (place, mut cursor, log) = (place.clone(), at.cursor.clone(), self.log.clone());
         let stored = tokio::task::spawn_blocking(move || {
-            cursor.advance(mark_at(&Logs::open(&log)?, next)?);
-            cursor.link = link;
+            cursor.advance(Mark { link, ..mark_at(&Logs::open(&log)?, next)? });
             place.store(&cursor)?;
             Ok::<_, ExportError>(cursor)
         });
@@ -469,7 +496,7 @@ fn mark_at(log: &Logs, next: u64) -> Result<Mark, LogError> {
         Some(before) => HEXLOWER.encode(&log.leaf(before)?),
         None => String::new(),
     };
-    Ok(Mark { next, hash })
+    Ok(Mark { next, hash, link: None })
 }
 
 /// How the code of an event of this kind stands in an entry. What somebody else wrote there has its

@@ -30,8 +30,10 @@ pub(crate) fn attest(event: &mut Value, chain: &str, before: Option<&Link>) -> O
     let type_uid = event.get("type_uid")?.as_u64()?;
     let metadata = event.get_mut("metadata")?.as_object_mut()?;
     metadata.insert("version".into(), DRAFT_VERSION.into());
-    let profiles = metadata.entry("profiles").or_insert_with(|| json!([]));
-    profiles.as_array_mut()?.push(PROFILE.into());
+    let profiles = metadata.entry("profiles").or_insert_with(|| json!([])).as_array_mut()?;
+    if profiles.iter().all(|profile| profile != PROFILE) {
+        profiles.push(PROFILE.into());
+    }
     let mut attestation = json!({ "uid": uid, "authority_uid": chain, "chain_uid": chain });
     if let Some(before) = before {
         attestation["prev_event"] = json!({

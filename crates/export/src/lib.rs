@@ -34,7 +34,7 @@ mod webhook;
 
 pub use cef::cef;
 pub use elastic::Elastic;
-pub use exporter::{Begin, Exporter, Open, Progress};
+pub use exporter::{Begin, Exporter, Open, Progress, Verifier};
 pub use http::{HttpClient, HttpSettings};
 pub use integrity::{DRAFT_VERSION, Link};
 pub use otlp::Otlp;

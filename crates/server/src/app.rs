@@ -98,7 +98,7 @@ pub struct App {
     /// The look of the pages.
     pub theme: Arc<Theme>,
     /// The logs of this node.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// What became of spans.
     pub spans: Arc<Spans>,
 }
@@ -254,7 +254,7 @@ impl App {
             reload,
             login_providers,
             theme,
-            record,
+            record: Arc::new(record),
             spans,
         };
         app.restore().await?;

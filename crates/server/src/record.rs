@@ -69,7 +69,7 @@ impl Record {
             steady: SteadyClock::new(clock.now()),
             state: Mutex::new(State {
                 years: BTreeSet::new(),
-                time: LogTime::new(None),
+                time: LogTime::default(),
                 anchored: String::new(),
             }),
         };
@@ -100,13 +100,14 @@ impl Record {
         signer.map_err(|error| LogError::Checkpoint(error.into()))
     }
 
-    fn verifier(&self, year: &str) -> Result<NoteVerifier, LogError> {
+    /// The key that checks the log of a year.
+    pub fn verifier(&self, year: &str) -> Result<NoteVerifier, LogError> {
         Ok(self.signer(year)?.verifier())
     }
 
     /// Under which name the database remembers the years, the time and the newest checkpoint.
     fn anchor(&self) -> String {
-        format!("audit_anchor {}", self.prefix)
+        anchor_of(&self.prefix)
     }
 
     /// Holds the logs against what was signed, each other, and what the database remembers.
@@ -116,7 +117,7 @@ impl Record {
         let Some(remembered) = vault.look(&self.anchor()).await? else {
             // Where nothing is yet, a wrong clock destroys nothing.
             if logs.size() == 0 && !vault.has_month_keys().await? {
-                self.state().time = LogTime::new(Some(self.steady.now()));
+                self.state().time = LogTime::right(self.steady.now());
             }
             return Ok(());
         };
@@ -136,9 +137,13 @@ impl Record {
             "the audit log is not the one that the database remembers: at {} entries it was another",
             known.size
         );
-        self.state().time = LogTime::new(Timestamp::parse_rfc3339(time).ok());
+        self.state().time = LogTime::parse(time).unwrap_or_default();
         Ok(())
     }
+}
+
+fn anchor_of(prefix: &str) -> String {
+    format!("audit_anchor {prefix}")
 }
 
 async fn prefix(
@@ -157,8 +162,16 @@ async fn prefix(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).context("read audit-origin"),
     };
-    let prefix = kept.clone().unwrap_or_else(made);
+    let mut prefix = kept.clone().unwrap_or_else(made);
     if vault.is_of_one_node() {
+        // What was cut off between the two first writes; there is no log yet.
+        if let (None, Some(known)) = (&kept, vault.look(NODE).await?) {
+            let known = String::from_utf8(known)?;
+            let begun = vault.look(&anchor_of(&known)).await?.is_some();
+            if !begun && newest_log(&audit_dir(data))?.is_none() {
+                prefix = known;
+            }
+        }
         // Whoever takes away the logs and their name is found out.
         let known = vault.secret(NODE, || Ok(prefix.clone().into_bytes())).await?;
         ensure!(
@@ -196,8 +209,7 @@ impl App {
             let origin = note.lines().next().unwrap_or_default();
             state.years.extend(origin.rsplit('/').next().map(str::to_owned));
             let years = state.years.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-            let time = state.time.believed().map(Timestamp::to_rfc3339).unwrap_or_default();
-            format!("{years}\n{time}\n{note}")
+            format!("{years}\n{}\n{note}", state.time)
         };
         if self.record.state().anchored == text {
             return Ok(());
@@ -217,9 +229,9 @@ impl App {
     pub async fn tend_log(&self) -> Result<()> {
         let now = {
             let mut state = self.record.state();
-            let waited = state.time.waits_since();
+            let doubted = state.time.doubts();
             let believed = state.time.look(self.clock.now(), self.record.steady.now());
-            if state.time.waits_since() > waited {
+            if state.time.doubts() && !doubted {
                 tracing::warn!("the clock is far ahead: nothing is removed from the log for a day");
             }
             believed
@@ -247,6 +259,7 @@ impl App {
         }
         let dir = root.join(current);
         self.audit.rotate(root.clone(), year.clone(), self.record.signer(&year)?).await?;
+        self.record.state().years.insert(year);
         let closed = tokio::task::spawn_blocking(move || {
             let log = portcullis_audit::LogReader::open(&dir)?;
             Ok::<_, LogError>((log.origin()?, log.size()))
@@ -269,9 +282,8 @@ impl App {
     }
 
     async fn prune_log(&self, before: Timestamp) -> Result<()> {
-        let root = audit_dir(&self.data);
-        let verifiers = self.verifiers()?;
-        let find = move || due(&root, before, &verifiers);
+        let (root, record) = (audit_dir(&self.data), self.record.clone());
+        let find = move || due(&root, before, &record);
         let Some(due) = tokio::task::spawn_blocking(find).await?? else { return Ok(()) };
         tracing::info!(removed = ?due.removed, "entries are removed");
         let (root, from) = (audit_dir(&self.data), due.size);
@@ -297,12 +309,6 @@ impl App {
         tokio::task::spawn_blocking(remove).await??;
         Ok(())
     }
-
-    fn verifiers(&self) -> Result<Vec<(String, NoteVerifier)>> {
-        let years = self.record.state().years.clone();
-        let verifier = |year: String| Ok((year.clone(), self.record.verifier(&year)?));
-        years.into_iter().map(verifier).collect()
-    }
 }
 
 /// What is no longer to be kept.
@@ -317,24 +323,16 @@ struct Due {
 
 /// What of which log is to be removed, when nothing is kept from before a time; `None` if that is nothing
 /// new.
-fn due(
-    root: &Path,
-    before: Timestamp,
-    verifiers: &[(String, NoteVerifier)],
-) -> Result<Option<Due>, LogError> {
+fn due(root: &Path, before: Timestamp, record: &Record) -> Result<Option<Due>, LogError> {
     let logs = Logs::open(root)?;
     // What is gone already has its receipt, or somebody else took it.
-    logs.check(|year| {
-        let known = verifiers.iter().find(|(known, _)| known == year);
-        known.map(|(_, verifier)| verifier.clone()).ok_or(LogError::Missing(root.join(year)))
-    })?;
+    logs.check(|year| record.verifier(year))?;
     let newest = logs.parts().count();
     let mut due = Due { removed: Vec::new(), dirs: Vec::new(), size: logs.size() };
     let mut more = false;
     for (number, (log, dir)) in (1..).zip(logs.parts()) {
-        let verifier = verifiers.iter().find(|(year, _)| *year == file_name(dir));
-        let Some((_, verifier)) = verifier else { continue };
-        let minimum = log.removable(before, number < newest, verifier)?;
+        let verifier = record.verifier(&file_name(dir))?;
+        let minimum = log.removable(before, number < newest, &verifier)?;
         more |= minimum > log.minimum();
         if minimum > 0 {
             due.removed.push(Removed { log: log.origin()?, minimum });

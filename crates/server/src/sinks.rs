@@ -200,7 +200,9 @@ impl App {
                 Some(opened_entry(&entry, |_| fields))
             })
         });
+        let record = self.record.clone();
         Exporter {
+            verifier: Arc::new(move |year| record.verifier(year)),
             name: config.name.clone(),
             dir: self.data.join("sinks").join(&config.name),
             log: audit_dir(&self.data),

@@ -76,7 +76,8 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     quotas::store(&app).await?;
     app.audit.append(vec![jobs::lifecycle(&app, Lifecycle::Stopped)]).await?;
     app.audit.close().await;
-    Ok(())
+    // The last seconds are remembered as well.
+    app.anchor().await
 }
 
 fn prepare_data(data: &Path) -> Result<()> {

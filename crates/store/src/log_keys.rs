@@ -2,7 +2,13 @@
 //! the month makes it unreadable and breaks no proof: the one goes with the account, the other when
 //! the month is old enough.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_lc_rs::{
     hkdf::{HKDF_SHA256, Salt},
@@ -24,6 +30,8 @@ const MAX_CACHED: usize = 10_000;
 const MAX_MONTHS: usize = 256;
 /// After this time a key is looked for again: another node may have destroyed it.
 const FRESH: Duration = Duration::from_secs(60);
+/// After it did not answer, the database is not asked for keys for so long.
+const REST: Duration = Duration::from_secs(5);
 /// Under which what is personal in an entry is sealed.
 const PURPOSE: &str = "log entry";
 /// Hexadecimal digits of what stands for an address: enough that no two meet.
@@ -39,6 +47,8 @@ pub struct LogKeys {
     entropy: SharedEntropy,
     known: Cache<(String, Month), (Timestamp, Arc<Sealer>)>,
     months: Cache<Month, (Timestamp, Arc<hmac::Key>)>,
+    /// When the database did not answer, in microseconds; 0 if it always did.
+    failed_at: AtomicI64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -66,6 +76,7 @@ impl LogKeys {
             entropy,
             known: Cache::new(MAX_CACHED),
             months: Cache::new(MAX_MONTHS),
+            failed_at: AtomicI64::new(0),
         }
     }
 
@@ -88,8 +99,10 @@ impl LogKeys {
         if let Some(key) = self.fresh_of(self.months.get(&month)) {
             return Ok(Some(key));
         }
-        self.months.remove(&month);
-        let Some(key) = self.month(db, month).await? else { return Ok(None) };
+        let Some(key) = self.month(db, month).await? else {
+            self.months.remove(&month);
+            return Ok(None);
+        };
         let key = Arc::new(tag_key_of(&key)?);
         self.months.insert(month, (self.clock.now(), key.clone()));
         Ok(Some(key))
@@ -186,6 +199,13 @@ impl LogKeys {
         let person = self.person_in(tx, whose.subject).await?;
         let seal = person.map(|person| derived(&person, &month)).transpose()?;
         Ok(Both { seal, tag })
+    }
+
+    /// Both, whenever they were looked up.
+    fn known_before(&self, whose: Whose<'_>) -> Both {
+        let seal = self.known.get(&(whose.subject.to_owned(), whose.month));
+        let tag = self.months.get(&whose.month);
+        Both { seal: seal.map(|(_, key)| key), tag: tag.map(|(_, key)| key) }
     }
 
     /// Both, if they were looked up lately.
@@ -334,15 +354,27 @@ pub struct LogSealer {
 }
 
 impl LogSealer {
-    fn wait<T>(&self, key: impl Future<Output = Result<T, DbError>>) -> Option<T> {
-        let found = self.runtime.block_on(key);
-        // Without its key nothing personal is written; the rest of the entry is.
-        found
-            .inspect_err(|error| {
-                let error = error as &dyn std::error::Error;
+    /// Waits for keys; `at_hand` where the database does not answer, so that what is known goes on being
+    /// used. It is not asked again for a while then: everything waits for this thread.
+    fn wait<T>(
+        &self,
+        keys: impl Future<Output = Result<T, DbError>>,
+        at_hand: impl FnOnce() -> T,
+    ) -> T {
+        let now = self.keys.clock.now().micros();
+        let failed = self.keys.failed_at.load(Ordering::Relaxed);
+        if failed != 0 && (0..REST.as_micros()).contains(&(u128::from(now.abs_diff(failed)))) {
+            return at_hand();
+        }
+        match self.runtime.block_on(keys) {
+            Ok(keys) => keys,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "a key of the log could not be read");
-            })
-            .ok()
+                self.keys.failed_at.store(self.keys.clock.now().micros(), Ordering::Relaxed);
+                at_hand()
+            }
+        }
     }
 }
 
@@ -350,7 +382,9 @@ impl SealPersonal for LogSealer {
     fn seal(&self, whose: Whose<'_>, plain: &[u8]) -> Option<String> {
         let both = match self.keys.at_hand(whose) {
             Some(both) => both,
-            None => self.wait(self.keys.committed_or_made(&self.db, whose)).unwrap_or_default(),
+            None => self.wait(self.keys.committed_or_made(&self.db, whose), || {
+                self.keys.known_before(whose)
+            }),
         };
         both.with(&self.keys).seal(whose, plain)
     }
@@ -358,7 +392,9 @@ impl SealPersonal for LogSealer {
     fn tag(&self, month: Month, addr: AddrKey) -> Option<String> {
         let key = match self.keys.fresh_of(self.keys.months.get(&month)) {
             Some(key) => Some(key),
-            None => self.wait(self.keys.made_tag_key(&self.db, month)).flatten(),
+            None => self.wait(self.keys.made_tag_key(&self.db, month), || {
+                self.keys.months.get(&month).map(|(_, key)| key)
+            }),
         };
         key.map(|key| tag(&key, addr))
     }

@@ -1,9 +1,12 @@
 //! Signed notes (C2SP `signed-note`) with Ed25519.
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::{
+    hmac,
+    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
+};
 use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 
-use crate::hash::sha256;
+use crate::{HASH_BYTES, Hash, hash::sha256};
 
 const ED25519_TYPE: u8 = 1;
 /// A verifier reads at most this many signature lines.
@@ -32,6 +35,8 @@ pub enum NoteError {
 pub struct NoteSigner {
     name: String,
     pair: Ed25519KeyPair,
+    /// For what only the signer itself has to recognise.
+    secret: hmac::Key,
 }
 
 impl NoteSigner {
@@ -39,7 +44,21 @@ impl NoteSigner {
     pub fn new(name: &str, seed: &[u8]) -> Result<Self, NoteError> {
         check_name(name)?;
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key)?;
-        Ok(Self { name: name.to_owned(), pair })
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, seed);
+        Ok(Self { name: name.to_owned(), pair, secret })
+    }
+
+    /// What only whoever has the seed can make of `parts`, for purposes that are not notes. Signed text
+    /// never meets it: another algorithm, under a prefix and the name.
+    pub fn mac(&self, purpose: &str, parts: &[&[u8]]) -> Hash {
+        let mut mac = hmac::Context::with_key(&self.secret);
+        for part in [purpose.as_bytes(), self.name.as_bytes()].iter().chain(parts) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let mut hash = [0; HASH_BYTES];
+        hash.copy_from_slice(mac.sign().as_ref());
+        hash
     }
 
     /// The key that checks these notes.
