@@ -5,10 +5,7 @@ use std::{
     io,
     path::PathBuf,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -23,6 +20,7 @@ use crate::{
     cursor::{Cursor, Mark, Place},
     integrity::Link,
     pace::Pace,
+    progress::Progress,
     record::Record,
     sink::{Refused, Sink, SinkError},
 };
@@ -52,27 +50,6 @@ pub enum Begin {
     Oldest,
     /// What comes from now on.
     Newest,
-}
-
-/// How far a sink is.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// The entry it goes on with if everything stops now.
-    pub next: AtomicU64,
-    /// Entries of the log when it last looked.
-    pub size: AtomicU64,
-    /// Records that the receiver took.
-    pub delivered: AtomicU64,
-    /// Records that it never will.
-    pub refused: AtomicU64,
-    /// Entries that were removed because their time was over, before they could be sent.
-    pub missed: AtomicU64,
-    /// Deliveries that failed and come again.
-    pub failures: AtomicU64,
-    /// When the oldest record that waits happened, in milliseconds; 0 if none waits.
-    pub waiting_since: AtomicU64,
-    /// Whether the last delivery failed.
-    pub failing: AtomicBool,
 }
 
 /// One sink on its way through the log.
