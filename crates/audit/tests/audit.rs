@@ -15,6 +15,12 @@ use portcullis_types::{AddrKey, ClientAddr, Entropy, Id, Prefix, Timestamp};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+/// In memory where there is such a place: these tests flush thousands of times, and cut the power
+/// themselves.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn signer() -> NoteSigner {
     NoteSigner::new("log.example/2026", &[7; 32]).unwrap()
 }
@@ -28,7 +34,7 @@ fn entries(count: usize) -> Vec<Vec<u8>> {
 }
 
 fn log_of(count: usize) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let mut log = open(dir.path());
     for batch in entries(count).chunks(100) {
         log.append(batch).unwrap();
@@ -189,7 +195,7 @@ proptest! {
         survived in proptest::collection::vec(any::<bool>(), 4096),
         with_checkpoint in any::<bool>(),
     ) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let mut log = open(dir.path());
         for batch in entries(acknowledged).chunks(7) {
             log.append(batch).unwrap();
@@ -272,7 +278,7 @@ fn nothing_acknowledged_is_lost_in_twelve_hundred_power_cuts() {
     let mut kept = [0; 2];
     for case in 0..1_200_u64 {
         let mut dice = Dice(case);
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let (first, second, third) = (dice.roll(300), 1 + dice.roll(40), 1 + dice.roll(40));
         let [first, second, third] =
             [first, second, third].map(|count| usize::try_from(count).unwrap());
@@ -294,7 +300,7 @@ fn nothing_acknowledged_is_lost_in_twelve_hundred_power_cuts() {
         }
         drop(log);
         let new = files(dir.path());
-        let after = tempfile::tempdir().unwrap();
+        let after = scratch();
         for (name, bytes) in &new {
             let old = |files: &Files| files.get(name).cloned().unwrap_or_default();
             let bytes = match (step, name.as_str()) {
@@ -363,7 +369,7 @@ fn login(secs: i64, addr: &str, user: &str, outcome: Outcome) -> Event {
 
 #[tokio::test]
 async fn events_are_found_by_time_subject_address_kind_and_outcome() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let audit = Audit::start(open(dir.path()), None, None).unwrap();
     let mut events = Vec::new();
     for second in 0..1_000 {
@@ -420,7 +426,7 @@ async fn events_are_found_by_time_subject_address_kind_and_outcome() {
 
 #[tokio::test]
 async fn concurrent_callers_are_all_acknowledged_and_ordered() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let audit = Audit::start(open(dir.path()), None, None).unwrap();
     let calls: Vec<_> = (0..200)
         .map(|n| {
@@ -476,7 +482,7 @@ fn receipt(log: &str, minimum: u64) -> Vec<u8> {
 }
 
 fn dated_log(count: u64) -> (TempDir, LogWriter) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let mut log = open(dir.path());
     for batch in (0..count).map(dated).collect::<Vec<_>>().chunks(300) {
         log.append(batch).unwrap();
@@ -577,7 +583,7 @@ fn check(root: &Path) -> Result<(), LogError> {
 
 /// Three years: 300, 400 and 200 events, and what each but the first begins with.
 fn three_years() -> (TempDir, LogWriter) {
-    let root = tempfile::tempdir().unwrap();
+    let root = scratch();
     let mut log = LogWriter::open(&root.path().join("2026"), signer_of("2026")).unwrap();
     let mut written = 0;
     for (year, count) in [("2026", 300), ("2027", 400), ("2028", 200)] {
@@ -752,7 +758,7 @@ fn what_was_removed_of_a_closed_year_is_said_in_a_later_one() {
 
 #[test]
 fn a_year_that_was_begun_and_not_finished_is_begun_anew() {
-    let root = tempfile::tempdir().unwrap();
+    let root = scratch();
     let mut log = LogWriter::open(&root.path().join("2026"), signer_of("2026")).unwrap();
     log.append(&[dated(1)]).unwrap();
     // What a crash leaves.
@@ -794,7 +800,7 @@ fn what_is_signed_is_what_was_written() {
 /// An older checkpoint put in the place of the newest does not become what the next year begins with.
 #[test]
 fn a_year_begins_with_what_was_signed_last() {
-    let root = tempfile::tempdir().unwrap();
+    let root = scratch();
     let first = root.path().join("2026");
     let mut log = LogWriter::open(&first, signer_of("2026")).unwrap();
     log.append(&[dated(1)]).unwrap();
@@ -837,7 +843,7 @@ fn what_somebody_else_wrote_behind_the_last_checkpoint_is_not_signed() {
     let (dir, log) = dated_log(300);
     drop(log);
     // With the same code and every checksum right, but without the key.
-    let forger = tempfile::tempdir().unwrap();
+    let forger = scratch();
     let stranger = NoteSigner::new("log.example/2026", &[8; 32]).unwrap();
     let mut forged = LogWriter::open(forger.path(), stranger).unwrap();
     for batch in (0..300).map(dated).collect::<Vec<_>>().chunks(300) {
