@@ -40,7 +40,7 @@ def test_years_months_and_entries_pass(faults, tmp_path):  # noqa: F811
     def leap(demo, days):
         """Sets the clock, and lets it be there for a day."""
         nonlocal up
-        waits = lambda: demo.log().count("the clock is far ahead")
+        waits = lambda: demo.log().count("the clock is far off")
         before = waits()
         written("clock", days)
         until(lambda: waits() > before, "the clock to be doubted", 90)

@@ -18,7 +18,7 @@ pub use kind::{
     AccountChange, AdminChange, AlertRaised, BlockChange, Kind, Lifecycle, LoginAttempt, PRUNED,
     PolicyDecision, Pruned, Removed, RequestSeen, Stage, TokenOperation,
 };
-pub use ocsf::{OCSF_VERSION, class_uid, leaf, ocsf};
+pub use ocsf::{OCSF_VERSION, class_uid, known_method, leaf, ocsf};
 pub use request_leaf::leaf_into;
 pub use sealed::{SealPersonal, Sealed, Whose, opened_entry, sealed_leaf, sealed_of, subject};
 pub use span::{Span, SpanValue, TraceIds};

@@ -32,7 +32,7 @@ const METHODS: [&str; 9] =
     ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
 /// The method, if it is one that the schema knows. Any other stands in `api.operation` alone.
-pub(crate) fn known_method(method: &str) -> bool {
+pub fn known_method(method: &str) -> bool {
     METHODS.contains(&method)
 }
 

@@ -1,13 +1,11 @@
 //! OpenTelemetry logs over OTLP/HTTP, in binary protobuf.
 
-use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use http::StatusCode;
 use prost::Message;
 
 use crate::{
     http::HttpClient,
-    otlp_common::{AnyValue, KeyValue, PartialSuccess, Resource, Scope, Variant},
+    otlp_common::{AnyValue, KeyValue, Resource, Scope, Variant, hand_in},
     record::Record,
     sink::{Refused, SinkError, Taken},
 };
@@ -31,18 +29,7 @@ impl Otlp {
         let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records: logs }];
         let resource_logs = ResourceLogs { resource: Some(self.resource.clone()), scope_logs };
         let request = ExportLogsServiceRequest { resource_logs: vec![resource_logs] };
-        let path = format!("{}/v1/logs", self.client.path());
-        let body = Bytes::from(request.encode_to_vec());
-        let reply = self.client.post(&path, &[], "application/x-protobuf", body).await?;
-        match reply.status {
-            StatusCode::OK => {}
-            // The specification: never to be sent again as it is.
-            StatusCode::BAD_REQUEST => return Err(SinkError::Divide(reply.quote())),
-            _ => return Err(reply.trouble()),
-        }
-        let answer = ExportLogsServiceResponse::decode(reply.body.clone())
-            .map_err(|_| SinkError::later("the answer is none of OTLP"))?;
-        let partial = answer.partial_success.unwrap_or_default();
+        let partial = hand_in(&mut self.client, "/v1/logs", &request).await?;
         if partial.rejected <= 0 {
             return Ok(Taken::all(records));
         }
@@ -62,12 +49,6 @@ impl Otlp {
 struct ExportLogsServiceRequest {
     #[prost(message, repeated, tag = "1")]
     resource_logs: Vec<ResourceLogs>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ExportLogsServiceResponse {
-    #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
 }
 
 /// `opentelemetry.proto.logs.v1`.

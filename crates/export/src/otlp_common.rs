@@ -1,6 +1,37 @@
 //! What logs and traces of OTLP have in common.
 
+use bytes::Bytes;
+use http::StatusCode;
 use prost::Message;
+
+use crate::{http::HttpClient, sink::SinkError};
+
+/// Hands a request in at a path below the collector's URL. Returns what of it was not taken.
+pub(crate) async fn hand_in(
+    client: &mut HttpClient,
+    path: &str,
+    request: &impl Message,
+) -> Result<PartialSuccess, SinkError> {
+    let path = format!("{}{path}", client.path());
+    let body = Bytes::from(request.encode_to_vec());
+    let reply = client.post(&path, &[], "application/x-protobuf", body).await?;
+    match reply.status {
+        StatusCode::OK => {}
+        // The specification: never to be sent again as it is.
+        StatusCode::BAD_REQUEST => return Err(SinkError::Divide(reply.quote())),
+        _ => return Err(reply.trouble()),
+    }
+    let answer = ExportServiceResponse::decode(reply.body.clone());
+    let answer = answer.map_err(|_| SinkError::later("the answer is none of OTLP"))?;
+    Ok(answer.partial_success.unwrap_or_default())
+}
+
+/// `ExportLogsServiceResponse` and `ExportTraceServiceResponse`, which are alike.
+#[derive(Clone, PartialEq, Message)]
+struct ExportServiceResponse {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
 
 /// How many records or spans were not taken, and why.
 #[derive(Clone, PartialEq, Message)]

@@ -1,13 +1,11 @@
 //! OpenTelemetry traces over OTLP/HTTP, in binary protobuf.
 
-use bytes::Bytes;
-use http::StatusCode;
 use portcullis_events::{Span, SpanValue};
 use prost::Message;
 
 use crate::{
     http::HttpClient,
-    otlp_common::{KeyValue, PartialSuccess, Resource, Scope},
+    otlp_common::{KeyValue, Resource, Scope, hand_in},
     sink::SinkError,
 };
 
@@ -40,18 +38,7 @@ impl OtlpTraces {
         let resource = Some(self.resource.clone());
         let resource_spans = ResourceSpans { resource, scope_spans: vec![spans_of_scope] };
         let request = ExportTraceServiceRequest { resource_spans: vec![resource_spans] };
-        let path = format!("{}/v1/traces", self.client.path());
-        let body = Bytes::from(request.encode_to_vec());
-        let reply = self.client.post(&path, &[], "application/x-protobuf", body).await?;
-        match reply.status {
-            StatusCode::OK => {}
-            // The specification: never to be sent again as it is.
-            StatusCode::BAD_REQUEST => return Err(SinkError::Divide(reply.quote())),
-            _ => return Err(reply.trouble()),
-        }
-        let answer = ExportTraceServiceResponse::decode(reply.body.clone())
-            .map_err(|_| SinkError::later("the answer is none of OTLP"))?;
-        let refused = answer.partial_success.map_or(0, |partial| partial.rejected);
+        let refused = hand_in(&mut self.client, "/v1/traces", &request).await?.rejected;
         Ok((spans.len() as u64).saturating_sub(u64::try_from(refused).unwrap_or(0)))
     }
 }
@@ -61,12 +48,6 @@ impl OtlpTraces {
 struct ExportTraceServiceRequest {
     #[prost(message, repeated, tag = "1")]
     resource_spans: Vec<ResourceSpans>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ExportTraceServiceResponse {
-    #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
 }
 
 /// `opentelemetry.proto.trace.v1`.

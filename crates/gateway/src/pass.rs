@@ -18,7 +18,7 @@ use crate::{
     forward::{Passage, Stands, forward, strip_hop_by_hop, target},
     guard::Head,
     snapshot::{Route, Snapshot, Target},
-    trace_context::Traced,
+    trace_context::{Traced, span_name},
 };
 
 /// A local service reads its request's body within this time between two pieces.
@@ -85,7 +85,7 @@ impl Gateway {
                 };
                 let span = random_array(&*self.shared.entropy);
                 traced.pass_on(span, request.headers_mut());
-                let name = format!("{} {}", request.method(), route.path);
+                let name = span_name(request.method().as_str(), &route.path);
                 let begun = self.shared.clock.now();
                 let since = Instant::now();
                 let answered = forward(upstream, request, &passage).await;

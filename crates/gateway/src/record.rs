@@ -15,7 +15,7 @@ use crate::{
     explain::Step,
     limits::Passed,
     snapshot::{Route, Shared, Target},
-    trace_context::Traced,
+    trace_context::{Traced, span_name},
 };
 
 /// What the log says of a request whose client was gone before the answer: nginx's word for it.
@@ -186,7 +186,7 @@ fn span(
         ids: traced.ids,
         parent: traced.parent,
         asked_another: false,
-        name: format!("{method} {path}"),
+        name: span_name(method, path),
         begun: traced.begun,
         took,
         attributes,

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use portcullis_events::{Span, SpanValue, TraceIds};
+use portcullis_events::{Span, SpanValue, TraceIds, known_method};
 use portcullis_types::{Entropy, Timestamp, random_array};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -65,6 +65,12 @@ impl Tracing {
             },
         }
     }
+}
+
+/// What a span is called: few different ones, whatever methods strangers make up.
+pub(crate) fn span_name(method: &str, path: &str) -> String {
+    let method = if known_method(method) { method } else { "HTTP" };
+    format!("{method} {path}")
 }
 
 impl Traced {
@@ -143,6 +149,12 @@ mod tests {
     fn begin(headers: &HeaderMap, trusted: bool, share: u64) -> Traced {
         let tracing = Tracing { share, sink: Arc::new(drop) };
         tracing.begin(headers, trusted, Timestamp::from_secs(1), &*SeededEntropy::new(1))
+    }
+
+    #[test]
+    fn strangers_do_not_name_spans() {
+        assert_eq!(span_name("GET", "/a/{x}"), "GET /a/{x}");
+        assert_eq!(span_name("MADEUP1", "-"), "HTTP -");
     }
 
     #[test]

@@ -232,7 +232,7 @@ impl App {
             let doubted = state.time.doubts();
             let believed = state.time.look(self.clock.now(), self.record.steady.now());
             if state.time.doubts() && !doubted {
-                tracing::warn!("the clock is far ahead: nothing is removed from the log for a day");
+                tracing::warn!("the clock is far off: nothing is removed from the log for a day");
             }
             believed
         };
@@ -242,9 +242,10 @@ impl App {
         if let Some(keep) = keep.personal {
             done.push(self.erase_months(Month::of(now.minus(keep))).await);
         }
-        if let Some(keep) = keep.entries {
-            done.push(self.prune_log(now.minus(keep)).await);
-        }
+        done.push(match keep.entries {
+            Some(keep) => self.prune_log(now.minus(keep)).await,
+            None => self.check_log().await,
+        });
         // One that fails must not keep the others from being done.
         done.into_iter().collect()
     }
@@ -279,6 +280,13 @@ impl App {
             tracing::info!(months = erased.join(" "), "what the log said of people was erased");
         }
         Ok(())
+    }
+
+    /// That nobody calls entries removed or exchanges a log while this runs.
+    async fn check_log(&self) -> Result<()> {
+        let (root, record) = (audit_dir(&self.data), self.record.clone());
+        let check = move || Logs::open(&root)?.check(|year| record.verifier(year));
+        Ok(tokio::task::spawn_blocking(check).await??)
     }
 
     async fn prune_log(&self, before: Timestamp) -> Result<()> {
