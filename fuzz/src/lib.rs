@@ -5,6 +5,7 @@
 
 mod http1;
 mod records;
+mod screening;
 
 use std::{str, sync::LazyLock};
 
@@ -33,6 +34,8 @@ use http1::HTTP1;
 pub use http1::http1;
 use records::{LISTS, RECORDS, RULES};
 pub use records::{lists, records, sigma};
+use screening::PAIRS;
+pub use screening::screening_pairs;
 
 /// A target and inputs to begin with.
 pub struct Target {
@@ -72,6 +75,7 @@ pub fn targets() -> Vec<Target> {
         target("proxy_header", proxy_header, PROXY_HEADERS),
         target("records", records, RECORDS),
         target("redirect_uri", redirect_uri, URIS),
+        target("screening_pairs", screening_pairs, PAIRS),
         target("sigma", sigma, RULES),
         target(
             "status_list",

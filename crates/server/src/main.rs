@@ -90,6 +90,9 @@ enum Command {
     /// List and lift blocks
     #[command(subcommand)]
     Blocks(commands::blocks::BlocksCommand),
+    /// Compare names of people, companies and ships as screening does
+    #[command(subcommand)]
+    Aml(commands::aml::AmlCommand),
     /// Use the built-in certificate authority
     #[command(subcommand)]
     Ca(commands::ca::CaCommand),
@@ -153,6 +156,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Policy(command) => commands::policy::run(&command),
         Command::Audit(command) => runtime.block_on(commands::audit::run(command)),
         Command::ApiKeys(command) => runtime.block_on(commands::api_keys::run(command)),
+        Command::Aml(command) => commands::aml::run(&command),
         Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),
         Command::Ca(command) => runtime.block_on(commands::ca::run(command)),
         Command::Keys(command) => runtime.block_on(commands::keys::run(command)),

@@ -1,5 +1,6 @@
 //! The commands beside `up`.
 
+pub mod aml;
 pub mod api_keys;
 pub mod audit;
 pub mod blocks;

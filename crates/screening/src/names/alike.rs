@@ -1,0 +1,206 @@
+//! One part of a name against one of another.
+
+use super::{
+    parts::{Kind, Part},
+    script::Script,
+    sound::{EDIT_COST, Sound, distance},
+    weights::Weights,
+    word::Word,
+};
+
+/// Why two parts are taken for the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// The same letters.
+    Same,
+    /// Another spelling of the same sound.
+    Sound,
+    /// A few letters differ.
+    Spelling,
+    /// A form of the same name: short, in another language, or another transliteration.
+    NameForm,
+    /// The beginning of the word.
+    Abbreviation,
+    /// A word with the same meaning.
+    Translation,
+    /// The first letter stands for the name.
+    Initial,
+    /// The consonants of a script that leaves vowels out.
+    Consonants,
+    /// The same parts, written together or apart.
+    Joined,
+    /// The same legal form, perhaps in other words.
+    LegalForm,
+    /// Another legal form.
+    OtherLegalForm,
+    /// The whole names, as one word.
+    Whole,
+    /// The first letters of the other name.
+    Acronym,
+}
+
+fn similarity_of(cost: u16, longest: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "at most 64 letters")]
+    let longest = longest.max(1) as f64;
+    1.0 - f64::from(cost) / (f64::from(EDIT_COST) * longest)
+}
+
+/// The distance allowed for a similarity.
+pub(super) fn most_for(least: f64, longest: usize) -> u16 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "between 0 and 6400"
+    )]
+    let most = ((1.0 - least) * 100.0 * longest as f64) as u16;
+    most
+}
+
+/// Similarity of letters, 0 if below `least`.
+pub(super) fn letters(a: &[u8], b: &[u8], least: f64) -> f64 {
+    let longest = a.len().max(b.len());
+    distance(a, b, most_for(least, longest)).map_or(0.0, |cost| similarity_of(cost, longest))
+}
+
+/// Short words have less room for mistakes.
+fn least_similarity(shorter: usize) -> f64 {
+    match shorter {
+        0..=2 => 0.9,
+        3 => 0.74,
+        4 => 0.7,
+        _ => 0.66,
+    }
+}
+
+pub(super) fn alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
+    match (a.kind, b.kind) {
+        (Kind::Legal(x), Kind::Legal(y)) => {
+            Some(if x == y { (1.0, How::LegalForm) } else { (0.5, How::OtherLegalForm) })
+        }
+        (Kind::Legal(_), _) | (_, Kind::Legal(_)) => misspelt_form(a, b),
+        _ if a.text == b.text => Some((1.0, How::Same)),
+        (Kind::Number, _) | (_, Kind::Number) => None,
+        (Kind::Initial, _) | (_, Kind::Initial) => initial(a, b),
+        _ => words_alike(a, b, weights),
+    }
+}
+
+/// A legal form with a mistake is an unknown word.
+fn misspelt_form(a: &Part, b: &Part) -> Option<(f64, How)> {
+    let found = letters(a.text.bytes(), b.text.bytes(), 0.8);
+    (found > 0.0 && a.text.len() >= 4).then_some((found, How::LegalForm))
+}
+
+fn initial(a: &Part, b: &Part) -> Option<(f64, How)> {
+    let particles = a.kind == Kind::Particle || b.kind == Kind::Particle;
+    let same = a.text.first() == b.text.first() || a.fold.first() == b.fold.first();
+    (same && !particles).then_some((0.8, How::Initial))
+}
+
+fn words_alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
+    if is_term(a) && abbreviates(b, a) || is_term(b) && abbreviates(a, b) {
+        return Some((0.88, How::Abbreviation));
+    }
+    if let (Some(x), Some(y)) = (a.known, b.known) {
+        if x.english.is_some() && x.english == y.english {
+            return Some((0.95, How::Translation));
+        }
+        if x.groups.iter().any(|group| y.groups.contains(group)) {
+            return Some((0.94, How::NameForm));
+        }
+    }
+    let sound = Sound::between(a.script, b.script);
+    if sound != Sound::Whole {
+        return across_scripts(a, b, sound);
+    }
+    spelled_alike(a, b, weights)
+}
+
+fn is_term(part: &Part) -> bool {
+    part.known.is_some_and(|known| known.organisation.is_some())
+}
+
+/// Whether one is the beginning of the other.
+fn abbreviates(short: &Part, long: &Part) -> bool {
+    short.text.len() >= 3
+        && short.text.len() + 2 <= long.text.len()
+        && long.text.bytes().starts_with(short.text.bytes())
+}
+
+fn across_scripts(a: &Part, b: &Part, sound: Sound) -> Option<(f64, How)> {
+    let (x, y) = (sound.of(&a.text), sound.of(&b.text));
+    if x.is_empty() || y.is_empty() {
+        return (x == y && a.text.first() == b.text.first()).then_some((0.85, How::Consonants));
+    }
+    let surplus = surplus(a, b);
+    if x == y {
+        return Some((if x.len() >= 2 { 0.96 } else { 0.85 } - surplus, How::Consonants));
+    }
+    let found = letters(x.bytes(), y.bytes(), 0.68) - 0.04 - surplus;
+    (found > 0.64).then_some((found, How::Consonants))
+}
+
+/// Whether words with these letters are surely further apart: each letter that only one has costs something.
+pub(super) fn too_far(a: u32, b: u32, most: u16) -> bool {
+    let (only_a, only_b) = ((a & !b).count_ones(), (b & !a).count_ones());
+    only_a.max(only_b) * 45 > u32::from(most)
+}
+
+/// A word without vowels is not longer than the same word with them.
+fn surplus(a: &Part, b: &Part) -> f64 {
+    let bare = |part: &Part| matches!(part.script, Script::Arabic | Script::Hebrew);
+    let (bare, full) = match (bare(a), bare(b)) {
+        (true, false) => (a, b),
+        (false, true) => (b, a),
+        _ => return 0.0,
+    };
+    0.05 * f64::from(
+        u8::try_from(bare.text.len().saturating_sub(full.text.len() + 1)).unwrap_or(u8::MAX),
+    )
+}
+
+fn spelled_alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
+    let (shorter, longest) = (a.text.len().min(b.text.len()), a.text.len().max(b.text.len()));
+    if a.fold == b.fold && shorter >= 3 {
+        return Some((0.97, How::Sound));
+    }
+    if same_syllables(&a.syllables, &b.syllables) {
+        return Some((0.9, How::Sound));
+    }
+    let skeletons = a.skeleton == b.skeleton && a.skeleton.len() >= 3;
+    let least = least_similarity(shorter);
+    if !skeletons && too_far(a.mask, b.mask, most_for(least, longest)) {
+        return None;
+    }
+    let folded = letters(a.fold.bytes(), b.fold.bytes(), least - 0.12);
+    if folded == 0.0 && !skeletons {
+        return None;
+    }
+    let raw = letters(a.text.bytes(), b.text.bytes(), least);
+    let (mut best, mut how) =
+        if folded - 0.03 > raw { (folded - 0.03, How::Sound) } else { (raw, How::Spelling) };
+    if a.text.first() != b.text.first() && a.fold.first() != b.fold.first() {
+        best -= weights.first_letter;
+    }
+    if known_to_differ(a, b) {
+        best -= weights.known_to_differ;
+    } else if skeletons && best < 0.86 {
+        (best, how) = (0.86, How::Sound);
+    }
+    (best >= least).then_some((best, how))
+}
+
+/// The same Chinese or Korean syllables in another romanisation.
+pub(super) fn same_syllables(a: &[Word; 2], b: &[Word; 2]) -> bool {
+    a.iter().zip(b).any(|(a, b)| a.len() >= 3 && a == b)
+}
+
+/// Two names that both are common are rather two names than one with a mistake.
+fn known_to_differ(a: &Part, b: &Part) -> bool {
+    let is_name = |part: &Part| {
+        part.known.is_some_and(|known| !known.groups.is_empty() || known.person.is_some())
+    };
+    is_name(a) && is_name(b) || is_term(a) && is_term(b)
+}

@@ -1,0 +1,20 @@
+//! Names: written in any script, read as words, compared word by word.
+
+mod alike;
+mod joined;
+mod pair;
+mod parts;
+mod script;
+mod sound;
+mod text;
+mod weights;
+mod word;
+
+pub use alike::How;
+pub use pair::{Matched, NameScore, compare};
+pub use parts::{Kind, Name, Part, Subject};
+pub use script::Script;
+pub(crate) use text::plain_original;
+pub use text::{NAME_MAX_LETTERS, NAME_MAX_WORDS, words};
+pub use weights::Weights;
+pub use word::{WORD_MAX_LETTERS, Word};

@@ -1,0 +1,392 @@
+//! A name as parts that can be compared, each with its weight.
+
+use super::{
+    script::Script,
+    sound::{fold, skeleton, syllables},
+    text::{Written, words},
+    word::Word,
+};
+use crate::tables::{Known, Tables};
+
+/// What bears the name; it decides how much each part says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// A natural person.
+    Person,
+    /// A company, authority or group.
+    Organisation,
+    /// A vessel, an aircraft or another thing with a name.
+    Object,
+}
+
+/// What a part of a name is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A word that tells.
+    Word,
+    /// One letter that stands for a word.
+    Initial,
+    /// A number.
+    Number,
+    /// A legal form, by its class.
+    Legal(u16),
+    /// `bin`, `van der` and the like.
+    Particle,
+}
+
+/// A part of a name.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// As it is written, in Latin letters.
+    pub text: Word,
+    /// As it sounds.
+    pub(super) fold: Word,
+    /// Its consonants.
+    pub(super) skeleton: Word,
+    /// It as Chinese and as Korean syllables.
+    pub(super) syllables: [Word; 2],
+    pub(super) mask: u32,
+    /// The script in which it stood.
+    pub script: Script,
+    /// What it is.
+    pub kind: Kind,
+    /// How much it says; 1 for a rare word of usual length.
+    pub weight: f64,
+    pub(super) known: Option<&'static Known>,
+}
+
+/// A name, ready to be compared.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// Its parts in written order, without titles.
+    pub parts: Vec<Part>,
+    /// What bears it.
+    pub subject: Subject,
+}
+
+/// Compound family names of China and Korea, as syllables.
+const TWO_SYLLABLES: [(&str, &str); 14] = [
+    ("ou", "yang"),
+    ("si", "ma"),
+    ("zhu", "ge"),
+    ("shang", "guan"),
+    ("si", "tu"),
+    ("dong", "fang"),
+    ("du", "gu"),
+    ("nan", "gong"),
+    ("xia", "hou"),
+    ("huang", "fu"),
+    ("nam", "gung"),
+    ("seon", "u"),
+    ("je", "gal"),
+    ("hwang", "bo"),
+];
+
+impl Name {
+    /// Reads a name.
+    pub fn new(name: &str, subject: Subject, tables: &'static Tables) -> Self {
+        let mut written = words(name, Some(tables), subject != Subject::Person);
+        if subject == Subject::Person {
+            written = given_names_together(&initials_apart(&written));
+        }
+        let mut parts = Reader { written: &written, subject, tables }.parts();
+        if subject == Subject::Organisation {
+            drop_own_acronym(&mut parts);
+        }
+        Self { parts, subject }
+    }
+
+    /// Whether nothing of it can be compared.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
+/// `Yazd Metallurgy Industries (YMI)`: the last word only repeats the others.
+fn drop_own_acronym(parts: &mut Vec<Part>) {
+    let Some((last, others)) = parts.split_last() else { return };
+    let letters = last.text.bytes();
+    let initials = || others.iter().map(|part| part.text.first());
+    let telling = others
+        .iter()
+        .filter(|part| part.text.len() > 3 || part.weight >= 0.2)
+        .map(|part| part.text.first());
+    if letters.len() >= 3
+        && (initials().eq(letters.iter().copied()) || telling.eq(letters.iter().copied()))
+    {
+        parts.pop();
+    }
+}
+
+/// J.R.R. is three names of a person.
+fn initials_apart(written: &[Written]) -> Vec<Written> {
+    let mut out = Vec::with_capacity(written.len());
+    for word in written {
+        if word.dotted && word.latin.len() <= 4 {
+            let letter = |letter: &u8| Written {
+                latin: Word::new(char::from(*letter).encode_utf8(&mut [0; 4])),
+                ..*word
+            };
+            out.extend(word.latin.bytes().iter().map(letter));
+        } else {
+            out.push(*word);
+        }
+    }
+    out.truncate(super::text::NAME_MAX_WORDS);
+    out
+}
+
+/// A person's name in Chinese or Korean syllables: the family name, then one given name.
+fn given_names_together(written: &[Written]) -> Vec<Written> {
+    let mut out: Vec<Written> = Vec::with_capacity(written.len());
+    let mut at = 0;
+    while at < written.len() {
+        let run = written[at..]
+            .iter()
+            .take_while(|word| word.script.is_syllabic() && word.script == written[at].script)
+            .count();
+        if run < 2 {
+            out.push(written[at]);
+            at += 1;
+            continue;
+        }
+        let syllables = &written[at..at + run];
+        let pair = (syllables[0].latin, syllables[1].latin);
+        let compound = run >= 3
+            && TWO_SYLLABLES.iter().any(|(a, b)| pair.0.as_str() == *a && pair.1.as_str() == *b);
+        let family = if compound { 2 } else { 1 };
+        out.push(together(&syllables[..family]));
+        out.push(together(&syllables[family..]));
+        at += run;
+    }
+    out
+}
+
+fn together(syllables: &[Written]) -> Written {
+    let latin = syllables.iter().fold(Word::EMPTY, |word, syllable| word.join(&syllable.latin));
+    Written { latin, ..syllables[0] }
+}
+
+struct Reader<'w> {
+    written: &'w [Written],
+    subject: Subject,
+    tables: &'static Tables,
+}
+
+impl Reader<'_> {
+    fn parts(&self) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(self.written.len());
+        let mut at = self.prefix();
+        while at < self.written.len() {
+            if let Some((taken, class)) = self.legal_form(at) {
+                let text = self.written[at..at + taken]
+                    .iter()
+                    .fold(Word::EMPTY, |text, word| text.join(&word.latin));
+                parts.push(part(text, Script::Latin, Kind::Legal(class), 0.15, None));
+                at += taken;
+                continue;
+            }
+            if let Some(part) = self.part(at, parts.len()) {
+                parts.push(part);
+            }
+            at += 1;
+        }
+        parts
+    }
+
+    /// What stands before the names of ships.
+    fn prefix(&self) -> usize {
+        let text = |at: usize| self.written.get(at).map_or("", |word| word.latin.as_str());
+        match (text(0), text(1)) {
+            _ if self.subject != Subject::Object || self.written.len() < 2 => 0,
+            ("m", "v" | "t") if self.written.len() > 2 => 2,
+            ("mv" | "mt" | "ss" | "ms" | "mts" | "fv" | "vessel" | "tanker", _) => 1,
+            _ => 0,
+        }
+    }
+
+    /// The longest legal form that begins here, and how many words it takes.
+    fn legal_form(&self, at: usize) -> Option<(usize, u16)> {
+        if let Some(class) = self.written[at].legal {
+            return Some((1, class));
+        }
+        if self.subject != Subject::Organisation || self.written.len() < 2 {
+            return None;
+        }
+        let known = self.tables.known(&self.written[at].latin)?;
+        let form = known.legal.iter().find(|form| self.has(at + 1, &form.rest))?;
+        let taken = 1 + form.rest.len();
+        let letters: usize = self.written[at..at + taken].iter().map(|word| word.latin.len()).sum();
+        let at_an_end = at == 0 || self.only_legal_forms_from(at + taken);
+        (taken < self.written.len() && (letters > 3 || at_an_end)).then_some((taken, form.class))
+    }
+
+    fn has(&self, at: usize, rest: &[Word]) -> bool {
+        self.written.len() >= at + rest.len()
+            && rest.iter().zip(&self.written[at..]).all(|(a, b)| *a == b.latin)
+    }
+
+    fn only_legal_forms_from(&self, at: usize) -> bool {
+        self.written[at.min(self.written.len())..].iter().all(|word| {
+            word.legal.is_some()
+                || self.tables.known(&word.latin).is_some_and(|known| !known.legal.is_empty())
+        })
+    }
+
+    fn part(&self, at: usize, before: usize) -> Option<Part> {
+        let written = &self.written[at];
+        let mut text = written.latin;
+        let mut known = self.tables.known(&text);
+        if self.subject == Subject::Person && self.is_title(at, before, known) {
+            return None;
+        }
+        if written.script == Script::Arabic
+            && text.len() > 3
+            && let Some(rest) = text.as_str().strip_prefix("al")
+        {
+            text = Word::new(rest);
+            known = self.tables.known(&text);
+        }
+        if let Some(number) = self.number(at, known) {
+            text = Word::new(&number.to_string());
+        } else if text.is_number() {
+            text = Word::new(match text.as_str().trim_start_matches('0') {
+                "" => "0",
+                digits => digits,
+            });
+        }
+        let kind = self.kind(at, &text, known);
+        Some(part(text, written.script, kind, self.weight(kind, &text, known, at), known))
+    }
+
+    /// A title of a person is left out, as long as two other words stay.
+    fn is_title(&self, at: usize, before: usize, known: Option<&Known>) -> bool {
+        let stay = before + (self.written.len() - at - 1);
+        known.is_some_and(|known| known.title == Some(false)) && stay >= 2
+    }
+
+    /// The number that a word says, in names of organisations and things.
+    fn number(&self, at: usize, known: Option<&Known>) -> Option<u16> {
+        let (number, ambiguous) = known?.number?;
+        let roman = self.written[at]
+            .latin
+            .bytes()
+            .iter()
+            .all(|letter| matches!(letter, b'i' | b'v' | b'x'));
+        let last = at + 1 == self.written.len() && at > 0;
+        (self.subject != Subject::Person && (!ambiguous || last && roman)).then_some(number)
+    }
+
+    fn kind(&self, at: usize, text: &Word, known: Option<&Known>) -> Kind {
+        let written = &self.written[at];
+        // A particle stands before a name: what ends one is a name itself, such as Korean il.
+        let last = at + 1 == self.written.len() && text.len() < 3;
+        if text.is_number() {
+            Kind::Number
+        } else if text.len() == 1 && !written.script.is_syllabic() {
+            Kind::Initial
+        } else if self.subject == Subject::Person
+            && self.written.len() > 1
+            && !last
+            && known.is_some_and(|known| known.particle)
+        {
+            Kind::Particle
+        } else {
+            Kind::Word
+        }
+    }
+
+    fn weight(&self, kind: Kind, text: &Word, known: Option<&Known>, at: usize) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a word has at most 30 letters")]
+        let length = 0.6 + 0.4 * (text.len() as f64 / 5.0).min(1.2);
+        let person = || known.and_then(|known| known.person).map_or(1.0, f64::from);
+        let organisation = || {
+            known
+                .and_then(|known| known.organisation)
+                .map_or(1.0, |weight| f64::from(weight).max(0.15))
+        };
+        let title = known.is_some_and(|known| known.title.is_some());
+        match (kind, self.subject) {
+            (Kind::Number, Subject::Person) => 0.3,
+            (Kind::Number, _) => 1.0,
+            (Kind::Initial, Subject::Person) => 0.35,
+            (Kind::Initial, _) => 0.7,
+            (Kind::Legal(_), _) => 0.15,
+            (Kind::Particle, _) => {
+                if at == 0 {
+                    0.2
+                } else {
+                    0.12
+                }
+            }
+            (Kind::Word, Subject::Person) if title => 0.25 * length,
+            (Kind::Word, Subject::Person) if is_patronymic(text) => 0.4,
+            (Kind::Word, Subject::Person) => person() * length,
+            (Kind::Word, Subject::Organisation)
+                if text.len() <= 3 && known.is_some_and(|known| known.particle) =>
+            {
+                0.15
+            }
+            (Kind::Word, Subject::Organisation) => organisation() * length,
+            // Ships are called by ordinary words.
+            (Kind::Word, Subject::Object) => (0.4 + 0.6 * organisation()) * length,
+        }
+    }
+}
+
+/// A father's name, which is often left out.
+fn is_patronymic(text: &Word) -> bool {
+    const ENDS: [&str; 12] = [
+        "ovich", "evich", "ovna", "evna", "ovych", "yevych", "ivna", "ovitch", "evitch", "oglu",
+        "ogly", "qizi",
+    ];
+    text.len() > 6 && ENDS.iter().any(|end| text.as_str().ends_with(end))
+}
+
+fn part(
+    text: Word,
+    script: Script,
+    kind: Kind,
+    weight: f64,
+    known: Option<&'static Known>,
+) -> Part {
+    let folded = fold(&text);
+    Part {
+        fold: folded,
+        skeleton: skeleton(&folded),
+        syllables: syllables(&text),
+        mask: text.mask(),
+        text,
+        script,
+        kind,
+        weight,
+        known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::tables;
+
+    fn parts(name: &str, subject: Subject) -> Vec<(String, Kind)> {
+        let name = Name::new(name, subject, tables());
+        name.parts.iter().map(|part| (part.text.to_string(), part.kind)).collect()
+    }
+
+    #[test]
+    fn parts_are_recognised() {
+        let person = parts("Dr. Omar bin J. Laden", Subject::Person);
+        let kinds: Vec<_> = person.iter().map(|(_, kind)| *kind).collect();
+        assert_eq!(kinds, [Kind::Word, Kind::Particle, Kind::Initial, Kind::Word]);
+        let company = parts("Alpha Trading Co., Ltd.", Subject::Organisation);
+        assert!(matches!(company.last(), Some((_, Kind::Legal(_)))), "{company:?}");
+        assert_eq!(
+            parts("M/V Ocean Star IV", Subject::Object)
+                .last()
+                .map(|(text, kind)| (text.as_str(), *kind)),
+            Some(("4", Kind::Number))
+        );
+        assert_eq!(parts("欧阳锋华", Subject::Person).len(), 2);
+    }
+}

@@ -1,0 +1,288 @@
+//! What is known about words: names that are one name, titles, legal forms, common words.
+//!
+//! The tables are part of the crate (`data/*.tsv`, each with a header that says what its columns hold) and
+//! are read once. They were written from general knowledge; nothing depends on one line of them.
+
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
+
+use crate::names::{Word, words};
+
+/// What is known about a word of Latin letters.
+#[derive(Clone, Default, Debug)]
+pub struct Known {
+    /// Groups of given or family names in which it stands.
+    pub groups: Vec<u16>,
+    /// How much it says in the name of a person, 1 for a rare name.
+    pub person: Option<f32>,
+    /// How much it says in the name of an organisation.
+    pub organisation: Option<f32>,
+    /// The English word of an organisation's name that it stands for.
+    pub english: Option<u16>,
+    /// The number that it says, and whether it is also an ordinary word.
+    pub number: Option<(u16, bool)>,
+    /// A title, rank or suffix; `true` if it is also a name.
+    pub title: Option<bool>,
+    /// A particle such as `bin` or `van`.
+    pub particle: bool,
+    /// A particle that says whose child somebody is.
+    pub patronym: bool,
+    /// Legal forms that begin with it, longest first.
+    pub legal: Vec<LegalForm>,
+}
+
+/// A legal form of organisations.
+#[derive(Clone, Debug)]
+pub struct LegalForm {
+    /// The words after the first.
+    pub rest: Vec<Word>,
+    /// Forms of one class are the same form in other words or other countries.
+    pub class: u16,
+}
+
+/// What a run of letters without spaces stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Original {
+    /// A title, particle or number.
+    Word(Word),
+    /// A word in the names of organisations.
+    Term(Word),
+    /// A legal form.
+    Legal(u16),
+}
+
+/// All that is known.
+#[derive(Default, Debug)]
+pub struct Tables {
+    words: FxHashMap<Word, Known>,
+    originals: FxHashMap<Box<str>, Original>,
+    longest_original: usize,
+    classes: Vec<Box<str>>,
+    english: Vec<Word>,
+    /// Countries by their names and codes.
+    countries: FxHashMap<Box<str>, Vec<[u8; 2]>>,
+}
+
+/// The tables of this crate.
+pub fn tables() -> &'static Tables {
+    static TABLES: LazyLock<Tables> = LazyLock::new(Tables::read);
+    &TABLES
+}
+
+fn rows(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+        .map(|line| line.split('\t').map(str::trim).collect())
+}
+
+fn column(row: &[&'static str], at: usize) -> &'static str {
+    row.get(at).copied().unwrap_or("")
+}
+
+fn index(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}
+
+impl Tables {
+    fn read() -> Self {
+        let mut tables = Self::default();
+        tables.read_org_words();
+        tables.read_names();
+        tables.read_titles();
+        tables.read_numbers();
+        tables.read_countries();
+        tables.read_legal_forms();
+        tables
+    }
+
+    /// What is known about a word.
+    pub fn known(&self, word: &Word) -> Option<&Known> {
+        self.words.get(word)
+    }
+
+    /// What a folded word in its own script stands for.
+    pub fn original(&self, text: &str) -> Option<Original> {
+        self.originals.get(text).copied()
+    }
+
+    /// Letters of the longest entry of [`Self::original`] in a script without spaces.
+    pub fn longest_original(&self) -> usize {
+        self.longest_original
+    }
+
+    /// The name of a class of legal forms.
+    pub fn class(&self, class: u16) -> &str {
+        self.classes.get(usize::from(class)).map_or("", AsRef::as_ref)
+    }
+
+    /// Countries that a name, code or demonym may mean, as small letters of ISO 3166-1 alpha-2.
+    pub fn countries(&self, text: &str) -> &[[u8; 2]] {
+        self.countries.get(plain(text).as_str()).map_or(&[], Vec::as_slice)
+    }
+
+    fn entry(&mut self, text: &str) -> &mut Known {
+        self.words.entry(Word::new(text)).or_default()
+    }
+
+    fn add_originals(&mut self, cell: &str, original: Original) {
+        for text in cell.split('|').filter(|text| !text.is_empty()) {
+            if text.chars().all(|letter| crate::names::Script::of(letter).runs_together()) {
+                self.longest_original = self.longest_original.max(text.chars().count());
+            }
+            self.originals.entry(crate::names::plain_original(text).into()).or_insert(original);
+        }
+    }
+
+    fn read_org_words(&mut self) {
+        let mut english = FxHashMap::default();
+        for row in rows(include_str!("../data/org_words.tsv")) {
+            let weight = column(&row, 1).parse().unwrap_or(0.4);
+            let word = Word::new(column(&row, 0));
+            let meant = Word::new(column(&row, 2));
+            let meant = if meant.is_empty() { word } else { meant };
+            let next = index(self.english.len());
+            let id = *english.entry(meant).or_insert(next);
+            if id == next {
+                self.english.push(meant);
+            }
+            let known = self.entry(column(&row, 0));
+            known.organisation = Some(weight);
+            known.english = Some(id);
+            self.add_originals(column(&row, 3), Original::Term(word));
+        }
+    }
+
+    fn read_names(&mut self) {
+        for (group, row) in rows(include_str!("../data/nicknames.tsv")).enumerate() {
+            for name in column(&row, 1).split(' ') {
+                let known = self.entry(name);
+                if !known.groups.contains(&index(group)) {
+                    known.groups.push(index(group));
+                }
+            }
+        }
+        for row in rows(include_str!("../data/common_names.tsv")) {
+            self.entry(column(&row, 0)).person = column(&row, 1).parse().ok();
+        }
+        for row in rows(include_str!("../data/particles.tsv")) {
+            if !column(&row, 1).contains(' ') {
+                let known = self.entry(column(&row, 1));
+                known.particle = true;
+                known.patronym |= column(&row, 2) == "patronym";
+                self.add_originals(column(&row, 3), Original::Word(Word::new(column(&row, 1))));
+            }
+        }
+    }
+
+    fn read_titles(&mut self) {
+        for row in rows(include_str!("../data/titles.tsv")) {
+            let ambiguous = column(&row, 2) == "ambiguous";
+            self.entry(column(&row, 1)).title = Some(ambiguous);
+            if !ambiguous {
+                self.add_originals(column(&row, 3), Original::Word(Word::new(column(&row, 1))));
+            }
+        }
+    }
+
+    fn read_numbers(&mut self) {
+        for row in rows(include_str!("../data/numbers.tsv")) {
+            let Ok(number) = column(&row, 1).parse() else { continue };
+            self.entry(column(&row, 0)).number = Some((number, column(&row, 2) == "ambiguous"));
+            if column(&row, 2).is_empty() {
+                self.add_originals(column(&row, 3), Original::Word(Word::new(column(&row, 1))));
+            }
+        }
+    }
+
+    fn read_countries(&mut self) {
+        for row in rows(include_str!("../data/countries.tsv")) {
+            let Some(code) = column(&row, 0).as_bytes().first_chunk::<2>().copied() else {
+                continue;
+            };
+            let cells = [column(&row, 0), column(&row, 1)].into_iter();
+            for text in
+                cells.chain([2, 3, 4].into_iter().flat_map(|at| column(&row, at).split('|')))
+            {
+                let text = plain(text);
+                let codes = if text.is_empty() {
+                    continue;
+                } else {
+                    self.countries.entry(text.into()).or_default()
+                };
+                if !codes.contains(&code) {
+                    codes.push(code);
+                }
+            }
+        }
+    }
+
+    fn read_legal_forms(&mut self) {
+        let mut classes = FxHashMap::default();
+        for row in rows(include_str!("../data/legal_forms.tsv")) {
+            let name = column(&row, 0);
+            let next = index(self.classes.len());
+            let class = *classes.entry(name).or_insert(next);
+            if class == next {
+                self.classes.push(name.into());
+            }
+            let variants = std::iter::once(column(&row, 2)).chain(column(&row, 3).split('|'));
+            for variant in variants.filter(|variant| !variant.is_empty()) {
+                self.add_legal_form(variant, class);
+            }
+        }
+        for known in self.words.values_mut() {
+            known.legal.sort_by_key(|form| std::cmp::Reverse(form.rest.len()));
+        }
+    }
+
+    fn add_legal_form(&mut self, variant: &str, class: u16) {
+        if variant.chars().all(|letter| crate::names::Script::of(letter).runs_together()) {
+            self.add_originals(variant, Original::Legal(class));
+            return;
+        }
+        let written = words(variant, None, true);
+        let Some((first, rest)) = written.split_first() else { return };
+        let rest: Vec<Word> = rest.iter().map(|word| word.latin).collect();
+        let known = self.words.entry(first.latin).or_default();
+        if !known.legal.iter().any(|form| form.rest == rest) {
+            known.legal.push(LegalForm { rest, class });
+        }
+    }
+}
+
+/// A name of a country as the table has it: small letters and digits, single spaces.
+fn plain(text: &str) -> String {
+    use unicode_normalization::UnicodeNormalization;
+    let folded = text
+        .nfkd()
+        .filter(|letter| !unicode_normalization::char::is_combining_mark(*letter))
+        .flat_map(char::to_lowercase);
+    let spaced: String =
+        folded.map(|letter| if letter.is_alphanumeric() { letter } else { ' ' }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_read() {
+        let tables = tables();
+        let known = |text: &str| tables.known(&Word::new(text)).cloned().unwrap_or_default();
+        assert!(known("bill").groups.iter().any(|group| known("william").groups.contains(group)));
+        assert!(known("mohammed").person.is_some());
+        assert!(known("trading").organisation.is_some());
+        assert_eq!(known("companhia").english, known("company").english);
+        assert!(known("bin").particle);
+        assert!(known("dr").title.is_some());
+        assert_eq!(known("seven").number.map(|number| number.0), Some(7));
+        assert!(!known("gmbh").legal.is_empty());
+        assert!(matches!(tables.original("有限公司"), Some(Original::Legal(_))));
+        assert_eq!(tables.countries("Russian Federation"), [*b"ru"]);
+        assert_eq!(tables.countries("Côte d'Ivoire"), [*b"ci"]);
+        assert_eq!(tables.countries("RUS"), [*b"ru"]);
+        assert!(tables.countries("Atlantis").is_empty());
+    }
+}

@@ -1,0 +1,22 @@
+//! What holds for any names, and what reasons look like.
+
+mod explanations;
+mod properties;
+mod scripts;
+
+use portcullis_screening::{Entity, Pair, Policy, Schema, Verdict};
+
+/// Compares two entities, given as properties and values.
+pub fn verdict(schema: Schema, left: &[(&str, &str)], right: &[(&str, &str)]) -> Verdict {
+    let entity = |values: &[(&str, &str)]| {
+        let mut entity = Entity::new(schema);
+        values.iter().for_each(|(property, value)| entity.add(property, value));
+        entity
+    };
+    Pair { left: entity(left), right: entity(right) }.score(&Policy::balanced())
+}
+
+/// The score of two names.
+pub fn names(schema: Schema, left: &str, right: &str) -> f64 {
+    verdict(schema, &[("name", left)], &[("name", right)]).score
+}
