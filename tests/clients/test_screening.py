@@ -72,3 +72,118 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path):
     own.write_text('{"treshold": 0.5}')
     assert "unknown field" in compare([good], "--policy", own).stderr
     assert "is not UTF-8" in subprocess.run([BINARY, "aml", "compare", "--file", "-"], input=b"\xff\xfe\n", capture_output=True, timeout=60).stderr.decode()
+
+
+UN = """<?xml version="1.0" encoding="UTF-8"?>
+<CONSOLIDATED_LIST dateGenerated="2026-01-0{day}T00:00:00Z"><INDIVIDUALS>{people}</INDIVIDUALS></CONSOLIDATED_LIST>
+"""
+
+
+def individual(reference, first, second, born="1970"):
+    birth = f"<INDIVIDUAL_DATE_OF_BIRTH><TYPE_OF_DATE>EXACT</TYPE_OF_DATE><YEAR>{born}</YEAR></INDIVIDUAL_DATE_OF_BIRTH>"
+    return f"<INDIVIDUAL><REFERENCE_NUMBER>{reference}</REFERENCE_NUMBER><FIRST_NAME>{first}</FIRST_NAME><SECOND_NAME>{second}</SECOND_NAME>{birth}</INDIVIDUAL>"
+
+
+def aml(data, command, *arguments):
+    return subprocess.run([BINARY, "aml", command, "--data", data, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def import_un(tmp_path, day, people, *arguments):
+    file = tmp_path / "un.xml"
+    file.write_text(UN.format(day=day, people="".join(people)))
+    return aml(tmp_path / "data", "import", "--list", "un", "--format", "un-xml", "--file", file, *arguments)
+
+
+def lists(data):
+    return [json.loads(line) for line in aml(data, "lists", "--json").stdout.splitlines()]
+
+
+PEOPLE = [individual(f"QDi.{number:03}", name, "Zawahiri") for number, name in enumerate(["Ayman", "Omar", "Tariq", "Yusuf", "Samir", "Karim", "Hani", "Walid"])]
+
+
+def test_a_list_becomes_a_version_beside_the_one_before(tmp_path):
+    first = import_un(tmp_path, 1, PEOPLE)
+    assert first.returncode == 0 and "8 entities (8 added, 0 changed, 0 removed" in first.stdout, first.stderr
+    assert "is what it was" in import_un(tmp_path, 2, PEOPLE).stdout, "another date of the same entities is no new version"
+    changed = [*PEOPLE[1:7], individual("QDi.007", "Walid", "Zawahiri", born="1971"), individual("QDi.100", "Boris", "Ivanov")]
+    second = import_un(tmp_path, 3, changed)
+    assert "8 entities (1 added, 1 changed, 1 removed" in second.stdout, second.stderr
+    (info,) = lists(tmp_path / "data")
+    assert info["published"] == "2026-01-03T00:00:00Z" and len(info["digest"]) == 64 and info["removed"] == 1
+
+
+def test_a_list_that_shrinks_or_breaks_changes_nothing(tmp_path):
+    import_un(tmp_path, 1, PEOPLE)
+    before = lists(tmp_path / "data")
+    shrunk = import_un(tmp_path, 2, PEOPLE[:3])
+    assert shrunk.returncode == 1 and "5 of 8 entities would be gone" in shrunk.stderr
+    file = tmp_path / "cut.xml"
+    file.write_text(UN.format(day=1, people="".join(PEOPLE)).split("</INDIVIDUALS>")[0])
+    cut = aml(tmp_path / "data", "import", "--list", "un", "--format", "un-xml", "--file", file)
+    assert cut.returncode == 1 and "not whole" in cut.stderr
+    wrong = aml(tmp_path / "data", "import", "--list", "un", "--format", "eu-xml", "--file", tmp_path / "un.xml")
+    assert "the root is `CONSOLIDATED_LIST`, not `export`" in wrong.stderr
+    assert lists(tmp_path / "data") == before
+    assert not list((tmp_path / "data/screening/un").glob("new-*")), "nothing half done is left"
+    assert import_un(tmp_path, 2, PEOPLE[:3], "--allow-removals").returncode == 0
+
+
+def test_somebody_is_looked_for_on_all_lists(tmp_path):
+    import_un(tmp_path, 1, PEOPLE)
+    data = tmp_path / "data"
+    run = aml(data, "screen", "--name", "أيمن الظواهري", "--schema", "Person", "--birth-date", "1970", "--explain")
+    answer = json.loads(run.stdout)
+    assert answer["match"] and answer["hits"][0]["id"] == "QDi.000" and answer["policy"] == "balanced"
+    assert answer["lists"] == [{"name": "un", "version": lists(data)[0]["version"]}]
+    assert "the same across scripts" in answer["hits"][0]["text"]
+    assert not json.loads(aml(data, "screen", "--name", "Grace Hopper").stdout)["match"]
+    assert json.loads(aml(data, "screen", "--name", "Zawahiri, Omar").stdout)["hits"][0]["id"] == "QDi.001", "a person or a company"
+    subjects = tmp_path / "subjects.jsonl"
+    subjects.write_text("".join(json.dumps(person(name)) + "\n" for name in ["Tariq Zawahiri", "Nobody Known"]))
+    answers = [json.loads(line) for line in aml(data, "screen", "--file", subjects).stdout.splitlines()]
+    assert [answer["match"] for answer in answers] == [True, False]
+    assert "there is no list eu" in aml(data, "screen", "--name", "x", "--list", "eu").stderr
+    assert "no list has been imported yet" in aml(tmp_path / "nothing", "screen", "--name", "x").stderr
+    assert "is no schema" in aml(data, "screen", "--name", "x", "--schema", "Persona").stderr
+
+
+def test_a_damaged_version_is_not_screened_against(tmp_path):
+    import_un(tmp_path, 1, PEOPLE)
+    (entities,) = (tmp_path / "data/screening/un").glob("*/entities.jsonl")
+    entities.write_text(entities.read_text().replace("Ayman", "Aymam"))
+    run = aml(tmp_path / "data", "screen", "--name", "Ayman Zawahiri")
+    assert run.returncode == 1 and "is not what was imported" in run.stderr
+
+
+def test_changes_of_a_list_are_applied(tmp_path):
+    data, full, delta = tmp_path / "data", tmp_path / "entities.json", tmp_path / "delta.json"
+    entity = lambda name, number: {"id": f"p{number}", **person(name)}
+    full.write_text("".join(json.dumps(entity(name, number)) + "\n" for number, name in enumerate(["Ann Lee", "Bo Diaz", "Cy Young", "Di Novak", "Ed Moss", "Flo Kerr"])))
+    changes = [{"op": "MOD", "entity": entity("Ann Leigh", 0)}, {"op": "DEL", "entity": {"id": "p1"}}, {"op": "ADD", "entity": entity("Gil Soto", 9)}]
+    delta.write_text("".join(json.dumps(change) + "\n" for change in changes))
+    arguments = ("import", "--list", "os", "--format", "ftm", "--file")
+    assert "import all of it first" in aml(data, *arguments, delta, "--delta").stderr
+    assert aml(data, *arguments, full).returncode == 0
+    assert "6 entities (1 added, 1 changed, 1 removed" in aml(data, *arguments, delta, "--delta").stdout
+
+
+def test_a_table_of_ones_own(tmp_path):
+    table, columns = tmp_path / "vip.csv", tmp_path / "columns.json"
+    table.write_text("No;Family name;Given name;Born;Other names\n1;Curie;Marie;1867-11-07;Sklodowska|Skłodowska-Curie\n2;;;;\n")
+    columns.write_text(json.dumps({"delimiter": ";", "id": "No", "schema": "Person", "values": "|", "properties": {"lastName": ["Family name"], "firstName": ["Given name"], "birthDate": ["Born"], "alias": ["Other names"]}}))
+    data = tmp_path / "data"
+    run = aml(data, "import", "--list", "vip", "--format", "csv", "--file", table, "--columns", columns)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(aml(data, "screen", "--name", "Marie Curie", "--schema", "Person").stdout)["match"]
+    columns.write_text(json.dumps({"properties": {"name": ["Nom"]}}))
+    assert "does not name the columns Nom" in aml(data, "import", "--list", "vip", "--format", "csv", "--file", table, "--columns", columns).stderr
+
+
+def test_a_malformed_record_ends_the_import_unless_it_may_be_skipped(tmp_path):
+    file = tmp_path / "entities.json"
+    file.write_text(json.dumps({"id": "a", **person("Ann Lee")}) + "\n{broken\n")
+    arguments = ("import", "--list", "os", "--format", "ftm", "--file", file)
+    run = aml(tmp_path / "data", *arguments)
+    assert run.returncode == 1 and "line 2: key must be a string" in run.stderr
+    run = aml(tmp_path / "data", *arguments, "--skip-malformed")
+    assert run.returncode == 0 and "1 records skipped" in run.stdout and "skipped line 2" in run.stderr

@@ -109,7 +109,7 @@ pub enum EntityError {
 }
 
 /// An entity.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Entity {
     /// What it is.
     pub schema: Schema,

@@ -19,6 +19,7 @@ mod dates;
 mod entity;
 mod explain;
 mod identifiers;
+pub mod import;
 pub mod names;
 mod pairs;
 mod policy;

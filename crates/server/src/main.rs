@@ -14,6 +14,7 @@ mod gate;
 mod issuers;
 mod jobs;
 mod kek;
+mod lists;
 mod log_time;
 mod mailer;
 mod ops;
@@ -90,7 +91,7 @@ enum Command {
     /// List and lift blocks
     #[command(subcommand)]
     Blocks(commands::blocks::BlocksCommand),
-    /// Compare names of people, companies and ships as screening does
+    /// Screen people, companies and ships against lists, and compare names
     #[command(subcommand)]
     Aml(commands::aml::AmlCommand),
     /// Use the built-in certificate authority

@@ -1,6 +1,14 @@
 //! What holds for any names, and what reasons look like.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test fails by panicking"
+)]
 
 mod explanations;
+mod formats;
+mod lists;
 mod properties;
 mod scripts;
 

@@ -1,72 +1,17 @@
+//! Pairs of entities.
+
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::Subcommand;
+use anyhow::{Context, Result, bail};
 use portcullis_screening::{PAIR_MAX_BYTES, Pair, Policy};
 use serde_json::json;
 
-#[derive(Subcommand)]
-pub enum AmlCommand {
-    /// Score pairs of entities: one line {"left":{…},"right":{…}} in, one line {"score":…,"match":…} out
-    Compare {
-        /// A file of JSON lines; "-" reads standard input
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-        #[command(flatten)]
-        policy: PolicyArguments,
-        /// Add the reasons to each line
-        #[arg(long)]
-        explain: bool,
-    },
-}
-
-/// Which policy.
-#[derive(clap::Args)]
-pub struct PolicyArguments {
-    /// balanced, strict, or a JSON file with weights of your own
-    #[arg(long, value_name = "NAME|FILE", default_value = "balanced")]
-    policy: String,
-    /// From which score on it is a match, instead of what the policy says
-    #[arg(long, value_name = "SCORE")]
-    threshold: Option<f64>,
-}
-
-impl PolicyArguments {
-    fn load(&self) -> Result<Policy> {
-        let mut policy = match Policy::named(&self.policy) {
-            Some(policy) => policy,
-            None => read_policy(Path::new(&self.policy))?,
-        };
-        if let Some(threshold) = self.threshold {
-            policy.threshold = threshold;
-        }
-        policy.check()?;
-        Ok(policy)
-    }
-}
-
-fn read_policy(path: &Path) -> Result<Policy> {
-    let shown = path.display();
-    ensure!(
-        path.is_file(),
-        "there is no policy {shown}: balanced and strict are built in, anything else is a file"
-    );
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
-    serde_json::from_str(&text).with_context(|| format!("{shown} is not a policy"))
-}
-
-pub fn run(command: &AmlCommand) -> Result<ExitCode> {
-    match command {
-        AmlCommand::Compare { file, policy, explain } => compare(file, &policy.load()?, *explain),
-    }
-}
-
-fn compare(file: &Path, policy: &Policy, explain: bool) -> Result<ExitCode> {
+pub fn run(file: &Path, policy: &Policy, explain: bool) -> Result<ExitCode> {
     let shown = file.display();
     let mut input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
@@ -105,7 +50,7 @@ fn compare(file: &Path, policy: &Policy, explain: bool) -> Result<ExitCode> {
 }
 
 /// Whoever read the answers has seen enough, or the disk is full.
-fn closed(error: &io::Error) -> Result<ExitCode> {
+pub fn closed(error: &io::Error) -> Result<ExitCode> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,0 +1,123 @@
+//! Screening from the command line.
+
+mod compare;
+mod import;
+mod screen;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Subcommand;
+use portcullis_screening::Policy;
+
+use crate::{commands::say, lists::Lists};
+
+#[derive(Subcommand)]
+pub enum AmlCommand {
+    /// Score pairs of entities: one line {"left":{…},"right":{…}} in, one line {"score":…,"match":…} out
+    Compare {
+        /// A file of JSON lines; "-" reads standard input
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        policy: PolicyArguments,
+        /// Add the reasons to each line
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Read a list, compare it with the version before, and make it the current one
+    Import(import::ImportArguments),
+    /// The lists and their versions
+    Lists {
+        #[command(flatten)]
+        data: Data,
+        /// As JSON, one list on each line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for somebody on the lists
+    Screen(Box<screen::ScreenArguments>),
+}
+
+/// Where the lists are.
+#[derive(clap::Args)]
+pub struct Data {
+    /// The data directory
+    #[arg(long, value_name = "DIR", default_value = "portcullis-data")]
+    data: PathBuf,
+}
+
+impl Data {
+    fn lists(&self) -> Lists {
+        Lists::of(&self.data)
+    }
+}
+
+/// Which policy.
+#[derive(clap::Args)]
+pub struct PolicyArguments {
+    /// balanced, strict, or a JSON file with weights of your own
+    #[arg(long, value_name = "NAME|FILE", default_value = "balanced")]
+    policy: String,
+    /// From which score on it is a match, instead of what the policy says
+    #[arg(long, value_name = "SCORE")]
+    threshold: Option<f64>,
+}
+
+impl PolicyArguments {
+    fn load(&self) -> Result<Policy> {
+        let mut policy = match Policy::named(&self.policy) {
+            Some(policy) => policy,
+            None => read_policy(Path::new(&self.policy))?,
+        };
+        if let Some(threshold) = self.threshold {
+            policy.threshold = threshold;
+        }
+        policy.check()?;
+        Ok(policy)
+    }
+}
+
+fn read_policy(path: &Path) -> Result<Policy> {
+    let shown = path.display();
+    ensure!(
+        path.is_file(),
+        "there is no policy {shown}: balanced and strict are built in, anything else is a file"
+    );
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
+    serde_json::from_str(&text).with_context(|| format!("{shown} is not a policy"))
+}
+
+pub fn run(command: &AmlCommand) -> Result<ExitCode> {
+    match command {
+        AmlCommand::Compare { file, policy, explain } => {
+            compare::run(file, &policy.load()?, *explain)
+        }
+        AmlCommand::Import(asked) => import::run(asked),
+        AmlCommand::Lists { data, json } => lists(&data.lists(), *json),
+        AmlCommand::Screen(asked) => screen::run(asked),
+    }
+}
+
+fn lists(lists: &Lists, json: bool) -> Result<ExitCode> {
+    let names = lists.names()?;
+    if names.is_empty() && !json {
+        say("no list has been imported yet: portcullis aml import --help");
+    }
+    for name in names {
+        let Some(info) = lists.current(&name)? else { continue };
+        if json {
+            say(&serde_json::to_string(&info)?);
+        } else {
+            let published = info.published.as_deref().unwrap_or("an unknown time");
+            say(&format!(
+                "{name}  {} entities  version {}  published {published}  from {} ({})",
+                info.entities, info.version, info.source, info.format
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

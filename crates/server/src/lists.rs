@@ -1,0 +1,356 @@
+//! Lists to screen against, in the data directory.
+//!
+//! `screening/NAME/VERSION/` holds the entities of one version, one on each line, and what is known about it
+//! (`list.json`); `screening/NAME/current` names the version that is used. A version is written in a place of
+//! its own and becomes the current one by renaming one file, so whoever reads has the old one or the new one.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
+use portcullis_screening::import::{Change, Format, Listed, Report};
+use serde::{Deserialize, Serialize};
+
+/// The longest name of a list.
+const NAME_MAX_BYTES: usize = 64;
+
+/// Versions that are kept beside the current one, to go back to.
+const KEEP_VERSIONS: usize = 2;
+
+/// A share of a list that may vanish with a new version before somebody must say that this is meant.
+const REMOVED_MAX_SHARE: f64 = 0.2;
+
+/// What is known about a version of a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListInfo {
+    /// The name of the list here.
+    pub name: String,
+    /// The version: when it was imported, and the beginning of the digest.
+    pub version: String,
+    /// Where it came from.
+    pub source: String,
+    /// The format in which it came.
+    pub format: String,
+    /// When it was imported, RFC 3339.
+    pub imported: String,
+    /// When its publisher made it, as it says.
+    pub published: Option<String>,
+    /// SHA-256 of the entities as they are kept, in hexadecimal digits.
+    pub digest: String,
+    /// How many entities it has.
+    pub entities: usize,
+    /// Records that were malformed and skipped.
+    pub skipped: usize,
+    /// Entities that the version before did not have.
+    pub added: usize,
+    /// Entities that are not what they were.
+    pub changed: usize,
+    /// Entities that only the version before has.
+    pub removed: usize,
+}
+
+/// All lists of a data directory.
+pub struct Lists {
+    root: PathBuf,
+}
+
+/// What an import did.
+pub enum Outcome {
+    /// The list is what it was.
+    Unchanged(Box<ListInfo>),
+    /// There is a new version.
+    New(Box<ListInfo>),
+}
+
+impl Lists {
+    /// The lists of a data directory.
+    pub fn of(data: &Path) -> Self {
+        Self { root: data.join("screening") }
+    }
+
+    /// The names of the lists, in order.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            Err(error) => return Err(error).context("read the lists"),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.path().join("current").is_file() {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The current version of a list.
+    pub fn current(&self, name: &str) -> Result<Option<ListInfo>> {
+        let directory = self.directory(name)?;
+        let version = match fs::read_to_string(directory.join("current")) {
+            Ok(version) => version,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("read the version of the list {name}"));
+            }
+        };
+        let text = fs::read_to_string(directory.join(version.trim()).join("list.json"))
+            .with_context(|| format!("read version {version} of the list {name}"))?;
+        Ok(Some(
+            serde_json::from_str(&text)
+                .with_context(|| format!("version {version} of the list {name}"))?,
+        ))
+    }
+
+    /// Hands every entity of a version to `each`, after its digest was found to be right.
+    pub fn read(
+        &self,
+        info: &ListInfo,
+        mut each: impl FnMut(&[u8], Listed) -> Result<()>,
+    ) -> Result<()> {
+        let path = self.directory(&info.name)?.join(&info.version).join("entities.jsonl");
+        let shown = path.display();
+        let mut input = BufReader::new(File::open(&path).with_context(|| format!("open {shown}"))?);
+        let (mut line, mut hash) = (Vec::new(), digest::Context::new(&digest::SHA256));
+        while input.read_until(b'\n', &mut line)? > 0 {
+            hash.update(&line);
+            each(
+                &line,
+                serde_json::from_slice(&line).with_context(|| format!("{shown} is damaged"))?,
+            )?;
+            line.clear();
+        }
+        ensure!(
+            HEXLOWER.encode(hash.finish().as_ref()) == info.digest,
+            "{shown} is not what was imported: import it again"
+        );
+        Ok(())
+    }
+
+    fn directory(&self, name: &str) -> Result<PathBuf> {
+        let plain = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+        };
+        let good = !name.is_empty() && name.len() <= NAME_MAX_BYTES && name.bytes().all(plain);
+        ensure!(
+            good,
+            "`{name}` cannot name a list: 1 to {NAME_MAX_BYTES} small letters, digits, - and _"
+        );
+        Ok(self.root.join(name))
+    }
+
+    /// Begins a new version.
+    pub fn begin(&self, name: &str, unique: &str) -> Result<NewVersion<'_>> {
+        let directory = self.directory(name)?;
+        let before = self.current(name)?;
+        let building = directory.join(format!("new-{unique}"));
+        fs::create_dir_all(&building).with_context(|| format!("make {}", building.display()))?;
+        let output = BufWriter::new(File::create(building.join("entities.jsonl"))?);
+        Ok(NewVersion {
+            lists: self,
+            name: name.to_owned(),
+            directory,
+            building,
+            output,
+            hash: digest::Context::new(&digest::SHA256),
+            before: before
+                .map(|info| self.hashes(&info).map(|hashes| (info, hashes)))
+                .transpose()?,
+            added: 0,
+            changed: 0,
+            entities: 0,
+        })
+    }
+
+    fn hashes(&self, info: &ListInfo) -> Result<HashMap<Box<str>, u64>> {
+        let mut hashes = HashMap::with_capacity(info.entities);
+        self.read(info, |line, listed| {
+            hashes.insert(listed.id.into_boxed_str(), short_hash(line));
+            Ok(())
+        })?;
+        Ok(hashes)
+    }
+}
+
+fn short_hash(line: &[u8]) -> u64 {
+    let hash = digest::digest(&digest::SHA256, line);
+    hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// A version that is being written.
+pub struct NewVersion<'l> {
+    lists: &'l Lists,
+    name: String,
+    directory: PathBuf,
+    building: PathBuf,
+    output: BufWriter<File>,
+    hash: digest::Context,
+    before: Option<(ListInfo, HashMap<Box<str>, u64>)>,
+    added: usize,
+    changed: usize,
+    entities: usize,
+}
+
+/// How a version came.
+pub struct Origin<'o> {
+    /// Where from.
+    pub source: &'o str,
+    /// In which format.
+    pub format: &'o str,
+    /// When, RFC 3339.
+    pub imported: String,
+    /// For the name of the version: the same time in digits.
+    pub stamp: String,
+    /// Whether much of the list may be gone.
+    pub allow_removals: bool,
+}
+
+impl NewVersion<'_> {
+    /// Writes an entity.
+    pub fn add(&mut self, listed: &Listed) -> Result<()> {
+        let mut line = serde_json::to_vec(listed)?;
+        line.push(b'\n');
+        self.hash.update(&line);
+        self.output.write_all(&line)?;
+        self.entities += 1;
+        if let Some((_, before)) = &mut self.before {
+            match before.remove(listed.id.as_str()) {
+                None => self.added += 1,
+                Some(hash) if hash != short_hash(&line) => self.changed += 1,
+                Some(_) => {}
+            }
+        } else {
+            self.added += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes what a list has after changes of it.
+    pub fn apply(&mut self, mut changes: HashMap<String, Option<Listed>>) -> Result<()> {
+        let Some(info) = self.before.as_ref().map(|(info, _)| info.clone()) else {
+            bail!("the list {} is not there yet: import all of it first", self.name);
+        };
+        let lists = self.lists;
+        lists.read(&info, |_, listed| match changes.remove(&listed.id) {
+            None => self.add(&listed),
+            Some(Some(changed)) => self.add(&changed),
+            Some(None) => Ok(()),
+        })?;
+        let mut rest: Vec<Listed> = changes.into_values().flatten().collect();
+        rest.sort_by(|a, b| a.id.cmp(&b.id));
+        rest.iter().try_for_each(|listed| self.add(listed))
+    }
+
+    /// Makes it the current version, unless nothing has changed or too much is gone.
+    pub fn finish(mut self, origin: Origin<'_>, report: &Report) -> Result<Outcome> {
+        self.output.flush()?;
+        self.output.get_ref().sync_all()?;
+        let digest = HEXLOWER.encode(self.hash.clone().finish().as_ref());
+        let removed = self.before.as_ref().map_or(0, |(_, left)| left.len());
+        ensure!(self.entities > 0, "the list has no entity");
+        if let Some((before, _)) = &self.before {
+            if before.digest == digest {
+                return Ok(Outcome::Unchanged(Box::new(before.clone())));
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a share")]
+            let share = removed as f64 / before.entities.max(1) as f64;
+            ensure!(
+                share <= REMOVED_MAX_SHARE || origin.allow_removals,
+                "{removed} of {} entities would be gone; if that is meant, say --allow-removals",
+                before.entities
+            );
+        }
+        let info = ListInfo {
+            name: self.name.clone(),
+            version: format!("{}-{}", origin.stamp, &digest[..8]),
+            source: origin.source.to_owned(),
+            format: origin.format.to_owned(),
+            imported: origin.imported,
+            published: report.published.clone(),
+            digest,
+            entities: self.entities,
+            skipped: report.skipped,
+            added: self.added,
+            changed: self.changed,
+            removed,
+        };
+        self.publish(&info)?;
+        Ok(Outcome::New(Box::new(info)))
+    }
+
+    fn publish(&self, info: &ListInfo) -> Result<()> {
+        write_synced(
+            &self.building.join("list.json"),
+            serde_json::to_string_pretty(info)?.as_bytes(),
+        )?;
+        let place = self.directory.join(&info.version);
+        fs::rename(&self.building, &place)
+            .with_context(|| format!("move the version to {}", place.display()))?;
+        let pointer = self.directory.join("current.new");
+        write_synced(&pointer, info.version.as_bytes())?;
+        fs::rename(&pointer, self.directory.join("current"))
+            .context("make the version the current one")?;
+        File::open(&self.directory)?.sync_all()?;
+        self.remove_old(&info.version)
+    }
+
+    /// Removes versions beyond those that are kept, and what imports that were cut off have left.
+    fn remove_old(&self, current: &str) -> Result<()> {
+        let mut versions: Vec<String> = fs::read_dir(&self.directory)?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| !name.starts_with("current") && name != current)
+            .collect();
+        versions.sort();
+        versions.reverse();
+        let (old, left): (Vec<String>, Vec<String>) =
+            versions.into_iter().partition(|name| !name.starts_with("new-"));
+        for name in old.iter().skip(KEEP_VERSIONS).chain(&left) {
+            fs::remove_dir_all(self.directory.join(name))
+                .with_context(|| format!("remove {name}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewVersion<'_> {
+    fn drop(&mut self) {
+        // It is gone already if it became a version.
+        drop(fs::remove_dir_all(&self.building));
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = File::create(path).with_context(|| format!("write {}", path.display()))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// Changes by identifier; the last of one identifier counts.
+pub fn changes(input: impl BufRead) -> Result<(HashMap<String, Option<Listed>>, usize)> {
+    let mut found = HashMap::new();
+    let (_, others) = portcullis_screening::import::read_delta(input, |change| {
+        match change {
+            Change::Put(listed) => found.insert(listed.id.clone(), Some(*listed)),
+            Change::Remove(id) => found.insert(id, None),
+        };
+        Ok(())
+    })?;
+    Ok((found, others))
+}
+
+/// The name of a format on the command line.
+pub fn format_name(format: Format) -> &'static str {
+    portcullis_screening::import::FORMATS
+        .iter()
+        .find(|(_, known)| *known == format)
+        .map_or("", |(name, _)| name)
+}
