@@ -180,7 +180,14 @@ def trigrams(name):
 
 
 def variant(rng, schema, name):
-    """What forms and typing make of a name."""
+    """What forms and typing make of a name; never the name itself."""
+    while True:
+        other = changed(rng, schema, name)
+        if other.split() != name.replace(",", " ").split():
+            return other
+
+
+def changed(rng, schema, name):
     parts = name.replace(",", " ").split()
     for _ in range(rng.choice([1, 1, 2])):
         kind, at = rng.randrange(6), rng.randrange(len(parts))
@@ -205,10 +212,6 @@ def from_lists(lists, half):
     rng = random.Random(20261128)
     found = entities(lists)
     index = defaultdict(set)
-    for key, (schema, names, _) in found.items():
-        for name in names:
-            for word in words(name):
-                index[schema, word].add((key, name))
 
     def near(key, schema, name):
         own, shared = words(name), defaultdict(int)
@@ -221,15 +224,22 @@ def from_lists(lists, half):
         different = [c for c in shared if words(c[1]) - LEGAL - telling and telling - words(c[1])]
         return sorted(different, key=lambda c: (-shared[c] / len(own | words(c[1])), c))
 
+    # Pairs are made within one half: nothing of the other is seen.
+    keys = sorted(found)
+    rng.shuffle(keys)
+    keys = keys[half == "report" :: 2]
+    for key in keys:
+        schema, names, _ = found[key]
+        for name in names:
+            for word in words(name):
+                index[schema, word].add((key, name))
     pairs = []
 
     def add(group, label, schema, left, right):
         side = lambda name: {"schema": schema, "properties": {"name": [name]}}
         pairs.append({"group": group, "label": label, "left": side(left), "right": side(right)})
 
-    keys = sorted(found)
-    rng.shuffle(keys)
-    for key in keys[half == "report" :: 2]:
+    for key in keys:
         schema, names, original = found[key]
         group = {"Person": "people", "Company": "companies"}.get(schema, "objects")
         strong = [name for name in names if schema != "Person" or len(words(name)) > 1]

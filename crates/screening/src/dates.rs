@@ -24,7 +24,12 @@ impl PartialDate {
     /// Gregorian one).
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let mut parts = text.get(..10).unwrap_or(text).split('-');
+        let (date, rest) = text.split_at_checked(10).unwrap_or((text, ""));
+        let plain = date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        if !plain || !(rest.is_empty() || rest.starts_with(['T', 't', ' ', '+', '-', 'Z'])) {
+            return None;
+        }
+        let mut parts = date.split('-');
         let year: u16 = parts.next().filter(|year| year.len() == 4)?.parse().ok()?;
         let mut next = |most: u8| match parts.next() {
             None => Some(0),
@@ -33,12 +38,24 @@ impl PartialDate {
             }
             Some(_) => None,
         };
-        let (month, day) = (next(12)?, next(31)?);
+        let month = next(12)?;
+        let day = next(days(year, month))?;
         (1500..=2199).contains(&year).then_some(Self { year, month, day })
     }
 
     fn is_full(self) -> bool {
         self.day > 0
+    }
+}
+
+fn days(year: u16, month: u8) -> u8 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        _ => 31,
     }
 }
 
@@ -80,13 +97,14 @@ impl Birth {
             .find_map(|about| lower.strip_prefix(about));
         let circa = bare.is_some();
         let text = bare.unwrap_or(&lower).trim();
-        if let Some(date) = PartialDate::parse(text) {
-            return Some(Self { circa, ..Self::on(date) });
+        let range = [" to ", "/", " - "].iter().find_map(|between| text.split_once(between));
+        if let Some((first, last)) =
+            range.or_else(|| text.split_once('-').filter(|_| text.len() == 9))
+        {
+            let (first, last) = (PartialDate::parse(first)?, PartialDate::parse(last)?);
+            return (first <= last).then_some(Self { first, last, circa });
         }
-        let (first, last) =
-            ["/", " to ", " - ", "-"].iter().find_map(|between| text.split_once(between))?;
-        let (first, last) = (PartialDate::parse(first)?, PartialDate::parse(last)?);
-        (first <= last).then_some(Self { first, last, circa })
+        PartialDate::parse(text).map(|date| Self { circa, ..Self::on(date) })
     }
 
     fn date(&self) -> Option<PartialDate> {
@@ -191,7 +209,8 @@ fn one_digit(a: PartialDate, b: PartialDate) -> bool {
     let all = differ(a.year, b.year)
         + differ(u16::from(a.month), u16::from(b.month))
         + differ(u16::from(a.day), u16::from(b.day));
-    all == 1 && a.year.abs_diff(b.year) < 100
+    // Another decade is no slip of the hand.
+    all == 1 && a.year.abs_diff(b.year) < 10
 }
 
 #[cfg(test)]
@@ -212,6 +231,8 @@ mod tests {
         assert_eq!(found("1975", "1975-05-04"), DateMatch::Consistent);
         assert_eq!(found("circa 1973", "1975-05-04"), DateMatch::Consistent);
         assert_eq!(found("1970 to 1974", "1972"), DateMatch::Consistent);
+        assert_eq!(found("1970-01-01 to 1974-12-31", "1973-06-05"), DateMatch::Consistent);
+        assert_eq!(found("1930-05-05", "1980-05-05"), DateMatch::Different);
         assert_eq!(found("1975-05-03", "1975-11-20"), DateMatch::SameYear);
         assert_eq!(found("1975", "1977"), DateMatch::Near);
         assert_eq!(found("1975", "1985"), DateMatch::Different);
@@ -229,6 +250,9 @@ mod tests {
             "Monday",
             "1975-00-00",
             "2020-2010",
+            "1975-02-31",
+            "1975-05-035",
+            "1975-+5",
         ] {
             assert_eq!(Birth::parse(text), None, "{text}");
         }

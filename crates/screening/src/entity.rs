@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::profile::is_compared;
+
 /// Values of one property that are read.
 pub const PROPERTY_MAX_VALUES: usize = 1_000;
 
@@ -136,7 +138,8 @@ impl Entity {
     }
 
     /// Reads `{"schema": …, "properties": {…}}`. Values may be a string, a list of strings, or null. Objects
-    /// in a list (neighbours in the nested form) are passed over.
+    /// in a list (neighbours in the nested form) are passed over, and so is what is too much or no string in a
+    /// property that is not compared.
     pub fn from_json(value: &Value) -> Result<Self, EntityError> {
         let object = value.as_object().ok_or(EntityError::NotAnObject)?;
         let schema = object.get("schema").and_then(Value::as_str).ok_or(EntityError::NoSchema)?;
@@ -152,7 +155,7 @@ impl Entity {
                 Value::Array(values) => values.as_slice(),
                 one => std::slice::from_ref(one),
             };
-            if values.len() > PROPERTY_MAX_VALUES {
+            if values.len() > PROPERTY_MAX_VALUES && is_compared(property) {
                 return Err(EntityError::TooMuch(property.clone()));
             }
             for value in values {
@@ -164,7 +167,7 @@ impl Entity {
 
     fn add_json(&mut self, property: &str, value: &Value) -> Result<(), EntityError> {
         match value {
-            Value::String(text) if text.len() > VALUE_MAX_BYTES => {
+            Value::String(text) if text.len() > VALUE_MAX_BYTES && is_compared(property) => {
                 Err(EntityError::TooMuch(property.to_owned()))
             }
             Value::String(text) => {
@@ -172,6 +175,7 @@ impl Entity {
                 Ok(())
             }
             Value::Object(_) | Value::Null => Ok(()),
+            _ if !is_compared(property) => Ok(()),
             _ => Err(EntityError::NotStrings(property.to_owned())),
         }
     }

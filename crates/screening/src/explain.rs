@@ -26,7 +26,10 @@ impl Verdict {
         let _ = write!(
             text,
             "Score {:.2}: {verdict} (policy {}, threshold {:.2}).",
-            self.score, policy.name, policy.threshold
+            // Never shown as the threshold that it does not reach.
+            (self.score * 100.0).floor() / 100.0,
+            policy.name,
+            policy.threshold
         );
         match &self.names {
             Some(names) => {
@@ -53,6 +56,9 @@ impl Verdict {
                         &left_over.iter().map(|part| left_over_text(part)).collect::<Vec<_>>()
                     )
                 );
+            }
+            None if !self.schemas_fit => {
+                text.push_str(" One cannot be the other: they are of different kinds.");
             }
             None => text.push_str(" No names to compare."),
         }

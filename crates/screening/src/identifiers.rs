@@ -1,7 +1,12 @@
 //! Numbers and codes. Some are unique in the world and decide alone; others only within a country or a kind
 //! of document.
 
+use std::collections::HashMap;
+
 use crate::entity::Entity;
+
+/// Numbers of one entity that are compared.
+pub const PROFILE_MAX_NUMBERS: usize = 500;
 
 /// A number or code.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +58,11 @@ const KINDS: [(&str, Proof); 26] = [
     ("number", Proof::Issued),
 ];
 
+/// Whether a property holds numbers.
+pub fn is_number(property: &str) -> bool {
+    KINDS.iter().any(|(kind, _)| *kind == property)
+}
+
 /// Properties between which a number may stand in the wrong one.
 fn family(kind: &str) -> &str {
     match kind {
@@ -70,7 +80,9 @@ pub fn identifiers(entity: &Entity) -> Vec<Identifier> {
     let mut found = Vec::new();
     for (kind, proof) in KINDS {
         for text in entity.get(kind) {
-            if let Some(value) = normal(kind, text) {
+            if let Some(value) = normal(kind, text)
+                && found.len() < PROFILE_MAX_NUMBERS
+            {
                 found.push(Identifier { kind, value, proof });
             }
         }
@@ -78,24 +90,67 @@ pub fn identifiers(entity: &Entity) -> Vec<Identifier> {
     found
 }
 
+/// Words in place of a number.
+const PLACEHOLDERS: [&str; 6] = ["UNKNOWN", "NONE", "NA", "NOTAVAILABLE", "PENDING", "XXX"];
+
 fn normal(kind: &str, text: &str) -> Option<String> {
-    // A wallet's letters are told apart by case.
-    let plain = |c: char| {
-        c.is_ascii_alphanumeric().then_some(if kind == "publicKey" {
-            c
-        } else {
-            c.to_ascii_uppercase()
-        })
-    };
-    let value: String = text.chars().filter_map(plain).collect();
-    match kind {
-        "imoNumber" => imo(&value),
-        "wikidataId" => Some(value).filter(|value| value.starts_with('Q') && value.len() > 1),
-        "publicKey" => Some(value).filter(|value| value.len() >= 20),
-        "callSign" => Some(value).filter(|value| value.len() >= 4),
-        _ => Some(value)
-            .filter(|value| value.len() >= 5 && value.bytes().any(|byte| byte.is_ascii_digit())),
+    if kind == "publicKey" {
+        return wallet(text);
     }
+    let value: String = text
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|letter| letter.to_ascii_uppercase())
+        .collect();
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    let length = value.len();
+    let first = value.bytes().next()?;
+    if value.bytes().all(|byte| byte == first)
+        || PLACEHOLDERS
+            .iter()
+            .any(|word| value.trim_end_matches(|c: char| c.is_ascii_digit()) == *word)
+    {
+        return None;
+    }
+    let sound = match kind {
+        "imoNumber" => return imo(&value),
+        "leiCode" => length == 20 && lei_checks(&value),
+        "innCode" => digits && matches!(length, 10 | 12),
+        "ogrnCode" => digits && matches!(length, 13 | 15),
+        "swiftBic" => {
+            matches!(length, 8 | 11) && value[..6].bytes().all(|byte| byte.is_ascii_uppercase())
+        }
+        "isin" | "isinCode" | "uniqueEntityId" => length == 12,
+        "npiCode" => digits && length == 10,
+        "dunsCode" => digits && length == 9,
+        "uscCode" => length == 18,
+        "wikidataId" => {
+            length > 1 && first == b'Q' && value[1..].bytes().all(|byte| byte.is_ascii_digit())
+        }
+        "callSign" => length >= 4,
+        _ => length >= 5 && value.bytes().any(|byte| byte.is_ascii_digit()),
+    };
+    // The head office of a bank may be written with or without its branch.
+    let value = if kind == "swiftBic" { value.trim_end_matches("XXX").to_owned() } else { value };
+    sound.then_some(value)
+}
+
+/// Addresses are told apart by case, but for the hexadecimal and the bech32 ones.
+fn wallet(text: &str) -> Option<String> {
+    let value: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    let lower = value.to_ascii_lowercase();
+    let caseless = ["0x", "bc1", "ltc1", "tb1"].iter().any(|prefix| lower.starts_with(prefix));
+    (value.len() >= 20).then_some(if caseless { lower } else { value })
+}
+
+/// ISO 17442: letters as numbers from ten, modulo 97.
+fn lei_checks(value: &str) -> bool {
+    let remainder =
+        value.chars().filter_map(|letter| letter.to_digit(36)).fold(0u32, |rest, digit| {
+            let shifted = if digit > 9 { rest * 100 } else { rest * 10 };
+            (shifted + digit) % 97
+        });
+    remainder == 1
 }
 
 /// Seven digits, the last of which checks the others.
@@ -104,7 +159,8 @@ fn imo(value: &str) -> Option<String> {
     let numbers: Vec<u32> = digits.chars().filter_map(|digit| digit.to_digit(10)).collect();
     let [rest @ .., check] = numbers.as_slice() else { return None };
     let sum: u32 = rest.iter().zip((2..=7).rev()).map(|(digit, factor)| digit * factor).sum();
-    (numbers.len() == 7 && digits.len() == 7 && sum % 10 == *check).then(|| digits.to_owned())
+    (numbers.len() == 7 && digits.len() == 7 && sum > 0 && sum % 10 == *check)
+        .then(|| digits.to_owned())
 }
 
 /// What numbers say of two entities.
@@ -122,38 +178,50 @@ pub enum NumbersSay {
     Nothing,
 }
 
+/// The least length of a number of a register that is also believed under another name.
+const CROSS_REGISTER_MIN_LETTERS: usize = 8;
+
 /// Compares numbers: one that is the same outweighs any that differ.
 pub fn compare(left: &[Identifier], right: &[Identifier]) -> NumbersSay {
-    let pairs = || {
-        left.iter()
-            .flat_map(|a| right.iter().map(move |b| (a, b)))
-            .filter(|(a, b)| family(a.kind) == family(b.kind))
-    };
-    let same = |proof| {
-        pairs().find(|(a, b)| a.value == b.value && a.proof == proof).map(|(a, _)| a.clone())
-    };
-    if let Some(identifier) = same(Proof::Unique) {
-        return NumbersSay::SameUnique(identifier);
-    }
-    if let Some(identifier) = same(Proof::Issued) {
-        return NumbersSay::SameIssued(identifier);
-    }
-    let single =
-        |side: &[Identifier], kind| side.iter().filter(|one| one.kind == kind).count() == 1;
-    for (a, b) in pairs() {
-        if a.kind == b.kind && single(left, a.kind) && single(right, b.kind) {
-            return match a.kind {
-                "imoNumber" | "leiCode" | "innCode" | "ogrnCode" => {
-                    NumbersSay::DifferentUnique(a.clone(), b.clone())
-                }
-                "passportNumber" | "idNumber" | "taxNumber" | "registrationNumber" => {
-                    NumbersSay::DifferentIssued(a.clone(), b.clone())
-                }
-                _ => continue,
-            };
+    let theirs: HashMap<(&str, &str), &Identifier> =
+        right.iter().rev().map(|one| ((family(one.kind), one.value.as_str()), one)).collect();
+    let mut same = None;
+    for ours in left {
+        let Some(other) = theirs.get(&(family(ours.kind), ours.value.as_str())) else { continue };
+        if ours.proof == Proof::Unique {
+            return NumbersSay::SameUnique(ours.clone());
+        }
+        let documents = family(ours.kind) == "document";
+        if documents || ours.kind == other.kind || ours.value.len() >= CROSS_REGISTER_MIN_LETTERS {
+            same.get_or_insert(ours);
         }
     }
+    if let Some(number) = same {
+        return NumbersSay::SameIssued(number.clone());
+    }
+    for kind in [
+        "imoNumber",
+        "leiCode",
+        "innCode",
+        "ogrnCode",
+        "passportNumber",
+        "idNumber",
+        "taxNumber",
+        "registrationNumber",
+    ] {
+        let (Some(a), Some(b)) = (only(left, kind), only(right, kind)) else { continue };
+        return match a.proof {
+            Proof::Unique => NumbersSay::DifferentUnique(a.clone(), b.clone()),
+            Proof::Issued => NumbersSay::DifferentIssued(a.clone(), b.clone()),
+        };
+    }
     NumbersSay::Nothing
+}
+
+/// The number of a kind of which there is one.
+fn only<'i>(side: &'i [Identifier], kind: &str) -> Option<&'i Identifier> {
+    let mut found = side.iter().filter(|one| one.kind == kind);
+    found.next().filter(|_| found.next().is_none())
 }
 
 #[cfg(test)]
@@ -190,6 +258,15 @@ mod tests {
     #[test]
     fn what_proves_nothing_is_left_out() {
         assert!(of("imoNumber", &["9074720", "1234568", "none"]).is_empty());
+        assert!(
+            of("imoNumber", &["0000000"]).is_empty()
+                && of("innCode", &["00000", "N/A 00000"]).is_empty()
+                && of("leiCode", &["UNKNOWN0"]).is_empty()
+        );
+        assert!(of("passportNumber", &["UNKNOWN1", "00000"]).is_empty());
+        assert_eq!(of("swiftBic", &["DEUTDEFFXXX", "DEUTDEFF"])[0].value, "DEUTDEFF");
+        assert_eq!(of("leiCode", &["5493001KJTIIGC8Y1R12"]).len(), 1);
+        assert!(of("leiCode", &["5493001KJTIIGC8Y1R13"]).is_empty());
         assert!(of("passportNumber", &["1234", "UNKNOWN"]).is_empty());
     }
 }

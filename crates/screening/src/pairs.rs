@@ -19,7 +19,7 @@ pub enum PairError {
     #[error("the line is longer than {PAIR_MAX_BYTES} bytes")]
     TooLong,
     /// Not JSON.
-    #[error("the line is not JSON: {0}")]
+    #[error("the line is not JSON")]
     NotJson(#[from] serde_json::Error),
     /// One side is no entity.
     #[error("`{side}`: {error}")]

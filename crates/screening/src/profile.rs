@@ -3,13 +3,19 @@
 use crate::{
     dates::Birth,
     entity::{Entity, Schema},
-    identifiers::{Identifier, identifiers},
-    names::{Name, Subject},
+    identifiers::{Identifier, identifiers, is_number},
+    names::{Kind, Name, Subject},
     tables::tables,
 };
 
 /// Names of one entity that are compared; the longest list of the UN has 27.
 pub const PROFILE_MAX_NAMES: usize = 200;
+
+/// Words of all names of one entity that are compared: two entities cost as much as the product of theirs.
+pub const PROFILE_MAX_WORDS: usize = 1_000;
+
+/// Addresses, and places of birth, of one entity that are compared.
+pub const PROFILE_MAX_PLACES: usize = 40;
 
 /// How sure a name is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +73,29 @@ const COUNTRIES: [&str; 8] = [
 ];
 const BIRTHS: [&str; 3] = ["birthDate", "incorporationDate", "buildDate"];
 
+/// Names, whole and in parts.
+const NAMES: [&str; 10] = [
+    "name",
+    "alias",
+    "previousName",
+    "weakAlias",
+    "firstName",
+    "secondName",
+    "middleName",
+    "fatherName",
+    "lastName",
+    "gender",
+];
+
+/// Places.
+const PLACES: [&str; 3] = ["birthPlace", "address", "full"];
+
+/// Whether a property is looked at when entities are compared.
+pub fn is_compared(property: &str) -> bool {
+    [&NAMES[..], &COUNTRIES, &BIRTHS, &PLACES].iter().any(|some| some.contains(&property))
+        || is_number(property)
+}
+
 impl Profile {
     /// Reads an entity as itself.
     pub fn new(entity: &Entity) -> Self {
@@ -77,7 +106,7 @@ impl Profile {
     /// organisation is read as what the other is.
     pub fn beside(entity: &Entity, other: Schema) -> Self {
         let subject = subject(entity.schema, other);
-        let mut aliases = Aliases { subject, found: Vec::new() };
+        let mut aliases = Aliases { words: 0, subject, found: Vec::new() };
         for (_, text) in entity.all(&STRONG) {
             aliases.add(text, Quality::Strong);
         }
@@ -87,8 +116,13 @@ impl Profile {
         for text in entity.get("weakAlias") {
             aliases.add(text, Quality::Weak);
         }
-        if let Some(text) = composed(entity) {
+        for text in composed(entity) {
             aliases.add(&text, Quality::Strong);
+        }
+        if entity.schema == Schema::Address {
+            for (_, text) in entity.all(&["full", "address"]) {
+                aliases.add(text, Quality::Strong);
+            }
         }
         let place = |(_, text): (&str, &str)| {
             let name = Name::new(text, Subject::Organisation, tables());
@@ -100,14 +134,38 @@ impl Profile {
             births: entity.all(&BIRTHS).filter_map(|(_, text)| Birth::parse(text)).collect(),
             genders: entity.get("gender").iter().filter_map(|text| gender(text)).collect(),
             countries: countries(entity),
-            places: entity.all(&["birthPlace"]).map(place).collect(),
-            addresses: entity.all(&["address", "full"]).map(place).collect(),
+            places: entity.all(&["birthPlace"]).take(PROFILE_MAX_PLACES).map(place).collect(),
+            addresses: entity
+                .all(&["address", "full"])
+                .take(PROFILE_MAX_PLACES)
+                .map(place)
+                .collect(),
             identifiers: identifiers(entity),
         }
     }
 }
 
+/// A text without what stands in brackets.
+fn outside(text: &str) -> String {
+    let mut depth = 0usize;
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '(' | '[' | '（' => depth += 1,
+            ')' | ']' | '）' => depth = depth.saturating_sub(1),
+            letter if depth == 0 => out.push(letter),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn telling(name: &Name) -> usize {
+    name.parts.iter().filter(|part| part.kind == Kind::Word).count()
+}
+
 struct Aliases {
+    words: usize,
     subject: Subject,
     found: Vec<Alias>,
 }
@@ -115,11 +173,10 @@ struct Aliases {
 impl Aliases {
     fn add(&mut self, text: &str, quality: Quality) {
         self.push(text, text, quality);
-        // `Fortune Pearl (ex Blue Coral)`, `Ann Smith (née Jones)`: also what stands outside.
-        if let (Some(open), Some(close)) = (text.find(['(', '[']), text.rfind([')', ']']))
-            && open < close
+        // `Fortune Pearl (ex Blue Coral)`, `Ann Smith (née Jones)`: also what stands outside, if that is a name.
+        let outside = outside(text);
+        if outside.len() < text.len() && telling(&Name::new(&outside, self.subject, tables())) >= 2
         {
-            let outside = format!("{} {}", &text[..open], &text[close + 1..]);
             self.push(&outside, text, quality);
         }
     }
@@ -129,7 +186,8 @@ impl Aliases {
             return;
         }
         let name = Name::new(read, self.subject, tables());
-        if !name.is_empty() {
+        self.words += name.parts.len();
+        if !name.is_empty() && self.words <= PROFILE_MAX_WORDS {
             self.found.push(Alias { text: text.to_owned(), name, quality });
         }
     }
@@ -145,16 +203,28 @@ fn subject(schema: Schema, other: Schema) -> Subject {
     }
 }
 
-/// A name from its parts, where the whole is not given.
-fn composed(entity: &Entity) -> Option<String> {
+/// Names from their parts, where the whole is not given: every first with every last name, up to nine.
+fn composed(entity: &Entity) -> Vec<String> {
     if !entity.get("name").is_empty() {
-        return None;
+        return Vec::new();
     }
-    const PARTS: [&str; 6] =
-        ["firstName", "secondName", "middleName", "fatherName", "motherName", "lastName"];
-    let parts: Vec<&str> =
-        PARTS.iter().filter_map(|part| entity.get(part).first().map(String::as_str)).collect();
-    (!parts.is_empty()).then(|| parts.join(" "))
+    let first = |part: &str| entity.get(part).first().map(String::as_str);
+    let between: Vec<&str> =
+        ["secondName", "middleName", "fatherName"].into_iter().filter_map(first).collect();
+    let some = |part: &str| {
+        let values: Vec<&str> = entity.get(part).iter().take(3).map(String::as_str).collect();
+        if values.is_empty() { vec![""] } else { values }
+    };
+    let (firsts, lasts) = (some("firstName"), some("lastName"));
+    let mut names = Vec::new();
+    for first in firsts {
+        for last in &lasts {
+            let parts = std::iter::once(first).chain(between.iter().copied()).chain([*last]);
+            names.push(parts.collect::<Vec<_>>().join(" "));
+        }
+    }
+    names.retain(|name| !name.trim().is_empty());
+    names
 }
 
 fn gender(text: &str) -> Option<&'static str> {
@@ -165,9 +235,27 @@ fn gender(text: &str) -> Option<&'static str> {
     }
 }
 
+/// Who was of a country that is no more may be of any that came after it.
+const SUCCESSORS: [([u8; 2], &[&[u8; 2]]); 5] = [
+    (
+        *b"su",
+        &[
+            b"ru", b"ua", b"by", b"md", b"ge", b"am", b"az", b"kz", b"uz", b"tm", b"tj", b"kg",
+            b"ee", b"lv", b"lt",
+        ],
+    ),
+    (*b"yu", &[b"rs", b"me", b"hr", b"si", b"ba", b"mk", b"xk"]),
+    (*b"cs", &[b"cz", b"sk", b"rs", b"me"]),
+    (*b"dd", &[b"de"]),
+    (*b"an", &[b"cw", b"sx", b"bq"]),
+];
+
 fn countries(entity: &Entity) -> Vec<[u8; 2]> {
-    let mut found: Vec<[u8; 2]> =
-        entity.all(&COUNTRIES).flat_map(|(_, text)| tables().countries(text)).copied().collect();
+    let named = entity.all(&COUNTRIES).flat_map(|(_, text)| tables().countries(text));
+    let mut found: Vec<[u8; 2]> = named.copied().collect();
+    let old = SUCCESSORS.iter().filter(|(old, _)| found.contains(old));
+    let successors: Vec<[u8; 2]> = old.flat_map(|(_, new)| new.iter().map(|new| **new)).collect();
+    found.extend(successors);
     found.sort_unstable();
     found.dedup();
     found

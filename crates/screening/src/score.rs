@@ -34,6 +34,8 @@ pub struct Verdict {
     pub is_match: bool,
     /// The best two names.
     pub names: Option<NameEvidence>,
+    /// Whether one can be the other at all, by what they are.
+    pub schemas_fit: bool,
     /// What else was compared, in order.
     pub qualifiers: Vec<Evidence>,
 }
@@ -84,7 +86,13 @@ pub struct Evidence {
 
 /// Compares two entities.
 pub fn score(left: &Profile, right: &Profile, policy: &Policy) -> Verdict {
-    let none = Verdict { score: 0.0, is_match: false, names: None, qualifiers: Vec::new() };
+    let none = Verdict {
+        score: 0.0,
+        is_match: false,
+        names: None,
+        qualifiers: Vec::new(),
+        schemas_fit: false,
+    };
     if !left.schema.fits(right.schema) {
         return none;
     }
@@ -111,6 +119,7 @@ pub fn score(left: &Profile, right: &Profile, policy: &Policy) -> Verdict {
         is_match: score >= policy.threshold,
         names: best.map(|best| best.evidence(by_name)),
         qualifiers: tally.evidence,
+        schemas_fit: true,
     }
 }
 

@@ -74,7 +74,7 @@ fn least_similarity(shorter: usize) -> f64 {
     }
 }
 
-pub(super) fn alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
+pub(super) fn alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<(f64, How)> {
     match (a.kind, b.kind) {
         (Kind::Legal(x), Kind::Legal(y)) => {
             Some(if x == y { (1.0, How::LegalForm) } else { (0.5, How::OtherLegalForm) })
@@ -83,14 +83,14 @@ pub(super) fn alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)>
         _ if a.text == b.text => Some((1.0, How::Same)),
         (Kind::Number, _) | (_, Kind::Number) => None,
         (Kind::Initial, _) | (_, Kind::Initial) => initial(a, b),
-        _ => words_alike(a, b, weights),
+        _ => words_alike(a, b, person, weights),
     }
 }
 
 /// A legal form with a mistake is an unknown word.
 fn misspelt_form(a: &Part, b: &Part) -> Option<(f64, How)> {
     let found = letters(a.text.bytes(), b.text.bytes(), 0.8);
-    (found > 0.0 && a.text.len() >= 4).then_some((found, How::LegalForm))
+    (found > 0.0 && a.text.len().min(b.text.len()) >= 4).then_some((found, How::LegalForm))
 }
 
 fn initial(a: &Part, b: &Part) -> Option<(f64, How)> {
@@ -99,12 +99,15 @@ fn initial(a: &Part, b: &Part) -> Option<(f64, How)> {
     (same && !particles).then_some((0.8, How::Initial))
 }
 
-fn words_alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
-    if is_term(a) && abbreviates(b, a) || is_term(b) && abbreviates(a, b) {
+fn words_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<(f64, How)> {
+    // What words mean says nothing of people who are called by them.
+    let abbreviated =
+        |short: &Part, long: &Part| is_term(long) && !is_term(short) && abbreviates(short, long);
+    if !person && (abbreviated(a, b) || abbreviated(b, a)) {
         return Some((0.88, How::Abbreviation));
     }
     if let (Some(x), Some(y)) = (a.known, b.known) {
-        if x.english.is_some() && x.english == y.english {
+        if !person && x.english.is_some() && x.english == y.english {
             return Some((0.95, How::Translation));
         }
         if x.groups.iter().any(|group| y.groups.contains(group)) {
@@ -115,7 +118,7 @@ fn words_alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
     if sound != Sound::Whole {
         return across_scripts(a, b, sound);
     }
-    spelled_alike(a, b, weights)
+    spelled_alike(a, b, person, weights)
 }
 
 fn is_term(part: &Part) -> bool {
@@ -161,13 +164,17 @@ fn surplus(a: &Part, b: &Part) -> f64 {
     )
 }
 
-fn spelled_alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
+fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<(f64, How)> {
     let (shorter, longest) = (a.text.len().min(b.text.len()), a.text.len().max(b.text.len()));
     if a.fold == b.fold && shorter >= 3 {
         return Some((0.97, How::Sound));
     }
-    if same_syllables(&a.syllables, &b.syllables) {
+    let differ = known_to_differ(a, b);
+    if person && !differ && same_syllables(&a.syllables, &b.syllables) {
         return Some((0.9, How::Sound));
+    }
+    if person && (feminine_of(&a.fold, &b.fold) || feminine_of(&b.fold, &a.fold)) {
+        return Some((0.95, How::NameForm));
     }
     let skeletons = a.skeleton == b.skeleton && a.skeleton.len() >= 3;
     let least = least_similarity(shorter);
@@ -184,12 +191,24 @@ fn spelled_alike(a: &Part, b: &Part, weights: &Weights) -> Option<(f64, How)> {
     if a.text.first() != b.text.first() && a.fold.first() != b.fold.first() {
         best -= weights.first_letter;
     }
-    if known_to_differ(a, b) {
+    if differ {
         best -= weights.known_to_differ;
     } else if skeletons && best < 0.86 {
         (best, how) = (0.86, How::Sound);
     }
     (best >= least).then_some((best, how))
+}
+
+/// The family name of a woman where that of a man is another: Petrova, Petrov; Sharapovskaya, Sharapovsky.
+fn feminine_of(woman: &Word, man: &Word) -> bool {
+    let (woman, man) = (woman.as_str(), man.as_str());
+    let plain = ["ova", "eva", "ina"].iter().any(|end| woman.ends_with(end))
+        && woman.strip_suffix('a') == Some(man);
+    let adjective =
+        woman.strip_suffix("skaia").or_else(|| woman.strip_suffix("tskaia")).is_some_and(|stem| {
+            man.strip_suffix("ski").or_else(|| man.strip_suffix("skii")) == Some(stem)
+        });
+    man.len() >= 4 && (plain || adjective)
 }
 
 /// The same Chinese or Korean syllables in another romanisation.

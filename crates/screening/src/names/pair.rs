@@ -32,7 +32,7 @@ pub struct NameScore {
     pub raw: f64,
     /// What matched.
     pub matched: Vec<Matched>,
-    /// Whether both have a number that the other lacks.
+    /// Whether one has a number that the other lacks.
     pub numbers_differ: bool,
 }
 
@@ -79,10 +79,11 @@ impl Pair<'_> {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
+        let person = self.left.subject == Subject::Person;
         let mut found = Vec::with_capacity(self.left.parts.len() * 2);
         for (i, a) in self.left.parts.iter().enumerate() {
             for (j, b) in self.right.parts.iter().enumerate() {
-                if let Some((similarity, how)) = alike(a, b, self.weights) {
+                if let Some((similarity, how)) = alike(a, b, person, self.weights) {
                     found.push(self.candidate((i, 1), (j, 1), similarity, how));
                 }
             }
@@ -134,7 +135,8 @@ impl Pair<'_> {
             return;
         }
         let (a, b) = (whole(self.left), whole(self.right));
-        if a.len() < 5 || b.len() < 5 {
+        let cut = |letters: &[u8]| letters.len() >= DISTANCE_MAX_LETTERS;
+        if a.len() < 5 || b.len() < 5 || cut(&a) || cut(&b) {
             return;
         }
         let found = if a == b { 0.98 } else { letters(&a, &b, 0.86) - 0.06 };

@@ -87,7 +87,7 @@ impl Name {
     pub fn new(name: &str, subject: Subject, tables: &'static Tables) -> Self {
         let mut written = words(name, Some(tables), subject != Subject::Person);
         if subject == Subject::Person {
-            written = given_names_together(&initials_apart(&written));
+            written = given_names_together(&initials_apart(&written, tables));
         }
         let mut parts = Reader { written: &written, subject, tables }.parts();
         if subject == Subject::Organisation {
@@ -118,16 +118,22 @@ fn drop_own_acronym(parts: &mut Vec<Part>) {
     }
 }
 
-/// J.R.R. is three names of a person.
-fn initials_apart(written: &[Written]) -> Vec<Written> {
+/// `JR Smith`: two consonants that are no name known are two initials.
+fn initials_apart(written: &[Written], tables: &Tables) -> Vec<Written> {
+    let vowel = |letter: &u8| matches!(letter, b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
     let mut out = Vec::with_capacity(written.len());
     for word in written {
-        if word.dotted && word.latin.len() <= 4 {
+        let letters = word.latin.bytes();
+        let initials = letters.len() == 2
+            && word.script == Script::Latin
+            && !letters.iter().any(vowel)
+            && tables.known(&word.latin).is_none();
+        if initials && written.len() > 1 {
             let letter = |letter: &u8| Written {
                 latin: Word::new(char::from(*letter).encode_utf8(&mut [0; 4])),
                 ..*word
             };
-            out.extend(word.latin.bytes().iter().map(letter));
+            out.extend(letters.iter().map(letter));
         } else {
             out.push(*word);
         }
@@ -167,6 +173,9 @@ fn together(syllables: &[Written]) -> Written {
     Written { latin, ..syllables[0] }
 }
 
+/// Classes of legal forms whose full words are words of the name.
+const TELLING_CLASSES: [&str; 5] = ["association", "foundation", "trust", "nonprofit", "fund"];
+
 struct Reader<'w> {
     written: &'w [Written],
     subject: Subject,
@@ -182,6 +191,7 @@ impl Reader<'_> {
                 let text = self.written[at..at + taken]
                     .iter()
                     .fold(Word::EMPTY, |text, word| text.join(&word.latin));
+                let text = if text.is_empty() { Word::new(self.tables.class(class)) } else { text };
                 parts.push(part(text, Script::Latin, Kind::Legal(class), 0.15, None));
                 at += taken;
                 continue;
@@ -216,7 +226,23 @@ impl Reader<'_> {
         let known = self.tables.known(&self.written[at].latin)?;
         let form = known.legal.iter().find(|form| self.has(at + 1, &form.rest))?;
         let taken = 1 + form.rest.len();
-        let letters: usize = self.written[at..at + taken].iter().map(|word| word.latin.len()).sum();
+        let words = &self.written[at..at + taken];
+        let letters: usize = words.iter().map(|word| word.latin.len()).sum();
+        // `A B C Trading` is no Swedish company: letters of which there are more are no form.
+        let single = |at: Option<usize>| {
+            at.and_then(|at| self.written.get(at)).is_some_and(|word| word.latin.len() == 1)
+        };
+        let spelled = words.iter().all(|word| word.latin.len() == 1);
+        if spelled && (single(at.checked_sub(1)) || single(Some(at + taken))) {
+            return None;
+        }
+        // A society, a league and a foundation are called so: the word tells.
+        if taken == 1
+            && known.organisation.is_some()
+            && TELLING_CLASSES.contains(&self.tables.class(form.class))
+        {
+            return None;
+        }
         let at_an_end = at == 0 || self.only_legal_forms_from(at + taken);
         (taken < self.written.len() && (letters > 3 || at_an_end)).then_some((taken, form.class))
     }
@@ -237,17 +263,22 @@ impl Reader<'_> {
         let written = &self.written[at];
         let mut text = written.latin;
         let mut known = self.tables.known(&text);
-        if self.subject == Subject::Person && self.is_title(at, before, known) {
+        let suffix = matches!(text.as_str(), "jr" | "junior" | "sr" | "senior") && at > 0;
+        if self.subject == Subject::Person && !suffix && self.is_title(at, before, known) {
             return None;
         }
-        if written.script == Script::Arabic
-            && text.len() > 3
+        if written.article
             && let Some(rest) = text.as_str().strip_prefix("al")
         {
             text = Word::new(rest);
             known = self.tables.known(&text);
         }
-        if let Some(number) = self.number(at, known) {
+        let generation = match (self.subject, text.as_str()) {
+            (Subject::Person, "jr" | "junior") => Some(2),
+            (Subject::Person, "sr" | "senior") => Some(1),
+            _ => None,
+        };
+        if let Some(number) = generation.filter(|_| at > 0).or_else(|| self.number(at, known)) {
             text = Word::new(&number.to_string());
         } else if text.is_number() {
             text = Word::new(match text.as_str().trim_start_matches('0') {
@@ -283,7 +314,9 @@ impl Reader<'_> {
         let last = at + 1 == self.written.len() && text.len() < 3;
         if text.is_number() {
             Kind::Number
-        } else if text.len() == 1 && !written.script.is_syllabic() {
+        } else if (text.len() == 1 || written.single && !text.is_number())
+            && !written.script.is_syllabic()
+        {
             Kind::Initial
         } else if self.subject == Subject::Person
             && self.written.len() > 1

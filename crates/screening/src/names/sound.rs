@@ -28,7 +28,7 @@ impl Sound {
     /// How words of these two scripts are to be compared.
     pub fn between(a: Script, b: Script) -> Self {
         let either = |script| a == script || b == script;
-        if a == b && a != Script::Arabic && a != Script::Hebrew {
+        if a == b {
             Self::Whole
         } else if either(Script::Arabic) {
             Self::Consonants
@@ -391,7 +391,7 @@ pub fn distance(a: &[u8], b: &[u8], most: u16) -> Option<u16> {
             *place = before;
             least = least.min(before);
         }
-        if i > 0 {
+        if i > 0 || print {
             let swapped = Swapped { a, b, i, print };
             least = least.min(swapped.correct(two, one, here, gaps));
         }
@@ -423,10 +423,10 @@ impl Swapped<'_> {
             if changed {
                 best = best.min(here[j] + gaps[j]);
             }
-            if j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
                 best = best.min(two[j - 1] + 70);
             }
-            if self.print && b[j] == b'm' && a[i] == b'n' && a[i - 1] == b'r' {
+            if self.print && i > 0 && b[j] == b'm' && a[i] == b'n' && a[i - 1] == b'r' {
                 best = best.min(two[j] + 50);
             }
             if self.print && j > 0 && a[i] == b'm' && b[j] == b'n' && b[j - 1] == b'r' {

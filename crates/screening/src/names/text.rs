@@ -24,10 +24,10 @@ pub struct Written {
     pub script: Script,
     /// The class, if it is a legal form of a script without spaces.
     pub legal: Option<u16>,
-    /// Whether it stands for a word that the tables know in its own script.
-    pub known: bool,
-    /// Whether points stood between its letters.
-    pub dotted: bool,
+    /// Whether it was one letter, however many it has in Latin.
+    pub single: bool,
+    /// Whether the Arabic article is written together with it.
+    pub article: bool,
 }
 
 /// The words of a name: letters and digits, everything else parts them. With `tables`, words in scripts
@@ -39,6 +39,8 @@ pub fn words(name: &str, tables: Option<&Tables>, terms: bool) -> Vec<Written> {
         out: Vec::with_capacity(8),
         letters: Vec::with_capacity(16),
         dotted: false,
+        single: false,
+        article: false,
         case: Case::Upper,
         run: 0,
     };
@@ -59,6 +61,9 @@ struct Reader<'t> {
     letters: Vec<char>,
     /// Whether it has points between its letters.
     dotted: bool,
+    /// Of the word that is being written: whether it is one letter, and whether it has the Arabic article.
+    single: bool,
+    article: bool,
     /// The case of its last letter, and how many in a row have it.
     case: Case,
     run: usize,
@@ -156,6 +161,14 @@ impl Reader<'_> {
             return;
         }
         let letters = std::mem::take(&mut self.letters);
+        if self.dotted && !self.terms && letters.len() <= 4 {
+            // J.R.R. is three names of a person.
+            letters.iter().for_each(|letter| self.transliterate(Script::of(*letter), &[*letter]));
+            self.letters = letters;
+            self.letters.clear();
+            self.dotted = false;
+            return;
+        }
         match Script::of(letters[0]) {
             Script::Latin if letters.iter().all(char::is_ascii) => self.ascii(&letters),
             script if script.runs_together() => self.unspaced(script, &letters),
@@ -237,10 +250,23 @@ impl Reader<'_> {
             Original::Word(word) | Original::Term(word) => (word, None),
             Original::Legal(class) => (Word::EMPTY, Some(class)),
         };
-        self.out.push(Written { latin, script: Script::Latin, legal, known: true, dotted: false });
+        self.out.push(Written {
+            latin,
+            script: Script::Latin,
+            legal,
+            single: false,
+            article: false,
+        });
     }
 
     fn transliterate(&mut self, script: Script, letters: &[char]) {
+        let mixed = script != Script::Latin && letters.iter().any(char::is_ascii_alphabetic);
+        let disguised: Vec<char> =
+            if mixed { letters.iter().copied().map(look_alike).collect() } else { Vec::new() };
+        let (letters, script) =
+            if mixed { (disguised.as_slice(), Script::Latin) } else { (letters, script) };
+        self.single = letters.len() == 1;
+        self.article = matches!(letters, ['ا', 'ل', _, _, ..]);
         let mut word = Word::EMPTY;
         let mut at = 0;
         while at < letters.len() {
@@ -248,7 +274,9 @@ impl Reader<'_> {
             let (text, taken) = latin(here, letters, at)
                 .unwrap_or_else(|| (any_ascii::any_ascii_char(letters[at]), 1));
             for letter in text.bytes().filter(u8::is_ascii_alphanumeric) {
-                if word.is_full() {
+                let parts =
+                    !word.is_empty() && word.last().is_ascii_digit() != letter.is_ascii_digit();
+                if word.is_full() || parts {
                     self.push(script, std::mem::replace(&mut word, Word::EMPTY));
                 }
                 word.push(letter.to_ascii_lowercase());
@@ -256,6 +284,7 @@ impl Reader<'_> {
             at += taken;
         }
         self.push(script, word);
+        (self.single, self.article) = (false, false);
     }
 
     fn push(&mut self, script: Script, latin: Word) {
@@ -264,8 +293,8 @@ impl Reader<'_> {
                 latin,
                 script,
                 legal: None,
-                known: false,
-                dotted: self.dotted,
+                single: self.single,
+                article: self.article,
             });
         }
     }
@@ -299,6 +328,28 @@ pub fn plain_original(text: &str) -> String {
     text.chars().filter_map(letter).collect()
 }
 
+/// The Latin letter that a letter of another script looks like: a word of both is a Latin one in disguise.
+fn look_alike(letter: char) -> char {
+    match letter {
+        'а' | 'α' => 'a',
+        'в' | 'β' => 'b',
+        'е' | 'ε' => 'e',
+        'к' | 'κ' => 'k',
+        'м' => 'm',
+        'н' => 'h',
+        'о' | 'ο' => 'o',
+        'р' | 'ρ' => 'p',
+        'с' => 'c',
+        'т' | 'τ' => 't',
+        'у' | 'υ' => 'y',
+        'х' | 'χ' => 'x',
+        'і' | 'ι' => 'i',
+        'ј' => 'j',
+        'ѕ' => 's',
+        other => other,
+    }
+}
+
 /// 1st is 1.
 fn without_ordinal(letters: &[char]) -> &[char] {
     let Some((number, end)) = letters.split_last_chunk::<2>() else { return letters };
@@ -322,8 +373,9 @@ fn misread(letters: &[char], at: usize) -> Option<char> {
         _ => return None,
     };
     let is_letter = |place: Option<&char>| place.is_some_and(|letter| letter.is_ascii_lowercase());
-    let before =
-        at.checked_sub(1).map_or(letters.len() >= 4, |place| is_letter(letters.get(place)));
+    let before = at
+        .checked_sub(1)
+        .map_or(letters.len() >= 4 && letters[at] == '0', |place| is_letter(letters.get(place)));
     let digits = letters.iter().filter(|letter| letter.is_ascii_digit()).count();
     let after = is_letter(letters.get(at + 1));
     (before && after && digits <= 2 && letters.len() - digits >= 3).then_some(letter)

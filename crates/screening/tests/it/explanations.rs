@@ -56,10 +56,10 @@ fn what_speaks_against_is_named() {
     );
     assert_eq!(
         found,
-        "Score 0.49: no match (policy balanced, threshold 0.70). Names: \"Maria Lopez\" and \"Maria Lopes\", 0.99 by themselves. \
+        "Score 0.34: no match (policy balanced, threshold 0.70). Names: \"Maria Lopez\" and \"Maria Lopes\", 0.99 by themselves. \
          Matched: \"maria\" the same; \"lopez\" and \"lopes\" a form of the same name (0.94). \
-         Beyond names: the name that matched is a weak alias (-0.02); born 1980-01-01 and 1955-01-01 (-0.12); female and male (-0.27); \
-         countries es and mx, none in common (-0.10)."
+         Beyond names: the name that matched is a weak alias (-0.02); born 1980-01-01 and 1955-01-01 (-0.18); female and male (-0.36); \
+         countries es and mx, none in common (-0.08)."
     );
 }
 
@@ -68,5 +68,16 @@ fn nothing_to_compare_is_no_match() {
     assert_eq!(
         text(Schema::Person, &[("birthDate", "1980")], &[("birthDate", "1980")]),
         "Score 0.00: no match (policy balanced, threshold 0.70). No names to compare. Beyond names: born 1980 and 1980, which agree (+0.00)."
+    );
+}
+
+#[test]
+fn a_person_is_no_company() {
+    let line = r#"{"left":{"schema":"Person","properties":{"name":"Anna Smith"}},"right":{"schema":"Company","properties":{"name":"Anna Smith"}}}"#;
+    let verdict = portcullis_screening::Pair::parse(line).unwrap().score(&Policy::balanced());
+    assert!(
+        verdict
+            .text(&Policy::balanced())
+            .ends_with("One cannot be the other: they are of different kinds.")
     );
 }

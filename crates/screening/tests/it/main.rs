@@ -10,6 +10,7 @@ mod explanations;
 mod formats;
 mod lists;
 mod properties;
+mod regressions;
 mod scripts;
 
 use portcullis_screening::{Entity, Pair, Policy, Schema, Verdict};

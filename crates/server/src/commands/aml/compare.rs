@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use portcullis_screening::{PAIR_MAX_BYTES, Pair, Policy};
 use serde_json::json;
 
@@ -19,8 +19,9 @@ pub fn run(file: &Path, policy: &Policy, explain: bool) -> Result<ExitCode> {
         Box::new(BufReader::new(File::open(file).with_context(|| format!("open {shown}"))?))
     };
     let mut output = BufWriter::new(io::stdout().lock());
+    let live = file == Path::new("-");
     let mut line = Vec::new();
-    for number in 1.. {
+    for number in 1u64.. {
         line.clear();
         let limit = u64::try_from(PAIR_MAX_BYTES)? + 2;
         let read = io::Read::take(&mut input, limit)
@@ -29,6 +30,10 @@ pub fn run(file: &Path, policy: &Policy, explain: bool) -> Result<ExitCode> {
         if read == 0 {
             break;
         }
+        ensure!(
+            line.len() <= PAIR_MAX_BYTES + 1,
+            "{shown}, line {number}: the line is longer than {PAIR_MAX_BYTES} bytes"
+        );
         let text = std::str::from_utf8(&line)
             .with_context(|| format!("{shown}, line {number} is not UTF-8"))?
             .trim();
@@ -39,7 +44,10 @@ pub fn run(file: &Path, policy: &Policy, explain: bool) -> Result<ExitCode> {
             answer(text, policy, explain).with_context(|| format!("{shown}, line {number}"));
         // What was asked before a bad line is answered.
         let written = written.inspect_err(|_| drop(output.flush()))?;
-        if let Err(error) = writeln!(output, "{written}") {
+        // Who asks line by line waits for each answer.
+        let sent =
+            writeln!(output, "{written}").and_then(|()| if live { output.flush() } else { Ok(()) });
+        if let Err(error) = sent {
             return closed(&error);
         }
     }

@@ -92,7 +92,7 @@ fn many(file: &PathBuf, answer: &mut dyn FnMut(&Entity) -> io::Result<()>) -> Re
         Box::new(BufReader::new(File::open(file).with_context(|| format!("open {shown}"))?))
     };
     let mut line = Vec::new();
-    for number in 1.. {
+    for number in 1u64.. {
         line.clear();
         let limit = u64::try_from(PAIR_MAX_BYTES)? + 1;
         if io::Read::take(&mut input, limit).read_until(b'\n', &mut line)? == 0 {
