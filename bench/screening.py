@@ -202,7 +202,7 @@ def changed(rng, schema, name):
             parts[max(at, 1)] = parts[max(at, 1)][0] + "."
         elif kind == 4 and len(parts) > 1:
             at = rng.randrange(len(parts) - 1)
-            parts[at : at + 2] = [parts[at] + parts[at + 1].lower()]
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
         elif kind == 5:
             parts[at] = parts[at].replace("O", "0", 1) if len(parts[at]) > 4 else parts[at].title()
     return " ".join(parts)

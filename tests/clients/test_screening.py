@@ -172,8 +172,9 @@ def test_a_table_of_ones_own(tmp_path):
     table.write_text("No;Family name;Given name;Born;Other names\n1;Curie;Marie;1867-11-07;Sklodowska|Skłodowska-Curie\n2;;;;\n")
     columns.write_text(json.dumps({"delimiter": ";", "id": "No", "schema": "Person", "values": "|", "properties": {"lastName": ["Family name"], "firstName": ["Given name"], "birthDate": ["Born"], "alias": ["Other names"]}}))
     data = tmp_path / "data"
-    run = aml(data, "import", "--list", "vip", "--format", "csv", "--file", table, "--columns", columns)
-    assert run.returncode == 0, run.stderr
+    arguments = ("import", "--list", "vip", "--format", "csv", "--file", table, "--columns", columns)
+    assert "line 4: it has neither a name nor a number" in aml(data, *arguments).stderr.replace("the record that ends on ", "")
+    assert aml(data, *arguments, "--skip-malformed").returncode == 0
     assert json.loads(aml(data, "screen", "--name", "Marie Curie", "--schema", "Person").stdout)["match"]
     columns.write_text(json.dumps({"properties": {"name": ["Nom"]}}))
     assert "does not name the columns Nom" in aml(data, "import", "--list", "vip", "--format", "csv", "--file", table, "--columns", columns).stderr
@@ -187,3 +188,59 @@ def test_a_malformed_record_ends_the_import_unless_it_may_be_skipped(tmp_path):
     assert run.returncode == 1 and "line 2: key must be a string" in run.stderr
     run = aml(tmp_path / "data", *arguments, "--skip-malformed")
     assert run.returncode == 0 and "1 records skipped" in run.stdout and "skipped line 2" in run.stderr
+
+
+def test_a_broken_version_is_replaced_and_said_so(tmp_path):
+    import_un(tmp_path, 1, PEOPLE)
+    (entities,) = (tmp_path / "data/screening/un").glob("*/entities.jsonl")
+    entities.write_text("")
+    run = import_un(tmp_path, 2, PEOPLE)
+    assert run.returncode == 0 and "cannot be compared" in run.stderr, run.stderr
+    assert json.loads(aml(tmp_path / "data", "screen", "--name", "Ayman Zawahiri").stdout)["match"]
+
+
+def test_values_that_are_gone_are_seen(tmp_path):
+    file = tmp_path / "entities.json"
+    line = lambda number, **more: json.dumps({"id": f"p{number}", **person(f"Name{number} Family{number}", **more)}) + "\n"
+    file.write_text("".join(line(n, birthDate="1970", country="fr") for n in range(10)))
+    arguments = ("import", "--list", "os", "--format", "ftm", "--file", file)
+    assert aml(tmp_path / "data", *arguments).returncode == 0
+    file.write_text("".join(line(n) for n in range(10)))
+    run = aml(tmp_path / "data", *arguments)
+    assert run.returncode == 1 and "20 of 30 values" in run.stderr
+    assert aml(tmp_path / "data", *arguments, "--allow-removals").returncode == 0
+
+
+def test_changes_keep_what_others_say_of_an_entity(tmp_path):
+    data, full, delta = tmp_path / "data", tmp_path / "entities.json", tmp_path / "delta.json"
+    passport = {"id": "x1", "schema": "Passport", "properties": {"holder": ["p1"], "number": ["AA1234567"]}}
+    full.write_text("".join(json.dumps(line) + "\n" for line in [passport, {"id": "p1", **person("Ann Lee")}, {"id": "t", "schema": "Trust", "properties": {"name": ["T"]}}]))
+    run = aml(data, "import", "--list", "os", "--format", "ftm", "--file", full)
+    assert "schema Trust (1)" in run.stderr
+    delta.write_text(json.dumps({"op": "MOD", "entity": {"id": "p1", **person("Ann Leigh")}}) + "\n")
+    assert aml(data, "import", "--list", "os", "--format", "ftm", "--file", delta, "--delta").returncode == 0
+    answer = json.loads(aml(data, "screen", "--name", "Ann Leigh", "--schema", "Person", "--explain").stdout)
+    assert answer["hits"][0]["properties"]["passportNumber"] == ["AA1234567"]
+
+
+def test_one_import_of_a_list_at_a_time(tmp_path):
+    import fcntl
+
+    import_un(tmp_path, 1, PEOPLE)
+    half = tmp_path / "data/screening/un/new-0000"
+    half.mkdir()
+    with open(tmp_path / "data/screening/un/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another import of the list un is running" in import_un(tmp_path, 2, PEOPLE).stderr
+    assert half.exists()
+    assert import_un(tmp_path, 2, PEOPLE).returncode == 0 and not half.exists()
+
+
+def test_a_list_that_was_renamed_is_not_trusted(tmp_path):
+    import_un(tmp_path, 1, PEOPLE)
+    lists_of = tmp_path / "data/screening"
+    (lists_of / "un").rename(lists_of / "eu")
+    assert "it was copied or renamed" in aml(tmp_path / "data", "screen", "--name", "x").stderr
+    (lists_of / "eu").rename(lists_of / "un")
+    (lists_of / "un/current").unlink()
+    assert "there is no list un" in aml(tmp_path / "data", "screen", "--name", "x").stderr

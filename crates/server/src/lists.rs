@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -22,6 +22,10 @@ const NAME_MAX_BYTES: usize = 64;
 
 /// Versions that are kept beside the current one, to go back to.
 const KEEP_VERSIONS: usize = 2;
+
+/// Properties that entities of OpenSanctions get from others that refer to them.
+const OF_OTHERS: [&str; 7] =
+    ["passportNumber", "idNumber", "publicKey", "currency", "address", "program", "programId"];
 
 /// A share of a list that may vanish with a new version before somebody must say that this is meant.
 const REMOVED_MAX_SHARE: f64 = 0.2;
@@ -53,6 +57,8 @@ pub struct ListInfo {
     pub changed: usize,
     /// Entities that only the version before has.
     pub removed: usize,
+    /// Values of all properties of all entities, to see when many are gone.
+    pub values: usize,
 }
 
 /// All lists of a data directory.
@@ -84,8 +90,19 @@ impl Lists {
         };
         for entry in entries {
             let entry = entry?;
-            if entry.path().join("current").is_file() {
-                names.extend(entry.file_name().into_string());
+            // A list that has lost its pointer is a list: who screens against it must be told.
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let has_version = || {
+                fs::read_dir(entry.path()).is_ok_and(|inside| {
+                    inside
+                        .flatten()
+                        .any(|version| is_version(&version.file_name().to_string_lossy()))
+                })
+            };
+            if self.directory(&name).is_ok()
+                && (entry.path().join("current").is_file() || has_version())
+            {
+                names.push(name);
             }
         }
         names.sort();
@@ -104,10 +121,15 @@ impl Lists {
         };
         let text = fs::read_to_string(directory.join(version.trim()).join("list.json"))
             .with_context(|| format!("read version {version} of the list {name}"))?;
-        Ok(Some(
-            serde_json::from_str(&text)
-                .with_context(|| format!("version {version} of the list {name}"))?,
-        ))
+        let info: ListInfo = serde_json::from_str(&text)
+            .with_context(|| format!("version {version} of the list {name}"))?;
+        ensure!(
+            info.name == name && info.version == version.trim(),
+            "the list {name} holds version {} of {}: it was copied or renamed",
+            info.version,
+            info.name
+        );
+        Ok(Some(info))
     }
 
     /// Hands every entity of a version to `each`, after its digest was found to be right.
@@ -150,9 +172,24 @@ impl Lists {
     /// Begins a new version.
     pub fn begin(&self, name: &str, unique: &str) -> Result<NewVersion<'_>> {
         let directory = self.directory(name)?;
-        let before = self.current(name)?;
+        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        let lock = File::create(directory.join("lock")).context("make the lock of the list")?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!("another import of the list {name} is running"),
+            Err(TryLockError::Error(error)) => return Err(error).context("lock the list"),
+        }
+        remove_half_done(&directory)?;
+        // A version that cannot be read any more must not stand in the way of a good one.
+        let before = self.current(name).and_then(|info| {
+            info.map(|info| self.hashes(&info).map(|hashes| (info, hashes))).transpose()
+        });
+        let (before, broken) = match before {
+            Ok(before) => (before, None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
         let building = directory.join(format!("new-{unique}"));
-        fs::create_dir_all(&building).with_context(|| format!("make {}", building.display()))?;
+        fs::create_dir(&building).with_context(|| format!("make {}", building.display()))?;
         let output = BufWriter::new(File::create(building.join("entities.jsonl"))?);
         Ok(NewVersion {
             lists: self,
@@ -161,9 +198,11 @@ impl Lists {
             building,
             output,
             hash: digest::Context::new(&digest::SHA256),
-            before: before
-                .map(|info| self.hashes(&info).map(|hashes| (info, hashes)))
-                .transpose()?,
+            unique: unique.to_owned(),
+            _lock: lock,
+            before,
+            broken,
+            values: 0,
             added: 0,
             changed: 0,
             entities: 0,
@@ -193,7 +232,13 @@ pub struct NewVersion<'l> {
     building: PathBuf,
     output: BufWriter<File>,
     hash: digest::Context,
+    unique: String,
+    /// Held until this is gone.
+    _lock: File,
     before: Option<(ListInfo, HashMap<Box<str>, u64>)>,
+    /// Why the version before could not be compared.
+    pub broken: Option<String>,
+    values: usize,
     added: usize,
     changed: usize,
     entities: usize,
@@ -221,6 +266,7 @@ impl NewVersion<'_> {
         self.hash.update(&line);
         self.output.write_all(&line)?;
         self.entities += 1;
+        self.values += listed.entity.properties.values().map(Vec::len).sum::<usize>();
         if let Some((_, before)) = &mut self.before {
             match before.remove(listed.id.as_str()) {
                 None => self.added += 1,
@@ -241,7 +287,18 @@ impl NewVersion<'_> {
         let lists = self.lists;
         lists.read(&info, |_, listed| match changes.remove(&listed.id) {
             None => self.add(&listed),
-            Some(Some(changed)) => self.add(&changed),
+            Some(Some(mut changed)) => {
+                // What others say of it, such as its passports, does not come with it: it is kept until the
+                // whole list is read again.
+                for property in OF_OTHERS {
+                    listed
+                        .entity
+                        .get(property)
+                        .iter()
+                        .for_each(|value| changed.entity.add(property, value));
+                }
+                self.add(&changed)
+            }
             Some(None) => Ok(()),
         })?;
         let mut rest: Vec<Listed> = changes.into_values().flatten().collect();
@@ -267,10 +324,19 @@ impl NewVersion<'_> {
                 "{removed} of {} entities would be gone; if that is meant, say --allow-removals",
                 before.entities
             );
+            #[expect(clippy::cast_precision_loss, reason = "a share")]
+            let share =
+                before.values.saturating_sub(self.values) as f64 / before.values.max(1) as f64;
+            ensure!(
+                share <= REMOVED_MAX_SHARE || origin.allow_removals,
+                "{} of {} values (names, dates, numbers) would be gone; if that is meant, say --allow-removals",
+                before.values - self.values,
+                before.values
+            );
         }
         let info = ListInfo {
             name: self.name.clone(),
-            version: format!("{}-{}", origin.stamp, &digest[..8]),
+            version: self.free_version(&format!("{}-{}", origin.stamp, &digest[..8])),
             source: origin.source.to_owned(),
             format: origin.format.to_owned(),
             imported: origin.imported,
@@ -281,9 +347,19 @@ impl NewVersion<'_> {
             added: self.added,
             changed: self.changed,
             removed,
+            values: self.values,
         };
         self.publish(&info)?;
         Ok(Outcome::New(Box::new(info)))
+    }
+
+    /// The same content twice within a second needs another name.
+    fn free_version(&self, version: &str) -> String {
+        if self.directory.join(version).exists() {
+            format!("{version}-{}", &self.unique[..4])
+        } else {
+            version.to_owned()
+        }
     }
 
     fn publish(&self, info: &ListInfo) -> Result<()> {
@@ -302,22 +378,40 @@ impl NewVersion<'_> {
         self.remove_old(&info.version)
     }
 
-    /// Removes versions beyond those that are kept, and what imports that were cut off have left.
+    /// Removes versions beyond those that are kept.
     fn remove_old(&self, current: &str) -> Result<()> {
-        let mut versions: Vec<String> = fs::read_dir(&self.directory)?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| !name.starts_with("current") && name != current)
-            .collect();
+        let names = fs::read_dir(&self.directory)?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut versions: Vec<String> =
+            names.filter(|name| is_version(name) && name != current).collect();
         versions.sort();
-        versions.reverse();
-        let (old, left): (Vec<String>, Vec<String>) =
-            versions.into_iter().partition(|name| !name.starts_with("new-"));
-        for name in old.iter().skip(KEEP_VERSIONS).chain(&left) {
+        for name in versions.iter().rev().skip(KEEP_VERSIONS) {
             fs::remove_dir_all(self.directory.join(name))
                 .with_context(|| format!("remove {name}"))?;
         }
         Ok(())
     }
+}
+
+/// `20261128130928-198238b0`.
+fn is_version(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let stamp = parts
+        .next()
+        .is_some_and(|stamp| stamp.len() == 14 && stamp.bytes().all(|byte| byte.is_ascii_digit()));
+    stamp && parts.all(|part| part.len() <= 8 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// What imports that were cut off have left.
+fn remove_half_done(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("new-") {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for NewVersion<'_> {

@@ -11,7 +11,25 @@ use super::{
 use crate::entity::{Entity, Schema};
 
 pub fn read(input: impl BufRead, import: &mut Import<'_>) -> Result<(), ImportError> {
-    let mut table = Table::new(input, b',', &["source", "name", "alt_names", "ids"], false)?;
+    let mut table = Table::new(
+        input,
+        b',',
+        &[
+            "source",
+            "entity_number",
+            "type",
+            "programs",
+            "name",
+            "addresses",
+            "alt_names",
+            "citizenships",
+            "dates_of_birth",
+            "nationalities",
+            "places_of_birth",
+            "ids",
+        ],
+        false,
+    )?;
     let mut names = std::collections::HashMap::new();
     while let Some(row) = table.next()? {
         let mut unknown = Vec::new();

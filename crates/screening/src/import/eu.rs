@@ -225,7 +225,24 @@ fn add_number(entity: &mut Entity, kind: &str, number: &str, latin: &str) {
 
 /// One record for each name, address, date and number; those of an entity stand together.
 pub fn read_csv(input: impl BufRead, import: &mut Import<'_>) -> Result<(), ImportError> {
-    let mut table = Table::new(input, b';', &["Entity_LogicalId", "NameAlias_WholeName"], false)?;
+    let mut table = Table::new(
+        input,
+        b';',
+        &[
+            "Entity_LogicalId",
+            "Entity_SubjectType",
+            "NameAlias_WholeName",
+            "NameAlias_LogicalId",
+            "NameAlias_Remark",
+            "BirthDate_BirthDate",
+            "BirthDate_Year",
+            "Identification_Number",
+            "Identification_TypeCode",
+            "Citizenship_CountryIso2Code",
+            "Address_CountryIso2Code",
+        ],
+        false,
+    )?;
     let mut group: Option<(String, Entity, HashSet<String>)> = None;
     while let Some(row) = table.next()? {
         let (id, place) = (row.get("Entity_LogicalId").to_owned(), row.place());

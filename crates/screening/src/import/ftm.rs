@@ -40,6 +40,36 @@ const THINGS: [&str; 12] = [
     "Thing",
 ];
 
+/// Schemata that say something of others, or nothing that screening looks at.
+const OTHERS: [&str; 22] = [
+    "Address",
+    "Associate",
+    "Article",
+    "BankAccount",
+    "Debt",
+    "Directorship",
+    "Documentation",
+    "Employment",
+    "Event",
+    "Family",
+    "Identification",
+    "Membership",
+    "Note",
+    "Occupancy",
+    "Ownership",
+    "Passport",
+    "Payment",
+    "Position",
+    "Representation",
+    "Sanction",
+    "Succession",
+    "UnknownLink",
+];
+
+fn is_known(schema: &str) -> bool {
+    THINGS.contains(&schema) || OTHERS.contains(&schema)
+}
+
 /// A schema that says something of others: the property that names the owner, and what is taken over as what.
 type Satellite = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
@@ -73,7 +103,13 @@ pub fn read_entities(open: Open<'_>, import: &mut Import<'_>) -> Result<(), Impo
     }
     let mut lines = Lines::new(main()?);
     while let Some((number, line)) = lines.next()? {
-        let read = parse(line).and_then(|line| thing(line, Some(&mut satellites)));
+        let line = parse(line);
+        if let Ok(line) = &line
+            && !is_known(&line.schema)
+        {
+            import.unknown(&format!("schema {}", line.schema));
+        }
+        let read = line.and_then(|line| thing(line, Some(&mut satellites)));
         import.record(|| format!("line {number}"), read)?;
     }
     Ok(())
@@ -231,7 +267,14 @@ pub fn read_delta(
             }
             "ADD" | "MOD" => {
                 let line = parse(delta.entity.get().as_bytes()).map_err(malformed)?;
-                thing(line, None).map_err(malformed)?.map(|listed| Change::Put(Box::new(listed)))
+                let listed = thing(line, None).map_err(malformed)?;
+                if let Some(reason) = listed.as_ref().and_then(super::unfit) {
+                    return Err(malformed(reason));
+                }
+                listed.map(|mut listed| {
+                    super::tidy(&mut listed.entity);
+                    Change::Put(Box::new(listed))
+                })
             }
             other => return Err(malformed(format!("`{other}` is none of ADD, MOD and DEL"))),
         };

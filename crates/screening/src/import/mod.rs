@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use ftm::{Change, read_delta};
 pub use plain::ColumnMap;
 
-use crate::entity::Entity;
+use crate::{dates::Birth, entity::Entity};
 
 /// Malformed records that a report names; more are counted.
 pub const REPORT_MAX_MALFORMED: usize = 100;
@@ -226,6 +226,21 @@ pub fn import(
     Ok(import.report)
 }
 
+/// Why an entity cannot be on a list.
+fn unfit(listed: &Listed) -> Option<String> {
+    let length = listed.id.len();
+    if length == 0 || length > RECORD_ID_MAX_BYTES {
+        return Some(format!("its identifier has {length} bytes, of 1 to {RECORD_ID_MAX_BYTES}"));
+    }
+    let entity = &listed.entity;
+    let named =
+        ["name", "alias", "previousName", "weakAlias", "firstName", "lastName", "full", "address"]
+            .iter()
+            .any(|property| !entity.get(property).is_empty());
+    let numbered = entity.properties.keys().any(|property| crate::identifiers::is_number(property));
+    (!named && !numbered).then(|| "it has neither a name nor a number".to_owned())
+}
+
 /// What all sources write in several ways is written in one.
 fn tidy(entity: &mut Entity) {
     for (property, values) in &mut entity.properties {
@@ -239,6 +254,14 @@ fn tidy(entity: &mut Entity) {
             }
         }
     }
+    // What is no date is kept to be read.
+    if let Some(dates) = entity.properties.get_mut("birthDate") {
+        let (dates_kept, others): (Vec<String>, Vec<String>) =
+            std::mem::take(dates).into_iter().partition(|date| Birth::parse(date).is_some());
+        *dates = dates_kept;
+        others.iter().for_each(|other| entity.add("notes", &format!("birth date {other}")));
+    }
+    entity.properties.retain(|_, values| !values.is_empty());
     for values in entity.properties.values_mut() {
         let mut seen = HashSet::new();
         values.retain(|value| seen.insert(value.clone()));
@@ -263,12 +286,10 @@ impl Import<'_> {
     }
 
     fn refusal(&self, listed: &Listed) -> Option<String> {
-        if listed.id.is_empty() || listed.id.len() > RECORD_ID_MAX_BYTES {
-            return Some(format!(
-                "its identifier has {} bytes, of 1 to {RECORD_ID_MAX_BYTES}",
-                listed.id.len()
-            ));
+        if let Some(reason) = unfit(listed) {
+            return Some(reason);
         }
+
         self.ids.contains(listed.id.as_str()).then(|| format!("`{}` is there already", listed.id))
     }
 

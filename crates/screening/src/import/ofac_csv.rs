@@ -22,7 +22,13 @@ pub fn read(open: Open<'_>, import: &mut Import<'_>) -> Result<(), ImportError> 
     let mut beside: HashMap<String, Beside> = HashMap::new();
     for (part, columns) in [(Part::Aliases, 5), (Part::Addresses, 6), (Part::Comments, 2)] {
         if let Some(input) = open(part)? {
-            read_beside(part, columns, input, &mut beside, import)?;
+            let rows = read_beside(part, columns, input, &mut beside, import)?;
+            if rows == 0 && part != Part::Comments {
+                return Err(super::unsound(
+                    format!("{part:?}"),
+                    "the file beside the list is empty",
+                ));
+            }
         }
     }
     let main = open(Part::Main)?.ok_or(ImportError::Missing("sdn.csv"))?;
@@ -47,9 +53,11 @@ fn read_beside(
     input: impl BufRead,
     beside: &mut HashMap<String, Beside>,
     import: &mut Import<'_>,
-) -> Result<(), ImportError> {
+) -> Result<usize, ImportError> {
     let mut rows = Rows::new(input, b',')?;
+    let mut count = 0;
     while let Some(row) = rows.next()? {
+        count += 1;
         let fields = &row.fields;
         if fields.len() != columns {
             import.malformed(
@@ -70,7 +78,7 @@ fn read_beside(
             Part::Main => {}
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn import_row(

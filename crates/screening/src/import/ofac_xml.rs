@@ -48,10 +48,10 @@ pub fn read(input: impl BufRead, import: &mut Import<'_>) -> Result<(), ImportEr
 }
 
 fn listed(element: &Element, unknown: &mut Vec<String>) -> Result<Option<Listed>, String> {
-    let mut entity = Entity::new(match element.text_of("sdnType") {
-        "Individual" => Schema::Person,
-        "Vessel" => Schema::Vessel,
-        "Aircraft" => Schema::Airplane,
+    let mut entity = Entity::new(match element.text_of("sdnType").to_ascii_lowercase().as_str() {
+        "individual" => Schema::Person,
+        "vessel" => Schema::Vessel,
+        "aircraft" => Schema::Airplane,
         _ => Schema::Organization,
     });
     let name = |element: &Element| {

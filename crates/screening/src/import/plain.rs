@@ -45,6 +45,17 @@ pub fn read(
     let named =
         columns.properties.values().flatten().chain(&columns.id).chain(&columns.schema_column);
     let needed: Vec<&str> = named.map(String::as_str).collect();
+    if Schema::named(&columns.schema).name() != columns.schema {
+        return Err(super::unsound(
+            "the map of columns",
+            format!("`{}` is no schema that can be screened", columns.schema),
+        ));
+    }
+    for property in
+        columns.properties.keys().filter(|property| !crate::profile::is_compared(property))
+    {
+        import.unknown(&format!("property {property}"));
+    }
     if columns.properties.is_empty() {
         return Err(super::unsound("the map of columns", "it names no property"));
     }

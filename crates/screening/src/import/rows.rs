@@ -21,6 +21,8 @@ pub struct Rows<R> {
     reader: Reader,
     output: Vec<u8>,
     ends: Vec<usize>,
+    /// Whether a quote is open.
+    quoted: bool,
 }
 
 /// A record.
@@ -38,7 +40,13 @@ impl<R: BufRead> Rows<R> {
             input.consume(3);
         }
         let reader = ReaderBuilder::new().delimiter(delimiter).build();
-        Ok(Self { input, reader, output: vec![0; 1 << 16], ends: vec![0; ROW_MAX_FIELDS] })
+        Ok(Self {
+            input,
+            reader,
+            output: vec![0; 1 << 16],
+            ends: vec![0; ROW_MAX_FIELDS],
+            quoted: false,
+        })
     }
 
     /// The next record; `None` at the end.
@@ -51,6 +59,8 @@ impl<R: BufRead> Rows<R> {
                 &mut self.output[written..],
                 &mut self.ends[fields..],
             );
+            let quotes = buffer[..read].iter().filter(|byte| **byte == b'"').count();
+            self.quoted ^= quotes % 2 == 1;
             self.input.consume(read);
             written += wrote;
             fields += ended;
@@ -62,6 +72,12 @@ impl<R: BufRead> Rows<R> {
                 ReadRecordResult::OutputFull => self.output.resize(self.output.len() * 4, 0),
                 ReadRecordResult::OutputEndsFull => {
                     return Err(self.too(&format!("wider than {ROW_MAX_FIELDS} fields")));
+                }
+                ReadRecordResult::End if self.quoted => {
+                    return Err(unsound(
+                        "the end",
+                        "the file ends inside of quotes: it is not whole",
+                    ));
                 }
                 ReadRecordResult::End => return Ok(None),
                 ReadRecordResult::Record => {
@@ -187,6 +203,8 @@ mod tests {
 
     #[test]
     fn what_has_no_end_is_refused() {
+        let mut open = Rows::new(b"1,\"A\n2,B\n".as_slice(), b',').unwrap();
+        assert!(open.next().is_ok_and(|row| row.is_some()) && open.next().is_err());
         let hostile = [b"a,\"".as_slice(), &vec![b'x'; ROW_MAX_BYTES * 2]].concat();
         let mut rows = Rows::new(hostile.as_slice(), b',').unwrap();
         assert!(rows.next().is_err());

@@ -54,7 +54,12 @@ fn read_array(mut input: impl BufRead, import: &mut Import<'_>) -> Result<(), Im
 fn listed(record: &Value) -> Result<Option<Listed>, String> {
     let object = record.as_object().ok_or("it is no object")?;
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("");
-    let id = joined([text("DATA_SOURCE"), text("RECORD_ID")], ":");
+    let record_id = match object.get("RECORD_ID") {
+        Some(Value::String(id)) if !id.is_empty() => id.clone(),
+        Some(Value::Number(id)) => id.to_string(),
+        _ => return Err("it has no RECORD_ID".into()),
+    };
+    let id = joined([text("DATA_SOURCE"), &record_id], ":");
     let mut objects = Vec::new();
     collect(record, 0, &mut objects)?;
     let features: Vec<Feature> = objects.into_iter().flat_map(by_usage).collect();

@@ -34,9 +34,9 @@ pub fn read_xml(input: impl BufRead, import: &mut Import<'_>) -> Result<(), Impo
 }
 
 fn schema(kind: &str) -> Schema {
-    match kind {
-        "Individual" => Schema::Person,
-        "Ship" => Schema::Vessel,
+    match kind.to_ascii_lowercase().as_str() {
+        "individual" => Schema::Person,
+        "ship" => Schema::Vessel,
         _ => Schema::Organization,
     }
 }
@@ -205,7 +205,26 @@ fn from_xml(element: &Element) -> Result<Option<Listed>, String> {
 
 /// Every combination of names, addresses and numbers is a record; those of an entity stand together.
 pub fn read_csv(input: impl BufRead, import: &mut Import<'_>) -> Result<(), ImportError> {
-    let mut table = Table::new(input, b',', &["Unique ID", "Name 6", "Designation Type"], true)?;
+    let mut table = Table::new(
+        input,
+        b',',
+        &[
+            "Unique ID",
+            "Name 6",
+            "Name 1",
+            "Name type",
+            "Alias strength",
+            "Name non-latin script",
+            "Designation Type",
+            "D.O.B",
+            "Nationality(/ies)",
+            "Passport number",
+            "National Identifier number",
+            "Address Country",
+            "IMO number",
+        ],
+        true,
+    )?;
     let mut group: Option<(String, Entity)> = None;
     while let Some(row) = table.next()? {
         let (id, place) = (row.get("Unique ID").to_owned(), row.place());

@@ -83,6 +83,11 @@ fn aliases(entity: &mut Entity, alias: &Element) {
     if let Some((_, original)) = alias.text_of("NOTE").split_once("riginal script:") {
         name(entity, property, original.trim_end_matches(['.', ')']));
     }
+    let note = alias.text_of("NOTE");
+    if ["passport", "identification", " id "].iter().any(|word| note.to_lowercase().contains(word))
+    {
+        in_prose(entity, note, false);
+    }
     for born in ["DATE_OF_BIRTH"].map(|date| alias.text_of(date)) {
         if let Some(date) = date(born) {
             entity.add("birthDate", &date);
@@ -123,7 +128,8 @@ fn details(entity: &mut Entity, element: &Element) {
     {
         let parts = ["STREET", "CITY", "STATE_PROVINCE", "ZIP_CODE", "COUNTRY"]
             .map(|part| address.text_of(part));
-        entity.add("address", &joined(parts, ", "));
+        let full = joined(parts, ", ");
+        entity.add("address", if full.is_empty() { address.text_of("NOTE") } else { &full });
         country(entity, "country", address.text_of("COUNTRY"));
     }
 }
@@ -174,18 +180,72 @@ fn birth(born: &Element) -> Option<String> {
         [born.text_of("DATE"), born.text_of("YEAR")].into_iter().find(|text| !text.is_empty());
     match given {
         Some(text) => date(text).map(|date| format!("{circa}{date}")),
-        None => english_date(born.text_of("NOTE").trim_end_matches('.')),
+        None => Some(
+            english_date(born.text_of("NOTE").trim_end_matches('.'))
+                .unwrap_or_else(|| born.text_of("NOTE").to_owned()),
+        )
+        .filter(|date| !date.is_empty()),
     }
 }
 
 fn number(entity: &mut Entity, document: &Element) {
-    let number = document.text_of("NUMBER");
-    let number = number.split(" (").next().unwrap_or(number);
-    if is_nothing(number) {
+    let kind = document.text_of("TYPE_OF_DOCUMENT").to_lowercase();
+    let passport = ["passport", "passeport", "pasaporte"].iter().any(|word| kind.contains(word));
+    let text = document.text_of("NUMBER");
+    if is_nothing(text) {
+        // Some stand in the note, or in the other kind.
+        let elsewhere =
+            joined([document.text_of("TYPE_OF_DOCUMENT2"), document.text_of("NOTE")], "; ");
+        in_prose(entity, &elsewhere, passport);
         return;
     }
-    let kind = document.text_of("TYPE_OF_DOCUMENT").to_lowercase();
-    let passport =
-        kind.contains("passport") || kind.contains("passeport") || kind.contains("pasaporte");
-    entity.add(if passport { "passportNumber" } else { "idNumber" }, number);
+    let passport = passport || text.to_lowercase().contains("passport");
+    entity.add(if passport { "passportNumber" } else { "idNumber" }, &bare_number(text));
+}
+
+/// A number without the words around it: `Afghan identification card (tazkira) number 300786`,
+/// `Diplomatic Passport: Z30321794`, `German travel document ("Reiseausweis") A 0139243`, `R1, South Sudan`.
+fn bare_number(text: &str) -> String {
+    let mut plain = String::new();
+    for (at, piece) in text.split(['(', ')']).enumerate() {
+        // What stands in brackets belongs to the number only if it has digits and nothing outside has.
+        if at % 2 == 0 {
+            plain.push_str(piece);
+            plain.push(' ');
+        }
+    }
+    let has_digit = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+    if !has_digit(&plain) {
+        return clean(text);
+    }
+    let lower = plain.to_ascii_lowercase();
+    let after = ["number ", "no.: ", "no. ", ": "]
+        .iter()
+        .filter_map(|label| lower.rfind(label).map(|at| at + label.len()))
+        .max();
+    let rest =
+        after.and_then(|at| plain.get(at..)).filter(|rest| has_digit(rest)).unwrap_or(&plain);
+    let rest = rest.split(", ").find(|piece| has_digit(piece)).unwrap_or(rest);
+    let words: Vec<&str> =
+        rest.split_whitespace().skip_while(|word| word.len() > 3 && !has_digit(word)).collect();
+    words.join(" ")
+}
+
+/// Numbers in a sentence: words with five digits or more.
+fn in_prose(entity: &mut Entity, text: &str, passport: bool) {
+    if is_nothing(text) {
+        return;
+    }
+    entity.add("notes", text);
+    for piece in text.split(['.', ';', ',']) {
+        let passport = passport || piece.to_lowercase().contains("passport");
+        for word in piece.split_whitespace() {
+            let word = word.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
+            let digits = word.bytes().filter(u8::is_ascii_digit).count();
+            // A year, or a date, is none.
+            if digits >= 5 && crate::dates::PartialDate::parse(word).is_none() {
+                entity.add(if passport { "passportNumber" } else { "idNumber" }, word);
+            }
+        }
+    }
 }

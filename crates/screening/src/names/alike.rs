@@ -3,10 +3,13 @@
 use super::{
     parts::{Kind, Part},
     script::Script,
-    sound::{EDIT_COST, Sound, distance},
+    sound::{EDIT_COST, SYLLABLES_MAX_LETTERS, Sound, distance},
     weights::Weights,
     word::Word,
 };
+
+/// How much longer the same syllables can be in another romanisation.
+const SYLLABLES_MAX_DIFFERENCE: usize = 3;
 
 /// Why two parts are taken for the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
@@ -170,18 +173,30 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
         return Some((0.97, How::Sound));
     }
     let differ = known_to_differ(a, b);
-    if person && !differ && same_syllables(&a.syllables, &b.syllables) {
+    if person
+        && !differ
+        && longest - shorter <= SYLLABLES_MAX_DIFFERENCE
+        && longest <= SYLLABLES_MAX_LETTERS
+        && same_syllables(a.syllables(), b.syllables())
+    {
         return Some((0.9, How::Sound));
     }
-    if person && (feminine_of(&a.fold, &b.fold) || feminine_of(&b.fold, &a.fold)) {
+    if person
+        && a.fold.len() != b.fold.len()
+        && a.skeleton.first() == b.skeleton.first()
+        && (feminine_of(&a.fold, &b.fold) || feminine_of(&b.fold, &a.fold))
+    {
         return Some((0.95, How::NameForm));
     }
     let skeletons = a.skeleton == b.skeleton && a.skeleton.len() >= 3;
     let least = least_similarity(shorter);
-    if !skeletons && too_far(a.mask, b.mask, most_for(least, longest)) {
+    let longest_fold = a.fold.len().max(b.fold.len());
+    let far = too_far(a.mask, b.mask, most_for(least, longest))
+        || too_far(a.fold_mask, b.fold_mask, most_for(least - 0.05, longest_fold));
+    if !skeletons && far {
         return None;
     }
-    let folded = letters(a.fold.bytes(), b.fold.bytes(), least - 0.12);
+    let folded = letters(a.fold.bytes(), b.fold.bytes(), least - 0.05);
     if folded == 0.0 && !skeletons {
         return None;
     }

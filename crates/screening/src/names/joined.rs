@@ -108,17 +108,19 @@ impl Run {
             let similarity = letters(x.bytes(), y.bytes(), 0.84) - 0.05;
             return (x.len() >= 3 && similarity > 0.75).then_some(similarity);
         }
-        let longest = self.text.len().max(part.text.len());
+        if self.text.len().abs_diff(part.text.len()) > 3 {
+            return None;
+        }
         // Romanisations of one syllable differ by more letters than mistakes do.
-        let far = too_far(self.mask, part.mask, most_for(0.84, longest) + 140);
-        if far || self.text.len().abs_diff(part.text.len()) > 3 {
+        let longest = self.text.len().max(part.text.len());
+        if too_far(self.mask, part.mask, most_for(0.84, longest) + 140) {
             return None;
         }
         if self.text == part.text {
             return Some(0.99);
         }
         let forms = self.forms();
-        if forms.fold == part.fold || same_syllables(&forms.syllables, &part.syllables) {
+        if forms.fold == part.fold || same_syllables(&forms.syllables, part.syllables()) {
             return Some(0.96);
         }
         let near = |fold: &Word| {

@@ -1,5 +1,7 @@
 //! A name as parts that can be compared, each with its weight.
 
+use std::sync::OnceLock;
+
 use super::{
     script::Script,
     sound::{fold, skeleton, syllables},
@@ -43,9 +45,10 @@ pub struct Part {
     pub(super) fold: Word,
     /// Its consonants.
     pub(super) skeleton: Word,
-    /// It as Chinese and as Korean syllables.
-    pub(super) syllables: [Word; 2],
+    /// It as Chinese and as Korean syllables, once somebody asks.
+    syllables: OnceLock<[Word; 2]>,
     pub(super) mask: u32,
+    pub(super) fold_mask: u32,
     /// The script in which it stood.
     pub script: Script,
     /// What it is.
@@ -81,6 +84,13 @@ const TWO_SYLLABLES: [(&str, &str); 14] = [
     ("je", "gal"),
     ("hwang", "bo"),
 ];
+
+impl Part {
+    /// It as Chinese and as Korean syllables.
+    pub(super) fn syllables(&self) -> &[Word; 2] {
+        self.syllables.get_or_init(|| syllables(&self.text))
+    }
+}
 
 impl Name {
     /// Reads a name.
@@ -387,8 +397,9 @@ fn part(
     Part {
         fold: folded,
         skeleton: skeleton(&folded),
-        syllables: syllables(&text),
+        syllables: OnceLock::new(),
         mask: text.mask(),
+        fold_mask: folded.mask(),
         text,
         script,
         kind,

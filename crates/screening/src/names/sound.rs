@@ -277,9 +277,16 @@ fn korean(word: &Word) -> Word {
     })
 }
 
+/// The longest given name of Chinese or Korean syllables.
+pub const SYLLABLES_MAX_LETTERS: usize = 14;
+
 /// A word as Chinese and as Korean syllables; empty if it is too long to be such.
 pub fn syllables(word: &Word) -> [Word; 2] {
-    if word.len() > 14 { [Word::EMPTY; 2] } else { [chinese(word), korean(word)] }
+    if word.len() > SYLLABLES_MAX_LETTERS {
+        [Word::EMPTY; 2]
+    } else {
+        [chinese(word), korean(word)]
+    }
 }
 
 /// Cost of what counts as one whole mistake.
@@ -370,7 +377,7 @@ pub fn distance(a: &[u8], b: &[u8], most: u16) -> Option<u16> {
     }
     let gaps = &gaps[..b.len()];
     let misread = |word: &[u8], other: &[u8]| {
-        word.windows(2).any(|two| two == b"rn") && other.contains(&b'm')
+        other.contains(&b'm') && word.windows(2).any(|two| two == b"rn")
     };
     let print = misread(a, b) || misread(b, a);
     let mut rows = [[0u16; MAX + 1]; 3];
@@ -391,7 +398,7 @@ pub fn distance(a: &[u8], b: &[u8], most: u16) -> Option<u16> {
             *place = before;
             least = least.min(before);
         }
-        if i > 0 || print {
+        if print || i > 0 && (0..b.len()).skip(1).any(|j| b[j - 1] == *letter && b[j] == a[i - 1]) {
             let swapped = Swapped { a, b, i, print };
             least = least.min(swapped.correct(two, one, here, gaps));
         }

@@ -124,6 +124,9 @@ impl Reader<'_> {
 
     /// `SMITHJohn` and `johnSMITH` lost the space between two words; `McDonald` and `IBM` did not.
     fn case(&mut self, letter: char, next: Option<char>) {
+        if !letter.is_alphabetic() {
+            return;
+        }
         let case = if letter.is_uppercase() { Case::Upper } else { Case::Lower };
         let turns = match (self.case, case) {
             (Case::Lower, Case::Upper) => true,
@@ -413,7 +416,8 @@ mod tests {
         assert_eq!(read("O'Neill, J. R."), "oneill j r");
         assert_eq!(read("Petróleos S.A. de C.V."), "petroleos sa de cv");
         assert_eq!(read("Ocean Star1"), "ocean star 1");
-        assert_eq!(read("M0hammed 0cean"), "mohammed ocean");
+        assert_eq!(read("M0hammed 0cean DEB0NO"), "mohammed ocean debono");
+        assert_eq!(read("SMITHJohn McDonald IBM"), "smith john mcdonald ibm");
         assert_eq!(read("Smith & Sons"), "smith and sons");
     }
 

@@ -83,6 +83,23 @@ fn the_list_of_the_united_nations() {
     assert_eq!(of("CFi.009").get("weakAlias"), ["Le Messie sanglant"]);
     assert!(of("CFi.009").get("birthDate").contains(&"1961-08".to_owned()));
     assert!(found.iter().all(|listed| !listed.entity.get("name").is_empty()));
+    // Numbers stand among words, behind labels, in notes, and in the kind.
+    for (id, property, number) in [
+        ("TAi.141", "idNumber", "300786"),
+        ("TAi.143", "idNumber", "4414"),
+        ("QDi.203", "passportNumber", "A 0139243"),
+        ("CFi.008", "idNumber", "911-10-77"),
+        ("SOi.010", "idNumber", "423-31-3021"),
+        ("IRi.023", "passportNumber", "Z30321794"),
+        ("SSi.003", "passportNumber", "R00012098"),
+        ("QDi.057", "passportNumber", "347834"),
+        ("QDi.305", "idNumber", "1127083101740003"),
+        ("TAi.071", "idNumber", "545167"),
+        ("LYi.018", "passportNumber", "B0515260"),
+    ] {
+        let have = of(id).get(property);
+        assert!(have.iter().any(|value| value == number), "{id} {property}: {have:?}");
+    }
 }
 
 #[test]

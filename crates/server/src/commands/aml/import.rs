@@ -64,11 +64,26 @@ pub fn run(asked: &ImportArguments) -> Result<ExitCode> {
     let lists = asked.data.lists();
     let unique: [u8; 8] = random_array(&*system::entropy());
     let mut version = lists.begin(&asked.list, &HEXLOWER.encode(&unique))?;
+    if let Some(broken) = &version.broken {
+        complain(&format!("the version before cannot be compared: {broken}"));
+    }
     let report = if asked.delta {
         apply(asked, &mut version)?
     } else {
         read(asked, columns.as_ref(), &mut version)?
     };
+    if !report.unknown.is_empty() {
+        let some: Vec<String> = report
+            .unknown
+            .iter()
+            .take(20)
+            .map(|(label, times)| format!("{label} ({times})"))
+            .collect();
+        complain(&format!(
+            "without a meaning here, kept as notes or passed over: {}",
+            some.join(", ")
+        ));
+    }
     report
         .malformed
         .iter()

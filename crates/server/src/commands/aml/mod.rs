@@ -118,12 +118,20 @@ fn lists(lists: &Lists, json: bool) -> Result<ExitCode> {
         if json {
             say(&serde_json::to_string(&info)?);
         } else {
-            let published = info.published.as_deref().unwrap_or("an unknown time");
+            let published = plain(info.published.as_deref().unwrap_or("an unknown time"));
             say(&format!(
                 "{name}  {} entities  version {}  published {published}  from {} ({})",
-                info.entities, info.version, info.source, info.format
+                info.entities,
+                info.version,
+                plain(&info.source),
+                info.format
             ));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Without what would steer a terminal or begin a line.
+fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
