@@ -173,6 +173,11 @@ struct Aliases {
 impl Aliases {
     fn add(&mut self, text: &str, quality: Quality) {
         self.push(text, text, quality);
+        if self.subject == Subject::Person {
+            for reading in tables().japanese(text) {
+                self.push(&reading, text, quality);
+            }
+        }
         // `Fortune Pearl (ex Blue Coral)`, `Ann Smith (née Jones)`: also what stands outside, if that is a name.
         let outside = outside(text);
         if outside.len() < text.len() && telling(&Name::new(&outside, self.subject, tables())) >= 2

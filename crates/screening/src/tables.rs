@@ -60,6 +60,8 @@ pub struct Tables {
     longest_original: usize,
     classes: Vec<Box<str>>,
     english: Vec<Word>,
+    /// Readings of Japanese family and given names in Chinese characters.
+    japanese: [FxHashMap<&'static str, Vec<&'static str>>; 2],
     /// Countries by their names and codes.
     countries: FxHashMap<Box<str>, Vec<[u8; 2]>>,
 }
@@ -92,6 +94,7 @@ impl Tables {
         tables.read_titles();
         tables.read_numbers();
         tables.read_countries();
+        tables.read_japanese();
         tables.read_legal_forms();
         tables
     }
@@ -195,6 +198,41 @@ impl Tables {
         }
     }
 
+    fn read_japanese(&mut self) {
+        for row in rows(include_str!("../data/japanese_names.tsv")) {
+            let kind = usize::from(column(&row, 0) == "given");
+            self.japanese[kind].insert(column(&row, 1), column(&row, 2).split(' ').collect());
+        }
+    }
+
+    /// How a Japanese name in Chinese characters may be read, the family name first; empty if it is none that
+    /// is known.
+    pub fn japanese(&self, text: &str) -> Vec<String> {
+        let letters: Vec<char> =
+            text.chars().filter(|letter| letter.is_alphanumeric() || *letter == '々').collect();
+        let han = |letter: &char| {
+            *letter == '々' || crate::names::Script::of(*letter) == crate::names::Script::Han
+        };
+        if !(2..=6).contains(&letters.len()) || !letters.iter().all(han) {
+            return Vec::new();
+        }
+        let [families, given_names] = &self.japanese;
+        let mut found = Vec::new();
+        for cut in (1..letters.len().min(4)).rev() {
+            let (family, given): (String, String) =
+                (letters[..cut].iter().collect(), letters[cut..].iter().collect());
+            let both = families.get(family.as_str()).zip(given_names.get(given.as_str()));
+            for (family, given) in both.into_iter().flat_map(|(families, given)| {
+                families
+                    .iter()
+                    .flat_map(move |family| given.iter().map(move |given| (family, given)))
+            }) {
+                found.push(format!("{family} {given}"));
+            }
+        }
+        found
+    }
+
     fn read_countries(&mut self) {
         for row in rows(include_str!("../data/countries.tsv")) {
             let Some(code) = column(&row, 0).as_bytes().first_chunk::<2>().copied() else {
@@ -284,5 +322,7 @@ mod tests {
         assert_eq!(tables.countries("Côte d'Ivoire"), [*b"ci"]);
         assert_eq!(tables.countries("RUS"), [*b"ru"]);
         assert!(tables.countries("Atlantis").is_empty());
+        assert_eq!(tables.japanese("佐藤 純一郎"), ["sato junichiro"]);
+        assert!(tables.japanese("习近平").is_empty());
     }
 }

@@ -142,7 +142,12 @@ fn across_scripts(a: &Part, b: &Part, sound: Sound) -> Option<(f64, How)> {
     }
     let surplus = surplus(a, b);
     if x == y {
-        return Some((if x.len() >= 2 { 0.96 } else { 0.85 } - surplus, How::Consonants));
+        let sure = match x.len() {
+            1 => 0.85,
+            2 => 0.92,
+            _ => 0.96,
+        };
+        return Some((sure - surplus, How::Consonants));
     }
     let found = letters(x.bytes(), y.bytes(), 0.68) - 0.04 - surplus;
     (found > 0.64).then_some((found, How::Consonants))
@@ -200,7 +205,13 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
     if folded == 0.0 && !skeletons {
         return None;
     }
-    let raw = letters(a.text.bytes(), b.text.bytes(), least);
+    // Where folding changes nothing there is nothing more to measure.
+    let unfolded = a.fold == a.text && b.fold == b.text;
+    let raw = if unfolded {
+        if folded >= least { folded } else { 0.0 }
+    } else {
+        letters(a.text.bytes(), b.text.bytes(), least)
+    };
     let (mut best, mut how) =
         if folded - 0.03 > raw { (folded - 0.03, How::Sound) } else { (raw, How::Spelling) };
     if a.text.first() != b.text.first() && a.fold.first() != b.fold.first() {

@@ -4,7 +4,7 @@ use super::{
     alike::{letters, most_for, same_syllables, too_far},
     parts::{Kind, Name, Part},
     script::Script,
-    sound::{Sound, fold, syllables},
+    sound::{SYLLABLES_MAX_LETTERS, Sound, fold, syllables},
     word::Word,
 };
 
@@ -56,7 +56,6 @@ struct Run {
 #[derive(Clone, Copy)]
 struct Forms {
     fold: Word,
-    syllables: [Word; 2],
     assimilated: Word,
 }
 
@@ -93,7 +92,6 @@ impl Run {
     fn forms(&mut self) -> Forms {
         *self.forms.get_or_insert_with(|| Forms {
             fold: fold(&self.text),
-            syllables: syllables(&self.text),
             assimilated: self.assimilated.map_or(Word::EMPTY, |text| fold(&text)),
         })
     }
@@ -105,7 +103,7 @@ impl Run {
         let sound = Sound::between(self.script, part.script);
         if sound != Sound::Whole {
             let (x, y) = (sound.of(&self.text), sound.of(&part.text));
-            let similarity = letters(x.bytes(), y.bytes(), 0.84) - 0.05;
+            let similarity = letters(x.bytes(), y.bytes(), 0.8) - 0.05;
             return (x.len() >= 3 && similarity > 0.75).then_some(similarity);
         }
         if self.text.len().abs_diff(part.text.len()) > 3 {
@@ -120,13 +118,18 @@ impl Run {
             return Some(0.99);
         }
         let forms = self.forms();
-        if forms.fold == part.fold || same_syllables(&forms.syllables, part.syllables()) {
+        if forms.fold == part.fold {
             return Some(0.96);
         }
         let near = |fold: &Word| {
             if fold.is_empty() { 0.0 } else { letters(fold.bytes(), part.fold.bytes(), 0.84) }
         };
         let similarity = near(&forms.fold).max(near(&forms.assimilated)) - 0.02;
+        if longest <= SYLLABLES_MAX_LETTERS
+            && same_syllables(&syllables(&self.text), part.syllables())
+        {
+            return Some(0.96);
+        }
         (similarity > 0.8).then_some(similarity)
     }
 }

@@ -74,7 +74,7 @@ pub fn latin(script: Script, letters: &[char], at: usize) -> Option<(&'static st
     match script {
         Script::Cyrillic => cyrillic(letter, next).map(|text| (text, 1)),
         Script::Greek => Some(greek(letter, next, before)?),
-        Script::Arabic => arabic(letter).map(|text| (text, 1)),
+        Script::Arabic => arabic(letter, before, next).map(|text| (text, 1)),
         Script::Hebrew => hebrew(letter).map(|text| (text, 1)),
         Script::Armenian => armenian(letter, next),
         Script::Indic => indic(letter, letters, at),
@@ -174,8 +174,13 @@ fn unaccented(letter: char) -> char {
     }
 }
 
-fn arabic(letter: char) -> Option<&'static str> {
+fn arabic(letter: char, before: char, next: char) -> Option<&'static str> {
     Some(match letter {
+        // At the end it is a vowel. Behind these letters it would make one sound of two.
+        'ه' | 'ہ' | 'ھ' if !next.is_alphabetic() => "a",
+        'ه' if matches!(before, 'س' | 'ص' | 'ك' | 'ک' | 'د' | 'ت' | 'ط' | 'ز' | 'گ' | 'پ') => {
+            "ah"
+        }
         'ا' | 'أ' | 'إ' | 'آ' | 'ٱ' | 'ى' | 'ة' => "a",
         'ء' | 'ئ' | 'ؤ' | 'ـ' => "",
         'ع' => "a",

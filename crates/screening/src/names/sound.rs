@@ -150,7 +150,7 @@ fn consonants(word: &Word) -> Word {
         [b'c', b'k', ..] => (2, b"k"),
         [b't', b'z', ..] => (2, b"s"),
         // At the beginning it is a consonant, later mostly a vowel.
-        [b'w' | b'v', ..] if out.is_empty() => (1, b"w"),
+        [b'w' | b'v', ..] if rest.len() == word.len() => (1, b"w"),
         [b'c', b'e' | b'i' | b'y', ..] => (1, b"s"),
         [b'i' | b'e' | b'y', b'a', ..] if out.is_empty() => (1, b"y"),
         [b'a' | b'e' | b'i' | b'o' | b'u' | b'y' | b'w' | b'v', ..] => (1, b""),
@@ -382,6 +382,7 @@ pub fn distance(a: &[u8], b: &[u8], most: u16) -> Option<u16> {
     let print = misread(a, b) || misread(b, a);
     let mut rows = [[0u16; MAX + 1]; 3];
     let [mut two, mut one, mut here] = rows.each_mut();
+    let mut last = 0u16;
     for (at, cost) in gaps.iter().enumerate() {
         one[at + 1] = one[at] + cost;
     }
@@ -402,10 +403,11 @@ pub fn distance(a: &[u8], b: &[u8], most: u16) -> Option<u16> {
             let swapped = Swapped { a, b, i, print };
             least = least.min(swapped.correct(two, one, here, gaps));
         }
-        // Two letters in wrong order reach over one row at the most.
-        if least > most + 70 {
+        // Two letters in wrong order reach over one row.
+        if least.min(last.saturating_add(70)) > most {
             return None;
         }
+        last = least;
         (two, one, here) = (one, here, two);
     }
     Some(one[b.len()]).filter(|cost| *cost <= most)

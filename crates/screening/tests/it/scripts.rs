@@ -19,6 +19,8 @@ fn the_same_people_in_other_scripts_match() {
         ("Kim Jong Un", "김정은"),
         ("Park Geun-hye", "박근혜"),
         ("Yamamoto Taro", "ヤマモト タロウ"),
+        ("Shinzo Abe", "安倍晋三"),
+        ("Sasaki, Kenichi", "佐々木 健一"),
         ("Narendra Modi", "नरेन्द्र मोदी"),
         ("Thaksin Shinawatra", "ทักษิณ ชินวัตร"),
         ("Mikheil Saakashvili", "მიხეილ სააკაშვილი"),
