@@ -331,7 +331,8 @@ impl Reader<'_> {
         } else if self.subject == Subject::Person
             && self.written.len() > 1
             && !last
-            && known.is_some_and(|known| known.particle)
+            && known
+                .is_some_and(|known| known.particle && !(at == 0 && is_family_name(known, text)))
         {
             Kind::Particle
         } else {
@@ -375,6 +376,12 @@ impl Reader<'_> {
             (Kind::Word, Subject::Object) => (0.4 + 0.6 * organisation()) * length,
         }
     }
+}
+
+/// Lo and Thi are names as well: a family name where one stands first.
+fn is_family_name(known: &Known, text: &Word) -> bool {
+    const NEVER: [&str; 10] = ["al", "el", "bin", "ibn", "ben", "abu", "bint", "umm", "van", "von"];
+    !known.groups.is_empty() && !NEVER.contains(&text.as_str())
 }
 
 /// A father's name, which is often left out.
