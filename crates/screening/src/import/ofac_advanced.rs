@@ -16,8 +16,8 @@ use super::{
 };
 use crate::entity::{Entity, Schema};
 
-/// The sets of values whose labels are used.
-const SETS: [&str; 12] = [
+/// The sets of values whose labels are used, then the other records.
+const RECORDS: [&str; 16] = [
     "PartyType",
     "AliasType",
     "Country",
@@ -29,28 +29,15 @@ const SETS: [&str; 12] = [
     "PartySubType",
     "SanctionsType",
     "AreaCode",
-    "Script",
-];
-
-const RECORDS: [&str; 17] = [
     "DateOfIssue",
-    "PartyType",
-    "AliasType",
-    "Country",
-    "DetailReference",
-    "FeatureType",
-    "IDRegDocType",
-    "LocPartType",
-    "NamePartType",
-    "PartySubType",
-    "SanctionsType",
-    "AreaCode",
-    "Script",
     "Location",
     "IDRegDocument",
     "DistinctParty",
     "SanctionsEntry",
 ];
+
+/// How many of them are sets of values.
+const SETS: usize = 11;
 
 /// What the parties refer to.
 #[derive(Default)]
@@ -107,7 +94,7 @@ pub fn read(input: impl BufRead, import: &mut Import<'_>) -> Result<(), ImportEr
                 }
             }
             set => {
-                if let Some(set) = SETS.iter().find(|known| **known == set) {
+                if let Some(set) = RECORDS[..SETS].iter().find(|known| **known == set) {
                     if *set == "PartySubType" {
                         held.types.insert(
                             element.attribute("ID").to_owned(),
