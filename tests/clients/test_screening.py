@@ -194,6 +194,8 @@ def test_a_broken_version_is_replaced_and_said_so(tmp_path):
     import_un(tmp_path, 1, PEOPLE)
     (entities,) = (tmp_path / "data/screening/un").glob("*/entities.jsonl")
     entities.write_text("")
+    shrunk = import_un(tmp_path, 2, PEOPLE[:3])
+    assert shrunk.returncode == 1 and "--allow-removals" in shrunk.stderr, "damage is no way to shrink a list"
     run = import_un(tmp_path, 2, PEOPLE)
     assert run.returncode == 0 and "cannot be compared" in run.stderr, run.stderr
     assert json.loads(aml(tmp_path / "data", "screen", "--name", "Ayman Zawahiri").stdout)["match"]

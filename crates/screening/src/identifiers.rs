@@ -105,11 +105,7 @@ fn normal(kind: &str, text: &str) -> Option<String> {
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     let length = value.len();
     let first = value.bytes().next()?;
-    if value.bytes().all(|byte| byte == first)
-        || PLACEHOLDERS
-            .iter()
-            .any(|word| value.trim_end_matches(|c: char| c.is_ascii_digit()) == *word)
-    {
+    if value.bytes().all(|byte| byte == first) || is_placeholder(&value) {
         return None;
     }
     let sound = match kind {
@@ -131,8 +127,17 @@ fn normal(kind: &str, text: &str) -> Option<String> {
         _ => length >= 5 && value.bytes().any(|byte| byte.is_ascii_digit()),
     };
     // The head office of a bank may be written with or without its branch.
-    let value = if kind == "swiftBic" { value.trim_end_matches("XXX").to_owned() } else { value };
-    sound.then_some(value)
+    let head_office = kind == "swiftBic" && length == 11 && value.ends_with("XXX");
+    let kept = if head_office { 8 } else { length };
+    sound.then(|| value[..kept].to_owned())
+}
+
+/// `UNKNOWN`, `UNKNOWN1`, `N/A 00000`; but `NA300786` may be the number of a passport.
+fn is_placeholder(value: &str) -> bool {
+    let word = value.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let digits = &value.as_bytes()[word.len()..];
+    let empty = digits.len() <= 2 || digits.iter().all(|digit| *digit == digits[0]);
+    empty && PLACEHOLDERS.contains(&word)
 }
 
 /// Addresses are told apart by case, but for the hexadecimal and the bech32 ones.
@@ -265,6 +270,12 @@ mod tests {
         );
         assert!(of("passportNumber", &["UNKNOWN1", "00000"]).is_empty());
         assert_eq!(of("swiftBic", &["DEUTDEFFXXX", "DEUTDEFF"])[0].value, "DEUTDEFF");
+        assert_eq!(
+            of("swiftBic", &["ABCDEXXX"])[0].value,
+            "ABCDEXXX",
+            "eight letters have no branch"
+        );
+        assert_eq!(of("passportNumber", &["NA 300786"]).len(), 1);
         assert_eq!(of("leiCode", &["5493001KJTIIGC8Y1R12"]).len(), 1);
         assert!(of("leiCode", &["5493001KJTIIGC8Y1R13"]).is_empty());
         assert!(of("passportNumber", &["1234", "UNKNOWN"]).is_empty());

@@ -59,7 +59,7 @@ pub struct Tables {
     originals: FxHashMap<Box<str>, Original>,
     longest_original: usize,
     classes: Vec<Box<str>>,
-    english: Vec<Word>,
+
     /// Readings of Japanese family and given names in Chinese characters.
     japanese: [FxHashMap<&'static str, Vec<&'static str>>; 2],
     /// Countries by their names and codes.
@@ -144,11 +144,9 @@ impl Tables {
             let word = Word::new(column(&row, 0));
             let meant = Word::new(column(&row, 2));
             let meant = if meant.is_empty() { word } else { meant };
-            let next = index(self.english.len());
+            let next = index(english.len());
             let id = *english.entry(meant).or_insert(next);
-            if id == next {
-                self.english.push(meant);
-            }
+
             let known = self.entry(column(&row, 0));
             known.organisation = Some(weight);
             known.english = Some(id);

@@ -132,7 +132,8 @@ impl Lists {
         Ok(Some(info))
     }
 
-    /// Hands every entity of a version to `each`, after its digest was found to be right.
+    /// Hands every entity of a version to `each`. Its digest is known at the end: on an error, what was handed
+    /// on must not be used.
     pub fn read(
         &self,
         info: &ListInfo,
@@ -181,12 +182,16 @@ impl Lists {
         }
         remove_half_done(&directory)?;
         // A version that cannot be read any more must not stand in the way of a good one.
-        let before = self.current(name).and_then(|info| {
-            info.map(|info| self.hashes(&info).map(|hashes| (info, hashes))).transpose()
-        });
-        let (before, broken) = match before {
-            Ok(before) => (before, None),
-            Err(error) => (None, Some(format!("{error:#}"))),
+        let known = self.current(name);
+        let (before, broken) = match known {
+            Ok(None) => (None, None),
+            Ok(Some(info)) => match self.hashes(&info) {
+                Ok(hashes) => (Some((info, hashes)), None),
+                Err(error) => {
+                    (None, Some(Broken { reason: format!("{error:#}"), info: Some(info) }))
+                }
+            },
+            Err(error) => (None, Some(Broken { reason: format!("{error:#}"), info: None })),
         };
         let building = directory.join(format!("new-{unique}"));
         fs::create_dir(&building).with_context(|| format!("make {}", building.display()))?;
@@ -224,6 +229,14 @@ fn short_hash(line: &[u8]) -> u64 {
     hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
+/// The version before, which cannot be compared.
+pub struct Broken {
+    /// Why not.
+    pub reason: String,
+    /// What is known about it, if that can be read.
+    info: Option<ListInfo>,
+}
+
 /// A version that is being written.
 pub struct NewVersion<'l> {
     lists: &'l Lists,
@@ -237,7 +250,7 @@ pub struct NewVersion<'l> {
     _lock: File,
     before: Option<(ListInfo, HashMap<Box<str>, u64>)>,
     /// Why the version before could not be compared.
-    pub broken: Option<String>,
+    pub broken: Option<Broken>,
     values: usize,
     added: usize,
     changed: usize,
@@ -332,6 +345,16 @@ impl NewVersion<'_> {
                 "{} of {} values (names, dates, numbers) would be gone; if that is meant, say --allow-removals",
                 before.values - self.values,
                 before.values
+            );
+        }
+        // What was damaged must not let a list shrink unseen.
+        if let Some(broken) = &self.broken {
+            let kept = |before: &ListInfo| {
+                5 * self.entities >= 4 * before.entities && 5 * self.values >= 4 * before.values
+            };
+            ensure!(
+                origin.allow_removals || broken.info.as_ref().is_some_and(kept),
+                "it cannot be told what of the version before would be gone; if this is all of the list, say --allow-removals"
             );
         }
         let info = ListInfo {

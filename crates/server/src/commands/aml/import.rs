@@ -65,7 +65,7 @@ pub fn run(asked: &ImportArguments) -> Result<ExitCode> {
     let unique: [u8; 8] = random_array(&*system::entropy());
     let mut version = lists.begin(&asked.list, &HEXLOWER.encode(&unique))?;
     if let Some(broken) = &version.broken {
-        complain(&format!("the version before cannot be compared: {broken}"));
+        complain(&format!("the version before cannot be compared: {}", broken.reason));
     }
     let report = if asked.delta {
         apply(asked, &mut version)?
