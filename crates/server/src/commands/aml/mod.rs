@@ -1,5 +1,6 @@
 //! Screening from the command line.
 
+mod answers;
 mod compare;
 mod import;
 mod screen;

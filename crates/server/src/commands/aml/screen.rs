@@ -1,21 +1,17 @@
 //! One subject or many against all entities of the lists. Every entity is compared: nothing is left out by a
 //! search before.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use portcullis_screening::{
-    Entity, PAIR_MAX_BYTES, Policy, Profile, Schema, import::Listed, score,
-};
+use portcullis_screening::{Entity, Policy, Profile, Schema, import::Listed, score};
 use serde_json::{Value, json};
 
-use super::{Data, PolicyArguments, compare::closed};
-use crate::lists::{ListInfo, Lists};
+use super::{Data, PolicyArguments, answers::each_line};
+use crate::{
+    commands::say,
+    lists::{ListInfo, Lists},
+};
 
 /// Hits of one subject that are told.
 const HITS_MAX: usize = 1_000;
@@ -66,54 +62,20 @@ pub fn run(asked: &ScreenArguments) -> Result<ExitCode> {
     ensure!((1..=HITS_MAX).contains(&asked.limit), "--limit is from 1 to {HITS_MAX}");
     let policy = asked.policy.load()?;
     let screened = Screened::load(&asked.data.lists(), &asked.list)?;
-    let mut output = BufWriter::new(io::stdout().lock());
-    let mut answer = |subject: &Entity| {
+    let answer = |subject: &Entity| {
         let hits = screened.hits(subject, &policy, asked.limit, asked.explain);
-        writeln!(output, "{}", screened.answer(&policy, &hits))
+        screened.answer(&policy, &hits)
     };
-    let written = match &asked.file {
-        None => answer(&asked.subject()?),
-        Some(file) => {
-            return many(file, &mut answer)
-                .and_then(|code| output.flush().map(|()| code).or_else(|error| closed(&error)));
+    match &asked.file {
+        None => {
+            say(&answer(&asked.subject()?).to_string());
+            Ok(ExitCode::SUCCESS)
         }
-    };
-    match written.and_then(|()| output.flush()) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => closed(&error),
+        Some(file) => each_line(file, |line| {
+            let value: Value = serde_json::from_str(line).context("the line is not JSON")?;
+            Ok(answer(&Entity::from_json(&value)?))
+        }),
     }
-}
-
-fn many(file: &PathBuf, answer: &mut dyn FnMut(&Entity) -> io::Result<()>) -> Result<ExitCode> {
-    let shown = file.display();
-    let mut input: Box<dyn BufRead> = if shown.to_string() == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(File::open(file).with_context(|| format!("open {shown}"))?))
-    };
-    let mut line = Vec::new();
-    for number in 1u64.. {
-        line.clear();
-        let limit = u64::try_from(PAIR_MAX_BYTES)? + 1;
-        if io::Read::take(&mut input, limit).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        ensure!(
-            line.len() <= PAIR_MAX_BYTES,
-            "{shown}, line {number} is longer than {PAIR_MAX_BYTES} bytes"
-        );
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let value: Value = serde_json::from_slice(&line)
-            .with_context(|| format!("{shown}, line {number} is not JSON"))?;
-        let subject =
-            Entity::from_json(&value).with_context(|| format!("{shown}, line {number}"))?;
-        if let Err(error) = answer(&subject) {
-            return closed(&error);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 impl ScreenArguments {
