@@ -1,10 +1,14 @@
 //! Names and lists come from everywhere.
 
-use std::io::{BufRead, Cursor};
+use std::{
+    convert::Infallible,
+    io::{BufRead, Cursor},
+};
 
 use portcullis_screening::{
     Pair, Policy, Profile,
     import::{ColumnMap, Format, Part, REPORT_MAX_MALFORMED, import, read_delta},
+    index::{Index, IndexBuilder, Place, Search},
     names,
 };
 use serde_json::json;
@@ -32,6 +36,18 @@ pub fn screening_pairs(input: &[u8]) {
     );
     assert!(there.text(&policy).starts_with("Score "));
     assert!(pair.score(&policy) == there);
+    // An index of one entity finds it whenever it is a hit.
+    let search = Search { policy: &policy, cutoff: 0.5, limit: 1 };
+    let mut builder = IndexBuilder::new();
+    builder.add(&pair.right, Place::default());
+    let mut file = Vec::new();
+    assert!(builder.write([0; 32], &mut file).is_ok());
+    let index = Index::open(file);
+    assert!(index.is_ok(), "an index that was just made");
+    let Ok(index) = index else { return };
+    let load = |_| Ok::<_, Infallible>(pair.right.clone());
+    let Ok(found) = index.search(&pair.left, search, load);
+    assert_eq!(!found.is_empty(), there.schemas_fit && there.score >= search.cutoff, "{text}");
 }
 
 /// Whatever a list holds: what is read of it can be screened, and what cannot be read is told.

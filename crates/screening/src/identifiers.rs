@@ -64,7 +64,7 @@ pub fn is_number(property: &str) -> bool {
 }
 
 /// Properties between which a number may stand in the wrong one.
-fn family(kind: &str) -> &str {
+pub(crate) fn family(kind: &str) -> &str {
     match kind {
         "passportNumber" | "idNumber" | "socialSecurityNumber" | "number" => "document",
         "registrationNumber" | "taxNumber" | "vatCode" | "licenseNumber" | "okpoCode"

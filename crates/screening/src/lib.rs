@@ -20,6 +20,7 @@ mod entity;
 mod explain;
 mod identifiers;
 pub mod import;
+pub mod index;
 pub mod names;
 mod pairs;
 mod policy;

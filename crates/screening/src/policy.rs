@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::Weights;
+use crate::{dates::DateMatch, names::Weights};
 
 /// What each qualifier adds to the evidence, in nats (natural logarithm of the odds): +0.7 doubles the odds
 /// that both are the same, -0.7 halves them.
@@ -68,6 +68,21 @@ impl Default for Qualifiers {
             unique_different: -3.0,
             weak_alias: -1.0,
             former_name: -0.1,
+        }
+    }
+}
+
+impl Qualifiers {
+    /// What two dates of birth add, and its name.
+    pub(crate) fn birth(&self, found: DateMatch) -> (&'static str, f64) {
+        match found {
+            DateMatch::Exact => ("birth_exact", self.birth_exact),
+            DateMatch::Swapped => ("birth_swapped", self.birth_swapped),
+            DateMatch::NearlyExact => ("birth_nearly_exact", self.birth_nearly_exact),
+            DateMatch::Consistent => ("birth_consistent", self.birth_consistent),
+            DateMatch::SameYear => ("birth_same_year", self.birth_same_year),
+            DateMatch::Near => ("birth_near", self.birth_near),
+            DateMatch::Different => ("birth_different", self.birth_different),
         }
     }
 }

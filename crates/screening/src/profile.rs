@@ -198,7 +198,8 @@ impl Aliases {
     }
 }
 
-fn subject(schema: Schema, other: Schema) -> Subject {
+/// What an entity is read as beside one of another schema.
+pub(crate) fn subject(schema: Schema, other: Schema) -> Subject {
     match (schema, other) {
         (Schema::Person, _) => Subject::Person,
         (Schema::LegalEntity | Schema::Thing, Schema::Person) => Subject::Person,

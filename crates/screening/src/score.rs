@@ -20,7 +20,7 @@ use crate::{
 
 /// What qualifiers can add together, in nats: not so much that they make two different names one. The number
 /// of a document is not among them.
-const QUALIFIERS_MAX_NATS: f64 = 2.5;
+pub(crate) const QUALIFIERS_MAX_NATS: f64 = 2.5;
 
 /// The score of two entities with the same unique number.
 const SAME_UNIQUE_SCORE: f64 = 0.99;
@@ -293,16 +293,7 @@ impl Tally {
     fn qualify(&mut self, left: &Profile, right: &Profile, policy: &Policy) {
         let q = &policy.qualifiers;
         if let Some((found, a, b)) = dates::compare(&left.births, &right.births) {
-            use dates::DateMatch as D;
-            let (kind, nats) = match found {
-                D::Exact => ("birth_exact", q.birth_exact),
-                D::Swapped => ("birth_swapped", q.birth_swapped),
-                D::NearlyExact => ("birth_nearly_exact", q.birth_nearly_exact),
-                D::Consistent => ("birth_consistent", q.birth_consistent),
-                D::SameYear => ("birth_same_year", q.birth_same_year),
-                D::Near => ("birth_near", q.birth_near),
-                D::Different => ("birth_different", q.birth_different),
-            };
+            let (kind, nats) = q.birth(found);
             self.add(kind, nats, a.to_string(), b.to_string());
         }
         self.lists(

@@ -52,6 +52,31 @@ pub enum Original {
     Legal(u16),
 }
 
+const ORG_WORDS: &str = include_str!("../data/org_words.tsv");
+const NICKNAMES: &str = include_str!("../data/nicknames.tsv");
+const COMMON_NAMES: &str = include_str!("../data/common_names.tsv");
+const PARTICLES: &str = include_str!("../data/particles.tsv");
+const TITLES: &str = include_str!("../data/titles.tsv");
+const NUMBERS: &str = include_str!("../data/numbers.tsv");
+const JAPANESE: &str = include_str!("../data/japanese_names.tsv");
+const COUNTRIES: &str = include_str!("../data/countries.tsv");
+const LEGAL_FORMS: &str = include_str!("../data/legal_forms.tsv");
+
+/// All texts of which the tables are made.
+pub fn texts() -> [&'static str; 9] {
+    [
+        ORG_WORDS,
+        NICKNAMES,
+        COMMON_NAMES,
+        PARTICLES,
+        TITLES,
+        NUMBERS,
+        JAPANESE,
+        COUNTRIES,
+        LEGAL_FORMS,
+    ]
+}
+
 /// All that is known.
 #[derive(Default, Debug)]
 pub struct Tables {
@@ -59,7 +84,10 @@ pub struct Tables {
     originals: FxHashMap<Box<str>, Original>,
     longest_original: usize,
     classes: Vec<Box<str>>,
-
+    /// The words of each group of names.
+    groups: Vec<Vec<Word>>,
+    /// The words that stand for each English one.
+    english: Vec<Vec<Word>>,
     /// Readings of Japanese family and given names in Chinese characters.
     japanese: [FxHashMap<&'static str, Vec<&'static str>>; 2],
     /// Countries by their names and codes.
@@ -96,7 +124,37 @@ impl Tables {
         tables.read_countries();
         tables.read_japanese();
         tables.read_legal_forms();
+        tables.list_kin();
         tables
+    }
+
+    /// Lists the words of each group of names and of each English word.
+    fn list_kin(&mut self) {
+        let mut words: Vec<(&Word, &Known)> = self.words.iter().collect();
+        words.sort_unstable_by_key(|(word, _)| **word);
+        let (mut groups, mut english) = (Vec::new(), Vec::new());
+        let add = |lists: &mut Vec<Vec<Word>>, at: u16, word: &Word| {
+            let at = usize::from(at);
+            if lists.len() <= at {
+                lists.resize(at + 1, Vec::new());
+            }
+            lists[at].push(*word);
+        };
+        for (word, known) in words {
+            known.groups.iter().for_each(|group| add(&mut groups, *group, word));
+            known.english.iter().for_each(|meant| add(&mut english, *meant, word));
+        }
+        (self.groups, self.english) = (groups, english);
+    }
+
+    /// The words of a group of names.
+    pub fn of_group(&self, group: u16) -> &[Word] {
+        self.groups.get(usize::from(group)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The words that stand for an English one.
+    pub fn of_english(&self, english: u16) -> &[Word] {
+        self.english.get(usize::from(english)).map_or(&[], Vec::as_slice)
     }
 
     /// What is known about a word.
@@ -139,7 +197,7 @@ impl Tables {
 
     fn read_org_words(&mut self) {
         let mut english = FxHashMap::default();
-        for row in rows(include_str!("../data/org_words.tsv")) {
+        for row in rows(ORG_WORDS) {
             let weight = column(&row, 1).parse().unwrap_or(0.4);
             let word = Word::new(column(&row, 0));
             let meant = Word::new(column(&row, 2));
@@ -155,7 +213,7 @@ impl Tables {
     }
 
     fn read_names(&mut self) {
-        for (group, row) in rows(include_str!("../data/nicknames.tsv")).enumerate() {
+        for (group, row) in rows(NICKNAMES).enumerate() {
             for name in column(&row, 1).split(' ') {
                 let known = self.entry(name);
                 if !known.groups.contains(&index(group)) {
@@ -163,10 +221,10 @@ impl Tables {
                 }
             }
         }
-        for row in rows(include_str!("../data/common_names.tsv")) {
+        for row in rows(COMMON_NAMES) {
             self.entry(column(&row, 0)).person = column(&row, 1).parse().ok();
         }
-        for row in rows(include_str!("../data/particles.tsv")) {
+        for row in rows(PARTICLES) {
             if !column(&row, 1).contains(' ') {
                 let known = self.entry(column(&row, 1));
                 known.particle = true;
@@ -177,7 +235,7 @@ impl Tables {
     }
 
     fn read_titles(&mut self) {
-        for row in rows(include_str!("../data/titles.tsv")) {
+        for row in rows(TITLES) {
             let ambiguous = column(&row, 2) == "ambiguous";
             self.entry(column(&row, 1)).title = Some(ambiguous);
             if !ambiguous {
@@ -187,7 +245,7 @@ impl Tables {
     }
 
     fn read_numbers(&mut self) {
-        for row in rows(include_str!("../data/numbers.tsv")) {
+        for row in rows(NUMBERS) {
             let Ok(number) = column(&row, 1).parse() else { continue };
             self.entry(column(&row, 0)).number = Some((number, column(&row, 2) == "ambiguous"));
             if column(&row, 2).is_empty() {
@@ -197,7 +255,7 @@ impl Tables {
     }
 
     fn read_japanese(&mut self) {
-        for row in rows(include_str!("../data/japanese_names.tsv")) {
+        for row in rows(JAPANESE) {
             let kind = usize::from(column(&row, 0) == "given");
             self.japanese[kind].insert(column(&row, 1), column(&row, 2).split(' ').collect());
         }
@@ -232,7 +290,7 @@ impl Tables {
     }
 
     fn read_countries(&mut self) {
-        for row in rows(include_str!("../data/countries.tsv")) {
+        for row in rows(COUNTRIES) {
             let Some(code) = column(&row, 0).as_bytes().first_chunk::<2>().copied() else {
                 continue;
             };
@@ -255,7 +313,7 @@ impl Tables {
 
     fn read_legal_forms(&mut self) {
         let mut classes = FxHashMap::default();
-        for row in rows(include_str!("../data/legal_forms.tsv")) {
+        for row in rows(LEGAL_FORMS) {
             let name = column(&row, 0);
             let next = index(self.classes.len());
             let class = *classes.entry(name).or_insert(next);

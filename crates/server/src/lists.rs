@@ -17,6 +17,8 @@ use data_encoding::HEXLOWER;
 use portcullis_screening::import::{Change, Format, Listed, Report};
 use serde::{Deserialize, Serialize};
 
+use crate::list_index;
+
 /// The longest name of a list.
 const NAME_MAX_BYTES: usize = 64;
 
@@ -139,23 +141,24 @@ impl Lists {
         info: &ListInfo,
         mut each: impl FnMut(&[u8], Listed) -> Result<()>,
     ) -> Result<()> {
-        let path = self.directory(&info.name)?.join(&info.version).join("entities.jsonl");
+        let path = self.place(info)?.join("entities.jsonl");
         let shown = path.display();
-        let mut input = BufReader::new(File::open(&path).with_context(|| format!("open {shown}"))?);
-        let (mut line, mut hash) = (Vec::new(), digest::Context::new(&digest::SHA256));
-        while input.read_until(b'\n', &mut line)? > 0 {
-            hash.update(&line);
-            each(
-                &line,
-                serde_json::from_slice(&line).with_context(|| format!("{shown} is damaged"))?,
-            )?;
-            line.clear();
-        }
+        let input = BufReader::new(File::open(&path).with_context(|| format!("open {shown}"))?);
+        let mut hash = digest::Context::new(&digest::SHA256);
+        each_line(input, |line| {
+            hash.update(line);
+            each(line, serde_json::from_slice(line).with_context(|| format!("{shown} is damaged"))?)
+        })?;
         ensure!(
             HEXLOWER.encode(hash.finish().as_ref()) == info.digest,
             "{shown} is not what was imported: import it again"
         );
         Ok(())
+    }
+
+    /// Where the files of a version are.
+    pub fn place(&self, info: &ListInfo) -> Result<PathBuf> {
+        Ok(self.directory(&info.name)?.join(&info.version))
     }
 
     fn directory(&self, name: &str) -> Result<PathBuf> {
@@ -222,6 +225,16 @@ impl Lists {
         })?;
         Ok(hashes)
     }
+}
+
+/// Hands each line on, with its end.
+pub fn each_line(mut input: impl BufRead, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        each(&line)?;
+        line.clear();
+    }
+    Ok(())
 }
 
 fn short_hash(line: &[u8]) -> u64 {
@@ -372,6 +385,11 @@ impl NewVersion<'_> {
             removed,
             values: self.values,
         };
+        list_index::build(
+            &self.building.join("entities.jsonl"),
+            &info.digest,
+            &self.building.join("index"),
+        )?;
         self.publish(&info)?;
         Ok(Outcome::New(Box::new(info)))
     }

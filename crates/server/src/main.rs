@@ -14,6 +14,7 @@ mod gate;
 mod issuers;
 mod jobs;
 mod kek;
+mod list_index;
 mod lists;
 mod log_time;
 mod mailer;

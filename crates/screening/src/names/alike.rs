@@ -67,17 +67,18 @@ pub(super) fn letters(a: &[u8], b: &[u8], least: f64) -> f64 {
     distance(a, b, most_for(least, longest)).map_or(0.0, |cost| similarity_of(cost, longest))
 }
 
+/// The least similarity of two words that counts at all.
+pub(crate) const LEAST_SIMILARITY: f64 = 0.72;
+
 /// Short words have less room for mistakes.
 fn least_similarity(shorter: usize) -> f64 {
     match shorter {
         0..=2 => 0.9,
-        3 => 0.74,
-        4 => 0.7,
-        _ => 0.66,
+        _ => LEAST_SIMILARITY,
     }
 }
 
-pub(super) fn alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<(f64, How)> {
+pub(crate) fn alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<(f64, How)> {
     match (a.kind, b.kind) {
         (Kind::Legal(x), Kind::Legal(y)) => {
             Some(if x == y { (1.0, How::LegalForm) } else { (0.5, How::OtherLegalForm) })
@@ -149,8 +150,8 @@ fn across_scripts(a: &Part, b: &Part, sound: Sound) -> Option<(f64, How)> {
         };
         return Some((sure - surplus, How::Consonants));
     }
-    let found = letters(x.bytes(), y.bytes(), 0.68) - 0.04 - surplus;
-    (found > 0.64).then_some((found, How::Consonants))
+    let found = letters(x.bytes(), y.bytes(), LEAST_SIMILARITY + 0.04) - 0.04 - surplus;
+    (found >= LEAST_SIMILARITY).then_some((found, How::Consonants))
 }
 
 /// Whether words with these letters are surely further apart: each letter that only one has costs something.
@@ -196,24 +197,15 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
     let skeletons = a.skeleton == b.skeleton && a.skeleton.len() >= 3;
     let least = least_similarity(shorter);
     let longest_fold = a.fold.len().max(b.fold.len());
-    let far = too_far(a.mask, b.mask, most_for(least, longest))
-        || too_far(a.fold_mask, b.fold_mask, most_for(least - 0.05, longest_fold));
+    let far = too_far(a.fold_mask, b.fold_mask, most_for(least, longest_fold));
     if !skeletons && far {
         return None;
     }
-    let folded = letters(a.fold.bytes(), b.fold.bytes(), least - 0.05);
-    if folded == 0.0 && !skeletons {
+    let mut best = letters(a.fold.bytes(), b.fold.bytes(), least);
+    if best == 0.0 && !skeletons {
         return None;
     }
-    // Where folding changes nothing there is nothing more to measure.
-    let unfolded = a.fold == a.text && b.fold == b.text;
-    let raw = if unfolded {
-        if folded >= least { folded } else { 0.0 }
-    } else {
-        letters(a.text.bytes(), b.text.bytes(), least)
-    };
-    let (mut best, mut how) =
-        if folded - 0.03 > raw { (folded - 0.03, How::Sound) } else { (raw, How::Spelling) };
+    let mut how = How::Spelling;
     if a.text.first() != b.text.first() && a.fold.first() != b.fold.first() {
         best -= weights.first_letter;
     }

@@ -1,139 +1,201 @@
 //! Parts that one name writes together and another apart.
+//!
+//! A run of parts can be one part of another name only where a key of both is the same: the consonants, the
+//! syllables, or the letters of what has hardly any consonants. The key of a run is the keys of its parts,
+//! one behind the other, so an index can keep them.
 
 use super::{
-    alike::{letters, most_for, same_syllables, too_far},
+    alike::letters,
     parts::{Kind, Name, Part},
     script::Script,
-    sound::{SYLLABLES_MAX_LETTERS, Sound, fold, syllables},
+    sound::{Sound, fold},
     word::Word,
 };
 
-/// Two or three parts of `many` that together are one part of `single`. The parts stand in a circle: a list
-/// puts the family name first, a passport last.
+/// Consonants from which on they are the key.
+pub(crate) const KEY_MIN_CONSONANTS: usize = 3;
+
+/// The longest word of one syllable: `zhuang`, `kyeong`.
+const SYLLABLE_MAX_LETTERS: usize = 7;
+
+/// Two or three parts of `many` that together are one part of `single`.
 pub(super) fn joined(
     many: &Name,
     single: &Name,
     mut found: impl FnMut((usize, usize), (usize, usize), f64),
 ) {
-    let parts = many.parts.len();
     let longest = single.parts.iter().map(|part| part.text.len()).max().unwrap_or(0);
-    for first in 0..parts {
-        let mut run = Run::of(&many.parts[first]);
-        for count in 2..=3usize.min(parts) {
-            let next = &many.parts[(first + count - 1) % parts];
-            if !can_join(&many.parts[first])
-                || !can_join(next)
-                || count == 3 && parts == 3 && first > 0
-            {
+    runs(&many.parts, longest + 4, |place, run| {
+        for (at, part) in single.parts.iter().enumerate() {
+            if let Some(similarity) = run.is(part) {
+                found(place, (at, 1), similarity);
+            }
+        }
+    });
+}
+
+/// All runs of two or three parts. The parts stand in a circle: a list puts the family name first, a
+/// passport last.
+pub(crate) fn runs<'n>(
+    parts: &'n [Part],
+    longest: usize,
+    mut each: impl FnMut((usize, usize), &Run<'n>),
+) {
+    let count = parts.len();
+    for first in 0..count {
+        let mut run = Run::of(&parts[first]);
+        for taken in 2..=3usize.min(count) {
+            let next = &parts[(first + taken - 1) % count];
+            if !can_join(&parts[first], next) || taken == 3 && count == 3 && first > 0 {
                 break;
             }
             run.add(next);
-            if run.text.len() > longest + 4 {
+            if run.text.len() > longest {
                 break;
             }
-            for (at, part) in single.parts.iter().enumerate() {
-                if let Some(similarity) = run.is(part) {
-                    found((first, count), (at, 1), similarity);
-                }
-            }
+            each((first, taken), &run);
         }
     }
+}
+
+fn can_join(first: &Part, next: &Part) -> bool {
+    // A word that a table knows by its original letters is written in Latin ones.
+    let latin = |part: &Part| part.script == Script::Latin;
+    let one_script = first.script == next.script || latin(first) || latin(next);
+    let word = |part: &Part| part.kind != Kind::Number && !part.text.is_empty();
+    word(first) && word(next) && one_script
 }
 
 /// Parts written together.
-struct Run {
+pub(crate) struct Run<'n> {
     text: Word,
-    mask: u32,
     /// The same where the Arabic article takes the sound of the next letter: `al din` is said `addin`.
     assimilated: Option<Word>,
-    script: Script,
     article: bool,
-    /// Made when the first part comes near enough.
-    forms: Option<Forms>,
+    script: Script,
+    parts: [Option<&'n Part>; 3],
 }
 
-/// A run as it sounds.
-#[derive(Clone, Copy)]
-struct Forms {
-    fold: Word,
-    assimilated: Word,
+/// One behind the other; a letter that would stand twice stands once.
+fn behind(mut before: Word, next: &Word) -> Word {
+    let rest = next.bytes();
+    let doubled = usize::from(!rest.is_empty() && before.last() == next.first());
+    rest[doubled..].iter().for_each(|letter| before.push(*letter));
+    before
 }
 
-impl Run {
-    fn of(part: &Part) -> Self {
+impl<'n> Run<'n> {
+    fn of(part: &'n Part) -> Self {
         Self {
             text: part.text,
-            mask: part.mask,
             assimilated: None,
+            article: is_article(part),
             script: part.script,
-            article: false,
-            forms: None,
+            parts: [Some(part), None, None],
         }
     }
 
-    fn add(&mut self, part: &Part) {
+    fn add(&mut self, part: &'n Part) {
         if self.script == Script::Latin {
             self.script = part.script;
         }
-        if self.article
-            && matches!(part.text.first(), b'd' | b'n' | b'r' | b's' | b't' | b'z' | b'l')
-        {
+        if self.article && is_sun_letter(part.text.first()) {
             let mut before = self.text;
             before.pop();
             self.assimilated = Some(before.join(&part.text));
         }
-        self.article =
-            part.kind == Kind::Particle && matches!(part.text.as_str(), "al" | "el" | "ul" | "ol");
+        self.article = is_article(part);
         self.text = self.text.join(&part.text);
-        self.mask |= part.mask;
-        self.forms = None;
+        if let Some(free) = self.parts.iter_mut().find(|part| part.is_none()) {
+            *free = Some(part);
+        }
     }
 
-    fn forms(&mut self) -> Forms {
-        *self.forms.get_or_insert_with(|| Forms {
-            fold: fold(&self.text),
-            assimilated: self.assimilated.map_or(Word::EMPTY, |text| fold(&text)),
-        })
+    fn parts(&self) -> impl Iterator<Item = &'n Part> {
+        self.parts.iter().flatten().copied()
     }
 
-    fn is(&mut self, part: &Part) -> Option<f64> {
+    /// The consonants; an article that takes the sound of the next letter has none of its own.
+    pub(crate) fn consonants(&self, assimilated: bool) -> Word {
+        let mut form = Word::EMPTY;
+        let mut parts = self.parts().peekable();
+        while let Some(part) = parts.next() {
+            let sun = parts.peek().is_some_and(|next| is_sun_letter(next.text.first()));
+            if !(assimilated && sun && is_article(part)) {
+                form = behind(form, &part.consonants);
+            }
+        }
+        form
+    }
+
+    /// The whole, where each part is one Chinese or Korean syllable.
+    pub(crate) fn syllables(&self, sound: Sound) -> Option<Word> {
+        self.parts().all(|part| is_one_syllable(&part.text)).then(|| sound.of(&self.text))
+    }
+
+    pub(crate) fn text(&self) -> &Word {
+        &self.text
+    }
+
+    fn is(&self, part: &Part) -> Option<f64> {
         if part.kind != Kind::Word || self.text.len() < 4 {
             return None;
         }
         let sound = Sound::between(self.script, part.script);
+        if sound == Sound::Whole && self.text.len().abs_diff(part.text.len()) > 3 {
+            return None;
+        }
+        let syllables = |sound: Sound| {
+            let theirs = part.syllables_as(sound);
+            theirs.len() >= 3 && self.syllables(sound).is_some_and(|ours| ours == theirs)
+        };
+        let same_syllables = match sound {
+            Sound::Whole => syllables(Sound::Chinese) || syllables(Sound::Korean),
+            Sound::Chinese | Sound::Korean => syllables(sound),
+            _ => false,
+        };
+        if same_syllables {
+            return Some(0.96);
+        }
+        if part.consonants.len() < KEY_MIN_CONSONANTS {
+            return (self.text == part.text).then_some(0.99);
+        }
+        let plain = self.consonants(false) == part.consonants;
+        if !plain && self.consonants(true) != part.consonants {
+            return None;
+        }
         if sound != Sound::Whole {
             let (x, y) = (sound.of(&self.text), sound.of(&part.text));
             let similarity = letters(x.bytes(), y.bytes(), 0.8) - 0.05;
             return (x.len() >= 3 && similarity > 0.75).then_some(similarity);
         }
-        if self.text.len().abs_diff(part.text.len()) > 3 {
-            return None;
-        }
-        // Romanisations of one syllable differ by more letters than mistakes do.
-        let longest = self.text.len().max(part.text.len());
-        if too_far(self.mask, part.mask, most_for(0.84, longest) + 140) {
-            return None;
-        }
         if self.text == part.text {
             return Some(0.99);
         }
-        let forms = self.forms();
-        if forms.fold == part.fold {
-            return Some(0.96);
-        }
-        let near = |fold: &Word| {
-            if fold.is_empty() { 0.0 } else { letters(fold.bytes(), part.fold.bytes(), 0.84) }
+        let near = |text: &Word| {
+            let fold = fold(text);
+            if fold == part.fold { 0.98 } else { letters(fold.bytes(), part.fold.bytes(), 0.8) }
         };
-        let similarity = near(&forms.fold).max(near(&forms.assimilated)) - 0.02;
-        if longest <= SYLLABLES_MAX_LETTERS
-            && same_syllables(&syllables(&self.text), part.syllables())
-        {
-            return Some(0.96);
-        }
-        (similarity > 0.8).then_some(similarity)
+        let similarity = near(&self.text).max(self.assimilated.as_ref().map_or(0.0, near)) - 0.02;
+        (similarity > 0.78).then_some(similarity)
     }
 }
 
-fn can_join(part: &Part) -> bool {
-    part.kind != Kind::Number && !part.text.is_empty()
+fn is_article(part: &Part) -> bool {
+    part.kind == Kind::Particle && matches!(part.text.as_str(), "al" | "el" | "ul" | "ol")
+}
+
+fn is_sun_letter(letter: u8) -> bool {
+    matches!(letter, b'd' | b'n' | b'r' | b's' | b't' | b'z' | b'l')
+}
+
+fn is_one_syllable(text: &Word) -> bool {
+    let vowel = |letter: u8| matches!(letter, b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
+    let mut before = false;
+    let mut groups = 0;
+    for letter in text.bytes() {
+        groups += usize::from(vowel(*letter) && !before);
+        before = vowel(*letter);
+    }
+    groups == 1 && text.len() <= SYLLABLE_MAX_LETTERS
 }

@@ -11,9 +11,14 @@ mod weights;
 mod word;
 
 pub use alike::How;
+pub(crate) use alike::{LEAST_SIMILARITY, alike};
+pub(crate) use joined::{KEY_MIN_CONSONANTS, Run, runs};
 pub use pair::{Matched, NameScore, compare};
+pub(crate) use pair::{initials, telling, whole_key, worth};
+pub(crate) use parts::part;
 pub use parts::{Kind, Name, Part, Subject};
 pub use script::Script;
+pub(crate) use sound::{EDIT_COST, Sound, distance, gap, substitution};
 pub(crate) use text::plain_original;
 pub use text::{NAME_MAX_LETTERS, NAME_MAX_WORDS, words};
 pub use weights::Weights;

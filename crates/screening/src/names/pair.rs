@@ -139,6 +139,9 @@ impl Pair<'_> {
         if a.len() < 5 || b.len() < 5 || cut(&a) || cut(&b) {
             return;
         }
+        if whole_key(self.left) != whole_key(self.right) {
+            return;
+        }
         let found = if a == b { 0.98 } else { letters(&a, &b, 0.86) - 0.06 };
         if found > 0.84 && found > score.raw {
             score.raw = found;
@@ -169,8 +172,16 @@ impl Pair<'_> {
     }
 }
 
-fn telling(name: &Name) -> impl Iterator<Item = &Part> {
+pub(crate) fn telling(name: &Name) -> impl Iterator<Item = &Part> {
     name.parts.iter().filter(|part| !matches!(part.kind, Kind::Legal(_)))
+}
+
+/// What two names have in common that are one when written as one word: their consonants.
+pub(crate) fn whole_key(name: &Name) -> Vec<u8> {
+    let mut consonants: Vec<u8> =
+        telling(name).flat_map(|part| part.consonants.bytes()).copied().collect();
+    consonants.dedup();
+    consonants
 }
 
 fn whole(name: &Name) -> Vec<u8> {
@@ -184,13 +195,18 @@ fn stands_for(short: &Name, long: &Name) -> bool {
     if word.text.len() < 3 {
         return false;
     }
+    initials(long).iter().any(|initials| initials == word.text.bytes())
+}
+
+/// The first letters of a name: of all telling words, without the little ones, and with legal forms.
+pub(crate) fn initials(name: &Name) -> [Vec<u8>; 3] {
     let little = |part: &&Part| part.text.len() <= 3 && part.weight < 0.2;
-    let is_word = |parts: &mut dyn Iterator<Item = &Part>| {
-        parts.map(|part| part.text.first()).eq(word.text.bytes().iter().copied())
-    };
-    is_word(&mut telling(long))
-        || is_word(&mut telling(long).filter(|part| !little(part)))
-        || is_word(&mut long.parts.iter())
+    let first = |part: &Part| part.text.first();
+    [
+        telling(name).map(first).collect(),
+        telling(name).filter(|part| !little(part)).map(first).collect(),
+        name.parts.iter().map(first).collect(),
+    ]
 }
 
 /// The weight of what is left over. As a contradiction a common name counts like a rare one.
@@ -203,7 +219,7 @@ fn sum_of(parts: &[&Part], least: f64) -> f64 {
 }
 
 /// A weak likeness is worth less than it looks: most names with a third of other letters are other names.
-fn worth(similarity: f64, weights: &Weights) -> f64 {
+pub(crate) fn worth(similarity: f64, weights: &Weights) -> f64 {
     let knots = [
         (0.6, 0.0),
         (0.7, weights.worth_70),

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::{
     script::Script,
-    sound::{fold, skeleton, syllables},
+    sound::{Sound, consonants_of_fold, fold, skeleton, syllables},
     text::{Written, words},
     word::Word,
 };
@@ -42,12 +42,14 @@ pub struct Part {
     /// As it is written, in Latin letters.
     pub text: Word,
     /// As it sounds.
-    pub(super) fold: Word,
+    pub(crate) fold: Word,
     /// Its consonants.
-    pub(super) skeleton: Word,
+    pub(crate) skeleton: Word,
+    /// Its consonants, those that are easily confused as one.
+    pub(crate) consonants: Word,
     /// It as Chinese and as Korean syllables, once somebody asks.
     syllables: OnceLock<[Word; 2]>,
-    pub(super) mask: u32,
+
     pub(super) fold_mask: u32,
     /// The script in which it stood.
     pub script: Script,
@@ -55,7 +57,7 @@ pub struct Part {
     pub kind: Kind,
     /// How much it says; 1 for a rare word of usual length.
     pub weight: f64,
-    pub(super) known: Option<&'static Known>,
+    pub(crate) known: Option<&'static Known>,
 }
 
 /// A name, ready to be compared.
@@ -87,8 +89,14 @@ const TWO_SYLLABLES: [(&str, &str); 14] = [
 
 impl Part {
     /// It as Chinese and as Korean syllables.
-    pub(super) fn syllables(&self) -> &[Word; 2] {
+    pub(crate) fn syllables(&self) -> &[Word; 2] {
         self.syllables.get_or_init(|| syllables(&self.text))
+    }
+
+    /// It as syllables of one of the two languages.
+    pub(crate) fn syllables_as(&self, sound: Sound) -> Word {
+        let [chinese, korean] = *self.syllables();
+        if sound == Sound::Korean { korean } else { chinese }
     }
 }
 
@@ -393,7 +401,8 @@ fn is_patronymic(text: &Word) -> bool {
     text.len() > 6 && ENDS.iter().any(|end| text.as_str().ends_with(end))
 }
 
-fn part(
+/// A part, with all forms of its text.
+pub(crate) fn part(
     text: Word,
     script: Script,
     kind: Kind,
@@ -404,8 +413,9 @@ fn part(
     Part {
         fold: folded,
         skeleton: skeleton(&folded),
+        consonants: consonants_of_fold(&folded),
         syllables: OnceLock::new(),
-        mask: text.mask(),
+
         fold_mask: folded.mask(),
         text,
         script,

@@ -4,7 +4,7 @@
 //! Romanization, RTGS without tones) where these agree; where they do not, `sound` lets the spellings meet.
 
 /// The writing system of a word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Script {
     /// Latin letters and digits.
     Latin,
@@ -54,6 +54,22 @@ impl Script {
             _ => Self::Other,
         }
     }
+
+    /// All of them, in the order of their numbers in files.
+    pub const ALL: [Self; 12] = [
+        Self::Latin,
+        Self::Cyrillic,
+        Self::Greek,
+        Self::Arabic,
+        Self::Hebrew,
+        Self::Han,
+        Self::Kana,
+        Self::Hangul,
+        Self::Thai,
+        Self::Indic,
+        Self::Armenian,
+        Self::Other,
+    ];
 
     /// Whether a letter is a syllable by itself.
     pub fn is_syllabic(self) -> bool {

@@ -47,14 +47,37 @@ impl Sound {
 
     /// The form of a word.
     pub fn of(self, word: &Word) -> Word {
+        self.ended(self.within(word, true))
+    }
+
+    /// The form of one of several words that are written together, `first` of them or not. What depends on
+    /// where the whole ends is left to [`Sound::ended`].
+    pub fn within(self, word: &Word, first: bool) -> Word {
         match self {
             Self::Whole => fold(word),
-            Self::Consonants => consonants(word),
+            Self::Consonants => consonants(word, first),
             Self::Hebrew => hebrew(word),
             Self::Thai => thai(word),
             Self::Chinese => chinese(word),
             Self::Korean => korean(word),
         }
+    }
+
+    /// The form of a whole, whose end may be written or not.
+    pub fn ended(self, mut form: Word) -> Word {
+        match (self, form.len(), form.last()) {
+            // A mark of the feminine, or the end of a long vowel.
+            (Self::Consonants, 3.., b'h') | (Self::Consonants, 4.., b't') => form.pop(),
+            (Self::Hebrew, 3.., b'h') => form.pop(),
+            (Self::Thai, _, b'l') => form.put_last(b'n'),
+            (Self::Thai, 2.., b's' | b'C') => form.put_last(b't'),
+            _ => {}
+        }
+        // A first glide may be written or not.
+        if self == Self::Consonants && form.len() > 1 && form.first() == b'y' {
+            return Word::new(&form.as_str()[1..]);
+        }
+        form
     }
 }
 
@@ -136,8 +159,28 @@ pub fn skeleton(folded: &Word) -> Word {
     out
 }
 
-fn consonants(word: &Word) -> Word {
-    let mut out = rewrite(word, |rest, out| match rest {
+/// The consonants of a folded form, without the breath of `h`.
+pub fn consonants_of_fold(folded: &Word) -> Word {
+    let mut out = Word::EMPTY;
+    for letter in folded.bytes() {
+        let class = match letter {
+            b'a' | b'e' | b'i' | b'o' | b'u' | b'h' | b'j' => continue,
+            b'z' => b'd',
+            b'g' => b'k',
+            b'p' => b'b',
+            b'v' | b'f' => b'v',
+            b'S' | b'C' => b's',
+            letter => *letter,
+        };
+        if out.last() != class {
+            out.push(class);
+        }
+    }
+    out
+}
+
+fn consonants(word: &Word, first: bool) -> Word {
+    rewrite(word, |rest, out| match rest {
         [b's', b'h', b'c', b'h', ..] => (4, b"S"),
         [b't', b's', b'c', b'h', ..] => (4, b"S"),
         [b's', b'c', b'h', ..] | [b't', b'c', b'h', ..] => (3, b"S"),
@@ -150,29 +193,19 @@ fn consonants(word: &Word) -> Word {
         [b'c', b'k', ..] => (2, b"k"),
         [b't', b'z', ..] => (2, b"s"),
         // At the beginning it is a consonant, later mostly a vowel.
-        [b'w' | b'v', ..] if rest.len() == word.len() => (1, b"w"),
+        [b'w' | b'v', ..] if first && rest.len() == word.len() => (1, b"w"),
         [b'c', b'e' | b'i' | b'y', ..] => (1, b"s"),
-        [b'i' | b'e' | b'y', b'a', ..] if out.is_empty() => (1, b"y"),
+        [b'i' | b'e' | b'y', b'a', ..] if first && out.is_empty() => (1, b"y"),
         [b'a' | b'e' | b'i' | b'o' | b'u' | b'y' | b'w' | b'v', ..] => (1, b""),
         [b'q' | b'c', ..] => (1, b"k"),
         [b'p', ..] => (1, b"b"),
         [b'j', ..] => (1, b"g"),
         _ => (0, b""),
-    });
-    // A mark of the feminine, or the end of a long vowel.
-    if out.len() > 2 && out.last() == b'h' || out.len() > 3 && out.last() == b't' {
-        out.pop();
-    }
-    if out.len() > 1 && out.first() == b'y' {
-        // A first glide may be written or not.
-        let rest: Word = Word::new(&out.as_str()[1..]);
-        return rest;
-    }
-    out
+    })
 }
 
 fn hebrew(word: &Word) -> Word {
-    let mut out = rewrite(word, |rest, _| match rest {
+    rewrite(word, |rest, _| match rest {
         [b's', b'h', ..] => (2, b"s"),
         [b's', b'c', b'h', ..] => (3, b"s"),
         [b'c', b'h', ..] | [b'k', b'h', ..] => (2, b"h"),
@@ -185,15 +218,11 @@ fn hebrew(word: &Word) -> Word {
         [b'z'] => (1, b"C"),
         [b'a' | b'e' | b'i' | b'o' | b'u' | b'y' | b'w' | b'v' | b'j', ..] => (1, b""),
         _ => (0, b""),
-    });
-    if out.len() > 2 && out.last() == b'h' {
-        out.pop();
-    }
-    out
+    })
 }
 
 fn thai(word: &Word) -> Word {
-    let mut out = rewrite(word, |rest, _| match rest {
+    rewrite(word, |rest, _| match rest {
         [b'c', b'h', ..] | [b's', b'h', ..] => (2, b"C"),
         [b'p', b'h', ..] => (2, b"p"),
         [b't', b'h', ..] => (2, b"t"),
@@ -206,16 +235,7 @@ fn thai(word: &Word) -> Word {
         [b'g', ..] => (1, b"k"),
         [b'r', ..] => (1, b"l"),
         _ => (0, b""),
-    });
-    if matches!(out.last(), b'l') {
-        out.pop();
-        out.push(b'n');
-    }
-    if matches!(out.last(), b's' | b'C') && out.len() > 1 {
-        out.pop();
-        out.push(b't');
-    }
-    out
+    })
 }
 
 fn chinese(word: &Word) -> Word {
@@ -231,7 +251,7 @@ fn chinese(word: &Word) -> Word {
         [b'q' | b'j' | b'z' | b'c', ..] => (1, b"C"),
         [b'd', ..] => (1, b"t"),
         [b'b', ..] => (1, b"p"),
-        [b'g'] => (0, b""),
+        [b'n', b'g', ..] => (2, b"n"),
         [b'g', ..] => (1, b"k"),
         [b'i', b'e', b'h', ..] => (3, b"ie"),
         [b'i', b'e', b'n', ..] => (3, b"ian"),
@@ -248,6 +268,8 @@ fn chinese(word: &Word) -> Word {
 
 fn korean(word: &Word) -> Word {
     rewrite(word, |rest, _| match rest {
+        // The commonest family name is written as English would say it.
+        [b'a', b'r', b'k', ..] => (3, b"ak"),
         [b'y', b'e', b'o', ..] => (3, b"io"),
         [b'y', b'o', b'u', ..] => (3, b"io"),
         [b'y', b'o', b'o', ..] => (3, b"iu"),
@@ -341,8 +363,13 @@ const fn substitutions() -> [[u8; 128]; 128] {
     costs
 }
 
+/// What it costs to put each letter for this one.
+pub fn substitution(letter: u8) -> &'static [u8; 128] {
+    &SUBSTITUTION[usize::from(letter & 127)]
+}
+
 /// What a letter too many costs.
-fn gap(letters: &[u8], at: usize) -> u16 {
+pub fn gap(letters: &[u8], at: usize) -> u16 {
     let letter = letters[at];
     if letter.is_ascii_digit() {
         return 150;
@@ -471,7 +498,11 @@ mod tests {
     #[test]
     fn scripts_without_vowels_meet_on_consonants() {
         let same = |a: &str, b: &str| {
-            assert_eq!(consonants(&Word::new(a)), consonants(&Word::new(b)), "{a} {b}");
+            assert_eq!(
+                Sound::Consonants.of(&Word::new(a)),
+                Sound::Consonants.of(&Word::new(b)),
+                "{a} {b}"
+            );
         };
         same("mhmd", "muhammad");
         same("yasr", "yasser");

@@ -38,9 +38,24 @@ impl Word {
         usize::from(self.length) == WORD_MAX_LETTERS
     }
 
+    /// From its end.
+    pub fn reversed(&self) -> Self {
+        let mut word = Self::EMPTY;
+        self.bytes().iter().rev().for_each(|letter| word.push(*letter));
+        word
+    }
+
     /// Takes the last letter away.
     pub fn pop(&mut self) {
         self.length = self.length.saturating_sub(1);
+    }
+
+    /// Puts another letter in place of the last.
+    pub fn put_last(&mut self, letter: u8) {
+        if !self.is_empty() {
+            self.pop();
+            self.push(letter);
+        }
     }
 
     /// Both, one behind the other.
@@ -106,6 +121,18 @@ impl PartialEq for Word {
 }
 
 impl Eq for Word {}
+
+impl PartialOrd for Word {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Word {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
 
 impl hash::Hash for Word {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {

@@ -8,7 +8,7 @@ use portcullis_screening::{
     import::{Format, ImportError, Listed, Open, Part, Report, import},
 };
 
-fn list(name: &str) -> Vec<u8> {
+pub fn list(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/lists/{name}.zlib", env!("CARGO_MANIFEST_DIR"));
     miniz_oxide::inflate::decompress_to_vec_zlib(&std::fs::read(path).unwrap()).unwrap()
 }
@@ -42,6 +42,11 @@ fn ofac_part(part: Part) -> std::io::Result<Option<Box<dyn BufRead>>> {
         Part::Comments => "sdn_comments.csv",
     };
     Ok(Some(Box::new(Cursor::new(list(name)))))
+}
+
+/// The whole list of OFAC.
+pub fn ofac() -> Vec<Listed> {
+    read(Format::OfacCsv, &ofac_part, false).unwrap().0
 }
 
 fn of<'l>(found: &'l [Listed], id: &str) -> &'l Listed {

@@ -8,6 +8,7 @@
 
 mod explanations;
 mod formats;
+mod index;
 mod lists;
 mod properties;
 mod regressions;

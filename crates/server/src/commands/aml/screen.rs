@@ -1,16 +1,20 @@
-//! One subject or many against all entities of the lists. Every entity is compared: nothing is left out by a
-//! search before.
+//! One subject or many against all entities of the lists, found by their index: it leaves out nobody whom a
+//! comparison with everybody would find.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use portcullis_screening::{Entity, Policy, Profile, Schema, import::Listed, score};
+use portcullis_screening::{
+    Entity, Policy, Schema,
+    index::{Found, Search},
+};
 use serde_json::{Value, json};
 
 use super::{Data, PolicyArguments, answers::each_line};
 use crate::{
     commands::say,
-    lists::{ListInfo, Lists},
+    list_index::{Hit, IndexedList},
+    lists::Lists,
 };
 
 /// Hits of one subject that are told.
@@ -53,9 +57,7 @@ pub struct ScreenArguments {
 
 /// The lists that are screened against.
 struct Screened {
-    infos: Vec<ListInfo>,
-    /// Each entity with its list, as itself and, if it may be a person or an organisation, as a person.
-    entities: Vec<(usize, Listed, Profile, Option<Profile>)>,
+    lists: Vec<IndexedList>,
 }
 
 pub fn run(asked: &ScreenArguments) -> Result<ExitCode> {
@@ -63,17 +65,17 @@ pub fn run(asked: &ScreenArguments) -> Result<ExitCode> {
     let policy = asked.policy.load()?;
     let screened = Screened::load(&asked.data.lists(), &asked.list)?;
     let answer = |subject: &Entity| {
-        let hits = screened.hits(subject, &policy, asked.limit, asked.explain);
-        screened.answer(&policy, &hits)
+        let hits = screened.hits(subject, &policy, asked.limit, asked.explain)?;
+        anyhow::Ok(screened.answer(&policy, &hits))
     };
     match &asked.file {
         None => {
-            say(&answer(&asked.subject()?).to_string());
+            say(&answer(&asked.subject()?)?.to_string());
             Ok(ExitCode::SUCCESS)
         }
         Some(file) => each_line(file, |line| {
             let value: Value = serde_json::from_str(line).context("the line is not JSON")?;
-            Ok(answer(&Entity::from_json(&value)?))
+            answer(&Entity::from_json(&value)?)
         }),
     }
 }
@@ -104,72 +106,55 @@ impl Screened {
     fn load(lists: &Lists, names: &[String]) -> Result<Self> {
         let names = if names.is_empty() { lists.names()? } else { names.to_vec() };
         ensure!(!names.is_empty(), "no list has been imported yet: portcullis aml import --help");
-        let mut screened = Self { infos: Vec::new(), entities: Vec::new() };
-        for name in names {
+        let open = |name: String| {
             let info = lists.current(&name)?.with_context(|| format!("there is no list {name}"))?;
-            let list = screened.infos.len();
-            lists.read(&info, |_, listed| {
-                let profile = Profile::new(&listed.entity);
-                let either = matches!(listed.entity.schema, Schema::LegalEntity | Schema::Thing);
-                let person = either.then(|| Profile::beside(&listed.entity, Schema::Person));
-                screened.entities.push((list, listed, profile, person));
-                Ok(())
-            })?;
-            screened.infos.push(info);
-        }
-        Ok(screened)
+            IndexedList::open(lists, info)
+        };
+        Ok(Self { lists: names.into_iter().map(open).collect::<Result<_>>()? })
     }
 
-    /// The hits of a subject, best first; among equals in the order of lists and identifiers.
-    fn hits(&self, subject: &Entity, policy: &Policy, limit: usize, explain: bool) -> Vec<Value> {
-        let profile = Profile::new(subject);
-        let as_person = matches!(subject.schema, Schema::LegalEntity | Schema::Thing)
-            .then(|| Profile::beside(subject, Schema::Person));
+    /// The hits of a subject, best first; among equals in the order of lists, and of entities in them.
+    fn hits(
+        &self,
+        subject: &Entity,
+        policy: &Policy,
+        limit: usize,
+        explain: bool,
+    ) -> Result<Vec<Value>> {
+        let search = Search { policy, cutoff: policy.threshold, limit };
         let mut found = Vec::new();
-        for (list, listed, entity, person) in &self.entities {
-            let subject = if listed.entity.schema == Schema::Person {
-                as_person.as_ref().unwrap_or(&profile)
-            } else {
-                &profile
-            };
-            let entity = if subject.schema == Schema::Person {
-                person.as_ref().unwrap_or(entity)
-            } else {
-                entity
-            };
-            let verdict = score(subject, entity, policy);
-            if verdict.is_match {
-                found.push((*list, listed, verdict));
-            }
+        for list in &self.lists {
+            let hits = list.search(subject, search)?;
+            found.extend(hits.into_iter().map(|hit| (&list.info.name, hit)));
         }
-        found.sort_by(|a, b| {
-            b.2.score.total_cmp(&a.2.score).then_with(|| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)))
-        });
+        // This keeps the order of equals.
+        found.sort_by(|(_, a), (_, b)| b.found.verdict.score.total_cmp(&a.found.verdict.score));
         found.truncate(limit);
-        let hit = |(list, listed, verdict): &(usize, &Listed, portcullis_screening::Verdict)| {
+        let hit = |(list, Hit { id, found }): &(&String, Hit)| {
+            let Found { listed, verdict, .. } = found;
             let mut hit = json!({
                 "score": verdict.score,
-                "list": self.infos[*list].name,
-                "id": listed.id,
-                "schema": listed.entity.schema,
-                "name": listed.entity.get("name").first(),
+                "list": list,
+                "id": id,
+                "schema": listed.schema,
+                "name": listed.get("name").first(),
             });
             if explain {
                 hit["reasons"] = verdict.to_json();
                 hit["text"] = verdict.text(policy).into();
-                hit["properties"] = json!(listed.entity.properties);
+                hit["properties"] = json!(listed.properties);
             }
             hit
         };
-        found.iter().map(hit).collect()
+        Ok(found.iter().map(hit).collect())
     }
 
     /// The answer, with the versions of the lists and the policy that it depends on.
     fn answer(&self, policy: &Policy, hits: &[Value]) -> Value {
         let lists: Vec<Value> = self
-            .infos
+            .lists
             .iter()
-            .map(|info| json!({"name": info.name, "version": info.version}))
+            .map(|list| json!({"name": list.info.name, "version": list.info.version}))
             .collect();
         json!({"match": !hits.is_empty(), "hits": hits, "policy": policy.name, "threshold": policy.threshold, "lists": lists})
     }

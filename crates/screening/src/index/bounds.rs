@@ -1,0 +1,78 @@
+//! How near parts of names must be for a score to be possible.
+
+use crate::{
+    names::{Kind, Name, Part, worth},
+    policy::Policy,
+};
+
+/// The similarity of words up to which a reason other than letters counts; all such reasons are found.
+const SURE: f64 = 0.85;
+
+/// Parts that have no counterpart.
+#[derive(Default)]
+pub struct Rest {
+    /// How much they say together.
+    pub weight: f64,
+    /// What they weigh where they contradict.
+    pub against: f64,
+}
+
+impl Rest {
+    /// One more.
+    pub fn add(&mut self, kind: Kind, weight: f64, least: f64) {
+        self.weight += weight;
+        let tells = kind == Kind::Word && weight >= 0.2;
+        self.against += if tells { weight.max(least) } else { weight };
+    }
+}
+
+/// How near the parts of a name must be.
+pub struct Plan {
+    /// The least similarity of one of them.
+    pub least: f64,
+    /// Names that have no more in common than a legal form or a particle are left out.
+    small: bool,
+}
+
+impl Plan {
+    /// For a name of which this similarity is needed.
+    pub fn new(name: &Name, raw: f64, policy: &Policy) -> Self {
+        let weights = &policy.names;
+        let small = |part: &&Part| matches!(part.kind, Kind::Legal(_) | Kind::Particle);
+        // What all small parts together can add, if the other side has the same ones as full words.
+        let mass: f64 = name
+            .parts
+            .iter()
+            .filter(small)
+            .map(|part| if part.kind == Kind::Particle { part.weight.max(0.2) } else { 0.15 })
+            .sum();
+        let lightest = name
+            .parts
+            .iter()
+            .filter(|part| !small(part))
+            .map(|part| (part.weight + 0.1) / 2.0)
+            .fold(f64::INFINITY, f64::min);
+        let rest: f64 = name.parts.iter().filter(|part| !small(part)).map(|part| part.weight).sum();
+        let needed = raw - mass * (1.0 - raw) / lightest;
+        let left_out = weights.left_out_organisation.min(weights.left_out_person);
+        let leaves = mass > 0.0
+            && lightest.is_finite()
+            && needed > raw * 0.7
+            && mass * (1.0 - raw) < raw * left_out.min(weights.left_out_single) * rest;
+        let worth_needed = if leaves { needed } else { raw };
+        Self { least: similarity_for(worth_needed, policy).min(SURE), small: leaves }
+    }
+
+    /// Whether names are left out in which parts of this kind meet and no others.
+    pub fn leaves_out(&self, kind: Kind) -> bool {
+        self.small && matches!(kind, Kind::Legal(_) | Kind::Particle)
+    }
+}
+
+/// The least similarity of words that is worth this much.
+fn similarity_for(needed: f64, policy: &Policy) -> f64 {
+    let worth = |hundredth: u32| worth(f64::from(hundredth) / 400.0, &policy.names);
+    // Below, words are not alike at all.
+    let first = (288..=400).find(|step| worth(*step) >= needed);
+    first.map_or(1.0, |step| f64::from(step - 1) / 400.0)
+}

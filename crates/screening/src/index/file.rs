@@ -1,0 +1,277 @@
+//! The file of an index: a header that says where each section is, and the sections, all numbers with the
+//! lowest byte first. It is used as it lies there, mapped into memory or read as a whole.
+
+use std::{
+    hash::Hasher,
+    io::{self, Write},
+    ops::Range,
+};
+
+use rustc_hash::FxHasher;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    little_endian::{U32, U64},
+};
+
+/// The first bytes of a file, with the version of what follows.
+const MAGIC: [u8; 8] = *b"pcidx\0\0\x01";
+
+/// Bytes before the table of sections: magic, tables, list, count, sum of all that follows.
+const HEADER: usize = 8 + 8 + 32 + 8 + 8;
+
+/// Bytes of a row of the table: number, where, how long.
+const ROW: usize = 24;
+
+/// Sections of one index at most; each script has a few.
+const MAX_SECTIONS: usize = 2_048;
+
+/// Why a file is no index.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum IndexError {
+    /// Not made by this version of the crate, or not an index at all.
+    #[error("this is no index, or one of another version")]
+    Other,
+    /// Made with other tables of names.
+    #[error("the index was made with other tables of names")]
+    Tables,
+    /// Damaged.
+    #[error("the index is cut off or damaged")]
+    Damaged,
+}
+
+/// A file that is written.
+pub struct Sections {
+    rows: Vec<(u32, Vec<u8>)>,
+}
+
+impl Sections {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self { rows: Vec::new() }
+    }
+
+    /// Bytes as they are.
+    pub fn bytes(&mut self, number: u32, bytes: Vec<u8>) {
+        self.rows.push((number, bytes));
+    }
+
+    /// Numbers.
+    pub fn numbers(&mut self, number: u32, numbers: &[u32]) {
+        self.bytes(number, numbers.iter().flat_map(|number| number.to_le_bytes()).collect());
+    }
+
+    /// Long numbers.
+    pub fn long(&mut self, number: u32, numbers: &[u64]) {
+        self.bytes(number, numbers.iter().flat_map(|number| number.to_le_bytes()).collect());
+    }
+
+    /// Writes the file. `tables` tells the tables of this crate, `list` is the SHA-256 of the list.
+    pub fn write(self, tables: u64, list: [u8; 32], out: &mut impl Write) -> io::Result<()> {
+        let mut at = HEADER + ROW * self.rows.len();
+        let mut table = Vec::with_capacity(ROW * self.rows.len());
+        for (number, bytes) in &self.rows {
+            for field in [u64::from(*number), long(at), long(bytes.len())] {
+                table.extend_from_slice(&field.to_le_bytes());
+            }
+            at += bytes.len();
+        }
+        out.write_all(&MAGIC)?;
+        out.write_all(&tables.to_le_bytes())?;
+        out.write_all(&list)?;
+        out.write_all(&long(self.rows.len()).to_le_bytes())?;
+        let mut sum = Sum::new();
+        sum.add(&table);
+        self.rows.iter().for_each(|(_, bytes)| sum.add(bytes));
+        out.write_all(&sum.finish().to_le_bytes())?;
+        out.write_all(&table)?;
+        self.rows.iter().try_for_each(|(_, bytes)| out.write_all(bytes))
+    }
+}
+
+fn long(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// A sum that finds damage, not malice: whoever can write here can write the list as well.
+#[derive(Clone)]
+struct Sum {
+    /// Each takes every eighth word, so that none waits for another.
+    lanes: [u64; 8],
+    left: Vec<u8>,
+    length: u64,
+}
+
+impl Sum {
+    fn new() -> Self {
+        Self { lanes: [0x9e37_79b9_7f4a_7c15; 8], left: Vec::new(), length: 0 }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.length = self.length.wrapping_add(long(bytes.len()));
+        let mut bytes = bytes;
+        if !self.left.is_empty() {
+            let (head, rest) = bytes.split_at((64 - self.left.len()).min(bytes.len()));
+            self.left.extend_from_slice(head);
+            bytes = rest;
+            if self.left.len() < 64 {
+                return;
+            }
+            let block = std::mem::take(&mut self.left);
+            self.blocks(&block);
+        }
+        let (blocks, rest) = bytes.split_at(bytes.len() / 64 * 64);
+        self.blocks(blocks);
+        self.left.extend_from_slice(rest);
+    }
+
+    fn blocks(&mut self, bytes: &[u8]) {
+        for block in bytes.chunks_exact(64) {
+            for (lane, word) in self.lanes.iter_mut().zip(block.chunks_exact(8)) {
+                let word = word.try_into().map_or(0, u64::from_le_bytes);
+                *lane = (*lane ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
+            }
+        }
+    }
+
+    fn finish(mut self) -> u64 {
+        let mut last = std::mem::take(&mut self.left);
+        last.resize(64, 0);
+        self.blocks(&last);
+        let lanes = self.lanes;
+        lanes.iter().fold(self.length, |sum, lane| {
+            (sum ^ lane).wrapping_mul(0xc4ce_b9fe_1a85_ec53).rotate_left(31)
+        })
+    }
+}
+
+/// A file that is used.
+pub struct Image {
+    bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+    /// Where each section is, by its number.
+    sections: Vec<Range<usize>>,
+    /// SHA-256 of the list it was made of.
+    pub list: [u8; 32],
+}
+
+impl Image {
+    /// Looks at the header, and whether all of it is as it was written.
+    pub fn open(
+        bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+        tables: u64,
+    ) -> Result<Self, IndexError> {
+        let file = (*bytes).as_ref();
+        let (header, _) = file.split_at_checked(HEADER).ok_or(IndexError::Other)?;
+        let field = |at: usize| {
+            let eight = header.get(at..at + 8).and_then(|eight| eight.try_into().ok());
+            eight.map_or(0, u64::from_le_bytes)
+        };
+        if header[..8] != MAGIC {
+            return Err(IndexError::Other);
+        }
+        if field(8) != tables {
+            return Err(IndexError::Tables);
+        }
+        let list = header[16..48].try_into().map_err(|_| IndexError::Damaged)?;
+        let count = usize::try_from(field(48)).map_err(|_| IndexError::Damaged)?;
+        if count > MAX_SECTIONS {
+            return Err(IndexError::Damaged);
+        }
+        let table = file.get(HEADER..HEADER + count * ROW).ok_or(IndexError::Damaged)?;
+        let mut sum = Sum::new();
+        sum.add(&file[HEADER..]);
+        if sum.finish() != field(56) {
+            return Err(IndexError::Damaged);
+        }
+        let rows = <[U64]>::ref_from_bytes(table).map_err(|_| IndexError::Damaged)?;
+        let section = |row: &[U64]| {
+            let [number, at, length] = row else { return None };
+            let at = usize::try_from(at.get()).ok()?;
+            let end = at.checked_add(usize::try_from(length.get()).ok()?)?;
+            (end <= file.len()).then_some((u32::try_from(number.get()).ok()?, at..end))
+        };
+        let sections = rows.chunks(3).map(section).collect::<Option<Vec<_>>>();
+        let mut by_number = vec![0..0; MAX_SECTIONS];
+        for (number, range) in sections.ok_or(IndexError::Damaged)? {
+            *by_number.get_mut(number as usize).ok_or(IndexError::Damaged)? = range;
+        }
+        let sections = by_number;
+        Ok(Self { bytes, sections, list })
+    }
+
+    /// How long the file is.
+    pub fn len(&self) -> usize {
+        (*self.bytes).as_ref().len()
+    }
+
+    /// A section as what it holds; empty if it is not there or not whole.
+    pub fn get<T: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned>(
+        &self,
+        number: u32,
+    ) -> &[T] {
+        let range = self.sections.get(number as usize).cloned().unwrap_or_default();
+        let bytes = (*self.bytes).as_ref().get(range).unwrap_or_default();
+        <[T]>::ref_from_bytes(bytes).unwrap_or_default()
+    }
+}
+
+/// Numbers that say where each of many lists begins, in another section.
+#[derive(Clone, Copy)]
+pub struct Table<'a, T> {
+    offsets: &'a [U32],
+    values: &'a [T],
+}
+
+impl<'a, T> Table<'a, T> {
+    /// Of both sections.
+    pub fn new(offsets: &'a [U32], values: &'a [T]) -> Self {
+        Self { offsets, values }
+    }
+
+    /// How many lists.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Where a list is.
+    pub fn range(&self, at: usize) -> Range<usize> {
+        let place = |at: usize| self.offsets.get(at).map_or(0, |offset| offset.get() as usize);
+        place(at)..place(at + 1)
+    }
+
+    /// A list.
+    pub fn get(&self, at: usize) -> &'a [T] {
+        self.values.get(self.range(at)).unwrap_or_default()
+    }
+}
+
+/// Pairs of a hash and what has it, sorted by the hash.
+#[derive(Clone, Copy)]
+pub struct Hashes<'a> {
+    hashes: &'a [U32],
+    values: &'a [U32],
+}
+
+impl<'a> Hashes<'a> {
+    /// Of both sections.
+    pub fn new(hashes: &'a [U32], values: &'a [U32]) -> Self {
+        Self { hashes, values }
+    }
+
+    /// What has this hash.
+    pub fn get(&self, hash: u32) -> &'a [U32] {
+        let from = self.hashes.partition_point(|one| one.get() < hash);
+        let count =
+            self.hashes.get(from..).unwrap_or_default().iter().take_while(|one| one.get() == hash);
+        self.values.get(from..from + count.count()).unwrap_or_default()
+    }
+}
+
+/// A hash of letters for one purpose.
+pub fn hash(purpose: u8, letters: &[u8]) -> u32 {
+    let mut hasher = FxHasher::default();
+    hasher.write_u8(purpose);
+    hasher.write(letters);
+    let hash = hasher.finish();
+    // The high half is the better mixed one.
+    u32::try_from(hash >> 32).unwrap_or_default()
+}

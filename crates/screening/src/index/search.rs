@@ -1,0 +1,499 @@
+//! From a subject to those of a list who may be meant.
+
+use rustc_hash::FxHashMap;
+use zerocopy::little_endian::U32;
+
+use super::{
+    Index,
+    births::{day_key, full_key, slips, year_key},
+    bounds::{Plan, Rest},
+    build::number_hash,
+    file::hash,
+    layout::{View, at, flag, numbered_schema, purpose, unpack_birth, unpack_name},
+    words::{Look, Parts, Record, Sought, words_of_run},
+};
+use crate::{
+    dates::{self, Birth, DateMatch},
+    entity::{Entity, Schema},
+    names::{
+        KEY_MIN_CONSONANTS, Kind, Name, Subject, WORD_MAX_LETTERS, compare, initials, runs,
+        telling, worth,
+    },
+    policy::Policy,
+    profile::{Alias, Profile, Quality, subject},
+    score::{QUALIFIERS_MAX_NATS, Verdict, nats, score},
+};
+
+/// How a list is searched.
+#[derive(Clone, Copy, Debug)]
+pub struct Search<'p> {
+    /// What counts how much.
+    pub policy: &'p Policy,
+    /// The least score that is shown.
+    pub cutoff: f64,
+    /// How many are shown.
+    pub limit: usize,
+}
+
+/// Somebody who may be meant.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Found {
+    /// The number of the entity in the index.
+    pub entity: u32,
+    /// The entity.
+    pub listed: Entity,
+    /// Why, and how sure.
+    pub verdict: Verdict,
+}
+
+impl Index {
+    /// Everybody whose score against `sought` is at least the cutoff, the best first. `load` reads an entity
+    /// by its number ([`Index::place`]).
+    pub fn search<E>(
+        &self,
+        sought: &Entity,
+        search: Search<'_>,
+        mut load: impl FnMut(u32) -> Result<Entity, E>,
+    ) -> Result<Vec<Found>, E> {
+        let mut found: Vec<Found> = Vec::new();
+        for (entity, most) in self.candidates(sought, search) {
+            // They come in order of what they can reach.
+            let full = search.limit.checked_sub(1).and_then(|last| found.get(last));
+            if search.limit == 0 || full.is_some_and(|last| last.verdict.score > most) {
+                break;
+            }
+            let listed = load(entity)?;
+            let verdict = score(
+                &Profile::beside(sought, listed.schema),
+                &Profile::beside(&listed, sought.schema),
+                search.policy,
+            );
+            if verdict.score < search.cutoff || !verdict.schemas_fit {
+                continue;
+            }
+            let place = found.partition_point(|other| {
+                (other.verdict.score, entity) > (verdict.score, other.entity)
+            });
+            found.insert(place, Found { entity, listed, verdict });
+        }
+        found.truncate(search.limit);
+        Ok(found)
+    }
+
+    /// Those who may reach the cutoff, with the most that they can reach, in that order.
+    pub fn candidates(&self, sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
+        let view = self.view();
+        let mut all: FxHashMap<u32, f64> = FxHashMap::default();
+        let mut readings: Vec<Subject> = Vec::new();
+        for counterpart in [Schema::Person, Schema::Company, Schema::Vessel] {
+            let reading = subject(sought.schema, counterpart);
+            if readings.contains(&reading) {
+                continue;
+            }
+            readings.push(reading);
+            let profile = Profile::beside(sought, counterpart);
+            let mut seeker = Seeker::new(view, &profile, reading, search);
+            seeker.by_numbers(&mut all);
+            seeker.by_names(&mut all);
+        }
+        let mut all: Vec<(u32, f64)> = all.into_iter().collect();
+        all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all
+    }
+}
+
+/// What is needed to look for one reading of a subject.
+struct Seeker<'s> {
+    view: View<'s>,
+    profile: &'s Profile,
+    subject: Subject,
+    policy: &'s Policy,
+    /// Nats that the least score needs.
+    needed: f64,
+    /// Schemas that fit and are read in the same way.
+    fitting: [bool; 9],
+    /// What a product of factors can make of a similarity.
+    factor: f64,
+    parts: Parts,
+    /// The parts of the name that is looked at.
+    records: Vec<Record>,
+    seen: Vec<u64>,
+}
+
+impl<'s> Seeker<'s> {
+    fn new(view: View<'s>, profile: &'s Profile, reading: Subject, search: Search<'s>) -> Self {
+        // Scores are rounded to four digits.
+        let least = (search.cutoff - 0.000_06).clamp(1e-6, 1.0 - 1e-6).powi(2);
+        let mut fitting = [false; 9];
+        for (number, fits) in (0u8..).zip(&mut fitting) {
+            let schema = numbered_schema(number);
+            *fits = profile.schema.fits(schema) && subject(profile.schema, schema) == reading;
+        }
+        let weights = &search.policy.names;
+        let factor =
+            weights.numbers.max(1.0) * weights.crossed.max(1.0) * weights.one_word.max(1.0);
+        Self {
+            view,
+            profile,
+            subject: reading,
+            policy: search.policy,
+            needed: (least / (1.0 - least)).ln(),
+            fitting,
+            factor,
+            parts: Parts::default(),
+            records: Vec::new(),
+            seen: vec![0; view.name_tags.len().div_ceil(64)],
+        }
+    }
+
+    /// Everybody with the same number.
+    fn by_numbers(&self, all: &mut FxHashMap<u32, f64>) {
+        for number in &self.profile.identifiers {
+            for entity in self.view.number_hashes.get(number_hash(number.kind, &number.value)) {
+                if self.fits(entity.get()) {
+                    all.insert(entity.get(), 1.0);
+                }
+            }
+        }
+    }
+
+    fn fits(&self, entity: u32) -> bool {
+        let number = self.view.schemas.get(entity as usize).copied().unwrap_or(8);
+        self.fitting.get(usize::from(number)).copied().unwrap_or(false)
+    }
+
+    fn by_names(&mut self, all: &mut FxHashMap<u32, f64>) {
+        let profile = self.profile;
+        let usual = self.usual_gain();
+        let born = self.born_alike();
+        for alias in &profile.aliases {
+            self.seen.fill(0);
+            self.by_name(alias, usual, &born, all);
+        }
+    }
+
+    fn by_name(
+        &mut self,
+        alias: &Alias,
+        usual: f64,
+        born: &[(u32, f64)],
+        all: &mut FxHashMap<u32, f64>,
+    ) {
+        let raw = self.least_raw(usual);
+        if raw <= 0.0 {
+            (0..u32::try_from(self.view.schemas.len()).unwrap_or(u32::MAX))
+                .filter(|entity| self.fits(*entity))
+                .for_each(|entity| {
+                    all.insert(entity, 1.0);
+                });
+            return;
+        }
+        let weights = &self.policy.names;
+        let plan = Plan::new(&alias.name, raw, self.policy);
+        let view = self.view;
+        let parts = alias.name.parts.iter();
+        let mut sought: Vec<Sought<'_>> = parts
+            .map(|part| {
+                Sought::new(&view, &mut self.parts, part, self.subject, plan.least, weights)
+            })
+            .collect();
+        for name in self.with_key(&alias.name) {
+            if self.first_time(name) {
+                self.compare(alias, name, all);
+            }
+        }
+        for at in 0..sought.len() {
+            for part in std::mem::take(&mut sought[at].strong) {
+                let ours = sought[at].part().kind;
+                if plan.leaves_out(ours) && plan.leaves_out(view.record(part).kind) {
+                    continue;
+                }
+                for name in view.postings.get(part as usize) {
+                    let name = name.get();
+                    if self.first_time(name) && self.may_reach(&mut sought, name, raw) {
+                        self.compare(alias, name, all);
+                    }
+                }
+            }
+        }
+        // Those born on the same day need not be so near by name.
+        for (entity, gain) in born {
+            let raw = self.least_raw(*gain);
+            for name in at(view.entity_names, *entity)..at(view.entity_names, entity + 1) {
+                if !self.is_seen(name) && self.may_reach(&mut sought, name, raw) {
+                    self.compare(alias, name, all);
+                }
+            }
+        }
+    }
+
+    fn is_seen(&self, name: u32) -> bool {
+        self.seen.get(name as usize / 64).is_some_and(|bits| (bits >> (name % 64)) & 1 == 1)
+    }
+
+    /// Whether a name can be meant at all and was not looked at yet.
+    fn first_time(&mut self, name: u32) -> bool {
+        let Some(bits) = self.seen.get_mut(name as usize / 64) else { return false };
+        let bit = 1 << (name % 64);
+        let first = *bits & bit == 0;
+        *bits |= bit;
+        first
+    }
+
+    /// Names that have a key in common with this one: parts written together or apart, first letters.
+    fn with_key(&self, name: &Name) -> Vec<u32> {
+        let view = &self.view;
+        let mut found = Vec::new();
+        let mut take = |purpose: u8, form: &[u8]| {
+            let names = view.name_hashes.get(hash(purpose, form));
+            found.extend(names.iter().map(|name| name.get()));
+        };
+        for part in name.parts.iter().filter(|part| part.kind == Kind::Word) {
+            if part.consonants.len() >= KEY_MIN_CONSONANTS {
+                take(purpose::RUN_CONSONANTS, part.consonants.bytes());
+            } else {
+                take(purpose::RUN_TEXT, part.text.bytes());
+            }
+            let purposes = [purpose::RUN_CHINESE, purpose::RUN_KOREAN];
+            for (purpose, form) in purposes.into_iter().zip(part.syllables()) {
+                if form.len() >= 3 {
+                    take(purpose, form.bytes());
+                }
+            }
+        }
+        take(purpose::WHOLE, &crate::names::whole_key(name));
+        if name.subject != Subject::Person {
+            for initials in initials(name) {
+                take(purpose::SINGLE, &initials);
+            }
+            let mut words = telling(name);
+            if let (Some(word), None) = (words.next(), words.next()) {
+                take(purpose::INITIALS, word.text.bytes());
+            }
+        }
+        let mut words = Vec::new();
+        runs(&name.parts, WORD_MAX_LETTERS + 4, |_, run| words_of_run(view, run, &mut words));
+        words.sort_unstable();
+        words.dedup();
+        for part in words.into_iter().flat_map(|word| view.parts_of(word)) {
+            let record = view.record(part);
+            if (record.kind, record.subject) == (Kind::Word, self.subject) {
+                found.extend(view.postings.get(part as usize).iter().map(|name| name.get()));
+            }
+        }
+        found
+    }
+
+    /// The similarity of names that is needed where qualifiers add this much.
+    fn least_raw(&self, gain: f64) -> f64 {
+        let needed = self.needed - gain;
+        if nats(0.0) >= needed {
+            return 0.0;
+        }
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..40 {
+            let middle = (low + high) / 2.0;
+            if nats(middle) < needed { low = middle } else { high = middle }
+        }
+        low / self.factor
+    }
+
+    /// The most that qualifiers can add, but for a birth that is nearly the same.
+    fn usual_gain(&self) -> f64 {
+        let (q, profile) = (&self.policy.qualifiers, self.profile);
+        let if_some = |some: bool, nats: f64| if some { nats.max(0.0) } else { 0.0 };
+        let full = profile.births.iter().all(|birth| day_key(birth).is_some());
+        let consistent = if full { 0.0 } else { q.birth_consistent };
+        let birth = q.birth_same_year.max(q.birth_near).max(q.birth_different).max(consistent);
+        let gain = if_some(!profile.births.is_empty(), birth)
+            + if_some(!profile.genders.is_empty(), q.gender_same.max(q.gender_different))
+            + if_some(!profile.countries.is_empty(), q.country_same.max(q.country_different))
+            + if_some(!profile.places.is_empty(), q.place_same)
+            + if_some(!profile.addresses.is_empty(), q.address_same)
+            + q.weak_alias.max(q.former_name).max(0.0);
+        gain.min(QUALIFIERS_MAX_NATS.max(q.weak_alias).max(q.former_name))
+    }
+
+    /// What the qualifiers of an entity add at most.
+    fn gain(&self, entity: u32) -> f64 {
+        let (q, profile, view) = (&self.policy.qualifiers, self.profile, &self.view);
+        let flags = view.flags.get(entity as usize).copied().unwrap_or(0);
+        let (mut added, mut taken) = (0.0, 0.0);
+        let mut count = |nats: f64| if nats > 0.0 { added += nats } else { taken += nats };
+        let births: Vec<Birth> = self.births(entity);
+        if let Some((found, _, _)) = dates::compare(&profile.births, &births) {
+            count(q.birth(found).1);
+        }
+        let gender = |name: &str| match name {
+            "male" => flag::MALE,
+            _ => flag::FEMALE,
+        };
+        if flags & (flag::MALE | flag::FEMALE) != 0 && !profile.genders.is_empty() {
+            let same = profile.genders.iter().any(|name| flags & gender(name) != 0);
+            count(if same { q.gender_same } else { q.gender_different });
+        }
+        let countries = view.countries.get(entity as usize);
+        if !countries.is_empty() && !profile.countries.is_empty() {
+            let same = profile.countries.iter().any(|code| countries.contains(code));
+            count(if same { q.country_same } else { q.country_different });
+        }
+        if flags & flag::PLACE != 0 && !profile.places.is_empty() {
+            count(q.place_same.max(0.0));
+        }
+        if flags & flag::ADDRESS != 0 && !profile.addresses.is_empty() {
+            count(q.address_same.max(0.0));
+        }
+        added.min(QUALIFIERS_MAX_NATS) + taken
+    }
+
+    fn births(&self, entity: u32) -> Vec<Birth> {
+        let births = self.view.births.get(entity as usize).iter();
+        births.map(|[first, last]| unpack_birth([first.get(), last.get()])).collect()
+    }
+
+    /// Those whose birth is so near that it adds more than the same year, and what all qualifiers add.
+    fn born_alike(&self) -> Vec<(u32, f64)> {
+        let mut keys = vec![year_key(0)];
+        for birth in self.profile.births.iter().filter(|birth| day_key(birth).is_some()) {
+            keys.push(year_key(birth.first.year));
+            keys.extend(slips(birth.first).into_iter().map(full_key));
+        }
+        if keys.len() == 1 {
+            return Vec::new();
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let entities = keys.into_iter().flat_map(|key| self.view.day_hashes.get(key));
+        let mut entities: Vec<u32> = entities.map(|entity| entity.get()).collect();
+        entities.sort_unstable();
+        entities.dedup();
+        entities.retain(|entity| self.fits(*entity));
+        let gain = |entity: u32| {
+            let found = dates::compare(&self.profile.births, &self.births(entity))?.0;
+            (found < DateMatch::SameYear).then(|| (entity, self.gain(entity)))
+        };
+        entities.into_iter().filter_map(gain).collect()
+    }
+
+    /// Whether the parts of a name allow this similarity, apart from what [`Self::with_key`] finds.
+    fn may_reach(&mut self, sought: &mut [Sought<'_>], name: u32, raw: f64) -> bool {
+        // What has only been seen to have the right letters is measured if that matters.
+        self.reaches(sought, name, raw, false) && self.reaches(sought, name, raw, true)
+    }
+
+    /// The similarity is what was matched over what there is: each match adds its weight times what it is
+    /// worth above the least that is needed, and what is left out takes its weight times that least.
+    fn reaches(&mut self, sought: &mut [Sought<'_>], name: u32, raw: f64, measured: bool) -> bool {
+        let view = self.view;
+        let parts = view.names.get(name as usize);
+        let mut records = std::mem::take(&mut self.records);
+        records.clear();
+        records.extend(parts.iter().map(|part| view.record(part.get())));
+        let reaches = self.reaches_with(sought, &records, parts, raw, measured);
+        self.records = records;
+        reaches
+    }
+
+    fn reaches_with(
+        &mut self,
+        sought: &mut [Sought<'_>],
+        records: &[Record],
+        parts: &[U32],
+        raw: f64,
+        measured: bool,
+    ) -> bool {
+        let (view, weights) = (self.view, &self.policy.names);
+        let mut met = 0u32;
+        let (mut gained, mut alone) = (0.0, Rest::default());
+        let mut words = 0;
+        for one in sought.iter_mut() {
+            let mut best: Option<f64> = None;
+            let mut word = false;
+            for (place, (number, other)) in parts.iter().zip(records).enumerate() {
+                let number = number.get();
+                let worth = match one.look(number, other) {
+                    Look::Apart => continue,
+                    Look::Alike(similarity) => worth(similarity, weights),
+                    // Otherwise it would have been found.
+                    Look::Unknown if !measured => raw,
+                    Look::Unknown => {
+                        let part = self.parts.get(&view, number);
+                        match one.measure(number, part, self.subject, weights) {
+                            Some(similarity) => worth(similarity, weights),
+                            None => continue,
+                        }
+                    }
+                };
+                met |= 1 << (place % 32);
+                let (ours, theirs, kind) = (one.part().weight, other.weight, other.kind);
+                // How a match counts that is an initial or a legal form is not known here, so either way.
+                let plain = |kind: Kind| matches!(kind, Kind::Word | Kind::Number | Kind::Particle);
+                let value = worth - raw;
+                let weight = match value > 0.0 {
+                    _ if plain(kind) && plain(one.part().kind) => (ours + theirs) / 2.0,
+                    true => (ours + theirs) / 2.0,
+                    false => ours.min(theirs),
+                };
+                best = Some(best.unwrap_or(f64::MIN).max(weight * value));
+                word |= kind == Kind::Word;
+            }
+            match best {
+                Some(best) => {
+                    gained += best.max(0.0);
+                    words += u32::from(word && one.part().kind == Kind::Word);
+                }
+                None => alone.add(one.part().kind, one.part().weight, weights.least_contradiction),
+            }
+        }
+        if gained <= 0.0 {
+            return false;
+        }
+        let mut others = Rest::default();
+        for (place, other) in records.iter().enumerate() {
+            if (met >> (place % 32)) & 1 == 0 {
+                others.add(other.kind, other.weight, weights.least_contradiction);
+            }
+        }
+        let person = self.subject == Subject::Person;
+        let left_out = match (person, words) {
+            (true, 0 | 1) => weights.left_out_single,
+            (true, _) => weights.left_out_person.min(weights.left_out_single),
+            (false, _) => weights.left_out_organisation,
+        };
+        let contradiction =
+            if person { weights.contradiction_person } else { weights.contradiction_organisation };
+        let penalty = contradiction * alone.against.min(others.against)
+            + left_out * alone.weight.max(others.weight);
+        gained - raw * penalty >= -1e-9
+    }
+
+    /// Compares a name for good, and keeps its entity if that may reach the least score.
+    fn compare(&mut self, alias: &Alias, name: u32, all: &mut FxHashMap<u32, f64>) {
+        let view = self.view;
+        let tag = view.name_tags.get(name as usize).copied().unwrap_or(0);
+        let (subject, quality) = unpack_name(tag);
+        let entity = at(view.name_entities, name);
+        if subject != self.subject || !self.fits(entity) {
+            return;
+        }
+        let mut parts = Vec::new();
+        for number in view.names.get(name as usize) {
+            parts.push(self.parts.get(&view, number.get()).clone());
+        }
+        let theirs = Name { parts, subject };
+        let raw = compare(&alias.name, &theirs, &self.policy.names).raw;
+        let worse = |quality: Quality| match quality {
+            Quality::Strong => 0.0,
+            Quality::Former => self.policy.qualifiers.former_name,
+            Quality::Weak => self.policy.qualifiers.weak_alias,
+        };
+        // A weak name takes something only if no better one counts.
+        let quality = worse(alias.quality).min(worse(quality)).max(0.0);
+        let most = nats(raw) + self.gain(entity) + quality;
+        if most >= self.needed {
+            let most = (1.0 / (1.0 + (-most).exp())).sqrt() + 0.000_06;
+            let kept = all.entry(entity).or_insert(0.0);
+            *kept = kept.max(most);
+        }
+    }
+}

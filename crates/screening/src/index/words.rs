@@ -1,0 +1,393 @@
+//! Which words of an index are alike to a part of a name, and in which parts of names they stand.
+
+use std::collections::hash_map::Entry;
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    build::word_keys,
+    file::hash,
+    layout::{self, Space, View, at, group, packed_group, purpose, script_of, unpack_part},
+    letters::Letters,
+};
+use crate::names::{
+    Kind, LEAST_SIMILARITY, Part, Script, Sound, Subject, Weights, Word, alike, part,
+};
+use crate::tables::{Known, tables};
+
+/// How alike an initial and a word are.
+const INITIAL: f64 = 0.8;
+
+/// What is known about a part without reading it.
+#[derive(Clone, Copy)]
+pub struct Record {
+    letters: u64,
+    /// How much it says.
+    pub weight: f64,
+    word: u32,
+    group: usize,
+    /// What it is.
+    pub kind: Kind,
+    /// What bears its names.
+    pub subject: Subject,
+}
+
+/// What is known about two parts.
+pub enum Look {
+    /// They are not alike.
+    Apart,
+    /// They are, this much.
+    Alike(f64),
+    /// Their letters allow it, but they are less alike than what was looked for.
+    Unknown,
+}
+
+/// A part of the name that is looked for.
+pub struct Sought<'q> {
+    part: &'q Part,
+    letters: Letters,
+    /// How alike each part of the index is that was looked at; `None` for not at all.
+    alike: FxHashMap<u32, Option<f64>>,
+    /// Parts that are alike for another reason than their letters.
+    odd: FxHashMap<u32, f64>,
+    group: usize,
+    share: u16,
+    /// Parts of the index that are so alike that their names are looked at.
+    pub strong: Vec<u32>,
+}
+
+impl<'q> Sought<'q> {
+    /// Finds all parts of the index whose similarity is at least `least`.
+    pub fn new(
+        view: &View<'_>,
+        parts: &mut Parts,
+        part: &'q Part,
+        subject: Subject,
+        least: f64,
+        weights: &Weights,
+    ) -> Self {
+        let letters = Letters::of(part.fold.bytes());
+        let mut sought = Self {
+            part,
+            letters,
+            alike: FxHashMap::default(),
+            odd: FxHashMap::default(),
+            group: group(part.script),
+            share: share(LEAST_SIMILARITY),
+            strong: Vec::new(),
+        };
+        let mut words = Vec::new();
+        sought.by_letters(view, least, &mut words);
+        sought.by_keys(view, subject, &mut words);
+        words.sort_unstable();
+        words.dedup();
+        for word in words {
+            for other in view.parts_of(word) {
+                if view.part_subject(other) != subject {
+                    continue;
+                }
+                let read = parts.get(view, other);
+                let found = sought.measure(other, read, subject, weights);
+                if !sought.may_be_alike(&view.record(other)) {
+                    found.iter().for_each(|found| {
+                        sought.odd.insert(other, *found);
+                    });
+                }
+                if found.is_some_and(|found| found >= least) {
+                    sought.strong.push(other);
+                }
+            }
+        }
+        // A legal form may be misspelt, an initial stands for any word.
+        if part.kind != Kind::Number && (part.kind != Kind::Initial || least <= INITIAL) {
+            sought.by_kind(view, parts, subject, least, weights);
+        }
+        sought
+    }
+
+    /// What is known about a part of the index.
+    pub fn look(&self, number: u32, other: &Record) -> Look {
+        // Those that are alike for another reason than their letters were found by their keys.
+        if !self.may_be_alike(other) {
+            let found = self.odd.get(&number).copied().filter(|_| !self.odd.is_empty());
+            return found.map_or(Look::Apart, Look::Alike);
+        }
+        match self.alike.get(&number) {
+            Some(found) => found.map_or(Look::Apart, Look::Alike),
+            None => Look::Unknown,
+        }
+    }
+
+    /// How alike a part of the index is; remembered.
+    pub fn measure(
+        &mut self,
+        number: u32,
+        other: &Part,
+        subject: Subject,
+        weights: &Weights,
+    ) -> Option<f64> {
+        let person = subject == Subject::Person;
+        let found = alike(self.part, other, person, weights).map(|(similarity, _)| similarity);
+        self.alike.insert(number, found);
+        found
+    }
+
+    /// Whether the letters allow it, or something else than letters may decide.
+    fn may_be_alike(&self, other: &Record) -> bool {
+        let word = |kind: Kind| matches!(kind, Kind::Word | Kind::Particle);
+        other.group != self.group
+            || !word(other.kind)
+            || !word(self.part.kind)
+            || self.letters.may_be_near(other.letters, self.share)
+    }
+
+    fn by_letters(&self, view: &View<'_>, least: f64, words: &mut Vec<u32>) {
+        for of in 0..layout::GROUPS {
+            let sound = Sound::between(self.part.script, script_of(of));
+            let same = group(self.part.script) == of;
+            let sound = if same { Sound::Whole } else { sound };
+            let space = Space::of(view.image, of, sound);
+            if space.forward.is_empty() {
+                continue;
+            }
+            let lost = if sound == Sound::Whole { 0.0 } else { 0.04 };
+            let share = share(least + lost);
+            let form = sound.of(&self.part.text);
+            let mut take =
+                |place: usize| words.extend(space.words.get(place).iter().map(|word| word.get()));
+            if form.is_empty() {
+                space.forward.find(&[]).into_iter().for_each(&mut take);
+                continue;
+            }
+            let letters =
+                if sound == Sound::Whole { None } else { Some(Letters::of(form.bytes())) };
+            let letters = letters.as_ref().unwrap_or(&self.letters);
+            let half = form.len().div_ceil(2);
+            space.forward.near(form.bytes(), letters, half, share, &mut take);
+            let back = form.reversed();
+            space.backward.near(back.bytes(), letters, form.len() - half, share, |place| {
+                take(space.places.get(place).map_or(0, |place| place.get() as usize));
+            });
+        }
+    }
+
+    /// Words that are alike for another reason than their letters.
+    fn by_keys(&self, view: &View<'_>, subject: Subject, words: &mut Vec<u32>) {
+        let mut text = |text: &Word| words.extend(view.words_of(text));
+        text(&self.part.text);
+        let known = self.part.known;
+        if let Some(known) = known {
+            kin(known, subject, &mut text);
+        }
+        if subject == Subject::Person {
+            let spaces: Vec<Word> = feminine(&self.part.fold);
+            for of in 0..layout::GROUPS {
+                let space = Space::of(view.image, of, Sound::Whole);
+                for form in &spaces {
+                    if let Some(place) = space.forward.find(form.bytes()) {
+                        words.extend(space.words.get(place).iter().map(|word| word.get()));
+                    }
+                }
+            }
+        } else {
+            view.abbreviations(&self.part.text, words);
+        }
+        word_keys(self.part, |key| {
+            words.extend(view.word_hashes.get(key).iter().map(|word| word.get()));
+        });
+    }
+
+    /// Parts of a kind, each of which may be alike.
+    fn by_kind(
+        &mut self,
+        view: &View<'_>,
+        parts: &mut Parts,
+        subject: Subject,
+        least: f64,
+        weights: &Weights,
+    ) {
+        let all = 0..u32::try_from(view.parts.len()).unwrap_or(u32::MAX);
+        let wanted: Vec<u32> = if self.part.kind == Kind::Initial {
+            all.filter(|other| view.record(*other).subject == subject).collect()
+        } else {
+            view.short_forms
+                .iter()
+                .copied()
+                .filter(|at| view.record(*at).subject == subject)
+                .collect()
+        };
+        for other in wanted {
+            let found = self.measure(other, parts.get(view, other), subject, weights);
+            if found.is_some_and(|found| found >= least) {
+                self.strong.push(other);
+            }
+        }
+        self.strong.sort_unstable();
+        self.strong.dedup();
+    }
+
+    /// The part that is looked for.
+    pub fn part(&self) -> &'q Part {
+        self.part
+    }
+}
+
+/// What is allowed for each letter, rounded up.
+fn share(least: f64) -> u16 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+    let share = ((1.0 - least).clamp(0.0, 1.0) * 100.0 + 1e-6).ceil() as u16;
+    share
+}
+
+/// Words that are forms of the same name, or the same word in other languages.
+fn kin(known: &Known, subject: Subject, each: &mut impl FnMut(&Word)) {
+    let tables = tables();
+    for group in &known.groups {
+        tables.of_group(*group).iter().for_each(&mut *each);
+    }
+    if subject != Subject::Person
+        && let Some(english) = known.english
+    {
+        tables.of_english(english).iter().for_each(each);
+    }
+}
+
+/// Folded forms of family names of the other gender.
+fn feminine(fold: &Word) -> Vec<Word> {
+    let text = fold.as_str();
+    let mut forms = Vec::new();
+    let mut add = |text: String| forms.push(Word::new(&text));
+    if ["ov", "ev", "in"].iter().any(|end| text.ends_with(end)) {
+        add(format!("{text}a"));
+    }
+    if ["ova", "eva", "ina"].iter().any(|end| text.ends_with(end)) {
+        add(text[..text.len() - 1].to_owned());
+    }
+    for stem in [text.strip_suffix("ski"), text.strip_suffix("skii")].into_iter().flatten() {
+        add(format!("{stem}skaia"));
+        add(format!("{stem}tskaia"));
+    }
+    for stem in [text.strip_suffix("skaia"), text.strip_suffix("tskaia")].into_iter().flatten() {
+        add(format!("{stem}ski"));
+        add(format!("{stem}skii"));
+    }
+    forms
+}
+
+impl View<'_> {
+    /// Words with these letters, in any script.
+    fn words_of(&self, text: &Word) -> std::ops::Range<u32> {
+        self.words_from(text.bytes(), |word| word == text.bytes())
+    }
+
+    fn words_from(&self, from: &[u8], belongs: impl Fn(&[u8]) -> bool) -> std::ops::Range<u32> {
+        let words = self.words;
+        let (mut low, mut high) = (0, words.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if words.get(middle) < from {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let count = (low..words.len()).take_while(|at| belongs(words.get(*at))).count();
+        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        number(low)..number(low + count)
+    }
+
+    /// Words of which this is the beginning, and words that are the beginning of this.
+    fn abbreviations(&self, text: &Word, words: &mut Vec<u32>) {
+        if text.len() < 3 {
+            return;
+        }
+        if tables().known(text).is_some_and(|known| known.organisation.is_some()) {
+            for length in 3..text.len() {
+                words.extend(self.words_of(&Word::new(&text.as_str()[..length])));
+            }
+        } else {
+            words.extend(self.words_from(text.bytes(), |word| word.starts_with(text.bytes())));
+        }
+    }
+
+    /// A part of the index as one of a name.
+    pub(super) fn part(&self, number: u32) -> Part {
+        let Record { word, kind, weight, .. } = self.record(number);
+        let mut text = Word::EMPTY;
+        self.words.get(word as usize).iter().for_each(|letter| text.push(*letter));
+        let known = match kind {
+            Kind::Number | Kind::Legal(_) => None,
+            _ => tables().known(&text),
+        };
+        part(text, self.word_script(word), kind, weight, known)
+    }
+
+    /// The parts that are legal forms or initials.
+    pub(super) fn short_forms(&self) -> Vec<u32> {
+        let all = 0..u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        all.filter(|part| matches!(self.record(*part).kind, Kind::Legal(_) | Kind::Initial))
+            .collect()
+    }
+
+    fn part_subject(&self, part: u32) -> Subject {
+        self.record(part).subject
+    }
+
+    /// What is known about a part.
+    pub(super) fn record(&self, part: u32) -> Record {
+        let [letters, weight, place] = self.parts.get(part as usize).copied().unwrap_or_default();
+        let [word, tag] = [place.get() >> 32, place.get() & 0xffff_ffff]
+            .map(|half| u32::try_from(half).unwrap_or(0));
+        let (kind, subject) = unpack_part(tag);
+        Record {
+            letters: letters.get(),
+            weight: f64::from_bits(weight.get()),
+            word,
+            group: packed_group(tag),
+            kind,
+            subject,
+        }
+    }
+
+    fn word_script(&self, word: u32) -> Script {
+        let number = self.scripts.get(word as usize).copied().unwrap_or(0);
+        Script::ALL.get(usize::from(number)).copied().unwrap_or(Script::Latin)
+    }
+
+    /// The parts of a word.
+    pub(super) fn parts_of(&self, word: u32) -> std::ops::Range<u32> {
+        at(self.word_parts, word)..at(self.word_parts, word + 1)
+    }
+}
+
+/// The words that a run of parts, written together, may be.
+pub fn words_of_run(view: &View<'_>, run: &crate::names::Run<'_>, words: &mut Vec<u32>) {
+    let mut of = |purpose: u8, form: &Word| {
+        let key = hash(purpose, form.bytes());
+        words.extend(view.word_hashes.get(key).iter().map(|word| word.get()));
+    };
+    of(purpose::CONSONANTS, &run.consonants(false));
+    of(purpose::CONSONANTS, &run.consonants(true));
+    for (purpose, sound) in [(purpose::CHINESE, Sound::Chinese), (purpose::KOREAN, Sound::Korean)] {
+        if let Some(form) = run.syllables(sound) {
+            of(purpose, &form);
+        }
+    }
+    words.extend(view.words_of(run.text()));
+}
+
+/// Parts of the index that were read.
+#[derive(Default)]
+pub struct Parts {
+    read: FxHashMap<u32, Part>,
+}
+
+impl Parts {
+    /// A part, read once.
+    pub fn get(&mut self, view: &View<'_>, number: u32) -> &Part {
+        match self.read.entry(number) {
+            Entry::Occupied(part) => part.into_mut(),
+            Entry::Vacant(free) => free.insert(view.part(number)),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The index of a version of a list: a file beside its entities, mapped into memory.
+//!
+//! It is made when the list is imported. Where it is missing, damaged, or of another version of this program,
+//! it is made again from the entities, which are checked against their digest for that. Each entity that may
+//! be a hit is read from the list and checked by a sum that the index has of it.
+
+use std::{
+    fs::{self, File},
+    io::{BufReader, BufWriter, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use anyhow::{Context, Result, ensure};
+use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
+use portcullis_screening::{
+    Entity,
+    import::Listed,
+    index::{Found, Index, IndexBuilder, Place, Search},
+};
+
+use crate::lists::{ListInfo, Lists};
+
+/// The longest line of an entity that is read.
+const LINE_MAX_BYTES: u32 = 64 << 20;
+
+/// A version of a list that can be searched.
+pub struct IndexedList {
+    /// What is known about it.
+    pub info: ListInfo,
+    index: Index,
+    entities: File,
+}
+
+/// A hit, with its identifier on the list.
+pub struct Hit {
+    /// The identifier.
+    pub id: String,
+    /// The entity, and why it is a hit.
+    pub found: Found,
+}
+
+impl IndexedList {
+    /// Opens a version, and makes its index if there is none that can be used.
+    pub fn open(lists: &Lists, info: ListInfo) -> Result<Self> {
+        let place = lists.place(&info)?;
+        let path = place.join("index");
+        let index = match opened(&path, &info) {
+            Ok(index) => index,
+            Err(_) => rebuilt(lists, &info, &path)?,
+        };
+        ensure!(
+            index.len() == info.entities,
+            "the index of the list {} has another number of entities: import it again",
+            info.name
+        );
+        let entities = place.join("entities.jsonl");
+        let entities =
+            File::open(&entities).with_context(|| format!("open {}", entities.display()))?;
+        Ok(Self { info, index, entities })
+    }
+
+    /// Everybody who may be meant, the best first.
+    pub fn search(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<Hit>> {
+        let found = self
+            .index
+            .search(subject, search, |entity| self.listed(entity).map(|one| one.entity))?;
+        found
+            .into_iter()
+            .map(|found| Ok(Hit { id: self.listed(found.entity)?.id, found }))
+            .collect()
+    }
+
+    fn listed(&self, entity: u32) -> Result<Listed> {
+        let name = &self.info.name;
+        let damaged = || format!("the list {name} is not what was imported: import it again");
+        let place = self.index.place(entity).with_context(damaged)?;
+        ensure!(place.length <= LINE_MAX_BYTES, damaged());
+        let mut line = vec![0; place.length as usize];
+        self.entities.read_exact_at(&mut line, place.offset).with_context(damaged)?;
+        ensure!(check(&line) == place.check, damaged());
+        serde_json::from_slice(&line).with_context(damaged)
+    }
+}
+
+/// What tells that a line is what it was.
+fn check(line: &[u8]) -> u64 {
+    let hash = digest::digest(&digest::SHA256, line);
+    hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+fn opened(path: &Path, info: &ListInfo) -> Result<Index> {
+    let index = Index::open(mmap_guard::map_file(path)?)?;
+    ensure!(HEXLOWER.encode(&index.list()) == info.digest, "it is the index of another version");
+    Ok(index)
+}
+
+/// Makes the index of a list again. Where it cannot be kept, such as in a directory of somebody else, it is
+/// used from memory.
+fn rebuilt(lists: &Lists, info: &ListInfo, path: &Path) -> Result<Index> {
+    let mut builder = Builder::default();
+    lists.read(info, |line, listed| {
+        builder.add(line, &listed.entity);
+        Ok(())
+    })?;
+    let mut bytes = Vec::new();
+    builder.write(&info.digest, &mut bytes)?;
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let kept = fs::write(&beside, &bytes).and_then(|()| fs::rename(&beside, path));
+    if kept.is_err() {
+        drop(fs::remove_file(&beside));
+    }
+    Ok(Index::open(bytes)?)
+}
+
+/// Makes the index of the entities in a file, as they were just written.
+pub fn build(entities: &Path, digest: &str, index: &Path) -> Result<()> {
+    let mut builder = Builder::default();
+    crate::lists::each_line(BufReader::new(File::open(entities)?), |line| {
+        let listed: Listed = serde_json::from_slice(line)?;
+        builder.add(line, &listed.entity);
+        Ok(())
+    })?;
+    let mut out = BufWriter::new(File::create(index)?);
+    builder.write(digest, &mut out)?;
+    out.flush()?;
+    out.get_ref().sync_all().context("write the index")
+}
+
+#[derive(Default)]
+struct Builder {
+    index: IndexBuilder,
+    offset: u64,
+}
+
+impl Builder {
+    fn add(&mut self, line: &[u8], entity: &Entity) {
+        let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
+        self.index.add(entity, Place { offset: self.offset, length, check: check(line) });
+        self.offset += u64::from(length);
+    }
+
+    fn write(self, digest: &str, out: &mut impl Write) -> Result<()> {
+        let list = HEXLOWER.decode(digest.as_bytes())?;
+        let list = list.as_slice().try_into().context("the digest of a list is SHA-256")?;
+        self.index.write(list, out).context("write the index")
+    }
+}
