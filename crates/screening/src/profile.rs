@@ -17,6 +17,9 @@ pub const PROFILE_MAX_WORDS: usize = 1_000;
 /// Addresses, and places of birth, of one entity that are compared.
 pub const PROFILE_MAX_PLACES: usize = 40;
 
+/// Dates of birth of one entity that are compared; lists have up to ten.
+pub const PROFILE_MAX_BIRTHS: usize = 50;
+
 /// How sure a name is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Quality {
@@ -131,7 +134,11 @@ impl Profile {
         Self {
             schema: entity.schema,
             aliases: aliases.found,
-            births: entity.all(&BIRTHS).filter_map(|(_, text)| Birth::parse(text)).collect(),
+            births: entity
+                .all(&BIRTHS)
+                .filter_map(|(_, text)| Birth::parse(text))
+                .take(PROFILE_MAX_BIRTHS)
+                .collect(),
             genders: entity.get("gender").iter().filter_map(|text| gender(text)).collect(),
             countries: countries(entity),
             places: entity.all(&["birthPlace"]).take(PROFILE_MAX_PLACES).map(place).collect(),

@@ -91,7 +91,11 @@ fn check(line: &[u8]) -> u64 {
 }
 
 fn opened(path: &Path, info: &ListInfo) -> Result<Index> {
-    let index = Index::open(mmap_guard::map_file(path)?)?;
+    let index = match mmap_guard::map_file(path) {
+        Ok(mapped) => Index::open(mapped)?,
+        // Somebody has locked it: it is read instead.
+        Err(_) => Index::open(fs::read(path)?)?,
+    };
     ensure!(HEXLOWER.encode(&index.list()) == info.digest, "it is the index of another version");
     Ok(index)
 }
@@ -107,9 +111,11 @@ fn rebuilt(lists: &Lists, info: &ListInfo, path: &Path) -> Result<Index> {
     let mut bytes = Vec::new();
     builder.write(&info.digest, &mut bytes)?;
     let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let kept = fs::write(&beside, &bytes).and_then(|()| fs::rename(&beside, path));
-    if kept.is_err() {
-        drop(fs::remove_file(&beside));
+    if let Ok(mut file) = File::create_new(&beside) {
+        let kept = file.write_all(&bytes).and_then(|()| fs::rename(&beside, path));
+        if kept.is_err() {
+            drop(fs::remove_file(&beside));
+        }
     }
     Ok(Index::open(bytes)?)
 }

@@ -53,14 +53,21 @@ impl Plan {
             .map(|part| (part.weight + 0.1) / 2.0)
             .fold(f64::INFINITY, f64::min);
         let rest: f64 = name.parts.iter().filter(|part| !small(part)).map(|part| part.weight).sum();
-        let needed = raw - mass * (1.0 - raw) / lightest;
+        let most = [weights.worth_70, weights.worth_80, weights.worth_90, weights.worth_95];
+        let most = most.into_iter().fold(1.0, f64::max) - raw;
+        let needed = raw - mass * most / lightest;
         let left_out = weights.left_out_organisation.min(weights.left_out_person);
         let leaves = mass > 0.0
             && lightest.is_finite()
             && needed > raw * 0.7
-            && mass * (1.0 - raw) < raw * left_out.min(weights.left_out_single) * rest;
+            && mass * most < raw * left_out.min(weights.left_out_single) * rest;
         let worth_needed = if leaves { needed } else { raw };
         Self { least: similarity_for(worth_needed, policy).min(SURE), small: leaves }
+    }
+
+    /// The least similarity of an initial or legal form.
+    pub fn least_short(&self) -> f64 {
+        if self.small { 0.0 } else { self.least }
     }
 
     /// Whether names are left out in which parts of this kind meet and no others.

@@ -19,8 +19,8 @@ use crate::{
     entity::{Entity, Schema},
     identifiers::family,
     names::{
-        KEY_MIN_CONSONANTS, Kind, Name, Part, Script, Sound, Subject, initials, part, runs,
-        telling, whole_key,
+        KEY_MIN_CONSONANTS, Kind, Name, Part, Script, Sound, Subject, consonants_of_fold, fold,
+        initials, part, runs, telling, whole_key,
     },
     names::{WORD_MAX_LETTERS, Word},
     profile::{Profile, Quality, subject},
@@ -362,8 +362,8 @@ pub fn name_keys(name: &Name, mut each: impl FnMut(u32)) {
         if assimilated != plain && assimilated.len() >= KEY_MIN_CONSONANTS {
             each(hash(purpose::RUN_CONSONANTS, assimilated.bytes()));
         }
-        // Two letters that are one sound can have fewer consonants together than apart.
-        if plain.len() <= KEY_MIN_CONSONANTS + 1 {
+        // What has hardly any consonants when written together is compared by its letters.
+        if consonants_of_fold(&fold(run.text())).len() < KEY_MIN_CONSONANTS {
             each(hash(purpose::RUN_TEXT, run.text().bytes()));
         }
         for (purpose, sound) in

@@ -16,7 +16,7 @@ use zerocopy::{
 /// The first bytes of a file, with the version of what follows.
 const MAGIC: [u8; 8] = *b"pcidx\0\0\x01";
 
-/// Bytes before the table of sections: magic, tables, list, count, sum of all that follows.
+/// Bytes before the table of sections: magic, tables, list, count, sum of all the rest.
 const HEADER: usize = 8 + 8 + 32 + 8 + 8;
 
 /// Bytes of a row of the table: number, where, how long.
@@ -75,11 +75,13 @@ impl Sections {
             }
             at += bytes.len();
         }
-        out.write_all(&MAGIC)?;
-        out.write_all(&tables.to_le_bytes())?;
-        out.write_all(&list)?;
-        out.write_all(&long(self.rows.len()).to_le_bytes())?;
+        let mut header = MAGIC.to_vec();
+        header.extend_from_slice(&tables.to_le_bytes());
+        header.extend_from_slice(&list);
+        header.extend_from_slice(&long(self.rows.len()).to_le_bytes());
+        out.write_all(&header)?;
         let mut sum = Sum::new();
+        sum.add(&header);
         sum.add(&table);
         self.rows.iter().for_each(|(_, bytes)| sum.add(bytes));
         out.write_all(&sum.finish().to_le_bytes())?;
@@ -178,6 +180,7 @@ impl Image {
         }
         let table = file.get(HEADER..HEADER + count * ROW).ok_or(IndexError::Damaged)?;
         let mut sum = Sum::new();
+        sum.add(&file[..HEADER - 8]);
         sum.add(&file[HEADER..]);
         if sum.finish() != field(56) {
             return Err(IndexError::Damaged);

@@ -130,13 +130,15 @@ impl<'a> Forms<'a> {
     }
 
     /// Forms whose distance from `query` is at most `share` hundredths for each letter of the longer one, of
-    /// which at most half falls on the `first` letters of the query.
+    /// which at most half falls on the `first` letters of the query. Both stand from their ends in a tree of
+    /// `endings`.
     pub fn near(
         &self,
         query: &[u8],
         letters: &Letters,
         first: usize,
         share: u16,
+        endings: bool,
         mut found: impl FnMut(usize),
     ) {
         if query.is_empty() || query.len() > WORD_MAX_LETTERS {
@@ -162,7 +164,14 @@ impl<'a> Forms<'a> {
                             continue;
                         }
                         let most = share * short(form.len().max(query.len()));
-                        if distance(query, form, most).is_some() {
+                        // What looks like another letter in print does not so from its end.
+                        let near = if endings {
+                            let (query, form) = (from_end(query), from_end(form));
+                            distance(query.bytes(), form.bytes(), most)
+                        } else {
+                            distance(query, form, most)
+                        };
+                        if near.is_some() {
                             found(place);
                         }
                     }
@@ -171,6 +180,12 @@ impl<'a> Forms<'a> {
             node = if is_near { node + 1 } else { end.max(node + 1) };
         }
     }
+}
+
+fn from_end(form: &[u8]) -> Word {
+    let mut word = Word::EMPTY;
+    form.iter().rev().for_each(|letter| word.push(*letter));
+    word
 }
 
 /// A row of distances, and where in it something is near enough.
@@ -307,7 +322,22 @@ impl<'q> Walk<'q> {
             }
             at += 1;
         }
+        let is_near = row.from != usize::MAX || self.reaches_over(i, letter);
         self.rows[i] = row;
-        row.from != usize::MAX
+        is_near
+    }
+
+    /// Whether the next letter may make a pair with this one that is near, though this one is not.
+    fn reaches_over(&self, i: usize, letter: u8) -> bool {
+        let one = &self.rows[i - 1];
+        let print = matches!(letter, b'r' | b'n');
+        (one.from..=one.to).any(|j| {
+            let cost = one.cells[j & (CELLS - 1)];
+            let swapped =
+                self.query.get(j + 1) == Some(&letter) && cost + 70 <= self.limit(i + 1, j + 2);
+            let misread =
+                print && self.query.get(j) == Some(&b'm') && cost + 50 <= self.limit(i + 1, j + 1);
+            cost < FAR && (swapped || misread)
+        })
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         telling, worth,
     },
     policy::Policy,
-    profile::{Alias, Profile, Quality, subject},
+    profile::{Alias, Profile, subject},
     score::{QUALIFIERS_MAX_NATS, Verdict, nats, score},
 };
 
@@ -75,8 +75,8 @@ impl Index {
                 (other.verdict.score, entity) > (verdict.score, other.entity)
             });
             found.insert(place, Found { entity, listed, verdict });
+            found.truncate(search.limit);
         }
-        found.truncate(search.limit);
         Ok(found)
     }
 
@@ -108,6 +108,8 @@ struct Seeker<'s> {
     profile: &'s Profile,
     subject: Subject,
     policy: &'s Policy,
+    /// Whether no score is too low.
+    everybody: bool,
     /// Nats that the least score needs.
     needed: f64,
     /// Schemas that fit and are read in the same way.
@@ -137,6 +139,7 @@ impl<'s> Seeker<'s> {
             profile,
             subject: reading,
             policy: search.policy,
+            everybody: least <= 1e-6,
             needed: (least / (1.0 - least)).ln(),
             fitting,
             factor,
@@ -164,12 +167,21 @@ impl<'s> Seeker<'s> {
 
     fn by_names(&mut self, all: &mut FxHashMap<u32, f64>) {
         let profile = self.profile;
+        if self.everybody {
+            self.add_everybody(all);
+            return;
+        }
         let usual = self.usual_gain();
         let born = self.born_alike();
         for alias in &profile.aliases {
             self.seen.fill(0);
             self.by_name(alias, usual, &born, all);
         }
+    }
+
+    fn add_everybody(&self, all: &mut FxHashMap<u32, f64>) {
+        let entities = 0..u32::try_from(self.view.schemas.len()).unwrap_or(u32::MAX);
+        all.extend(entities.filter(|entity| self.fits(*entity)).map(|entity| (entity, 1.0)));
     }
 
     fn by_name(
@@ -181,11 +193,7 @@ impl<'s> Seeker<'s> {
     ) {
         let raw = self.least_raw(usual);
         if raw <= 0.0 {
-            (0..u32::try_from(self.view.schemas.len()).unwrap_or(u32::MAX))
-                .filter(|entity| self.fits(*entity))
-                .for_each(|entity| {
-                    all.insert(entity, 1.0);
-                });
+            self.add_everybody(all);
             return;
         }
         let weights = &self.policy.names;
@@ -193,9 +201,7 @@ impl<'s> Seeker<'s> {
         let view = self.view;
         let parts = alias.name.parts.iter();
         let mut sought: Vec<Sought<'_>> = parts
-            .map(|part| {
-                Sought::new(&view, &mut self.parts, part, self.subject, plan.least, weights)
-            })
+            .map(|part| Sought::new(&view, &mut self.parts, part, self.subject, &plan, weights))
             .collect();
         for name in self.with_key(&alias.name) {
             if self.first_time(name) {
@@ -216,19 +222,15 @@ impl<'s> Seeker<'s> {
                 }
             }
         }
-        // Those born on the same day need not be so near by name.
+        // Those born on the same day need not be so near by name: words that were not looked for may count.
         for (entity, gain) in born {
             let raw = self.least_raw(*gain);
             for name in at(view.entity_names, *entity)..at(view.entity_names, entity + 1) {
-                if !self.is_seen(name) && self.may_reach(&mut sought, name, raw) {
+                if self.reaches(&mut sought, name, raw, true) {
                     self.compare(alias, name, all);
                 }
             }
         }
-    }
-
-    fn is_seen(&self, name: u32) -> bool {
-        self.seen.get(name as usize / 64).is_some_and(|bits| (bits >> (name % 64)) & 1 == 1)
     }
 
     /// Whether a name can be meant at all and was not looked at yet.
@@ -310,8 +312,9 @@ impl<'s> Seeker<'s> {
             + if_some(!profile.countries.is_empty(), q.country_same.max(q.country_different))
             + if_some(!profile.places.is_empty(), q.place_same)
             + if_some(!profile.addresses.is_empty(), q.address_same)
+            + if_some(!profile.identifiers.is_empty(), q.number_different.max(q.unique_different))
             + q.weak_alias.max(q.former_name).max(0.0);
-        gain.min(QUALIFIERS_MAX_NATS.max(q.weak_alias).max(q.former_name))
+        gain.min(QUALIFIERS_MAX_NATS)
     }
 
     /// What the qualifiers of an entity add at most.
@@ -343,6 +346,11 @@ impl<'s> Seeker<'s> {
         if flags & flag::ADDRESS != 0 && !profile.addresses.is_empty() {
             count(q.address_same.max(0.0));
         }
+        if !profile.identifiers.is_empty() {
+            count(q.number_different.max(q.unique_different).max(0.0));
+        }
+        // Whether the best of its names is a weak one is not known yet.
+        count(q.weak_alias.max(q.former_name).max(0.0));
         added.min(QUALIFIERS_MAX_NATS) + taken
     }
 
@@ -445,8 +453,8 @@ impl<'s> Seeker<'s> {
                 None => alone.add(one.part().kind, one.part().weight, weights.least_contradiction),
             }
         }
-        if gained <= 0.0 {
-            return false;
+        if raw <= 0.0 || gained <= 0.0 {
+            return raw <= 0.0;
         }
         let mut others = Rest::default();
         for (place, other) in records.iter().enumerate() {
@@ -471,7 +479,7 @@ impl<'s> Seeker<'s> {
     fn compare(&mut self, alias: &Alias, name: u32, all: &mut FxHashMap<u32, f64>) {
         let view = self.view;
         let tag = view.name_tags.get(name as usize).copied().unwrap_or(0);
-        let (subject, quality) = unpack_name(tag);
+        let (subject, _) = unpack_name(tag);
         let entity = at(view.name_entities, name);
         if subject != self.subject || !self.fits(entity) {
             return;
@@ -482,14 +490,7 @@ impl<'s> Seeker<'s> {
         }
         let theirs = Name { parts, subject };
         let raw = compare(&alias.name, &theirs, &self.policy.names).raw;
-        let worse = |quality: Quality| match quality {
-            Quality::Strong => 0.0,
-            Quality::Former => self.policy.qualifiers.former_name,
-            Quality::Weak => self.policy.qualifiers.weak_alias,
-        };
-        // A weak name takes something only if no better one counts.
-        let quality = worse(alias.quality).min(worse(quality)).max(0.0);
-        let most = nats(raw) + self.gain(entity) + quality;
+        let most = nats(raw) + self.gain(entity);
         if most >= self.needed {
             let most = (1.0 / (1.0 + (-most).exp())).sqrt() + 0.000_06;
             let kept = all.entry(entity).or_insert(0.0);

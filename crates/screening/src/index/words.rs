@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use rustc_hash::FxHashMap;
 
 use super::{
+    bounds::Plan,
     build::word_keys,
     file::hash,
     layout::{self, Space, View, at, group, packed_group, purpose, script_of, unpack_part},
@@ -63,9 +64,10 @@ impl<'q> Sought<'q> {
         parts: &mut Parts,
         part: &'q Part,
         subject: Subject,
-        least: f64,
+        plan: &Plan,
         weights: &Weights,
     ) -> Self {
+        let least = plan.least;
         let letters = Letters::of(part.fold.bytes());
         let mut sought = Self {
             part,
@@ -100,6 +102,8 @@ impl<'q> Sought<'q> {
         }
         // A legal form may be misspelt, an initial stands for any word.
         if part.kind != Kind::Number && (part.kind != Kind::Initial || least <= INITIAL) {
+            // These weigh what the lighter side does, so where small parts do not count all are looked at.
+            let least = if plan.leaves_out(part.kind) { least } else { plan.least_short() };
             sought.by_kind(view, parts, subject, least, weights);
         }
         sought
@@ -163,9 +167,9 @@ impl<'q> Sought<'q> {
                 if sound == Sound::Whole { None } else { Some(Letters::of(form.bytes())) };
             let letters = letters.as_ref().unwrap_or(&self.letters);
             let half = form.len().div_ceil(2);
-            space.forward.near(form.bytes(), letters, half, share, &mut take);
+            space.forward.near(form.bytes(), letters, half, share, false, &mut take);
             let back = form.reversed();
-            space.backward.near(back.bytes(), letters, form.len() - half, share, |place| {
+            space.backward.near(back.bytes(), letters, form.len() - half, share, true, |place| {
                 take(space.places.get(place).map_or(0, |place| place.get() as usize));
             });
         }

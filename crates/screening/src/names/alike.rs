@@ -148,7 +148,8 @@ fn across_scripts(a: &Part, b: &Part, sound: Sound) -> Option<(f64, How)> {
             2 => 0.92,
             _ => 0.96,
         };
-        return Some((sure - surplus, How::Consonants));
+        let found = sure - surplus;
+        return (found >= LEAST_SIMILARITY).then_some((found, How::Consonants));
     }
     let found = letters(x.bytes(), y.bytes(), LEAST_SIMILARITY + 0.04) - 0.04 - surplus;
     (found >= LEAST_SIMILARITY).then_some((found, How::Consonants))

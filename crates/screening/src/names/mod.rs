@@ -18,7 +18,7 @@ pub(crate) use pair::{initials, telling, whole_key, worth};
 pub(crate) use parts::part;
 pub use parts::{Kind, Name, Part, Subject};
 pub use script::Script;
-pub(crate) use sound::{EDIT_COST, Sound, distance, gap, substitution};
+pub(crate) use sound::{EDIT_COST, Sound, consonants_of_fold, distance, fold, gap, substitution};
 pub(crate) use text::plain_original;
 pub use text::{NAME_MAX_LETTERS, NAME_MAX_WORDS, words};
 pub use weights::Weights;

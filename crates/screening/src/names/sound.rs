@@ -430,8 +430,8 @@ pub fn distance(a: &[u8], b: &[u8], most: u16) -> Option<u16> {
             let swapped = Swapped { a, b, i, print };
             least = least.min(swapped.correct(two, one, here, gaps));
         }
-        // Two letters in wrong order reach over one row.
-        if least.min(last.saturating_add(70)) > most {
+        // Two letters in wrong order, or read as one, reach over one row.
+        if least.min(last.saturating_add(if print { 50 } else { 70 })) > most {
             return None;
         }
         last = least;

@@ -50,11 +50,13 @@ impl Word {
         self.length = self.length.saturating_sub(1);
     }
 
-    /// Puts another letter in place of the last.
+    /// Puts another letter in place of the last; once, if it stands before that already.
     pub fn put_last(&mut self, letter: u8) {
         if !self.is_empty() {
             self.pop();
-            self.push(letter);
+            if self.last() != letter {
+                self.push(letter);
+            }
         }
     }
 

@@ -3,9 +3,10 @@
 use std::{convert::Infallible, sync::LazyLock};
 
 use portcullis_screening::{
-    Entity, Policy, Profile, Schema,
+    Entity, Policy, Profile, Qualifiers, Schema,
     import::Format,
     index::{Index, IndexBuilder, IndexError, Place, Search},
+    names::Weights,
     score,
 };
 
@@ -30,14 +31,18 @@ fn built(entities: &[Entity]) -> Vec<u8> {
     file
 }
 
-fn found(sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
-    let load = |entity: u32| Ok::<_, Infallible>(LISTED[entity as usize].clone());
-    let found = INDEX.search(sought, search, load).unwrap();
+fn found_in(
+    (index, listed): (&Index, &[Entity]),
+    sought: &Entity,
+    search: Search<'_>,
+) -> Vec<(u32, f64)> {
+    let load = |entity: u32| Ok::<_, Infallible>(listed[entity as usize].clone());
+    let found = index.search(sought, search, load).unwrap();
     found.iter().map(|found| (found.entity, found.verdict.score)).collect()
 }
 
 /// Everybody that a comparison with everybody finds.
-fn compared(sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
+fn compared_with(listed: &[Entity], sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
     let verdict = |listed: &Entity| {
         score(
             &Profile::beside(sought, listed.schema),
@@ -46,13 +51,21 @@ fn compared(sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
         )
     };
     let mut all: Vec<(u32, f64)> = (0..)
-        .zip(LISTED.iter())
+        .zip(listed)
         .map(|(entity, listed)| (entity, verdict(listed)))
         .filter(|(_, verdict)| verdict.schemas_fit && verdict.score >= search.cutoff)
         .map(|(entity, verdict)| (entity, verdict.score))
         .collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     all
+}
+
+fn found(sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
+    found_in((&INDEX, &LISTED), sought, search)
+}
+
+fn compared(sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
+    compared_with(&LISTED, sought, search)
 }
 
 /// What people make of a name.
@@ -151,24 +164,130 @@ fn what_is_no_index_is_refused() {
 #[test]
 fn a_damaged_index_is_refused() {
     let file = built(&LISTED[..50]);
-    for place in (64..file.len()).step_by(file.len() / 200) {
+    for place in (48..64).chain((64..file.len()).step_by(file.len() / 200)) {
         let mut damaged = file.clone();
         damaged[place] ^= 4;
         assert_eq!(Index::open(damaged).err(), Some(IndexError::Damaged), "{place}");
     }
 }
 
+fn entity(schema: Schema, values: &[(&str, &str)]) -> Entity {
+    let mut entity = Entity::new(schema);
+    values.iter().for_each(|(property, value)| entity.add(property, value));
+    entity
+}
+
+/// Names that share beginnings and endings with those that are looked for, so that the trees have branches.
+fn neighbours() -> impl Iterator<Item = Entity> {
+    let consonants = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t"];
+    consonants.into_iter().flat_map(move |a| {
+        consonants.into_iter().flat_map(move |b| {
+            ["Ra", "A"].into_iter().flat_map(move |start| {
+                ["i", "ali"].map(|end| {
+                    let name = format!("{start}{a}{b}{end}");
+                    entity(Schema::Person, &[("name", name.as_str())])
+                })
+            })
+        })
+    })
+}
+
+/// What once was missed: the subject, the entity, and the least score.
 #[test]
-fn a_word_that_is_a_misspelt_legal_form_is_found() {
-    let company = |name: &str| {
-        let mut entity = Entity::new(Schema::Company);
-        entity.add("name", name);
-        entity
+fn hits_that_are_hard_to_reach_are_found() {
+    use Schema::{Company, Person};
+    let born = ("birthDate", "1975-05-03");
+    let known = [born, ("country", "fr"), ("gender", "male")];
+    let all = |name: &'static str| [&[("name", name)], &known[..]].concat();
+    type Values = Vec<(&'static str, &'static str)>;
+    let cases: [(Schema, Values, Values, f64); 15] = [
+        // A common word and the same day.
+        (
+            Person,
+            vec![("name", "Ivan Kuznetsovsky"), born],
+            vec![("name", "Pavel Kuznetsovsky"), born],
+            0.7,
+        ),
+        (Person, vec![("name", "Mardin"), born], vec![("name", "Maltin"), born], 0.7),
+        (Person, all("Anna Lindqvist"), all("Boris Petrov"), 0.3),
+        // Letters that change places, and print.
+        (Person, vec![("name", "Rasmi")], vec![("name", "Ramsi")], 0.7),
+        (Person, vec![("name", "Barn")], vec![("name", "Bam")], 0.7),
+        (Person, vec![("name", "Amali")], vec![("name", "Arnali")], 0.7),
+        (Person, vec![("name", "Arnali")], vec![("name", "Amali")], 0.7),
+        // Initials and misspelt legal forms.
+        (Person, vec![("name", "Al Kuznetsovsky")], vec![("name", "Al K.")], 0.7),
+        (Company, vec![("name", "Lymitad GmbH")], vec![("name", "Limited GmbH")], 0.86),
+        (Company, vec![("name", "GRUPOW S.A.")], vec![("name", "GRUPO MUNDO MARINO, S.A.")], 0.5),
+        // Parts written together.
+        (Person, vec![("name", "Woodscole")], vec![("name", "Woods Cole")], 0.7),
+        (Person, vec![("name", "Woods Cole")], vec![("name", "Woodscole")], 0.7),
+        (Person, vec![("name", "Leedscaro")], vec![("name", "Leeds Caro")], 0.7),
+        (Person, vec![("name", "Kanal")], vec![("name", "กัน")], 0.5),
+        (Person, vec![("country", "fr")], vec![("name", "Anna Lindqvist")], 0.0),
+    ];
+    let mut listed: Vec<Entity> = neighbours().collect();
+    listed.extend(cases.iter().map(|(schema, _, values, _)| entity(*schema, values)));
+    let index = Index::open(built(&listed)).unwrap();
+    let odd = Policy {
+        qualifiers: Qualifiers {
+            number_different: 2.5,
+            weak_alias: 0.5,
+            ..Policy::balanced().qualifiers
+        },
+        ..Policy::balanced()
     };
-    let listed = company("GRUPO MUNDO MARINO, S.A.");
-    let index = Index::open(built(std::slice::from_ref(&listed))).unwrap();
-    let policy = Policy::balanced();
-    let search = Search { policy: &policy, cutoff: 0.5, limit: 1 };
-    let load = |_| Ok::<_, Infallible>(listed.clone());
-    assert_eq!(index.search(&company("GRUPOW S.A."), search, load).unwrap().len(), 1);
+    for policy in [Policy::balanced(), Policy::strict(), odd] {
+        for (schema, sought, _, cutoff) in &cases {
+            let sought = entity(*schema, sought);
+            let search = Search { policy: &policy, cutoff: *cutoff, limit: usize::MAX };
+            let all = compared_with(&listed, &sought, search);
+            assert_eq!(found_in((&index, &listed), &sought, search), all, "{sought:?}");
+        }
+    }
+}
+
+#[test]
+fn policies_of_ones_own_are_searched_by() {
+    let person = |name: &str, passport: &str| {
+        entity(Schema::Person, &[("name", name), ("passportNumber", passport)])
+    };
+    let listed = [
+        person("Maltin", "CD654321"),
+        person("Ziyadullin abdol Omarkhelov", "CD654322"),
+        entity(Schema::Person, &[("weakAlias", "Karimov Nasir"), ("birthDate", "1975-05-03")]),
+    ];
+    let index = Index::open(built(&listed)).unwrap();
+    let balanced = Policy::balanced;
+    let numbers = Qualifiers { number_different: 2.5, ..balanced().qualifiers };
+    let weak = Qualifiers { weak_alias: 0.5, birth_exact: 2.0, ..balanced().qualifiers };
+    let names = Weights {
+        worth_80: 5.0,
+        worth_90: 5.0,
+        worth_95: 5.0,
+        contradiction_person: 0.0,
+        left_out_single: 0.25,
+        ..Weights::default()
+    };
+    let policies = [
+        Policy { qualifiers: numbers, ..balanced() },
+        Policy { qualifiers: weak, ..balanced() },
+        Policy { names, ..balanced() },
+    ];
+    let weak =
+        entity(Schema::Person, &[("weakAlias", "Karim Nasser"), ("birthDate", "1975-05-03")]);
+    for policy in policies {
+        assert_eq!(policy.check(), Ok(()));
+        for sought in [
+            person("Mardin", "AB123456"),
+            person("Karimullov abdel Nasserovan", "X1234"),
+            weak.clone(),
+        ] {
+            for cutoff in [0.2, 0.5, 0.7, 0.9] {
+                let search = Search { policy: &policy, cutoff, limit: usize::MAX };
+                let all = compared_with(&listed, &sought, search);
+                assert_eq!(found_in((&index, &listed), &sought, search), all, "{sought:?}");
+            }
+        }
+    }
 }
