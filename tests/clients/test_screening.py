@@ -155,6 +155,19 @@ def test_a_damaged_version_is_not_screened_against(tmp_path):
     assert run.returncode == 1 and "is not what was imported" in run.stderr
 
 
+def test_an_index_that_is_missing_or_damaged_is_made_again(tmp_path):
+    import_un(tmp_path, 1, PEOPLE)
+    (index,) = (tmp_path / "data/screening/un").glob("*/index")
+    whole = index.read_bytes()
+    screen = lambda: aml(tmp_path / "data", "screen", "--name", "Ayman Zawahiri").stdout
+    answer = screen()
+    assert json.loads(answer)["match"]
+    for break_it in [index.unlink, lambda: index.write_bytes(whole[:-1]), lambda: index.write_bytes(whole[:70] + b"!" + whole[71:]), lambda: index.write_bytes(b"")]:
+        break_it()
+        assert screen() == answer
+        assert index.read_bytes() == whole
+
+
 def test_changes_of_a_list_are_applied(tmp_path):
     data, full, delta = tmp_path / "data", tmp_path / "entities.json", tmp_path / "delta.json"
     entity = lambda name, number: {"id": f"p{number}", **person(name)}
