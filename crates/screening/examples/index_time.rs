@@ -6,12 +6,11 @@
     clippy::allow_attributes,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::unwrap_used,
     clippy::cast_precision_loss,
     reason = "measures time and prints it"
 )]
 
-use std::{collections::HashMap, env, fs, io::BufRead, time::Instant};
+use std::{collections::HashMap, env, error::Error, fs, time::Instant};
 
 use portcullis_screening::{
     Entity, Policy, Profile, Schema,
@@ -19,12 +18,15 @@ use portcullis_screening::{
     score,
 };
 
-fn lines(path: &str) -> Vec<String> {
-    std::io::BufReader::new(fs::File::open(path).unwrap()).lines().map(Result::unwrap).collect()
+type Failure = Box<dyn Error>;
+
+fn lines(path: Option<String>) -> Result<Vec<String>, Failure> {
+    let text = fs::read_to_string(path.ok_or("a file of lines")?)?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn entity(line: &str) -> Entity {
-    Entity::from_json(&serde_json::from_str(line).unwrap()).unwrap()
+fn entity(line: &str) -> Result<Entity, Failure> {
+    Ok(Entity::from_json(&serde_json::from_str(line)?)?)
 }
 
 fn memory(kind: &str) -> String {
@@ -33,44 +35,43 @@ fn memory(kind: &str) -> String {
     line.unwrap_or_default().trim_start_matches(':').trim().to_owned()
 }
 
-fn main() {
+fn main() -> Result<(), Failure> {
     let mut arguments = env::args().skip(1);
-    let (list, queries) = (arguments.next().unwrap(), arguments.next().unwrap());
-    let checked: usize = arguments.next().map_or(0, |count| count.parse().unwrap());
-    let list = lines(&list);
+    let (list, queries) = (lines(arguments.next())?, lines(arguments.next())?);
+    let checked: usize = arguments.next().map_or(Ok(0), |count| count.parse())?;
     let file = env::temp_dir().join(format!("index-{}", std::process::id()));
     let start = Instant::now();
     let mut builder = IndexBuilder::new();
     for (offset, line) in (0..).zip(&list) {
-        builder.add(&entity(line), Place { offset, ..Place::default() });
+        builder.add(&entity(line)?, Place { offset, ..Place::default() });
     }
-    let mut out = std::io::BufWriter::new(fs::File::create(&file).unwrap());
-    builder.write([0; 32], &mut out).unwrap();
+    let mut out = std::io::BufWriter::new(fs::File::create(&file)?);
+    builder.write([0; 32], &mut out)?;
     drop(out);
     println!("{} entities built in {:?}", list.len(), start.elapsed());
     portcullis_screening::tables();
     let start = Instant::now();
-    let index = Index::open(fs::read(&file).unwrap()).unwrap();
+    let index = Index::open(fs::read(&file)?)?;
     let opened = start.elapsed();
     println!(
         "read and opened in {opened:?}, {} MiB, at most {}",
         index.bytes() >> 20,
         memory("VmHWM")
     );
-    fs::remove_file(&file).unwrap();
+    fs::remove_file(&file)?;
 
-    let queries: Vec<Entity> = lines(&queries).iter().map(|line| entity(line)).collect();
+    let queries: Vec<Entity> = queries.iter().map(|line| entity(line)).collect::<Result<_, _>>()?;
     let policy = Policy::balanced();
     let search = Search { policy: &policy, cutoff: policy.threshold, limit: 50 };
     let load = |at: u32| {
-        let place = index.place(at).unwrap().offset;
-        Ok::<_, std::convert::Infallible>(entity(&list[usize::try_from(place).unwrap()]))
+        let place = index.place(at).ok_or("an entity of the index")?;
+        entity(&list[usize::try_from(place.offset)?])
     };
     let mut times = Vec::new();
     let (mut hits, start) = (0, Instant::now());
     for query in &queries {
         let start = Instant::now();
-        hits += index.search(query, search, load).unwrap().len();
+        hits += index.search(query, search, load)?.len();
         times.push(start.elapsed());
     }
     let second = queries.len() as f64 / start.elapsed().as_secs_f64();
@@ -85,21 +86,28 @@ fn main() {
         at(100)
     );
     if checked > 0 {
-        check(&index, &list, &queries, checked, search);
+        check(&index, &list, &queries, checked, search)?;
     }
+    Ok(())
 }
 
 /// Compares some subjects with everybody.
-fn check(index: &Index, list: &[String], queries: &[Entity], checked: usize, search: Search<'_>) {
-    let entities: Vec<Entity> = list.iter().map(|line| entity(line)).collect();
+fn check(
+    index: &Index,
+    list: &[String],
+    queries: &[Entity],
+    checked: usize,
+    search: Search<'_>,
+) -> Result<(), Failure> {
+    let entities: Vec<Entity> = list.iter().map(|line| entity(line)).collect::<Result<_, _>>()?;
     let mut beside: HashMap<Schema, Vec<Profile>> = HashMap::new();
     let (mut all, mut missed) = (0, 0);
     for sought in queries.iter().step_by((queries.len() / checked).max(1)) {
         let profiles = beside.entry(sought.schema).or_insert_with(|| {
             entities.iter().map(|entity| Profile::beside(entity, sought.schema)).collect()
         });
-        let load = |at: u32| Ok::<_, std::convert::Infallible>(entities[at as usize].clone());
-        let found = index.search(sought, Search { limit: usize::MAX, ..search }, load).unwrap();
+        let load = |at: u32| Ok::<_, Failure>(entities[at as usize].clone());
+        let found = index.search(sought, Search { limit: usize::MAX, ..search }, load)?;
         let found: HashMap<u32, f64> =
             found.into_iter().map(|found| (found.entity, found.verdict.score)).collect();
         for (at, listed) in (0..).zip(profiles.iter()) {
@@ -111,4 +119,5 @@ fn check(index: &Index, list: &[String], queries: &[Entity], checked: usize, sea
         }
     }
     println!("compared with everybody: {all} hits, of which the index misses {missed}");
+    Ok(())
 }

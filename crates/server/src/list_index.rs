@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use portcullis_screening::{
     Entity,
@@ -20,7 +19,7 @@ use portcullis_screening::{
     index::{Found, Index, IndexBuilder, Place, Search},
 };
 
-use crate::lists::{ListInfo, Lists};
+use crate::lists::{self, ListInfo, Lists, short_hash};
 
 /// The longest line of an entity that is read.
 const LINE_MAX_BYTES: u32 = 64 << 20;
@@ -79,15 +78,9 @@ impl IndexedList {
         ensure!(place.length <= LINE_MAX_BYTES, damaged());
         let mut line = vec![0; place.length as usize];
         self.entities.read_exact_at(&mut line, place.offset).with_context(damaged)?;
-        ensure!(check(&line) == place.check, damaged());
+        ensure!(short_hash(&line) == place.check, damaged());
         serde_json::from_slice(&line).with_context(damaged)
     }
-}
-
-/// What tells that a line is what it was.
-fn check(line: &[u8]) -> u64 {
-    let hash = digest::digest(&digest::SHA256, line);
-    hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 fn opened(path: &Path, info: &ListInfo) -> Result<Index> {
@@ -123,7 +116,7 @@ fn rebuilt(lists: &Lists, info: &ListInfo, path: &Path) -> Result<Index> {
 /// Makes the index of the entities in a file, as they were just written.
 pub fn build(entities: &Path, digest: &str, index: &Path) -> Result<()> {
     let mut builder = Builder::default();
-    crate::lists::each_line(BufReader::new(File::open(entities)?), |line| {
+    lists::each_line(BufReader::new(File::open(entities)?), |line| {
         let listed: Listed = serde_json::from_slice(line)?;
         builder.add(line, &listed.entity);
         Ok(())
@@ -143,7 +136,7 @@ struct Builder {
 impl Builder {
     fn add(&mut self, line: &[u8], entity: &Entity) {
         let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-        self.index.add(entity, Place { offset: self.offset, length, check: check(line) });
+        self.index.add(entity, Place { offset: self.offset, length, check: short_hash(line) });
         self.offset += u64::from(length);
     }
 

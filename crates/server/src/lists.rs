@@ -237,7 +237,8 @@ pub fn each_line(mut input: impl BufRead, mut each: impl FnMut(&[u8]) -> Result<
     Ok(())
 }
 
-fn short_hash(line: &[u8]) -> u64 {
+/// What tells that a line is what it was.
+pub fn short_hash(line: &[u8]) -> u64 {
     let hash = digest::digest(&digest::SHA256, line);
     hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

@@ -166,7 +166,8 @@ impl<'a> Forms<'a> {
                         let most = share * short(form.len().max(query.len()));
                         // What looks like another letter in print does not so from its end.
                         let near = if endings {
-                            let (query, form) = (from_end(query), from_end(form));
+                            let [query, form] =
+                                [query, form].map(|letters| Word::of_letters(letters.iter().rev()));
                             distance(query.bytes(), form.bytes(), most)
                         } else {
                             distance(query, form, most)
@@ -180,12 +181,6 @@ impl<'a> Forms<'a> {
             node = if is_near { node + 1 } else { end.max(node + 1) };
         }
     }
-}
-
-fn from_end(form: &[u8]) -> Word {
-    let mut word = Word::EMPTY;
-    form.iter().rev().for_each(|letter| word.push(*letter));
-    word
 }
 
 /// A row of distances, and where in it something is near enough.

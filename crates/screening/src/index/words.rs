@@ -113,8 +113,7 @@ impl<'q> Sought<'q> {
     pub fn look(&self, number: u32, other: &Record) -> Look {
         // Those that are alike for another reason than their letters were found by their keys.
         if !self.may_be_alike(other) {
-            let found = self.odd.get(&number).copied().filter(|_| !self.odd.is_empty());
-            return found.map_or(Look::Apart, Look::Alike);
+            return self.odd.get(&number).map_or(Look::Apart, |found| Look::Alike(*found));
         }
         match self.alike.get(&number) {
             Some(found) => found.map_or(Look::Apart, Look::Alike),
@@ -317,8 +316,7 @@ impl View<'_> {
     /// A part of the index as one of a name.
     pub(super) fn part(&self, number: u32) -> Part {
         let Record { word, kind, weight, .. } = self.record(number);
-        let mut text = Word::EMPTY;
-        self.words.get(word as usize).iter().for_each(|letter| text.push(*letter));
+        let text = Word::of_letters(self.words.get(word as usize).iter());
         let known = match kind {
             Kind::Number | Kind::Legal(_) => None,
             _ => tables().known(&text),

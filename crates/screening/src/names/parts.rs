@@ -49,7 +49,6 @@ pub struct Part {
     pub(crate) consonants: Word,
     /// It as Chinese and as Korean syllables, once somebody asks.
     syllables: OnceLock<[Word; 2]>,
-
     pub(super) fold_mask: u32,
     /// The script in which it stood.
     pub script: Script,
@@ -415,7 +414,6 @@ pub(crate) fn part(
         skeleton: skeleton(&folded),
         consonants: consonants_of_fold(&folded),
         syllables: OnceLock::new(),
-
         fold_mask: folded.mask(),
         text,
         script,

@@ -47,24 +47,18 @@ impl Sound {
 
     /// The form of a word.
     pub fn of(self, word: &Word) -> Word {
-        self.ended(self.within(word, true))
-    }
-
-    /// The form of one of several words that are written together, `first` of them or not. What depends on
-    /// where the whole ends is left to [`Sound::ended`].
-    pub fn within(self, word: &Word, first: bool) -> Word {
-        match self {
+        self.ended(match self {
             Self::Whole => fold(word),
-            Self::Consonants => consonants(word, first),
+            Self::Consonants => consonants(word),
             Self::Hebrew => hebrew(word),
             Self::Thai => thai(word),
             Self::Chinese => chinese(word),
             Self::Korean => korean(word),
-        }
+        })
     }
 
-    /// The form of a whole, whose end may be written or not.
-    pub fn ended(self, mut form: Word) -> Word {
+    /// A form whose end may be written or not.
+    fn ended(self, mut form: Word) -> Word {
         match (self, form.len(), form.last()) {
             // A mark of the feminine, or the end of a long vowel.
             (Self::Consonants, 3.., b'h') | (Self::Consonants, 4.., b't') => form.pop(),
@@ -179,7 +173,7 @@ pub fn consonants_of_fold(folded: &Word) -> Word {
     out
 }
 
-fn consonants(word: &Word, first: bool) -> Word {
+fn consonants(word: &Word) -> Word {
     rewrite(word, |rest, out| match rest {
         [b's', b'h', b'c', b'h', ..] => (4, b"S"),
         [b't', b's', b'c', b'h', ..] => (4, b"S"),
@@ -193,9 +187,9 @@ fn consonants(word: &Word, first: bool) -> Word {
         [b'c', b'k', ..] => (2, b"k"),
         [b't', b'z', ..] => (2, b"s"),
         // At the beginning it is a consonant, later mostly a vowel.
-        [b'w' | b'v', ..] if first && rest.len() == word.len() => (1, b"w"),
+        [b'w' | b'v', ..] if rest.len() == word.len() => (1, b"w"),
         [b'c', b'e' | b'i' | b'y', ..] => (1, b"s"),
-        [b'i' | b'e' | b'y', b'a', ..] if first && out.is_empty() => (1, b"y"),
+        [b'i' | b'e' | b'y', b'a', ..] if out.is_empty() => (1, b"y"),
         [b'a' | b'e' | b'i' | b'o' | b'u' | b'y' | b'w' | b'v', ..] => (1, b""),
         [b'q' | b'c', ..] => (1, b"k"),
         [b'p', ..] => (1, b"b"),

@@ -24,6 +24,13 @@ impl Word {
         word
     }
 
+    /// Of letters, those that fit.
+    pub fn of_letters<'l>(letters: impl Iterator<Item = &'l u8>) -> Self {
+        let mut word = Self::EMPTY;
+        letters.for_each(|letter| word.push(*letter));
+        word
+    }
+
     /// One more letter, unless the word is full or the byte is none.
     pub fn push(&mut self, letter: u8) {
         if self.is_full() || !letter.is_ascii_alphanumeric() {
@@ -40,9 +47,7 @@ impl Word {
 
     /// From its end.
     pub fn reversed(&self) -> Self {
-        let mut word = Self::EMPTY;
-        self.bytes().iter().rev().for_each(|letter| word.push(*letter));
-        word
+        Self::of_letters(self.bytes().iter().rev())
     }
 
     /// Takes the last letter away.
