@@ -205,12 +205,12 @@ class Demo:
         mails = until(lambda: len(m := self.mails(to)) >= count and m, f"a mail to {to}")
         return re.search(r"https://\S+", mails[-1].get_content()).group(0)
 
-    def operator(self, source="127.0.0.1"):
-        """A client with a token of the scope admin."""
+    def operator(self, source="127.0.0.1", scope="admin"):
+        """A client with a token of the scope."""
         made = self.facts()["clients"]["operator"]
         client = self.client(source)
         token = client.post(
-            "/oauth2/token", data={"grant_type": "client_credentials", "scope": "admin"},
+            "/oauth2/token", data={"grant_type": "client_credentials", "scope": scope},
             auth=(made["client_id"], made["client_secret"]),
         )
         client.headers["authorization"] = f"Bearer {token.json()['access_token']}"

@@ -22,6 +22,8 @@ pub struct Caller {
     pub id: String,
     /// The scopes.
     pub scopes: Vec<String>,
+    /// Whether somebody else acts as them (`act`, RFC 8693).
+    pub acted: bool,
 }
 
 /// One call, read but not understood.

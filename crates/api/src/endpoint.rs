@@ -2,6 +2,7 @@ use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
     routing::{MethodFilter, get, on},
@@ -11,6 +12,8 @@ use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
 use portcullis_identity::Identity;
 use portcullis_oidc::{Params, Provider};
+use portcullis_verification::Aml;
+
 use serde::Serialize;
 use utoipa::{
     ToSchema,
@@ -20,11 +23,13 @@ use utoipa::{
 use crate::{
     ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients,
     admin_configuration, admin_groups, admin_invitations, admin_keys, admin_log, admin_resources,
-    admin_users, call::Call, openapi,
+    admin_users, aml, call::Call, openapi,
 };
 
 /// A JSON body is at most this long.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// One JSON text on each line.
+pub(crate) const JSON_LINES: &str = "application/x-ndjson";
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
@@ -32,6 +37,7 @@ pub struct Api {
     pub(crate) identity: Identity,
     pub(crate) provider: Provider,
     pub(crate) reload: Reload,
+    pub(crate) aml: Aml,
 }
 
 /// Who may call an endpoint.
@@ -41,6 +47,9 @@ pub enum Permission {
     Account,
     /// An administrator, or a key or client that was given the scope.
     Admin,
+    /// Whoever screens: somebody with the role `compliance` or an administrator, or a key or client that was
+    /// given the scope.
+    Aml,
 }
 
 impl Permission {
@@ -49,12 +58,16 @@ impl Permission {
         match self {
             Self::Account => "account",
             Self::Admin => "admin",
+            Self::Aml => "aml",
         }
     }
 }
 
 pub(crate) type Reply = Result<Response, ApiError>;
-type Handler = Arc<dyn Fn(Api, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+type Answer = Pin<Box<dyn Future<Output = Reply> + Send>>;
+type Handler = Arc<dyn Fn(Api, Call) -> Answer + Send + Sync>;
+/// Answers line by line while the lines of the request come in.
+pub(crate) type Streaming = fn(Api, Call, Body) -> Reply;
 type NamedSchema = (String, RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
 
 /// One endpoint.
@@ -73,6 +86,7 @@ pub struct Endpoint {
     pub(crate) takes: Option<NamedSchema>,
     pub(crate) returns: Option<NamedSchema>,
     pub(crate) paged: bool,
+    pub(crate) streaming: Option<Streaming>,
     handler: Handler,
 }
 
@@ -102,6 +116,7 @@ impl Endpoint {
             takes: None,
             returns: None,
             paged: false,
+            streaming: None,
             handler: Arc::new(move |api, call| Box::pin(handler(api, call))),
         }
     }
@@ -120,6 +135,17 @@ impl Endpoint {
     pub(crate) fn returns_nothing(mut self) -> Self {
         self.success = StatusCode::NO_CONTENT;
         self
+    }
+
+    /// Takes many as well: JSON lines in, JSON lines out, as many as one likes.
+    pub(crate) fn streams(mut self, handler: Streaming) -> Self {
+        self.streaming = Some(handler);
+        self
+    }
+
+    /// Whether it takes a body of any length, line by line.
+    pub fn is_streaming(&self) -> bool {
+        self.streaming.is_some()
     }
 
     pub(crate) fn paged(mut self) -> Self {
@@ -148,14 +174,15 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_access::endpoints(),
         admin_log::endpoints(),
         admin_configuration::endpoints(),
+        aml::endpoints(),
     ]
     .concat()
 }
 
 /// The endpoints on HTTP, and the document that describes them.
-pub fn router(identity: Identity, provider: Provider, reload: Reload) -> Router {
+pub fn router(identity: Identity, provider: Provider, reload: Reload, aml: Aml) -> Router {
     let issuer = provider.settings.issuer.clone();
-    let api = Api { identity, provider, reload };
+    let api = Api { identity, provider, reload, aml };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()
@@ -193,14 +220,20 @@ async fn answer(
     }
     let query = parts.uri.query().unwrap_or_default();
     let query = Params::parse(query.as_bytes()).map_err(|_| ApiError::Parameter("query"))?;
-    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| ApiError::Body)?;
     let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    if let Some(streaming) = endpoint.streaming
+        && kind == Some(JSON_LINES)
+    {
+        return streaming(api, Call { caller, origin, path, query, body: Vec::new() }, body);
+    }
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| ApiError::Body)?;
     let body = body.to_bytes().to_vec();
-    let json = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let json = json.and_then(|kind| kind.split(';').next()).map(str::trim);
-    if endpoint.takes.is_some() && json != Some("application/json") {
+    if endpoint.takes.is_some() && kind != Some("application/json") {
         return Err(ApiError::Body);
     }
+
     (endpoint.handler)(api, Call { caller, origin, path, query, body }).await
 }
 

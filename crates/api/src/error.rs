@@ -6,6 +6,8 @@ use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
 use portcullis_oidc::{ClientError, KeyRingError};
 use portcullis_store::DbError;
+use portcullis_verification::AmlError;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,7 +53,20 @@ pub enum ApiError {
     /// Too many password checks are waiting.
     #[error("too many requests are waiting")]
     Busy,
+    /// Whoever proposed it cannot approve it.
+    #[error("somebody else than who proposed it must approve it")]
+    FourEyes,
+    /// There is nothing to screen against.
+    #[error("no list has been imported: nobody can be screened")]
+    NoLists,
+    /// A list cannot be used.
+    #[error("the list {0} cannot be used: the log of the server says why")]
+    List(String),
+    /// Screening failed.
+    #[error("the request could not be completed")]
+    Screening(#[source] AmlError),
     /// A part of ours failed.
+
     #[error("the request could not be completed")]
     Failed(#[source] IdentityError),
     /// The signing keys cannot be opened or made.
@@ -70,6 +85,24 @@ impl From<IdentityError> for ApiError {
             IdentityError::Throttled(wait) => Self::Throttled(wait),
             IdentityError::Busy => Self::Busy,
             error => Self::Failed(error),
+        }
+    }
+}
+
+impl From<AmlError> for ApiError {
+    fn from(error: AmlError) -> Self {
+        match error {
+            AmlError::Invalid(field, message) => Self::Invalid(vec![FieldError { field, message }]),
+            AmlError::NotFound => Self::NotFound,
+            AmlError::Stale => Self::Stale,
+            AmlError::FourEyes => Self::FourEyes,
+            AmlError::NoLists => Self::NoLists,
+            AmlError::List(name, why) => {
+                tracing::error!(list = name, error = %why, "a list cannot be used");
+                Self::List(name)
+            }
+            AmlError::Busy => Self::Busy,
+            error => Self::Screening(error),
         }
     }
 }
@@ -113,12 +146,12 @@ pub(crate) struct Problem {
     /// What it is, in a few words.
     title: String,
     /// The status.
-    status: u16,
+    pub status: u16,
     /// What to change.
-    detail: String,
+    pub detail: String,
     /// The values that cannot be accepted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    violations: Vec<Violation>,
+    pub violations: Vec<Violation>,
 }
 
 impl ApiError {
@@ -130,22 +163,25 @@ impl ApiError {
             Self::CurrentPassword => (StatusCode::UNPROCESSABLE_ENTITY, "current_password"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+            Self::FourEyes => (StatusCode::CONFLICT, "four_eyes"),
+            Self::NoLists => (StatusCode::SERVICE_UNAVAILABLE, "no_lists"),
+            Self::List(_) => (StatusCode::SERVICE_UNAVAILABLE, "list"),
             Self::Stale => (StatusCode::CONFLICT, "stale"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Failed(_) | Self::Keys(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Failed(_) | Self::Keys(_) | Self::Screening(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
         }
     }
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        if let Self::Failed(_) | Self::Keys(_) = &self {
-            tracing::error!(error = &self as &dyn std::error::Error, "an API call failed");
-        }
+impl ApiError {
+    /// The problem document.
+    pub(crate) fn problem(&self) -> Problem {
         let (status, kind) = self.status();
-        let violations = match &self {
+        let violations = match self {
             Self::Invalid(fields) => fields
                 .iter()
                 .map(|field| Violation {
@@ -155,13 +191,23 @@ impl IntoResponse for ApiError {
                 .collect(),
             _ => Vec::new(),
         };
-        let problem = Problem {
+        Problem {
             kind: format!("urn:portcullis:problem:{kind}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
             detail: self.to_string(),
             violations,
-        };
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Failed(_) | Self::Keys(_) | Self::Screening(_) = &self {
+            tracing::error!(error = &self as &dyn std::error::Error, "an API call failed");
+        }
+        let (status, _) = self.status();
+        let problem = self.problem();
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");

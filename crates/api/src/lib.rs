@@ -1,4 +1,4 @@
-//! The JSON APIs: a person's own account, and administration.
+//! The JSON APIs: a person's own account, administration, and screening.
 //!
 //! [`endpoints`] is the one table of everything there is: path, method, who may call, what goes in
 //! and out. The router, the gate's routes, the OpenAPI document and the denial tests all come from
@@ -15,12 +15,15 @@ mod admin_keys;
 mod admin_log;
 mod admin_resources;
 mod admin_users;
+mod aml;
+
 mod call;
 mod endpoint;
 mod error;
 mod openapi;
 
 pub use admin_configuration::{ConfigurationStatus, Reload};
+pub use aml::{MATCH_PATHS, match_router};
 pub use call::Caller;
 pub use endpoint::{Api, Endpoint, Permission, endpoints, router};
 pub use error::{ApiError, Violation};

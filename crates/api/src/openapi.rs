@@ -4,7 +4,7 @@ use utoipa::{
     openapi::{RefOr, schema::Schema},
 };
 
-use crate::{Endpoint, endpoints, error::Problem};
+use crate::{Endpoint, endpoint::JSON_LINES, endpoints, error::Problem};
 
 /// The OpenAPI 3.1 document of every endpoint.
 pub fn document(issuer: &str) -> Value {
@@ -68,7 +68,10 @@ fn operation(endpoint: &Endpoint) -> Value {
         "responses": responses,
     });
     if let Some((name, ..)) = &endpoint.takes {
-        let content = json!({ "application/json": { "schema": reference(name) } });
+        let mut content = json!({ "application/json": { "schema": reference(name) } });
+        if endpoint.is_streaming() {
+            content[JSON_LINES] = json!({ "schema": reference(name) });
+        }
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     operation
@@ -92,7 +95,11 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
 }
 
 fn operation_id(endpoint: &Endpoint) -> String {
-    let words = endpoint.path.trim_start_matches("/api/").replace(['/', '-', '{', '}'], "_");
+    let words = endpoint
+        .path
+        .trim_start_matches("/api/")
+        .trim_start_matches('/')
+        .replace(['/', '-', '{', '}'], "_");
     format!("{}_{}", endpoint.method.as_str().to_lowercase(), words.trim_matches('_'))
 }
 

@@ -22,6 +22,8 @@ pub enum Kind {
     Admin(AdminChange),
     /// A request passed through or was refused by the gate.
     Request(RequestSeen),
+    /// Somebody was compared with lists of sanctions and the like.
+    Screening(Screening),
     /// A detector found something.
     Alert(AlertRaised),
     /// An address was blocked, or a block lifted.
@@ -186,7 +188,58 @@ pub struct RequestSeen {
     pub bytes: Option<u64>,
 }
 
+/// The verdict of a screening. Who was screened has no name here: a keyed digest of what was known stands for
+/// it, so that it can be shown later that it was this.
+#[derive(Debug, Clone, Default)]
+pub struct Screening {
+    /// Why: `request`, `list_change`, `recheck`.
+    pub cause: &'static str,
+    /// The subject, if it is kept.
+    pub subject: Option<String>,
+    /// Keyed digest of what was known of the subject, hexadecimal.
+    pub digest: String,
+    /// The lists, with the versions that they had.
+    pub lists: Vec<ListUsed>,
+    /// The policy.
+    pub policy: String,
+    /// SHA-256 of the policy with its threshold, hexadecimal.
+    pub policy_hash: String,
+    /// From which score on it was a match.
+    pub threshold: f64,
+    /// How many hits there are now.
+    pub hits: usize,
+    /// Those that are new, changed or gone; without a subject that is kept, all of them.
+    pub changes: Vec<HitChange>,
+}
+
+/// A list that was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListUsed {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its entities, hexadecimal.
+    pub digest: String,
+}
+
+/// What became of a hit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HitChange {
+    /// `new`, `changed` or `gone`.
+    pub change: &'static str,
+    /// The hit, if it is kept.
+    pub hit: Option<String>,
+    /// The list.
+    pub list: String,
+    /// The entity on it.
+    pub entity: String,
+    /// The score.
+    pub score: f64,
+}
+
 /// A finding of a detector.
+
 #[derive(Debug, Clone)]
 pub struct AlertRaised {
     /// The alert.
@@ -300,6 +353,8 @@ impl Kind {
             }
             Self::Request(seen) if seen.refused_at.is_some() => "gate_denied",
             Self::Request(_) => "gate_allowed",
+            Self::Screening(screening) if screening.cause == "request" => "aml_screened",
+            Self::Screening(_) => "aml_rescreened",
             Self::Alert(alert) => return format!("alert_{}", alert.rule),
             Self::Block(block) if block.active => "block_added",
             Self::Block(_) => "block_lifted",

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Outcome, RequestSeen, TokenOperation, clean, request_leaf::request_leaf,
+    LoginAttempt, Outcome, RequestSeen, Screening, TokenOperation, clean,
+    request_leaf::request_leaf,
 };
 
 /// The version of the Open Cybersecurity Schema Framework the leaves follow.
@@ -43,6 +44,7 @@ fn activity_name(kind: &Kind) -> String {
         Kind::Account(change) => change.change.to_owned(),
         Kind::Admin(change) => change.action.to_owned(),
         Kind::Request(seen) => clean(&seen.method),
+        Kind::Screening(_) => "screen".to_owned(),
         other => other.code(true),
     }
 }
@@ -62,7 +64,7 @@ pub fn class_uid(kind: &Kind) -> u32 {
     match kind {
         Kind::Login(_) | Kind::Logout { .. } | Kind::Token(_) => 3002,
         Kind::Account(_) => 3001,
-        Kind::Admin(_) | Kind::Block(_) => 3004,
+        Kind::Admin(_) | Kind::Block(_) | Kind::Screening(_) => 3004,
         Kind::Request(_) => 6003,
         Kind::Alert(_) => 2004,
         Kind::Lifecycle(_) => 6002,
@@ -158,6 +160,10 @@ fn body(event: &Event) -> (Class, u32, Map<String, Value>) {
             if seen.refused_at.is_some() { 2 } else { 1 },
             request(event, seen),
         ),
+        Kind::Screening(screening) => {
+            let severity = if screening.hits == 0 { 1 } else { 3 };
+            (class(3004, 3, OTHER), severity, screened(event, screening))
+        }
         Kind::Alert(raised) => (class(2004, 2, 1), raised.severity, alert(raised)),
         Kind::Block(change) => {
             (class(3004, 3, if change.active { 1 } else { 4 }), 3, block(event, change))
@@ -355,6 +361,38 @@ fn alert(raised: &AlertRaised) -> Value {
             "related_events": related,
         },
         "unmapped": { "accounts": raised.accounts, "answer": raised.answer },
+    })
+}
+
+fn screened(event: &Event, screening: &Screening) -> Value {
+    let lists = screening.lists.iter();
+    let lists = lists
+        .map(|list| json!({ "name": list.name, "version": list.version, "digest": list.digest }));
+    let changes = screening.changes.iter().map(|change| {
+        json!({
+            "change": change.change,
+            "hit": change.hit,
+            "list": change.list,
+            "entity": clean(&change.entity),
+            "score": change.score,
+        })
+    });
+    json!({
+        "actor": actor(&event.actor),
+        "entity": {
+            "uid": screening.subject.as_ref().unwrap_or(&screening.digest),
+            "type": "aml_subject",
+        },
+        "unmapped": {
+            "cause": screening.cause,
+            "subject_digest": screening.digest,
+            "lists": lists.collect::<Value>(),
+            "policy": screening.policy,
+            "policy_hash": screening.policy_hash,
+            "threshold": screening.threshold,
+            "hits": screening.hits,
+            "changes": changes.collect::<Value>(),
+        },
     })
 }
 

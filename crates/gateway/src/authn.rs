@@ -15,6 +15,8 @@ use crate::{
 };
 
 const API_KEY_HEADER: &str = "x-api-key";
+/// The longest key that is looked up.
+const API_KEY_MAX_BYTES: usize = 256;
 pub(crate) const REALM: &str = r#"Bearer realm="portcullis""#;
 pub(crate) const DPOP: &str = r#"DPoP realm="portcullis", algs="EdDSA Ed25519 ES256 PS256""#;
 
@@ -116,11 +118,21 @@ pub(crate) async fn authenticate<B>(
 ) -> Result<Principal, Refusal> {
     let headers = request.headers();
     let allows = |kind| route.authenticate.contains(&kind);
+    if allows(AuthKind::ApiKey)
+        && let Some(key) = key_of_scheme(headers)
+    {
+        // Of two credentials it is not known which was meant.
+        let one = !headers.contains_key(API_KEY_HEADER)
+            && headers.get_all(header::AUTHORIZATION).iter().count() == 1;
+        return api_key(shared, Some(key).filter(|_| one), now);
+    }
     if allows(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION) {
         return token(snapshot, shared, route, request, head, peer, now).await;
     }
     if allows(AuthKind::ApiKey) && headers.contains_key(API_KEY_HEADER) {
-        return api_key(shared, headers, now);
+        let mut values = headers.get_all(API_KEY_HEADER).iter();
+        let key = values.next().and_then(|value| value.to_str().ok());
+        return api_key(shared, key.filter(|_| values.next().is_none()), now);
     }
     let workload = peer.and_then(PeerCertificate::workload);
     if let Some(id) = workload.filter(|_| allows(AuthKind::Mtls)) {
@@ -136,13 +148,17 @@ pub(crate) async fn authenticate<B>(
     })
 }
 
-fn api_key(shared: &Shared, headers: &HeaderMap, now: Timestamp) -> Result<Principal, Refusal> {
-    let mut values = headers.get_all(API_KEY_HEADER).iter();
-    let key = values.next().and_then(|value| value.to_str().ok()).filter(|key| key.len() <= 256);
-    let known = match (key, values.next()) {
-        (Some(key), None) => shared.api_keys.find(&sha256(key), now),
-        _ => None,
-    };
+/// The key of `Authorization: ApiKey …`, the scheme that we challenge with.
+fn key_of_scheme(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("ApiKey").then(|| key.trim())
+}
+
+fn api_key(shared: &Shared, key: Option<&str>, now: Timestamp) -> Result<Principal, Refusal> {
+    let key = key.filter(|key| key.len() <= API_KEY_MAX_BYTES);
+    let known = key.and_then(|key| shared.api_keys.find(&sha256(key), now));
+
     known.map(Principal::ApiKey).ok_or_else(|| {
         unauthorized("invalid_api_key", "the API key is not valid")
             .with(header::WWW_AUTHENTICATE, r#"ApiKey realm="portcullis""#)

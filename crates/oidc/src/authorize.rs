@@ -377,10 +377,17 @@ fn unpushed(request: AuthorizationRequest) -> Result<AuthorizationRequest, Refus
     Ok(request)
 }
 
-/// The scope `admin` is for administrators, whatever a client asks for.
+/// The scope `admin` is for administrators, and `aml` for them and whoever has the role `compliance`,
+/// whatever a client asks for.
 pub(crate) fn allowed_scopes<'a>(asked: &'a [String], account: &Account) -> Vec<&'a str> {
     let admin = account.has_role("admin");
-    asked.iter().map(String::as_str).filter(|scope| *scope != "admin" || admin).collect()
+    let compliance = admin || account.has_role("compliance");
+    let may = |scope: &&str| match *scope {
+        "admin" => admin,
+        "aml" => compliance,
+        _ => true,
+    };
+    asked.iter().map(String::as_str).filter(may).collect()
 }
 
 /// OAuth 2.1, section 7.5.1: a confidential client that checks the nonce of its ID tokens notices

@@ -264,6 +264,7 @@ pub(crate) fn in_words(scope: &str) -> &str {
         "offline_access" => "act for you while you are away",
         "account" => "manage your account",
         "admin" => "administer this installation",
+        "aml" => "screen people and companies, and decide about hits",
         other => other,
     }
 }

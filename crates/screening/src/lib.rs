@@ -35,6 +35,6 @@ pub use entity::{
 pub use identifiers::{Identifier, Proof};
 pub use pairs::{PAIR_MAX_BYTES, Pair, PairError};
 pub use policy::{Policy, PolicyError, Qualifiers};
-pub use profile::{Alias, PROFILE_MAX_NAMES, Profile, Quality};
+pub use profile::{Alias, PROFILE_MAX_NAMES, Profile, Quality, is_compared};
 pub use score::{Evidence, NameEvidence, PartEvidence, Verdict, nats, score};
 pub use tables::{LegalForm, Original, Tables, tables};

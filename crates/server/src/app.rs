@@ -29,6 +29,7 @@ use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
+use portcullis_verification::Aml;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -42,7 +43,7 @@ use crate::{
     record::{Record, audit_dir},
     reload::ReloadStatus,
     routes::{self, BuiltIn},
-    sessions,
+    screening, sessions,
     sinks::Sinks,
     system, tiles,
     traces::{self, Spans},
@@ -101,6 +102,8 @@ pub struct App {
     pub record: Arc<Record>,
     /// What became of spans.
     pub spans: Arc<Spans>,
+    /// Screening against lists.
+    pub aml: Aml,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -180,7 +183,10 @@ impl App {
         );
         let ca = certificates::open(&config, &vault, &identity.db, &clock, &entropy).await?;
         certificates::publish(&ca, data)?;
+        let stored = (identity.db.clone(), sink as Arc<dyn CommitSink>);
+        let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
         // The same for issuers of tokens.
+
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
         let doors = Doors::open(&config, &ca.identities)?;
@@ -222,7 +228,7 @@ impl App {
                 &provider,
                 &ca,
                 (&login_providers, &theme),
-                &reload.handle,
+                (&reload.handle, &aml),
                 &session_state,
                 (&audit_dir(data), record.node()),
             )?,
@@ -256,6 +262,7 @@ impl App {
             theme,
             record: Arc::new(record),
             spans,
+            aml,
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;
@@ -295,9 +302,17 @@ impl App {
 
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
-        let Self { provider, ca, login_providers, theme, reload, session_state, .. } = self;
+        let Self { provider, ca, login_providers, theme, reload, aml, session_state, .. } = self;
         let log = (&audit_dir(&self.data), self.record.node());
-        snapshot(gate, provider, ca, (login_providers, theme), &reload.handle, session_state, log)
+        snapshot(
+            gate,
+            provider,
+            ca,
+            (login_providers, theme),
+            (&reload.handle, aml),
+            session_state,
+            log,
+        )
     }
 }
 
@@ -396,7 +411,7 @@ fn snapshot(
     provider: &Provider,
     ca: &Arc<Ca>,
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
-    reload: &Reload,
+    (reload, aml): (&Reload, &Aml),
     session_state: &Arc<SessionState>,
     (log_dir, log_name): (&PathBuf, &str),
 ) -> Result<Snapshot> {
@@ -412,7 +427,13 @@ fn snapshot(
             login_providers.clone(),
             theme.clone(),
         ),
-        api: portcullis_api::router(identity.clone(), provider.clone(), reload.clone()),
+        api: portcullis_api::router(
+            identity.clone(),
+            provider.clone(),
+            reload.clone(),
+            aml.clone(),
+        ),
+        matches: portcullis_api::match_router(aml.clone()),
         pki: certificates::router(config, ca)?,
         log: (tiles::router(log_dir.clone(), log_name), log_name.to_owned()),
     };

@@ -31,6 +31,7 @@ use crate::{
     mailer::Mailer,
     quotas,
     record::audit_dir,
+    screening,
     system::SteadyClock,
 };
 
@@ -52,6 +53,8 @@ const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// Whether a year began in which the log must go on, and what of it is old enough, is looked at so often.
 const LOG_EVERY: Duration = Duration::from_secs(30);
+/// Lists that were imported are taken over, and whoever is monitored compared with them, so soon.
+const LISTS_EVERY: Duration = Duration::from_secs(2);
 /// A mail is given up after this many attempts: some two days.
 const MAIL_ATTEMPTS: i64 = 12;
 /// Clocks may have been set back between the event and the search for it.
@@ -100,6 +103,7 @@ pub fn start(
         every(app, CERTIFICATES_EVERY, closing, "certificates", |app| async move {
             Ok(app.ca.tend().await?)
         }),
+        every(app, LISTS_EVERY, closing, "lists", |app| async move { screening::tend(&app).await }),
         every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;

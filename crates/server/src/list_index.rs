@@ -13,31 +13,29 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
+use portcullis_events::ListUsed;
 use portcullis_screening::{
     Entity,
     import::Listed,
-    index::{Found, Index, IndexBuilder, Place, Search},
+    index::{Index, IndexBuilder, Place, Search},
 };
+use portcullis_verification::{Changes, ListError, ListHit, ListVersion, ScreeningList};
 
 use crate::lists::{self, ListInfo, Lists, short_hash};
 
 /// The longest line of an entity that is read.
 const LINE_MAX_BYTES: u32 = 64 << 20;
 
+/// What is new is only worth an index of its own while it is a small part of a list.
+const CHANGES_MAX_SHARE: usize = 4;
+
 /// A version of a list that can be searched.
 pub struct IndexedList {
-    /// What is known about it.
-    pub info: ListInfo,
+    lists: Lists,
+    info: ListInfo,
+    version: ListVersion,
     index: Index,
     entities: File,
-}
-
-/// A hit, with its identifier on the list.
-pub struct Hit {
-    /// The identifier.
-    pub id: String,
-    /// The entity, and why it is a hit.
-    pub found: Found,
 }
 
 impl IndexedList {
@@ -57,18 +55,38 @@ impl IndexedList {
         let entities = place.join("entities.jsonl");
         let entities =
             File::open(&entities).with_context(|| format!("open {}", entities.display()))?;
-        Ok(Self { info, index, entities })
+        let version = version(&info);
+        Ok(Self { lists: lists.clone(), info, version, index, entities })
     }
 
-    /// Everybody who may be meant, the best first.
-    pub fn search(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<Hit>> {
+    fn hits(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<ListHit>> {
         let found = self
             .index
             .search(subject, search, |entity| self.listed(entity).map(|one| one.entity))?;
         found
             .into_iter()
-            .map(|found| Ok(Hit { id: self.listed(found.entity)?.id, found }))
+            .map(|found| Ok(ListHit { id: self.listed(found.entity)?.id, found }))
             .collect()
+    }
+
+    fn changes(&self, digest: &str) -> Result<Option<Changes>> {
+        let Some(before) = self.lists.with_digest(&self.info.name, digest)? else {
+            return Ok(None);
+        };
+        // One that cannot be read any more is as good as gone.
+        let Ok(mut hashes) = self.lists.hashes(&before) else { return Ok(None) };
+        let mut changed = Vec::new();
+        let enough = self.info.entities / CHANGES_MAX_SHARE;
+        self.lists.read(&self.info, |line, listed| {
+            let same = hashes.remove(listed.id.as_str()) == Some(short_hash(line));
+            // One more tells that there are too many.
+            if !same && changed.len() <= enough {
+                changed.push(listed);
+            }
+            Ok(())
+        })?;
+        let removed = hashes.into_keys().map(String::from).collect();
+        Ok((changed.len() <= enough).then_some(Changes { changed, removed }))
     }
 
     fn listed(&self, entity: u32) -> Result<Listed> {
@@ -80,6 +98,41 @@ impl IndexedList {
         self.entities.read_exact_at(&mut line, place.offset).with_context(damaged)?;
         ensure!(short_hash(&line) == place.check, damaged());
         serde_json::from_slice(&line).with_context(damaged)
+    }
+}
+
+impl ScreeningList for IndexedList {
+    fn version(&self) -> &ListVersion {
+        &self.version
+    }
+
+    fn search(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<ListHit>, ListError> {
+        self.hits(subject, search).map_err(|error| told(&error))
+    }
+
+    fn changes_since(&self, digest: &str) -> Result<Option<Changes>, ListError> {
+        self.changes(digest).map_err(|error| told(&error))
+    }
+}
+
+fn told(error: &anyhow::Error) -> ListError {
+    ListError(format!("{error:#}"))
+}
+
+/// What is told of a version.
+fn version(info: &ListInfo) -> ListVersion {
+    let info = info.clone();
+    ListVersion {
+        used: ListUsed { name: info.name, version: info.version, digest: info.digest },
+        source: info.source,
+        format: info.format,
+        imported: info.imported,
+        published: info.published,
+        entities: info.entities,
+        added: info.added,
+        changed: info.changed,
+        removed: info.removed,
+        skipped: info.skipped,
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
-use portcullis_screening::import::{Change, Format, Listed, Report};
+use portcullis_screening::import::{Listed, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::list_index;
@@ -64,6 +64,7 @@ pub struct ListInfo {
 }
 
 /// All lists of a data directory.
+#[derive(Clone)]
 pub struct Lists {
     root: PathBuf,
 }
@@ -132,6 +133,20 @@ impl Lists {
             info.name
         );
         Ok(Some(info))
+    }
+
+    /// The version of a list with this digest, if it is still there.
+    pub fn with_digest(&self, name: &str, digest: &str) -> Result<Option<ListInfo>> {
+        let directory = self.directory(name)?;
+        for entry in fs::read_dir(&directory).context("read the versions of the list")? {
+            let path = entry?.path().join("list.json");
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let info = serde_json::from_str::<ListInfo>(&text).ok();
+            if let Some(info) = info.filter(|info| info.digest == digest) {
+                return Ok(Some(info));
+            }
+        }
+        Ok(None)
     }
 
     /// Hands every entity of a version to `each`. Its digest is known at the end: on an error, what was handed
@@ -217,7 +232,8 @@ impl Lists {
         })
     }
 
-    fn hashes(&self, info: &ListInfo) -> Result<HashMap<Box<str>, u64>> {
+    /// What tells of each entity of a version whether it is what it was.
+    pub fn hashes(&self, info: &ListInfo) -> Result<HashMap<Box<str>, u64>> {
         let mut hashes = HashMap::with_capacity(info.entities);
         self.read(info, |line, listed| {
             hashes.insert(listed.id.into_boxed_str(), short_hash(line));
@@ -468,25 +484,4 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     Ok(())
-}
-
-/// Changes by identifier; the last of one identifier counts.
-pub fn changes(input: impl BufRead) -> Result<(HashMap<String, Option<Listed>>, usize)> {
-    let mut found = HashMap::new();
-    let (_, others) = portcullis_screening::import::read_delta(input, |change| {
-        match change {
-            Change::Put(listed) => found.insert(listed.id.clone(), Some(*listed)),
-            Change::Remove(id) => found.insert(id, None),
-        };
-        Ok(())
-    })?;
-    Ok((found, others))
-}
-
-/// The name of a format on the command line.
-pub fn format_name(format: Format) -> &'static str {
-    portcullis_screening::import::FORMATS
-        .iter()
-        .find(|(_, known)| *known == format)
-        .map_or("", |(name, _)| name)
 }

@@ -3,6 +3,7 @@
 
 mod app;
 mod baselines;
+mod built_in;
 mod certificates;
 mod commands;
 mod config;
@@ -26,6 +27,7 @@ mod quotas;
 mod record;
 mod reload;
 mod routes;
+mod screening;
 mod sessions;
 mod sigma;
 mod sinks;

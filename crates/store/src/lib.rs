@@ -12,6 +12,8 @@ mod query;
 mod seal;
 
 pub mod accounts;
+pub mod aml;
+
 pub mod api_keys;
 pub mod applications;
 pub mod cases;

@@ -11,6 +11,9 @@ use crate::query::{Query, sql};
 const KEEP_USED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Alerts are kept this long; the log has them for as long as it is.
 const KEEP_ALERTS: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Who was screened is kept for five years from the last time (FATF recommendation 11), unless somebody
+/// removes it; whoever is monitored stays.
+const KEEP_SUBJECTS: Duration = Duration::from_secs((5 * 365 + 2) * 24 * 3600);
 /// Lifted and ended blocks stay this long for review.
 const KEEP_BLOCKS: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -85,6 +88,11 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
         ("alert", KEEP_ALERTS, sql("DELETE FROM alert WHERE created_at < $1")),
         ("review_case", KEEP_ALERTS, sql("DELETE FROM review_case WHERE closed_at < $1")),
+        (
+            "aml_subject",
+            KEEP_SUBJECTS,
+            sql("DELETE FROM aml_subject WHERE screened_at < $1 AND NOT monitored"),
+        ),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]
 }
@@ -107,6 +115,8 @@ pub const KEPT: &[(&str, &str)] = &[
     ("oauth_client", "removed by an administrator"),
     ("consent", "one row for each account and client; goes with either"),
     ("api_key", "the record of who had access; revoked keys stay"),
+    ("aml_hit", "goes with its subject"),
+    ("aml_list", "one row for each list"),
     ("event_outbox", "emptied as soon as the log has the event"),
     ("mail_outbox", "emptied as soon as the mail is sent or given up"),
     ("schema_migration", "one row for each migration"),

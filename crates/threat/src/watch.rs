@@ -128,7 +128,11 @@ impl Watch {
                 objects::request(sight, seen, &mut self.objects, &self.crowds, raise);
                 rates::request(seen, &mut self.routes, sight, raise);
             }
-            Kind::Logout { .. } | Kind::Alert(_) | Kind::Block(_) | Kind::Lifecycle(_) => {}
+            Kind::Logout { .. }
+            | Kind::Screening(_)
+            | Kind::Alert(_)
+            | Kind::Block(_)
+            | Kind::Lifecycle(_) => {}
         }
     }
 

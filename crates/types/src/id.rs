@@ -163,7 +163,12 @@ pub mod tags {
         Block = "blk";
         /// An alert raised by a detector.
         Alert = "alr";
+                /// Somebody who is screened.
+        AmlSubject = "sub";
+        /// A hit of a screening.
+        AmlHit = "hit";
         /// A review of an account that was flagged.
+
         Case = "cas";
         /// One request at the gate.
         Request = "req";

@@ -7,9 +7,10 @@ mod schema;
 use std::time::Duration;
 
 use portcullis_events::{
-    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
-    LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, Removed, RequestSeen, SealPersonal,
-    Stage, TokenOperation, TraceIds, Whose, leaf, sealed_leaf, search_fields,
+    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, HitChange, Kind, Lifecycle,
+    ListUsed, LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, Removed, RequestSeen,
+    Screening, SealPersonal, Stage, TokenOperation, TraceIds, Whose, leaf, sealed_leaf,
+    search_fields,
 };
 use portcullis_types::{Entropy, Id, Timestamp};
 use schema::Schema;
@@ -112,6 +113,23 @@ fn kinds() -> Vec<Kind> {
         Kind::Request(seen.clone()),
         Kind::Request(RequestSeen { refused_at: None, method: "BREW".into(), ..seen }),
         Kind::Alert(alert),
+        Kind::Screening(Screening {
+            cause: "list_change",
+            subject: Some("sub_1".into()),
+            digest: "ab".into(),
+            lists: vec![ListUsed { name: "un".into(), version: "1".into(), digest: "cd".into() }],
+            policy: "balanced".into(),
+            policy_hash: "ef".into(),
+            threshold: 0.7,
+            hits: 1,
+            changes: vec![HitChange {
+                change: "new",
+                hit: Some("hit_1".into()),
+                list: "un".into(),
+                entity: "QDi.1".into(),
+                score: 0.93,
+            }],
+        }),
         block(true),
         block(false),
         Kind::Lifecycle(Lifecycle::Started { version: "1" }),

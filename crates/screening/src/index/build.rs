@@ -13,7 +13,7 @@ use super::{
         space_section,
     },
     letters::key,
-    tables_sum,
+    rules,
 };
 use crate::{
     entity::{Entity, Schema},
@@ -191,7 +191,7 @@ impl IndexBuilder {
         hashes(&mut file, section::NAME_HASHES, self.name_hashes);
         hashes(&mut file, section::NUMBER_HASHES, self.number_hashes);
         hashes(&mut file, section::DAY_HASHES, self.day_hashes);
-        file.write(tables_sum(), list, out)
+        file.write(rules(), list, out)
     }
 
     /// Writes the words in order, and gives the new number and the letters of each.

@@ -42,8 +42,9 @@ pub struct Index {
     short_forms: OnceLock<Vec<u32>>,
 }
 
-/// What the tables and the rules of this crate are, so that no index is used with others.
-fn tables_sum() -> u64 {
+/// What the tables and the rules of this crate are, so that no index is used with others, and nobody takes what
+/// was found under others for what would be found now.
+pub fn rules() -> u64 {
     /// Changes whenever names are read or compared in another way.
     const RULES: u64 = 2;
     /// Crates that read letters may read them otherwise in another version.
@@ -64,7 +65,7 @@ fn tables_sum() -> u64 {
 impl Index {
     /// An index from the bytes of its file, mapped or read.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, IndexError> {
-        let image = Image::open(Box::new(bytes), tables_sum())?;
+        let image = Image::open(Box::new(bytes), rules())?;
         Ok(Self { image, short_forms: OnceLock::new() })
     }
 

@@ -25,6 +25,8 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     crate::sigma::load(&config, None)?;
     crate::sinks::plan(&config, "log", &system::clock(), &entropy)?;
     crate::traces::client(&config)?;
+    crate::screening::settings(&config)?;
+
     let identities = Identities::ephemeral(system::clock(), entropy.clone())?;
     let egress = crate::app::egress(&config)?;
     let gate = Gate::build(config, &identities, &entropy, &egress, None)?;
@@ -32,6 +34,8 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         oidc: axum::Router::new(),
         pages: axum::Router::new(),
         api: axum::Router::new(),
+        matches: axum::Router::new(),
+
         pki: axum::Router::new(),
         log: (axum::Router::new(), "node".to_owned()),
     };

@@ -1,6 +1,8 @@
 //! `portcullis.toml`: read and checked as a whole. Unknown keys are errors.
 
+mod aml;
 mod audit;
+
 mod certificates;
 mod detect;
 mod gate;
@@ -18,6 +20,7 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer};
 
+pub use aml::AmlConfig;
 pub use audit::AuditConfig;
 pub use certificates::{Certificates, WorkloadConfig};
 pub use detect::Detect;
@@ -86,6 +89,9 @@ pub struct Config {
     /// How long the audit log keeps what.
     #[serde(default)]
     pub audit: AuditConfig,
+    /// How subjects are screened against lists.
+    #[serde(default)]
+    pub aml: AmlConfig,
     /// Where traces of requests are collected; none are if it is left out.
     pub tracing: Option<TracingConfig>,
     /// Who gets the record besides us.
@@ -109,7 +115,8 @@ pub struct Config {
     #[serde(default, rename = "route")]
     pub routes: Vec<RouteConfig>,
     /// Limits of the product's own doors: `login`, `register`, `recovery`, `second`, `token`, `authorize`,
-    /// `enrol`.
+    /// `enrol`, `aml`.
+
     #[serde(default)]
     pub protect: BTreeMap<String, Protect>,
     /// Where relative paths begin: the directory of the file.
@@ -302,8 +309,8 @@ pub struct Mail {
 }
 
 /// The doors of the product itself whose limits can be set.
-pub const PROTECTED: [&str; 7] =
-    ["login", "register", "recovery", "second", "authorize", "token", "enrol"];
+pub const PROTECTED: [&str; 8] =
+    ["login", "register", "recovery", "second", "authorize", "token", "enrol", "aml"];
 
 /// A time, as [`portcullis_types::read_span`] reads it.
 fn span_schema(_: &mut SchemaGenerator) -> Schema {

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader, IsTerminal, Read},
     path::{Path, PathBuf},
@@ -10,13 +11,15 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
-use portcullis_screening::import::{ColumnMap, FORMATS, Format, Listed, Part, Report, import};
+use portcullis_screening::import::{
+    Change, ColumnMap, FORMATS, Format, Listed, Part, Report, import, read_delta,
+};
 use portcullis_types::random_array;
 
 use super::Data;
 use crate::{
     commands::say,
-    lists::{NewVersion, Origin, Outcome, changes, format_name},
+    lists::{NewVersion, Origin, Outcome},
     system,
 };
 
@@ -237,4 +240,22 @@ impl Progress {
 #[expect(clippy::print_stderr, reason = "what was left out is told beside the answer")]
 fn complain(text: &str) {
     eprintln!("portcullis: {text}");
+}
+
+/// Changes by identifier; the last of one identifier counts.
+fn changes(input: impl BufRead) -> Result<(HashMap<String, Option<Listed>>, usize)> {
+    let mut found = HashMap::new();
+    let (_, others) = read_delta(input, |change| {
+        match change {
+            Change::Put(listed) => found.insert(listed.id.clone(), Some(*listed)),
+            Change::Remove(id) => found.insert(id, None),
+        };
+        Ok(())
+    })?;
+    Ok((found, others))
+}
+
+/// The name of a format on the command line.
+fn format_name(format: Format) -> &'static str {
+    FORMATS.iter().find(|(_, known)| *known == format).map_or("", |(name, _)| name)
 }

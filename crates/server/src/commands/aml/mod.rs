@@ -10,11 +10,11 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Subcommand;
 use portcullis_screening::Policy;
 
-use crate::{commands::say, lists::Lists};
+use crate::{commands::say, lists::Lists, screening::read_policy};
 
 #[derive(Subcommand)]
 pub enum AmlCommand {
@@ -72,7 +72,15 @@ impl PolicyArguments {
     fn load(&self) -> Result<Policy> {
         let mut policy = match Policy::named(&self.policy) {
             Some(policy) => policy,
-            None => read_policy(Path::new(&self.policy))?,
+            None => {
+                let path = Path::new(&self.policy);
+                ensure!(
+                    path.is_file(),
+                    "there is no policy {}: balanced and strict are built in, anything else is a file",
+                    path.display()
+                );
+                read_policy(path)?
+            }
         };
         if let Some(threshold) = self.threshold {
             policy.threshold = threshold;
@@ -80,22 +88,6 @@ impl PolicyArguments {
         policy.check()?;
         Ok(policy)
     }
-}
-
-fn read_policy(path: &Path) -> Result<Policy> {
-    let shown = path.display();
-    ensure!(
-        path.is_file(),
-        "there is no policy {shown}: balanced and strict are built in, anything else is a file"
-    );
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
-    let mut value: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("{shown} is not JSON"))?;
-    if let Some(object) = value.as_object_mut() {
-        // One of one's own is not called like one of ours.
-        object.entry("name").or_insert_with(|| "custom".into());
-    }
-    serde_json::from_value(value).with_context(|| format!("{shown} is not a policy"))
 }
 
 pub fn run(command: &AmlCommand) -> Result<ExitCode> {

@@ -8,14 +8,11 @@ use portcullis_screening::{
     Entity, Policy, Schema,
     index::{Found, Search},
 };
+use portcullis_verification::{ListHit, ScreeningList};
 use serde_json::{Value, json};
 
 use super::{Data, PolicyArguments, answers::each_line};
-use crate::{
-    commands::say,
-    list_index::{Hit, IndexedList},
-    lists::Lists,
-};
+use crate::{commands::say, list_index::IndexedList, lists::Lists};
 
 /// Hits of one subject that are told.
 const HITS_MAX: usize = 1_000;
@@ -125,12 +122,12 @@ impl Screened {
         let mut found = Vec::new();
         for list in &self.lists {
             let hits = list.search(subject, search)?;
-            found.extend(hits.into_iter().map(|hit| (&list.info.name, hit)));
+            found.extend(hits.into_iter().map(|hit| (&list.version().used.name, hit)));
         }
         // This keeps the order of equals.
         found.sort_by(|(_, a), (_, b)| b.found.verdict.score.total_cmp(&a.found.verdict.score));
         found.truncate(limit);
-        let hit = |(list, Hit { id, found }): &(&String, Hit)| {
+        let hit = |(list, ListHit { id, found }): &(&String, ListHit)| {
             let Found { listed, verdict, .. } = found;
             let mut hit = json!({
                 "score": verdict.score,
@@ -154,7 +151,7 @@ impl Screened {
         let lists: Vec<Value> = self
             .lists
             .iter()
-            .map(|list| json!({"name": list.info.name, "version": list.info.version}))
+            .map(|list| json!({"name": list.version().used.name, "version": list.version().used.version}))
             .collect();
         json!({"match": !hits.is_empty(), "hits": hits, "policy": policy.name, "threshold": policy.threshold, "lists": lists})
     }

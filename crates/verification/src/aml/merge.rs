@@ -1,0 +1,171 @@
+//! What a new comparison changes in the hits that are kept.
+
+use std::collections::HashMap;
+
+use portcullis_events::HitChange;
+use portcullis_store::aml::{HitRow, SubjectRow};
+use portcullis_types::Id;
+use serde_json::json;
+
+use super::{
+    Aml, AmlError, ScreenedHit, State, Used,
+    review::{clear_decision, clear_proposal},
+};
+
+/// What is merged for which subject.
+pub(crate) struct Merging<'a> {
+    pub aml: &'a Aml,
+    pub row: &'a SubjectRow,
+    pub used: &'a Used,
+    /// Whether something else is known of the subject than before.
+    pub changed: bool,
+}
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Merge {
+    pub hits: Vec<ScreenedHit>,
+    pub inserts: Vec<HitRow>,
+    /// With the version that each had.
+    pub updates: Vec<(HitRow, i64)>,
+    pub changes: Vec<HitChange>,
+}
+
+impl Merging<'_> {
+    /// After a comparison with all lists: what is kept and was not found is none any more.
+    pub fn all(&self, known: Vec<HitRow>, found: Vec<ScreenedHit>) -> Result<Merge, AmlError> {
+        self.of(known, found, |_| true)
+    }
+
+    /// After a comparison with a part of the lists: what is kept, was not found and `was_compared` is none
+    /// any more.
+    pub fn of(
+        &self,
+        known: Vec<HitRow>,
+        found: Vec<ScreenedHit>,
+        was_compared: impl Fn(&HitRow) -> bool,
+    ) -> Result<Merge, AmlError> {
+        let place = |row: HitRow| ((row.list.clone(), row.entity_id.clone()), row);
+        let mut known: HashMap<(String, String), HitRow> = known.into_iter().map(place).collect();
+        let mut merge = Merge::default();
+        for mut hit in found {
+            let row = match known.remove(&(hit.list.clone(), hit.entity_id.clone())) {
+                None => self.new_hit(&hit, &mut merge)?,
+                Some(row) => self.known_hit(row, &hit, &mut merge)?,
+            };
+            hit.row = Some(row);
+            merge.hits.push(hit);
+        }
+        let mut rest: Vec<HitRow> = known.into_values().filter(was_compared).collect();
+        rest.sort_by_key(|row| row.id.to_string());
+        for row in rest.into_iter().filter(|row| row.gone_at.is_none()) {
+            self.gone(row, &mut merge);
+        }
+        Ok(merge)
+    }
+
+    fn new_hit(&self, hit: &ScreenedHit, merge: &mut Merge) -> Result<HitRow, AmlError> {
+        let now = self.aml.now();
+        let mut row = HitRow {
+            id: Id::new(now, &*self.aml.entropy),
+            subject_id: self.row.id,
+            reference: self.row.reference.clone(),
+            list: hit.list.clone(),
+            entity_id: hit.entity_id.clone(),
+            list_version: self.version(&hit.list),
+            score: hit.score(),
+            entity: entity_text(hit)?,
+            reasons: Vec::new(),
+            state: State::Unreviewed.as_str().to_owned(),
+            note: String::new(),
+            decided_by: String::new(),
+            decided_at: None,
+            allowed_until: None,
+            proposed_state: String::new(),
+            proposed_note: String::new(),
+            proposed_by: String::new(),
+            proposed_at: None,
+            proposed_until: None,
+            version: 1,
+            first_seen_at: now,
+            last_seen_at: now,
+            gone_at: None,
+        };
+        row.reasons = self.reasons(&row, hit)?;
+        merge.changes.push(change("new", &row));
+        merge.inserts.push(row.clone());
+        Ok(row)
+    }
+
+    /// A hit stays what people found it to be while nothing has changed. Where something has, somebody who
+    /// was cleared is looked at again, unless they are on the allow list for now.
+    fn known_hit(
+        &self,
+        before: HitRow,
+        hit: &ScreenedHit,
+        merge: &mut Merge,
+    ) -> Result<HitRow, AmlError> {
+        let entity = entity_text(hit)?;
+        let other = entity != before.entity || self.changed || before.gone_at.is_some();
+        if !other && before.score == hit.score() {
+            return Ok(before);
+        }
+        let now = self.aml.now();
+        let mut row = HitRow {
+            list_version: self.version(&hit.list),
+            score: hit.score(),
+            entity,
+            last_seen_at: now,
+            gone_at: None,
+            ..before
+        };
+        row.reasons = self.reasons(&row, hit)?;
+        let allowed = row.allowed_until.is_some_and(|until| until > now.micros());
+        let rose = hit.score() > before.score;
+        if (other || rose) && !allowed && row.state == State::FalsePositive.as_str() {
+            clear_decision(&mut row);
+        }
+        // What somebody proposed was about something else.
+        clear_proposal(&mut row);
+        merge.changes.push(change("changed", &row));
+        let was = row.version;
+        row.version += 1;
+        merge.updates.push((row.clone(), was));
+        Ok(row)
+    }
+
+    fn gone(&self, mut row: HitRow, merge: &mut Merge) {
+        row.gone_at = Some(self.aml.now().micros());
+        clear_proposal(&mut row);
+        merge.changes.push(change("gone", &row));
+        let was = row.version;
+        row.version += 1;
+        merge.updates.push((row, was));
+    }
+
+    fn version(&self, list: &str) -> String {
+        let used = self.used.lists.iter().find(|used| used.name == list);
+        used.map(|used| used.version.clone()).unwrap_or_default()
+    }
+
+    fn reasons(&self, row: &HitRow, hit: &ScreenedHit) -> Result<Vec<u8>, AmlError> {
+        let text = hit.verdict.text(&self.used.policy);
+        let reasons = json!({ "reasons": hit.verdict.to_json(), "text": text });
+        self.aml.seal_reasons(row, &reasons)
+    }
+}
+
+fn entity_text(hit: &ScreenedHit) -> Result<String, AmlError> {
+    serde_json::to_string(&hit.listed).map_err(|_| AmlError::Sealed)
+}
+
+fn change(change: &'static str, row: &HitRow) -> HitChange {
+    HitChange {
+        change,
+        hit: Some(row.id.to_string()),
+        list: row.list.clone(),
+        entity: row.entity_id.clone(),
+        #[expect(clippy::cast_precision_loss, reason = "at most 10,000")]
+        score: row.score as f64 / 10_000.0,
+    }
+}

@@ -1,0 +1,17 @@
+mod error;
+mod list;
+mod merge;
+mod monitor;
+mod review;
+mod screen;
+mod service;
+mod subject;
+
+mod terms;
+
+pub use error::AmlError;
+pub use list::{Changes, ListError, ListHit, ListVersion, Lists, ScreeningList};
+pub use review::{ALLOW_MAX, NOTE_MAX_CHARS, Resolution, Reviewer, STATES, State};
+pub use screen::{Asked, HITS_MAX, REFERENCE_MAX_BYTES, Screened, ScreenedHit, Used};
+pub use service::{Aml, AmlParts, Settings};
+pub use terms::Terms;

@@ -1,0 +1,207 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::{
+    digest::{Context, SHA256, digest},
+    hmac,
+};
+use data_encoding::HEXLOWER;
+
+use portcullis_events::{Actor, Event, Kind, Origin, Outcome, Screening};
+use portcullis_screening::{Entity, Policy, index};
+use portcullis_store::{
+    CommitSink, Db, Sealer,
+    aml::{self, HitRow, SubjectRow},
+};
+use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::{AmlError, Lists, Terms};
+
+/// Screenings that may wait for a core.
+const WAITING_MAX: usize = 1_024;
+
+/// How this installation screens.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Every policy that can be named.
+    pub policies: Vec<Policy>,
+    /// The one that is used if none is named.
+    pub policy: String,
+    /// Whether a second person must approve what clears somebody.
+    pub four_eyes: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let policies = vec![Policy::balanced(), Policy::strict()];
+        Self { policies, policy: "balanced".into(), four_eyes: true }
+    }
+}
+
+/// What the service is made of.
+pub struct AmlParts {
+    /// Whose subjects these are.
+    pub tenant: String,
+    /// Where they are kept.
+    pub db: Db,
+    /// Where verdicts about subjects that are not kept are recorded.
+    pub sink: Arc<dyn CommitSink>,
+    /// Seals what is known of them.
+    pub sealer: Arc<Sealer>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Chance.
+    pub entropy: SharedEntropy,
+    /// The key of the digests in the audit log that stand for who was screened.
+    pub digest_key: Vec<u8>,
+    /// How many screenings run at once.
+    pub cores: usize,
+    /// How this installation screens.
+    pub settings: Settings,
+}
+
+/// The screening service. Cheap to clone.
+#[derive(Clone)]
+pub struct Aml(Arc<Inner>);
+
+pub(crate) struct Inner {
+    parts: AmlParts,
+    digest_key: hmac::Key,
+    lists: ArcSwap<Lists>,
+    basis: String,
+    pub(crate) waiting: Semaphore,
+    pub(crate) cores: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for Aml {
+    type Target = AmlParts;
+
+    fn deref(&self) -> &AmlParts {
+        &self.0.parts
+    }
+}
+
+impl std::fmt::Debug for Aml {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aml")
+    }
+}
+
+impl Aml {
+    /// The service, without lists yet.
+    pub fn new(parts: AmlParts) -> Self {
+        Self(Arc::new(Inner {
+            digest_key: hmac::Key::new(hmac::HMAC_SHA256, &parts.digest_key),
+            lists: ArcSwap::default(),
+            basis: basis(&parts.settings),
+            waiting: Semaphore::new(WAITING_MAX),
+            cores: Arc::new(Semaphore::new(parts.cores.max(1))),
+            parts,
+        }))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// The lists that are used now.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.0.lists.load_full()
+    }
+
+    /// Uses other lists from now on.
+    pub fn set_lists(&self, lists: Lists) {
+        self.0.lists.store(Arc::new(lists));
+    }
+
+    /// A sum of policies and rules: where it changes, everybody who is monitored is compared again.
+    pub(crate) fn basis(&self) -> &str {
+        &self.0.basis
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Policies that subjects are screened under and that are not known here any more.
+    pub async fn unknown_policies(&self) -> Result<Vec<String>, AmlError> {
+        let known = |name: &String| self.settings.policies.iter().any(|own| own.name == *name);
+        let mut used = aml::policies(&self.db, &self.tenant).await?;
+        used.retain(|name| !name.is_empty() && !known(name));
+        Ok(used)
+    }
+
+    /// What stands for a subject in the audit log.
+    pub fn subject_digest(&self, subject: &Entity) -> String {
+        let text = serde_json::to_vec(subject).unwrap_or_default();
+        HEXLOWER.encode(hmac::sign(&self.0.digest_key, &text).as_ref())
+    }
+
+    /// What is known of a subject.
+    pub fn open_subject(&self, row: &SubjectRow) -> Result<(Entity, Terms), AmlError> {
+        let opened = self.sealer.open(&subject_purpose(row), &row.sealed)?;
+        let entity = serde_json::from_slice(&opened).map_err(|_| AmlError::Sealed)?;
+        Ok((entity, serde_json::from_str(&row.terms).map_err(|_| AmlError::Sealed)?))
+    }
+
+    pub(crate) fn seal_subject(
+        &self,
+        row: &SubjectRow,
+        subject: &Entity,
+    ) -> Result<Vec<u8>, AmlError> {
+        let text = serde_json::to_vec(subject).map_err(|_| AmlError::Sealed)?;
+        Ok(self.sealer.seal(&subject_purpose(row), &text, &*self.entropy)?)
+    }
+
+    /// Why something is a hit: `{"reasons": …, "text": …}`.
+    pub fn open_reasons(&self, row: &HitRow) -> Result<Value, AmlError> {
+        let opened = self.sealer.open(&hit_purpose(row), &row.reasons)?;
+        serde_json::from_slice(&opened).map_err(|_| AmlError::Sealed)
+    }
+
+    pub(crate) fn seal_reasons(&self, row: &HitRow, reasons: &Value) -> Result<Vec<u8>, AmlError> {
+        let text = reasons.to_string();
+        Ok(self.sealer.seal(&hit_purpose(row), text.as_bytes(), &*self.entropy)?)
+    }
+
+    pub(crate) fn event(&self, by: &Actor, origin: Option<&Origin>, kind: Kind) -> Event {
+        let now = self.now();
+        let id = Id::new(now, &*self.entropy);
+        Event::new(id, now, origin.cloned(), by.clone(), Outcome::Success, kind)
+    }
+
+    pub(crate) fn screened_event(
+        &self,
+        by: &Actor,
+        origin: Option<&Origin>,
+        screening: Screening,
+    ) -> Event {
+        self.event(by, origin, Kind::Screening(screening))
+    }
+}
+
+fn subject_purpose(row: &SubjectRow) -> String {
+    format!("aml_subject:{}", row.id)
+}
+
+fn hit_purpose(row: &HitRow) -> String {
+    format!("aml_hit:{}", row.id)
+}
+
+/// SHA-256 of a policy with its threshold.
+pub(crate) fn policy_hash(policy: &Policy) -> String {
+    let text = serde_json::to_vec(policy).unwrap_or_default();
+    HEXLOWER.encode(digest(&SHA256, &text).as_ref())
+}
+
+fn basis(settings: &Settings) -> String {
+    let mut sum = Context::new(&SHA256);
+    sum.update(&index::rules().to_be_bytes());
+    sum.update(settings.policy.as_bytes());
+    for policy in &settings.policies {
+        sum.update(policy_hash(policy).as_bytes());
+    }
+    HEXLOWER.encode(sum.finish().as_ref())
+}

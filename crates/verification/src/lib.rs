@@ -1,0 +1,14 @@
+//! Identity verification: whether somebody is who they say, and whether one may do business with them.
+//!
+//! [`Aml`] screens subjects against lists of sanctions, politically exposed persons and the like, keeps what
+//! people decide about hits, and compares whoever is monitored with each new version of a list. How names are
+//! compared is the matter of `portcullis-screening`; where lists come from, of the server, which hands them
+//! in as [`ScreeningList`]s.
+
+mod aml;
+
+pub use aml::{
+    ALLOW_MAX, Aml, AmlError, AmlParts, Asked, Changes, HITS_MAX, ListError, ListHit, ListVersion,
+    Lists, NOTE_MAX_CHARS, REFERENCE_MAX_BYTES, Resolution, Reviewer, STATES, Screened,
+    ScreenedHit, ScreeningList, Settings, State, Terms, Used,
+};

@@ -1,0 +1,186 @@
+use std::time::Duration;
+
+use portcullis_events::{Kind, Origin};
+use portcullis_store::aml::HitFilter;
+use portcullis_testkit::{TestDb, on_both};
+use portcullis_types::{Clock, Timestamp};
+use portcullis_verification::{ALLOW_MAX, AmlError, Resolution, Settings, State};
+
+use crate::world::{FakeList, World, asked, person, reviewer};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn list(number: u32, birth: &str) -> FakeList {
+    FakeList::new("un", number, vec![person("Q1", "Dilma Rousseff", &[("birthDate", birth)])])
+}
+
+async fn world(db: TestDb, settings: Settings) -> World {
+    let world = World::with(db, settings);
+    world.lists(&[&list(1, "1947-12-14")]);
+    world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    world
+}
+
+on_both!(clearing_somebody_takes_two_persons, |db: TestDb| {
+    let world = world(db, Settings::default()).await;
+    let (ann, bobby) = (reviewer("ann"), reviewer("bobby"));
+    let hit = world.hit("c1", "Q1").await;
+    let proposed = world.resolve(&hit, State::FalsePositive, &ann).await.unwrap();
+    assert_eq!(proposed.state, "Unreviewed");
+    assert_eq!(proposed.proposed_state, "False Positive");
+    assert!(world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap().is_match());
+
+    assert!(matches!(world.approve(&proposed, &ann).await, Err(AmlError::FourEyes)));
+    assert!(matches!(world.approve(&hit, &bobby).await, Err(AmlError::Stale)));
+    let cleared = world.approve(&proposed, &bobby).await.unwrap();
+    assert_eq!((cleared.state.as_str(), cleared.proposed_state.as_str()), ("False Positive", ""));
+    assert_eq!(cleared.decided_by, format!("{} {}", ann.account, bobby.account));
+    assert_eq!(cleared.note, "looked at the passport");
+    assert!(!world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap().is_match());
+
+    // Back again is on the safe side, and one person is enough.
+    let open = world.resolve(&cleared, State::Unreviewed, &ann).await.unwrap();
+    assert_eq!(open.state, "Unreviewed");
+    assert!(matches!(world.approve(&open, &bobby).await, Err(AmlError::Invalid("state", _))));
+    let actions: Vec<_> = world
+        .db
+        .recorded
+        .codes()
+        .into_iter()
+        .filter_map(|code| code.strip_prefix("admin_aml_hit_").map(str::to_owned))
+        .collect();
+    assert_eq!(actions, ["propose", "approve", "resolve"]);
+    for event in world.db.recorded.events() {
+        if let Kind::Admin(change) = &event.kind {
+            let told = format!("{:?} {:?}", change.before, change.after);
+            assert!(!told.contains("passport") && !told.contains("Rousseff"), "{told}");
+        }
+    }
+});
+
+on_both!(a_confirmed_match_is_not_taken_back_by_one_person, |db: TestDb| {
+    let world = world(db, Settings::default()).await;
+    let (ann, bobby) = (reviewer("ann"), reviewer("bobby"));
+    let hit = world.hit("c1", "Q1").await;
+    let confirmed = world.resolve(&hit, State::ConfirmedMatch, &ann).await.unwrap();
+    assert_eq!(confirmed.state, "Confirmed Match");
+    for state in [State::Unreviewed, State::Inconclusive, State::FalsePositive] {
+        let hit = world.hit("c1", "Q1").await;
+        let proposed = world.resolve(&hit, state, &ann).await.unwrap();
+        assert_eq!(proposed.state, "Confirmed Match");
+        let origin = Origin::default();
+        world.aml.decline(proposed.id, proposed.version, &bobby, &origin).await.unwrap();
+    }
+    // Whoever proposes in the place of somebody else is who proposed.
+    let hit = world.hit("c1", "Q1").await;
+    let by_ann = world.resolve(&hit, State::Inconclusive, &ann).await.unwrap();
+    let by_bobby = world.resolve(&by_ann, State::FalsePositive, &bobby).await.unwrap();
+    assert!(matches!(world.approve(&by_bobby, &bobby).await, Err(AmlError::FourEyes)));
+    // Confirming it again drops what was proposed.
+    let kept = world.resolve(&by_bobby, State::ConfirmedMatch, &ann).await.unwrap();
+    assert_eq!((kept.state.as_str(), kept.proposed_state.as_str()), ("Confirmed Match", ""));
+});
+
+on_both!(one_person_is_enough_where_that_is_wanted, |db: TestDb| {
+    let settings = Settings { four_eyes: false, ..Settings::default() };
+    let world = world(db, settings).await;
+    let hit = world.hit("c1", "Q1").await;
+    let cleared = world.resolve(&hit, State::FalsePositive, &reviewer("ann")).await.unwrap();
+    assert_eq!(cleared.state, "False Positive");
+});
+
+on_both!(what_was_cleared_comes_back_when_the_list_says_more, |db: TestDb| {
+    let world = world(db, Settings::default()).await;
+    let (ann, bobby) = (reviewer("ann"), reviewer("bobby"));
+    let proposed =
+        world.resolve(&world.hit("c1", "Q1").await, State::FalsePositive, &ann).await.unwrap();
+    world.approve(&proposed, &bobby).await.unwrap();
+    world.lists(&[&list(2, "1947-12-14")]);
+    assert!(!world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap().is_match());
+    world.lists(&[&list(3, "1948")]);
+    let screened = world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    assert!(screened.is_match());
+    let hit = world.hit("c1", "Q1").await;
+    assert_eq!((hit.state.as_str(), hit.decided_by.as_str()), ("Unreviewed", ""));
+
+    // What somebody proposed before was about something else.
+    let proposed = world.resolve(&hit, State::FalsePositive, &ann).await.unwrap();
+    world.lists(&[&list(4, "1949")]);
+    world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    assert!(matches!(world.approve(&proposed, &bobby).await, Err(AmlError::Stale)));
+    let hit = world.hit("c1", "Q1").await;
+    assert!(matches!(world.approve(&hit, &bobby).await, Err(AmlError::Invalid("state", _))));
+});
+
+on_both!(whoever_is_on_the_allow_list_stays_cleared_until_it_ends, |db: TestDb| {
+    let world = world(db, Settings::default()).await;
+    let (ann, bobby) = (reviewer("ann"), reviewer("bobby"));
+    let allow = |version, until| Resolution {
+        version,
+        state: State::FalsePositive,
+        note: "another person, see the file".into(),
+        allow_until: Some(until),
+    };
+    let hit = world.hit("c1", "Q1").await;
+    let (origin, now) = (Origin::default(), world.clock.now());
+    for until in [now, now.minus(DAY), now.plus(ALLOW_MAX).plus(DAY)] {
+        let refused = world.aml.resolve(hit.id, &allow(hit.version, until), &ann, &origin).await;
+        assert!(matches!(refused, Err(AmlError::Invalid("allow_until", _))));
+    }
+    let until = now.plus(DAY * 30);
+    let proposed = world.aml.resolve(hit.id, &allow(hit.version, until), &ann, &origin).await;
+    let allowed = world.approve(&proposed.unwrap(), &bobby).await.unwrap();
+    assert_eq!(allowed.allowed_until, Some(until.micros()));
+    let filter = HitFilter { allowed_at: Some(now), ..HitFilter::default() };
+    let on_it = async |filter: &HitFilter<'_>| {
+        portcullis_store::aml::hits(&world.db.db, "main", filter, "", 10).await.unwrap().len()
+    };
+    assert_eq!(on_it(&filter).await, 1);
+
+    world.lists(&[&list(2, "1950")]);
+    assert!(!world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap().is_match());
+    assert_eq!(world.aml.end_allowances().await.unwrap(), 0);
+    world.clock.advance(DAY * 30);
+    assert_eq!(world.aml.end_allowances().await.unwrap(), 1);
+    let hit = world.hit("c1", "Q1").await;
+    assert_eq!((hit.state.as_str(), hit.allowed_until), ("Unreviewed", None));
+    assert!(world.db.recorded.codes().contains(&"admin_aml_hit_expire".to_owned()));
+
+    // Nobody can approve an allowance whose time is over.
+    let soon = world.clock.now().plus(DAY);
+    let proposed =
+        world.aml.resolve(hit.id, &allow(hit.version, soon), &ann, &origin).await.unwrap();
+    world.clock.advance(DAY * 2);
+    let late = world.approve(&proposed, &bobby).await;
+    assert!(matches!(late, Err(AmlError::Invalid("allow_until", _))));
+});
+
+on_both!(decisions_need_a_reason_and_a_hit_that_is_one, |db: TestDb| {
+    let world = world(db, Settings::default()).await;
+    let (ann, origin) = (reviewer("ann"), Origin::default());
+    let hit = world.hit("c1", "Q1").await;
+    let with = |state, note: &str, allow_until: Option<Timestamp>| Resolution {
+        version: hit.version,
+        state,
+        note: note.into(),
+        allow_until,
+    };
+    let long = "x".repeat(4_001);
+    for note in ["", "  ", "a\u{7}", long.as_str()] {
+        let refused = with(State::Inconclusive, note, None);
+        let refused = world.aml.resolve(hit.id, &refused, &ann, &origin).await;
+        assert!(matches!(refused, Err(AmlError::Invalid("note", _))));
+    }
+    let misplaced = with(State::ConfirmedMatch, "yes", Some(world.clock.now().plus(DAY)));
+    let misplaced = world.aml.resolve(hit.id, &misplaced, &ann, &origin).await;
+    assert!(matches!(misplaced, Err(AmlError::Invalid("allow_until", _))));
+
+    world.screen(&asked("Somebody Else", Some("c1"))).await.unwrap();
+    let gone = world.hit("c1", "Q1").await;
+    let refused = world.resolve(&gone, State::Inconclusive, &ann).await;
+    assert!(matches!(refused, Err(AmlError::Invalid("state", _))));
+    // It comes back as it was, to be looked at again.
+    world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    assert_eq!(world.hit("c1", "Q1").await.gone_at, None);
+    assert!("unreviewed".parse::<State>().is_err());
+});

@@ -1,0 +1,324 @@
+"""Screening as a service: verdicts and what they depend on, reviews by two persons, monitoring, batches, and
+clients of yente's API."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from portcullis import Demo, bearer, tokens, until
+
+SCREEN, MONITORS = "/idv/v1/aml/screen", "/idv/v1/aml/monitors"
+HITS, LISTS, SUBJECTS = "/idv/v1/aml/hits", "/idv/v1/aml/lists", "/idv/v1/aml/subjects"
+
+GADDAFI = {"id": "Q1", "schema": "Person", "properties": {
+    "name": ["Muammar Gaddafi"], "birthDate": ["1942-06-07"], "topics": ["sanction"], "country": ["ly"]}}
+ROUSSEFF = {"id": "Q2", "schema": "Person", "properties": {
+    "name": ["Dilma Rousseff"], "birthDate": ["1947-12-14"], "topics": ["role.pep"], "country": ["br"]}}
+SHELL = {"id": "Q3", "schema": "Company", "properties": {
+    "name": ["Golden Anchor Shipping LLC"], "topics": ["sanction"], "jurisdiction": ["ae"]}}
+
+
+def import_list(demo, entities, name="watch", *options):
+    file = demo.data / f"{name}.json"
+    file.write_text("".join(json.dumps(entity) + "\n" for entity in entities))
+    demo.cli("aml", "import", "--data", demo.data, "--list", name, "--format", "ftm", "--file", file, *options)
+
+
+def version(client, name="watch"):
+    lists = {one["name"]: one for one in client.get(LISTS).json()["items"]}
+    return lists.get(name, {}).get("version")
+
+
+def used_soon(client, before, name="watch"):
+    return until(lambda: (now := version(client, name)) != before and now, "the new version")
+
+
+@pytest.fixture(scope="module")
+def place():
+    """An installation with a list."""
+    with Demo() as running:
+        import_list(running, [GADDAFI, ROUSSEFF, SHELL])
+        used_soon(running.operator(scope="aml"), None)
+        yield running
+        assert "panicked" not in running.log()
+
+
+@pytest.fixture
+def client(place):
+    return place.operator(scope="aml")
+
+
+def person(name, **more):
+    properties = {"name": [name], **{key: [value] for key, value in more.items()}}
+    return {"schema": "Person", "properties": properties}
+
+
+def officer(demo, name):
+    """Somebody with the role compliance, and their token."""
+    password = "plum rivet otter canvas"
+    demo.new_user(name, password)
+    operator = demo.operator()
+    users = operator.get("/api/admin/v1/users", params={"limit": 200}).json()["items"]
+    account = next(user for user in users if user["username"] == name)
+    answer = operator.put(f"/api/admin/v1/users/{account['id']}/roles", json={"roles": ["compliance"]})
+    assert answer.status_code in (200, 204), answer.text
+    person = {"username": name, "password": password}
+    token = tokens(demo, person, "openid profile aml")["access_token"]
+    colleague = demo.client()
+    colleague.headers.update(bearer(token))
+    return colleague
+
+
+def test_a_verdict_says_why_and_what_it_depends_on(place, client):
+    answer = client.post(SCREEN, json={"subject": person("Moammar Gadhafi", birthDate="1942")})
+    assert answer.status_code == 200, answer.text
+    verdict = answer.json()
+    hit = verdict["hits"][0]
+    assert verdict["match"] and hit["entity"] == "Q1" and hit["score"] > 0.7
+    assert "id" not in hit and "subject" not in verdict
+    assert "Gaddafi" in hit["text"] and hit["reasons"]["names"]
+    used = verdict["used"]
+    assert used["policy"]["name"] == "balanced" and len(used["policy"]["hash"]) == 64
+    assert used["lists"][0]["version"] == version(client)
+    nobody = client.post(SCREEN, json={"subject": person("Wolfgang Schmidbauer", favouriteColour="blue")}).json()
+    assert not nobody["match"] and nobody["hits"] == [] and nobody["ignored"] == ["favouriteColour"]
+
+    entries = place.audit("--kind", "aml_screened")
+    entry = next(e for e in entries if e["unmapped"]["hits"] == 1)
+    assert entry["unmapped"]["lists"] == used["lists"]
+    assert entry["unmapped"]["policy_hash"] == used["policy"]["hash"]
+    assert "Gadhafi" not in json.dumps(entries) and "Schmidbauer" not in json.dumps(entries)
+
+
+def test_the_same_question_has_the_same_answer_for_everybody_at_once(client):
+    def ask(_):
+        verdict = client.post(SCREEN, json={"subject": person("Mouammar Kadhafi")}).json()
+        return json.dumps({**verdict, "screened_at": ""}, sort_keys=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(40)))) == 1
+
+
+@pytest.mark.parametrize("body, status, pointer", [
+    ({}, 400, None),
+    ({"subject": {"schema": "Person"}}, 400, None),
+    ({"subject": person("A"), "unknown": 1}, 400, None),
+    ({"subject": {"schema": "Persona", "properties": {"name": ["A"]}}}, 422, "/subject/schema"),
+    ({"subject": {"schema": "Person", "properties": {}}}, 422, "/subject/properties"),
+    ({"subject": {"schema": "Person", "properties": {"name": [7]}}}, 422, "/subject/properties"),
+    ({"subject": {"schema": "Person", "properties": {"name": ["x" * 5000]}}}, 422, "/subject/properties"),
+    ({"subject": {"schema": "Person", "properties": {"colour": ["x"]}}}, 422, "/subject/properties"),
+    ({"subject": person("A"), "threshold": 1.5}, 422, "/threshold"),
+    ({"subject": person("A"), "policy": "lax"}, 422, "/policy"),
+    ({"subject": person("A"), "lists": ["nothing"]}, 422, "/lists"),
+    ({"subject": person("A"), "limit": 501}, 422, "/limit"),
+    ({"subject": person("A"), "reference": ""}, 422, "/reference"),
+    ({"subject": person("A"), "monitor": True}, 422, "/reference"),
+])
+def test_what_cannot_be_screened_is_refused(client, body, status, pointer):
+    answer = client.post(SCREEN, json=body)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    if pointer:
+        assert answer.json()["violations"][0]["pointer"] == pointer
+
+
+def test_without_lists_nobody_is_cleared(own_demo):
+    client = own_demo.operator(scope="aml")
+    answer = client.post(SCREEN, json={"subject": person("Anybody")})
+    assert answer.status_code == 503 and answer.json()["type"].endswith("no_lists")
+    # A list that has lost its files is not passed over.
+    import_list(own_demo, [GADDAFI])
+    used_soon(client, None)
+    import_list(own_demo, [ROUSSEFF], "broken")
+    used_soon(client, None, "broken")
+    own_demo.stop()
+    for file in (own_demo.data / "screening" / "broken").glob("*/entities.jsonl"):
+        file.write_text("")
+    for file in (own_demo.data / "screening" / "broken").glob("*/index"):
+        file.unlink()
+    own_demo.start()
+    client = own_demo.operator(scope="aml")
+    answer = client.post(SCREEN, json={"subject": person("Anybody")})
+    assert answer.status_code == 503 and answer.json()["type"].endswith("problem:list"), answer.text
+    assert client.post(SCREEN, json={"subject": person("Muammar Gaddafi"), "lists": ["watch"]}).json()["match"]
+    usable = {one["name"]: one["usable"] for one in client.get(LISTS).json()["items"]}
+    assert usable == {"broken": False, "watch": True}
+
+
+def test_clearing_takes_two_persons(place, client):
+    screened = client.post(SCREEN, json={"subject": person("Dilma Rousseff"), "reference": "customer-1"}).json()
+    hit = f"{HITS}/{screened['hits'][0]['id']}"
+    ann, ben = officer(place, "ann"), officer(place, "ben")
+    seen = ann.get(hit).json()
+    assert seen["state"] == "Unreviewed" and seen["reference"] == "customer-1" and seen["text"]
+    decision = {"version": seen["version"], "state": "False Positive", "note": "born in another year"}
+    assert client.post(f"{hit}/resolve", json=decision).status_code == 403, "a machine does not decide"
+    proposed = ann.post(f"{hit}/resolve", json=decision).json()
+    assert proposed["state"] == "Unreviewed" and proposed["proposal"]["state"] == "False Positive"
+    assert [one["id"] for one in ben.get(HITS, params={"proposed": "true"}).json()["items"]] == [seen["id"]]
+    second = {"version": proposed["version"]}
+    refused = ann.post(f"{hit}/approve", json=second)
+    assert refused.status_code == 409 and refused.json()["type"].endswith("four_eyes")
+    assert ben.post(f"{hit}/approve", json={"version": 1}).status_code == 409
+    cleared = ben.post(f"{hit}/approve", json=second).json()
+    assert cleared["state"] == "False Positive" and len(cleared["decided_by"]) == 2
+    again = client.post(SCREEN, json={"subject": person("Dilma Rousseff"), "reference": "customer-1"}).json()
+    assert not again["match"] and again["hits"][0]["state"] == "False Positive"
+    actions = [e["metadata"]["event_code"] for e in place.audit("--kind", "admin_aml_hit")]
+    assert actions[-2:] == ["admin_aml_hit_propose", "admin_aml_hit_approve"]
+    assert "another year" not in json.dumps(place.audit("--kind", "admin_aml_hit"))
+    assert ann.get(HITS, params={"state": "Nothing"}).status_code == 400
+    assert ann.get("/api/admin/v1/users").status_code == 403, "screening is no administration"
+
+
+def test_a_new_version_of_a_list_raises_hits_of_whom_it_concerns(own_demo):
+    client = own_demo.operator(scope="aml")
+    import_list(own_demo, [GADDAFI, SHELL])
+    first = used_soon(client, None)
+    for name, reference in (("Dilma Roussef", "c1"), ("Ann Example", "c2")):
+        made = client.post(MONITORS, json={"subject": person(name), "reference": reference})
+        assert made.status_code == 201 and not made.json()["match"], made.text
+    once = {"subject": person("Dilma Rousseff"), "reference": "c3"}
+    assert not client.post(SCREEN, json=once).json()["match"]
+    import_list(own_demo, [GADDAFI, ROUSSEFF, SHELL])
+    found = until(lambda: client.get(HITS).json()["items"], "the hit")
+    assert [(one["reference"], one["entity"], one["state"]) for one in found] == [("c1", "Q2", "Unreviewed")]
+    events = own_demo.audit("--kind", "aml_rescreened")
+    assert len(events) == 1 and events[0]["unmapped"]["cause"] == "list_change"
+    assert events[0]["unmapped"]["lists"][0]["version"] != first
+    monitored = client.get(MONITORS).json()["items"]
+    assert {one["reference"] for one in monitored} == {"c1", "c2"}
+    one = next(one for one in monitored if one["reference"] == "c1")
+    known = client.get(f"{SUBJECTS}/{one['id']}").json()
+    assert known["subject"]["properties"]["name"] == ["Dilma Roussef"]
+    assert client.delete(f"{MONITORS}/{one['id']}").status_code == 204
+    assert client.get(f"{MONITORS}/{one['id']}").status_code == 404
+    assert client.get(f"{SUBJECTS}/{one['id']}").status_code == 200
+    assert client.delete(f"{SUBJECTS}/{one['id']}").status_code == 204
+    assert client.get(HITS).json()["items"] == []
+    # Nothing that was known of anybody is readable in the files.
+    for file in own_demo.data.glob("portcullis.db*"):
+        assert b"Roussef\"" not in file.read_bytes()
+
+
+def test_monitoring_goes_on_after_a_kill(own_demo):
+    client = own_demo.operator(scope="aml")
+    import_list(own_demo, [GADDAFI])
+    used_soon(client, None)
+    lines = [json.dumps({"subject": person("Dilma Rousseff"), "reference": f"c{n}", "monitor": True})
+             for n in range(600)]
+    answer = client.post(SCREEN, content="\n".join(lines), headers={"content-type": "application/x-ndjson"})
+    assert len(answer.text.splitlines()) == 600
+    import_list(own_demo, [GADDAFI, ROUSSEFF])
+    until(lambda: client.get(HITS, params={"limit": 1}).json()["items"], "the first hit")
+    own_demo.kill()
+    own_demo.start()
+    client = own_demo.operator(scope="aml")
+
+    def hits():
+        found, after = [], ""
+        while True:
+            page = client.get(HITS, params={"limit": 200, "after": after}).json()
+            found += page["items"]
+            after = page.get("next")
+            if not after:
+                return found
+
+    found = until(lambda: len(all_hits := hits()) >= 600 and all_hits, "all hits")
+    assert len({one["subject"] for one in found}) == len(found) == 600
+    events = own_demo.audit("--kind", "aml_rescreened")
+    assert len({event["entity"]["uid"] for event in events}) == len(events) == 600
+
+
+def test_a_batch_is_answered_line_by_line(client):
+    lines = [
+        json.dumps({"subject": person("Moammar Gadhafi")}),
+        "",
+        "{broken",
+        json.dumps({"subject": person("Nobody Atall"), "policy": "lax"}),
+        json.dumps({"subject": person("x" * 300_000)}),
+        json.dumps({"subject": {"schema": "Company", "properties": {"name": "Golden Anchor Shipping"}}}),
+    ]
+    answer = client.post(SCREEN, content="\n".join(lines), headers={"content-type": "application/x-ndjson"})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    told = {one["line"]: one for one in map(json.loads, answer.text.splitlines())}
+    assert list(told) == [1, 3, 4, 5, 6]
+    assert told[1]["match"] and told[6]["hits"][0]["entity"] == "Q3"
+    assert told[3]["error"]["status"] == 400 and told[5]["error"]["status"] == 400
+    assert told[4]["error"]["violations"][0]["pointer"] == "/policy"
+
+
+def test_a_batch_is_streamed_and_ends_with_its_client(place, client):
+    """More than any other body may have, and answers before the end of the question."""
+    line = json.dumps({"subject": person("Moammar Gadhafi", notes="x" * 3_000)}).encode() + b"\n"
+    sent = []
+
+    def lines():
+        for number in range(1_000):
+            sent.append(number)
+            yield line
+
+    first = None
+    with client.stream("POST", SCREEN, content=lines(), headers={"content-type": "application/x-ndjson"},
+                       timeout=60) as answer:
+        assert answer.status_code == 200
+        count = 0
+        for one in answer.iter_lines():
+            first = first or len(sent)
+            assert json.loads(one)["match"]
+            count += 1
+    assert count == 1_000
+
+
+def test_yente_clients_need_another_url_only(place, client):
+    query = {"schema": "Person", "properties": {"name": ["Moammar Gadhafi"], "birthDate": "1942-06-07"}}
+    answer = client.post("/match/default", json={"queries": {"q": query}, "weights": {}, "config": {}})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-batch-size"] == "1"
+    body = answer.json()
+    response = body["responses"]["q"]
+    best = response["results"][0]
+    assert response["status"] == 200 and response["total"] == {"value": 1, "relation": "eq"}
+    assert best["id"] == "Q1" and best["match"] is True and best["score"] > 0.9
+    assert best["datasets"] == ["watch"] and best["caption"] == "Muammar Gaddafi" and best["features"]
+    assert response["query"]["properties"]["name"] == ["Moammar Gadhafi"] and body["limit"] == 5
+
+    def match(scope="watch", **parameters):
+        answer = client.post(f"/match/{scope}", params=parameters, json={"queries": {"q": query}})
+        return answer.json()["responses"]["q"]["results"] if answer.status_code == 200 else answer
+
+    assert match(threshold=1, cutoff=0.5)[0]["match"] is False
+    assert match(threshold=1) == []
+    assert match(exclude_schema="Person") == [] and match(exclude_entity_ids=["Q1", "Q9"]) == []
+    assert match(topics=["role.pep"]) == [] and match(topics=["role.pep", "sanction"])
+    missing = match("nothing")
+    assert missing.status_code == 404 and missing.json() == {"detail": "No such dataset."}
+    for bad in ({}, {"queries": {}}, {"queries": {str(n): query for n in range(101)}},
+                {"queries": {"q": {"schema": "Nonsense", "properties": {}}}}, []):
+        refused = client.post("/match/default", json=bad)
+        assert refused.status_code == 400 and isinstance(refused.json()["detail"], str), bad
+
+    found = client.get("/search/default", params={"q": "gaddafi"}).json()
+    assert found["results"][0]["id"] == "Q1" and found["total"]["relation"] == "eq"
+    assert found["facets"]["topics"]["values"][0]["name"] == "sanction"
+    assert client.get("/search/default", params={"q": "gaddafi", "countries": "br"}).json()["results"] == []
+    assert client.get("/search/default").status_code == 400
+    datasets = {one["name"]: one for one in client.get("/catalog").json()["datasets"]}
+    assert datasets["default"]["children"] == ["watch"]
+    assert client.get("/algorithms").json()["default"] == "balanced"
+
+    anybody = place.client()
+    assert anybody.post("/match/default", json={"queries": {"q": query}}).status_code == 401
+    made = place.operator().post("/api/admin/v1/api-keys", json={"name": "yente", "scopes": ["aml"]}).json()
+    key = {"authorization": f"ApiKey {made['key']}"}
+    keyed = anybody.post("/match/default", json={"queries": {"q": query}}, headers=key)
+    assert keyed.status_code == 200
+    wrong = anybody.post("/match/default", json={"queries": {"q": query}}, headers={"authorization": "ApiKey pck_x"})
+    assert wrong.status_code == 401
+    both = anybody.post("/match/default", json={}, headers={**key, "x-api-key": made["key"]})
+    assert both.status_code == 401, "of two credentials it is not known which was meant"
+    other = place.operator().post("/api/admin/v1/api-keys", json={"name": "no", "scopes": ["profile"]}).json()
+    header = {"authorization": f"ApiKey {other['key']}"}
+    assert anybody.get("/search/default?q=x", headers=header).status_code == 403
