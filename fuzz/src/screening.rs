@@ -45,7 +45,7 @@ pub fn screening_pairs(input: &[u8]) {
     let index = Index::open(file);
     assert!(index.is_ok(), "an index that was just made");
     let Ok(index) = index else { return };
-    let load = |_| Ok::<_, Infallible>(pair.right.clone());
+    let load = |_| Ok::<_, Infallible>(Some(pair.right.clone()));
     let Ok(found) = index.search(&pair.left, search, load);
     assert_eq!(!found.is_empty(), there.schemas_fit && there.score >= search.cutoff, "{text}");
 }

@@ -2,6 +2,8 @@
 clients of yente's API."""
 
 import json
+import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -147,6 +149,53 @@ def test_without_lists_nobody_is_cleared(own_demo):
     assert usable == {"broken": False, "watch": True}
 
 
+def test_a_list_that_vanishes_is_missed_until_it_is_retired(own_demo):
+    client = own_demo.operator(scope="aml")
+    import_list(own_demo, [GADDAFI])
+    import_list(own_demo, [ROUSSEFF], "second")
+    used_soon(client, None)
+    used_soon(client, None, "second")
+    kept = {"subject": person("Dilma Rousseff"), "reference": "c1", "monitor": True}
+    assert client.post(SCREEN, json=kept).json()["match"]
+    until(lambda: own_demo.audit("--kind", "aml_screened"), "the verdict")
+    place = own_demo.data / "screening" / "second"
+    place.rename(own_demo.data / "elsewhere")
+    usable = lambda: {one["name"]: one["usable"] for one in client.get(LISTS).json()["items"]}
+    until(lambda: usable().get("second") is False, "somebody to notice")
+    assert client.post(SCREEN, json=kept).status_code == 503
+    own_demo.stop()
+    own_demo.start()
+    client = own_demo.operator(scope="aml")
+    assert usable().get("second") is False and client.post(SCREEN, json=kept).status_code == 503
+    (own_demo.data / "elsewhere").rename(place)
+    until(lambda: usable().get("second") is True, "the list")
+    own_demo.cli("aml", "retire", "--data", own_demo.data, "--list", "second")
+    until(lambda: "second" not in usable(), "the list to be gone")
+    again = client.post(SCREEN, json=kept).json()
+    assert again["match"] and again["hits"] == [] and len(again["standing"]) == 1, "nobody was cleared by that"
+    assert own_demo.audit("--kind", "admin_aml_list_retire")
+    import_list(own_demo, [ROUSSEFF, SHELL], "second")
+    until(lambda: usable().get("second"), "the list to be back")
+
+
+def test_a_version_from_the_future_does_not_stop_what_follows(own_demo):
+    client = own_demo.operator(scope="aml")
+    import_list(own_demo, [GADDAFI])
+    place = own_demo.data / "screening" / "watch"
+    current = (place / "current").read_text()
+    ahead = "20990101000000" + current[14:]
+    (place / current).rename(place / ahead)
+    info = json.loads((place / ahead / "list.json").read_text())
+    (place / ahead / "list.json").write_text(json.dumps({**info, "version": ahead}))
+    (place / "current").write_text(ahead)
+    until(lambda: version(client) == ahead, "the version from the future")
+    assert client.post(MONITORS, json={"subject": person("Dilma Rousseff"), "reference": "c1"}).status_code == 201
+    until(lambda: client.get(f"{MONITORS}").json()["items"], "the subject")
+    import_list(own_demo, [GADDAFI, ROUSSEFF])
+    until(lambda: client.get(HITS).json()["items"], "the hit")
+    assert version(client) > ahead
+
+
 def test_clearing_takes_two_persons(place, client):
     screened = client.post(SCREEN, json={"subject": person("Dilma Rousseff"), "reference": "customer-1"}).json()
     hit = f"{HITS}/{screened['hits'][0]['id']}"
@@ -191,13 +240,17 @@ def test_a_new_version_of_a_list_raises_hits_of_whom_it_concerns(own_demo):
     monitored = client.get(MONITORS).json()["items"]
     assert {one["reference"] for one in monitored} == {"c1", "c2"}
     one = next(one for one in monitored if one["reference"] == "c1")
+    refused = client.delete(f"{SUBJECTS}/{one['id']}")
+    assert refused.status_code == 409 and refused.json()["type"].endswith("open_hits")
     known = client.get(f"{SUBJECTS}/{one['id']}").json()
     assert known["subject"]["properties"]["name"] == ["Dilma Roussef"]
     assert client.delete(f"{MONITORS}/{one['id']}").status_code == 204
     assert client.get(f"{MONITORS}/{one['id']}").status_code == 404
     assert client.get(f"{SUBJECTS}/{one['id']}").status_code == 200
-    assert client.delete(f"{SUBJECTS}/{one['id']}").status_code == 204
+    client.post(SCREEN, json={"subject": person("Bea Example"), "reference": "c1"})
     assert client.get(HITS).json()["items"] == []
+    assert client.delete(f"{SUBJECTS}/{one['id']}").status_code == 204
+    assert client.get(f"{SUBJECTS}/{one['id']}").status_code == 404
     # Nothing that was known of anybody is readable in the files.
     for file in own_demo.data.glob("portcullis.db*"):
         assert b"Roussef\"" not in file.read_bytes()
@@ -250,6 +303,25 @@ def test_a_batch_is_answered_line_by_line(client):
     assert told[4]["error"]["violations"][0]["pointer"] == "/policy"
 
 
+def test_lines_are_answered_as_they_come(place, client):
+    """Whoever waits for each answer gets it before they ask the next."""
+    context = ssl.create_default_context(cafile=place.data / "ca.pem")
+    port = place.ports["PUBLIC"]
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=20),
+                             server_hostname="localhost") as peer:
+        peer.sendall((f"POST {SCREEN} HTTP/1.1\r\nhost: localhost:{port}\r\ntransfer-encoding: chunked\r\n"
+                      f"authorization: {client.headers['authorization']}\r\n"
+                      "content-type: application/x-ndjson\r\n\r\n").encode())
+        line = json.dumps({"subject": person("Moammar Gadhafi")}).encode() + b"\n"
+        seen = b""
+        for number in range(1, 4):
+            peer.sendall(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+            while f'"line":{number}'.encode() not in seen:
+                piece = peer.recv(65_536)
+                assert piece, seen
+                seen += piece
+
+
 def test_a_batch_is_streamed_and_ends_with_its_client(place, client):
     """More than any other body may have, and answers before the end of the question."""
     line = json.dumps({"subject": person("Moammar Gadhafi", notes="x" * 3_000)}).encode() + b"\n"
@@ -272,6 +344,30 @@ def test_a_batch_is_streamed_and_ends_with_its_client(place, client):
     assert count == 1_000
 
 
+def test_one_entity_on_two_lists_is_one_for_yente_clients(own_demo):
+    client = own_demo.operator(scope="aml")
+    assert own_demo.client().get("/readyz").status_code == 503
+    entity = {**GADDAFI, "datasets": ["un_sc"], "referents": ["un-1"]}
+    import_list(own_demo, [entity], "first")
+    used_soon(client, None, "first")
+    import_list(own_demo, [entity, *({**ROUSSEFF, "id": f"R{n}"} for n in range(600))], "second")
+    used_soon(client, None, "second")
+
+    def match(name, **parameters):
+        query = {"schema": "Person", "properties": {"name": name, "birthDate": [1942 if name[0] == "M" else 1947]}}
+        return client.post("/match/default", params=parameters, json={"queries": {"q": query}}).json()["responses"]["q"]
+
+    found = match("Moammar Gadhafi")
+    assert found["total"] == {"value": 1, "relation": "eq"} and len(found["results"]) == 1
+    assert set(found["results"][0]["datasets"]) >= {"first", "second"}
+    assert "datasets" not in found["results"][0]["properties"]
+    many = match("Dilma Rousseff", limit=500)
+    assert many["total"] == {"value": 500, "relation": "gte"}
+    # Whoever is left out takes nobody's place.
+    left = match("Dilma Rousseff", limit=500, exclude_entity_ids=[f"R{n}" for n in range(50)])
+    assert len(left["results"]) == 500
+
+
 def test_yente_clients_need_another_url_only(place, client):
     query = {"schema": "Person", "properties": {"name": ["Moammar Gadhafi"], "birthDate": "1942-06-07"}}
     answer = client.post("/match/default", json={"queries": {"q": query}, "weights": {}, "config": {}})
@@ -289,13 +385,19 @@ def test_yente_clients_need_another_url_only(place, client):
         answer = client.post(f"/match/{scope}", params=parameters, json={"queries": {"q": query}})
         return answer.json()["responses"]["q"]["results"] if answer.status_code == 200 else answer
 
-    assert match(threshold=1, cutoff=0.5)[0]["match"] is False
-    assert match(threshold=1) == []
+    assert match(threshold=1)[0]["match"] is False, "the cutoff stays at 0.7"
+    assert match(threshold=1, cutoff=1) == []
     assert match(exclude_schema="Person") == [] and match(exclude_entity_ids=["Q1", "Q9"]) == []
     assert match(topics=["role.pep"]) == [] and match(topics=["role.pep", "sanction"])
     missing = match("nothing")
     assert missing.status_code == 404 and missing.json() == {"detail": "No such dataset."}
-    for bad in ({}, {"queries": {}}, {"queries": {str(n): query for n in range(101)}},
+    assert match(include_dataset="elsewhere").status_code == 404
+    assert match(algorithm="logic-v2") and match(algorithm="nonsense").status_code == 400
+    assert match(exclude_entity_ids=["x"] * 51).status_code == 422
+    assert match(changed_since="2099-01-01").status_code == 400, "rather than an answer to something else"
+    for bad in ({"queries": {"q": {"schema": "Position", "properties": {"name": ["Minister"]}}}},
+                {"queries": {"q": query}, "weights": {"name": 1}},
+                {}, {"queries": {}}, {"queries": {str(n): query for n in range(101)}},
                 {"queries": {"q": {"schema": "Nonsense", "properties": {}}}}, []):
         refused = client.post("/match/default", json=bad)
         assert refused.status_code == 400 and isinstance(refused.json()["detail"], str), bad
@@ -303,6 +405,15 @@ def test_yente_clients_need_another_url_only(place, client):
     found = client.get("/search/default", params={"q": "gaddafi"}).json()
     assert found["results"][0]["id"] == "Q1" and found["total"]["relation"] == "eq"
     assert found["facets"]["topics"]["values"][0]["name"] == "sanction"
+    nobody = {"queries": {"a": query, "b": {"schema": "Person", "properties": {"name": [""], "birthDate": None}}}}
+    mixed = client.post("/match/default", json=nobody).json()["responses"]
+    assert mixed["a"]["results"] and mixed["b"]["status"] == 400 and mixed["b"]["results"] == []
+    assert client.get("/search/default", params={"q": "gaddafi", "filter": "country:ly"}).json()["results"]
+    assert client.get("/search/default", params={"q": "gaddafi", "filter": "country:fr"}).json()["results"] == []
+    assert client.get("/search/default", params={"q": "gaddafi", "schema": "Company"}).json()["results"] == []
+    assert client.get("/search/default", params={"q": "gaddafi AND libya"}).status_code == 400
+    assert client.get("/entities/Q1").json()["caption"] == "Muammar Gaddafi"
+    assert client.get("/entities/Q404").status_code == 404
     assert client.get("/search/default", params={"q": "gaddafi", "countries": "br"}).json()["results"] == []
     assert client.get("/search/default").status_code == 400
     datasets = {one["name"]: one for one in client.get("/catalog").json()["datasets"]}
@@ -310,6 +421,8 @@ def test_yente_clients_need_another_url_only(place, client):
     assert client.get("/algorithms").json()["default"] == "balanced"
 
     anybody = place.client()
+    assert anybody.get("/healthz").json() == anybody.get("/readyz").json() == {"status": "ok"}
+    assert anybody.get("/entities/Q1").status_code == 401
     assert anybody.post("/match/default", json={"queries": {"q": query}}).status_code == 401
     made = place.operator().post("/api/admin/v1/api-keys", json={"name": "yente", "scopes": ["aml"]}).json()
     key = {"authorization": f"ApiKey {made['key']}"}

@@ -15,6 +15,8 @@ use portcullis_oidc::{Params, Provider};
 use portcullis_verification::Aml;
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
+
 use utoipa::{
     ToSchema,
     openapi::{RefOr, schema::Schema},
@@ -38,6 +40,7 @@ pub struct Api {
     pub(crate) provider: Provider,
     pub(crate) reload: Reload,
     pub(crate) aml: Aml,
+    pub(crate) batches: Arc<Semaphore>,
 }
 
 /// Who may call an endpoint.
@@ -86,7 +89,9 @@ pub struct Endpoint {
     pub(crate) takes: Option<NamedSchema>,
     pub(crate) returns: Option<NamedSchema>,
     pub(crate) paged: bool,
+    pub(crate) query: &'static [&'static str],
     pub(crate) streaming: Option<Streaming>,
+
     handler: Handler,
 }
 
@@ -116,7 +121,9 @@ impl Endpoint {
             takes: None,
             returns: None,
             paged: false,
+            query: &[],
             streaming: None,
+
             handler: Arc::new(move |api, call| Box::pin(handler(api, call))),
         }
     }
@@ -134,6 +141,12 @@ impl Endpoint {
 
     pub(crate) fn returns_nothing(mut self) -> Self {
         self.success = StatusCode::NO_CONTENT;
+        self
+    }
+
+    /// Names of parameters of the query.
+    pub(crate) fn query(mut self, names: &'static [&'static str]) -> Self {
+        self.query = names;
         self
     }
 
@@ -182,7 +195,8 @@ pub fn endpoints() -> Vec<Endpoint> {
 /// The endpoints on HTTP, and the document that describes them.
 pub fn router(identity: Identity, provider: Provider, reload: Reload, aml: Aml) -> Router {
     let issuer = provider.settings.issuer.clone();
-    let api = Api { identity, provider, reload, aml };
+    let batches = Arc::new(Semaphore::new(aml::BATCHES_MAX));
+    let api = Api { identity, provider, reload, aml, batches };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()

@@ -26,6 +26,9 @@ pub enum ApiError {
     /// The body is not JSON of the expected shape.
     #[error("the body is not JSON of the expected shape")]
     Body,
+    /// The body ended before its end.
+    #[error("the body was cut off, or came too slowly")]
+    CutOff,
     /// A parameter in path or query is malformed.
     #[error("the parameter {0} is malformed")]
     Parameter(&'static str),
@@ -56,7 +59,11 @@ pub enum ApiError {
     /// Whoever proposed it cannot approve it.
     #[error("somebody else than who proposed it must approve it")]
     FourEyes,
+    /// A subject with hits that nobody has cleared cannot be erased.
+    #[error("it has hits that nobody has cleared")]
+    OpenHits,
     /// There is nothing to screen against.
+
     #[error("no list has been imported: nobody can be screened")]
     NoLists,
     /// A list cannot be used.
@@ -96,6 +103,7 @@ impl From<AmlError> for ApiError {
             AmlError::NotFound => Self::NotFound,
             AmlError::Stale => Self::Stale,
             AmlError::FourEyes => Self::FourEyes,
+            AmlError::OpenHits => Self::OpenHits,
             AmlError::NoLists => Self::NoLists,
             AmlError::List(name, why) => {
                 tracing::error!(list = name, error = %why, "a list cannot be used");
@@ -158,12 +166,14 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Body => (StatusCode::BAD_REQUEST, "body"),
+            Self::CutOff => (StatusCode::BAD_REQUEST, "cut_off"),
             Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::CurrentPassword => (StatusCode::UNPROCESSABLE_ENTITY, "current_password"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
             Self::FourEyes => (StatusCode::CONFLICT, "four_eyes"),
+            Self::OpenHits => (StatusCode::CONFLICT, "open_hits"),
             Self::NoLists => (StatusCode::SERVICE_UNAVAILABLE, "no_lists"),
             Self::List(_) => (StatusCode::SERVICE_UNAVAILABLE, "list"),
             Self::Stale => (StatusCode::CONFLICT, "stale"),
@@ -178,6 +188,13 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// What failed on our side is for our log.
+    pub(crate) fn trace(&self) {
+        if let Self::Failed(_) | Self::Keys(_) | Self::Screening(_) = self {
+            tracing::error!(error = self as &dyn std::error::Error, "an API call failed");
+        }
+    }
+
     /// The problem document.
     pub(crate) fn problem(&self) -> Problem {
         let (status, kind) = self.status();
@@ -203,9 +220,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Failed(_) | Self::Keys(_) | Self::Screening(_) = &self {
-            tracing::error!(error = &self as &dyn std::error::Error, "an API call failed");
-        }
+        self.trace();
+
         let (status, _) = self.status();
         let problem = self.problem();
         let mut response = (status, Json(problem)).into_response();

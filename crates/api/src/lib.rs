@@ -23,7 +23,7 @@ mod error;
 mod openapi;
 
 pub use admin_configuration::{ConfigurationStatus, Reload};
-pub use aml::{MATCH_PATHS, match_router};
+pub use aml::{MATCH_HEALTH_PATHS, MATCH_PATHS, match_router};
 pub use call::Caller;
 pub use endpoint::{Api, Endpoint, Permission, endpoints, router};
 pub use error::{ApiError, Violation};

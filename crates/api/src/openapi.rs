@@ -50,6 +50,9 @@ fn operation(endpoint: &Endpoint) -> Value {
     let mut success = json!({ "description": "Done" });
     if let Some((name, ..)) = &endpoint.returns {
         success["content"] = json!({ "application/json": { "schema": reference(name) } });
+        if endpoint.is_streaming() {
+            success["content"][JSON_LINES] = json!({ "schema": reference(name) });
+        }
     }
     let mut responses = json!({
         "400": problem("A parameter or the body is malformed"),
@@ -82,6 +85,10 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     if endpoint.path.contains("{id}") {
         let text = json!({ "type": "string", "maxLength": 128 });
         parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": text }));
+    }
+    for name in endpoint.query {
+        let text = json!({ "type": "string", "maxLength": 128 });
+        parameters.push(json!({ "name": name, "in": "query", "schema": text }));
     }
     if endpoint.paged {
         let text = "The cursor of the page before";

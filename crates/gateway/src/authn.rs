@@ -148,6 +148,11 @@ pub(crate) async fn authenticate<B>(
     })
 }
 
+/// Whether an API key is shown, in one way or the other.
+pub(crate) fn shows_api_key(headers: &HeaderMap) -> bool {
+    headers.contains_key(API_KEY_HEADER) || key_of_scheme(headers).is_some()
+}
+
 /// The key of `Authorization: ApiKey …`, the scheme that we challenge with.
 fn key_of_scheme(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;

@@ -6,7 +6,7 @@ use portcullis_types::{ClientAddr, Timestamp};
 
 use crate::{
     answer::Refusal,
-    authn::{AuthKind, Principal},
+    authn::{AuthKind, Principal, shows_api_key},
     bearer::verify,
     guard::Head,
     pipeline::Gateway,
@@ -64,5 +64,5 @@ pub(crate) fn by_session(route: &Route, headers: &HeaderMap) -> bool {
     let takes = |kind| route.authenticate.contains(&kind);
     takes(AuthKind::Session)
         && !(takes(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION))
-        && !(takes(AuthKind::ApiKey) && headers.contains_key("x-api-key"))
+        && !(takes(AuthKind::ApiKey) && shows_api_key(headers))
 }

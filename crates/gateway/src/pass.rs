@@ -23,8 +23,9 @@ use crate::{
 
 /// A local service reads its request's body within this time between two pieces.
 pub(crate) const LOCAL_PATIENCE: Duration = Duration::from_secs(30);
-/// And the whole of it within this time.
+/// And the whole of it within this time, or at this rate where it may be long.
 pub(crate) const LOCAL_TOTAL: Duration = Duration::from_secs(60);
+const LOCAL_LEAST_BYTES_A_SECOND: u64 = 16 * 1024;
 
 /// Whom the stages let through.
 #[derive(Clone, Copy)]
@@ -152,5 +153,6 @@ fn local(
 ) -> Result<Request<GateBody>, Refusal> {
     *request.uri_mut() = target(request.uri(), &head.path)?;
     strip_hop_by_hop(request.headers_mut());
-    Ok(request.map(|body| Bounded::new(body, max_body, LOCAL_PATIENCE, LOCAL_TOTAL).boxed_unsync()))
+    let total = LOCAL_TOTAL.max(Duration::from_secs(max_body / LOCAL_LEAST_BYTES_A_SECOND));
+    Ok(request.map(|body| Bounded::new(body, max_body, LOCAL_PATIENCE, total).boxed_unsync()))
 }

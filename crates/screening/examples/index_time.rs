@@ -65,7 +65,7 @@ fn main() -> Result<(), Failure> {
     let search = Search { policy: &policy, cutoff: policy.threshold, limit: 50 };
     let load = |at: u32| {
         let place = index.place(at).ok_or("an entity of the index")?;
-        entity(&list[usize::try_from(place.offset)?])
+        entity(&list[usize::try_from(place.offset)?]).map(Some)
     };
     let mut times = Vec::new();
     let (mut hits, start) = (0, Instant::now());
@@ -106,7 +106,7 @@ fn check(
         let profiles = beside.entry(sought.schema).or_insert_with(|| {
             entities.iter().map(|entity| Profile::beside(entity, sought.schema)).collect()
         });
-        let load = |at: u32| Ok::<_, Failure>(entities[at as usize].clone());
+        let load = |at: u32| Ok::<_, Failure>(Some(entities[at as usize].clone()));
         let found = index.search(sought, Search { limit: usize::MAX, ..search }, load)?;
         let found: HashMap<u32, f64> =
             found.into_iter().map(|found| (found.entity, found.verdict.score)).collect();

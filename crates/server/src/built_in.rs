@@ -42,7 +42,10 @@ fn match_routes(config: &Config, service: &LocalService) -> Vec<Route> {
         max_body: MATCH_BODY,
         ..built_in_route(service, method, path, protect(config, "aml"))
     };
-    portcullis_api::MATCH_PATHS.map(route).into()
+    let health = |path| built_in_route(service, Method::GET, path, vec![]);
+    let mut routes: Vec<Route> = portcullis_api::MATCH_PATHS.map(route).into();
+    routes.extend(portcullis_api::MATCH_HEALTH_PATHS.map(health));
+    routes
 }
 
 fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {

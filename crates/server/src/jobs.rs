@@ -103,7 +103,13 @@ pub fn start(
         every(app, CERTIFICATES_EVERY, closing, "certificates", |app| async move {
             Ok(app.ca.tend().await?)
         }),
-        every(app, LISTS_EVERY, closing, "lists", |app| async move { screening::tend(&app).await }),
+        every(app, LISTS_EVERY, closing, "lists", |app| async move {
+            screening::take_over(&app.aml, &app.data).await
+        }),
+        every(app, LISTS_EVERY, closing, "monitoring", |app| async move {
+            app.aml.monitor().await?;
+            Ok(())
+        }),
         every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;

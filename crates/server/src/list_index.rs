@@ -5,13 +5,16 @@
 //! be a hit is read from the list and checked by a sum that the index has of it.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
-    io::{BufReader, BufWriter, Write},
+    io::{BufRead, BufReader, BufWriter, Write},
     os::unix::fs::FileExt,
     path::Path,
+    sync::OnceLock,
 };
 
 use anyhow::{Context, Result, ensure};
+use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use portcullis_events::ListUsed;
 use portcullis_screening::{
@@ -19,9 +22,9 @@ use portcullis_screening::{
     import::Listed,
     index::{Index, IndexBuilder, Place, Search},
 };
-use portcullis_verification::{Changes, ListError, ListHit, ListVersion, ScreeningList};
+use portcullis_verification::{Changes, ListError, ListHit, ListVersion, ScreeningList, Wanted};
 
-use crate::lists::{self, ListInfo, Lists, short_hash};
+use crate::lists::{ListInfo, Lists};
 
 /// The longest line of an entity that is read.
 const LINE_MAX_BYTES: u32 = 64 << 20;
@@ -36,6 +39,8 @@ pub struct IndexedList {
     version: ListVersion,
     index: Index,
     entities: File,
+    /// Which entities have an identifier with this hash, made when somebody asks first.
+    identifiers: OnceLock<HashMap<u64, Vec<u32>>>,
 }
 
 impl IndexedList {
@@ -56,17 +61,52 @@ impl IndexedList {
         let entities =
             File::open(&entities).with_context(|| format!("open {}", entities.display()))?;
         let version = version(&info);
-        Ok(Self { lists: lists.clone(), info, version, index, entities })
+        Ok(Self {
+            lists: lists.clone(),
+            info,
+            version,
+            index,
+            entities,
+            identifiers: OnceLock::new(),
+        })
     }
 
-    fn hits(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<ListHit>> {
-        let found = self
-            .index
-            .search(subject, search, |entity| self.listed(entity).map(|one| one.entity))?;
+    fn hits(
+        &self,
+        subject: &Entity,
+        search: Search<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<ListHit>> {
+        let found = self.index.search(subject, search, |number| {
+            let listed = self.listed(number)?;
+            anyhow::Ok(wanted(&listed.id, &listed.entity).then_some(listed.entity))
+        })?;
         found
             .into_iter()
             .map(|found| Ok(ListHit { id: self.listed(found.entity)?.id, found }))
             .collect()
+    }
+
+    fn by_identifier(&self, id: &str) -> Result<Option<Entity>> {
+        if self.identifiers.get().is_none() {
+            let mut known = HashMap::<u64, Vec<u32>>::with_capacity(self.index.len());
+            let mut number = 0;
+            self.lists.read(&self.info, |_, listed| {
+                known.entry(short_hash(listed.id.as_bytes())).or_default().push(number);
+                number += 1;
+                Ok(())
+            })?;
+            // Somebody else may have made it meanwhile.
+            let _ = self.identifiers.set(known);
+        }
+        let known = self.identifiers.get().and_then(|known| known.get(&short_hash(id.as_bytes())));
+        for number in known.into_iter().flatten() {
+            let listed = self.listed(*number)?;
+            if listed.id == id {
+                return Ok(Some(listed.entity));
+            }
+        }
+        Ok(None)
     }
 
     fn changes(&self, digest: &str) -> Result<Option<Changes>> {
@@ -106,12 +146,21 @@ impl ScreeningList for IndexedList {
         &self.version
     }
 
-    fn search(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<ListHit>, ListError> {
-        self.hits(subject, search).map_err(|error| told(&error))
+    fn search(
+        &self,
+        subject: &Entity,
+        search: Search<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<ListHit>, ListError> {
+        self.hits(subject, search, wanted).map_err(|error| told(&error))
     }
 
     fn changes_since(&self, digest: &str) -> Result<Option<Changes>, ListError> {
         self.changes(digest).map_err(|error| told(&error))
+    }
+
+    fn entity(&self, id: &str) -> Result<Option<Entity>, ListError> {
+        self.by_identifier(id).map_err(|error| told(&error))
     }
 }
 
@@ -169,7 +218,7 @@ fn rebuilt(lists: &Lists, info: &ListInfo, path: &Path) -> Result<Index> {
 /// Makes the index of the entities in a file, as they were just written.
 pub fn build(entities: &Path, digest: &str, index: &Path) -> Result<()> {
     let mut builder = Builder::default();
-    lists::each_line(BufReader::new(File::open(entities)?), |line| {
+    each_line(BufReader::new(File::open(entities)?), |line| {
         let listed: Listed = serde_json::from_slice(line)?;
         builder.add(line, &listed.entity);
         Ok(())
@@ -198,4 +247,20 @@ impl Builder {
         let list = list.as_slice().try_into().context("the digest of a list is SHA-256")?;
         self.index.write(list, out).context("write the index")
     }
+}
+
+/// Hands each line on, with its end.
+pub fn each_line(mut input: impl BufRead, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        each(&line)?;
+        line.clear();
+    }
+    Ok(())
+}
+
+/// What tells that a line is what it was.
+pub fn short_hash(line: &[u8]) -> u64 {
+    let hash = digest::digest(&digest::SHA256, line);
+    hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

@@ -6,31 +6,24 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, TryLockError},
-    io::{self, BufRead, BufReader, BufWriter, Write},
+    fs::{self, File},
+    io::{self, BufReader, Write},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
-use portcullis_screening::import::{Listed, Report};
+use portcullis_screening::import::Listed;
 use serde::{Deserialize, Serialize};
 
-use crate::list_index;
+use crate::list_index::{each_line, short_hash};
 
 /// The longest name of a list.
 const NAME_MAX_BYTES: usize = 64;
 
-/// Versions that are kept beside the current one, to go back to.
-const KEEP_VERSIONS: usize = 2;
-
-/// Properties that entities of OpenSanctions get from others that refer to them.
-const OF_OTHERS: [&str; 7] =
-    ["passportNumber", "idNumber", "publicKey", "currency", "address", "program", "programId"];
-
-/// A share of a list that may vanish with a new version before somebody must say that this is meant.
-const REMOVED_MAX_SHARE: f64 = 0.2;
+/// A file that says that a list is not used any more.
+pub const RETIRED: &str = "retired";
 
 /// What is known about a version of a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,14 +62,6 @@ pub struct Lists {
     root: PathBuf,
 }
 
-/// What an import did.
-pub enum Outcome {
-    /// The list is what it was.
-    Unchanged(Box<ListInfo>),
-    /// There is a new version.
-    New(Box<ListInfo>),
-}
-
 impl Lists {
     /// The lists of a data directory.
     pub fn of(data: &Path) -> Self {
@@ -103,6 +88,7 @@ impl Lists {
                 })
             };
             if self.directory(&name).is_ok()
+                && !entry.path().join(RETIRED).exists()
                 && (entry.path().join("current").is_file() || has_version())
             {
                 names.push(name);
@@ -133,6 +119,11 @@ impl Lists {
             info.name
         );
         Ok(Some(info))
+    }
+
+    /// When the list was imported last, also if nothing had changed; RFC 3339.
+    pub fn checked(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.directory(name).ok()?.join("checked")).ok()
     }
 
     /// The version of a list with this digest, if it is still there.
@@ -171,65 +162,43 @@ impl Lists {
         Ok(())
     }
 
+    /// Says that a list is not used any more. Its files stay.
+    pub fn retire(&self, name: &str) -> Result<()> {
+        let directory = self.directory(name)?;
+        ensure!(directory.is_dir(), "there is no list {name}");
+        write_synced(&directory.join(RETIRED), b"")
+    }
+
+    /// Whether there is anything of a list.
+    pub fn is_there(&self, name: &str) -> bool {
+        self.directory(name).is_ok_and(|directory| directory.is_dir())
+    }
+
+    /// Whether somebody said that a list is not used any more.
+    pub fn is_retired(&self, name: &str) -> bool {
+        self.directory(name).is_ok_and(|directory| directory.join(RETIRED).exists())
+    }
+
     /// Where the files of a version are.
     pub fn place(&self, info: &ListInfo) -> Result<PathBuf> {
         Ok(self.directory(&info.name)?.join(&info.version))
     }
 
-    fn directory(&self, name: &str) -> Result<PathBuf> {
+    /// Where the files of a list are; its name must be one.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let plain = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
         };
-        let good = !name.is_empty() && name.len() <= NAME_MAX_BYTES && name.bytes().all(plain);
+        // All lists together are called `default`.
+        let good = !name.is_empty()
+            && name.len() <= NAME_MAX_BYTES
+            && name.bytes().all(plain)
+            && name != "default";
         ensure!(
             good,
-            "`{name}` cannot name a list: 1 to {NAME_MAX_BYTES} small letters, digits, - and _"
+            "`{name}` cannot name a list: 1 to {NAME_MAX_BYTES} small letters, digits, - and _, and not `default`"
         );
         Ok(self.root.join(name))
-    }
-
-    /// Begins a new version.
-    pub fn begin(&self, name: &str, unique: &str) -> Result<NewVersion<'_>> {
-        let directory = self.directory(name)?;
-        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-        let lock = File::create(directory.join("lock")).context("make the lock of the list")?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("another import of the list {name} is running"),
-            Err(TryLockError::Error(error)) => return Err(error).context("lock the list"),
-        }
-        remove_half_done(&directory)?;
-        // A version that cannot be read any more must not stand in the way of a good one.
-        let known = self.current(name);
-        let (before, broken) = match known {
-            Ok(None) => (None, None),
-            Ok(Some(info)) => match self.hashes(&info) {
-                Ok(hashes) => (Some((info, hashes)), None),
-                Err(error) => {
-                    (None, Some(Broken { reason: format!("{error:#}"), info: Some(info) }))
-                }
-            },
-            Err(error) => (None, Some(Broken { reason: format!("{error:#}"), info: None })),
-        };
-        let building = directory.join(format!("new-{unique}"));
-        fs::create_dir(&building).with_context(|| format!("make {}", building.display()))?;
-        let output = BufWriter::new(File::create(building.join("entities.jsonl"))?);
-        Ok(NewVersion {
-            lists: self,
-            name: name.to_owned(),
-            directory,
-            building,
-            output,
-            hash: digest::Context::new(&digest::SHA256),
-            unique: unique.to_owned(),
-            _lock: lock,
-            before,
-            broken,
-            values: 0,
-            added: 0,
-            changed: 0,
-            entities: 0,
-        })
     }
 
     /// What tells of each entity of a version whether it is what it was.
@@ -243,216 +212,8 @@ impl Lists {
     }
 }
 
-/// Hands each line on, with its end.
-pub fn each_line(mut input: impl BufRead, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut line = Vec::new();
-    while input.read_until(b'\n', &mut line)? > 0 {
-        each(&line)?;
-        line.clear();
-    }
-    Ok(())
-}
-
-/// What tells that a line is what it was.
-pub fn short_hash(line: &[u8]) -> u64 {
-    let hash = digest::digest(&digest::SHA256, line);
-    hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-/// The version before, which cannot be compared.
-pub struct Broken {
-    /// Why not.
-    pub reason: String,
-    /// What is known about it, if that can be read.
-    info: Option<ListInfo>,
-}
-
-/// A version that is being written.
-pub struct NewVersion<'l> {
-    lists: &'l Lists,
-    name: String,
-    directory: PathBuf,
-    building: PathBuf,
-    output: BufWriter<File>,
-    hash: digest::Context,
-    unique: String,
-    /// Held until this is gone.
-    _lock: File,
-    before: Option<(ListInfo, HashMap<Box<str>, u64>)>,
-    /// Why the version before could not be compared.
-    pub broken: Option<Broken>,
-    values: usize,
-    added: usize,
-    changed: usize,
-    entities: usize,
-}
-
-/// How a version came.
-pub struct Origin<'o> {
-    /// Where from.
-    pub source: &'o str,
-    /// In which format.
-    pub format: &'o str,
-    /// When, RFC 3339.
-    pub imported: String,
-    /// For the name of the version: the same time in digits.
-    pub stamp: String,
-    /// Whether much of the list may be gone.
-    pub allow_removals: bool,
-}
-
-impl NewVersion<'_> {
-    /// Writes an entity.
-    pub fn add(&mut self, listed: &Listed) -> Result<()> {
-        let mut line = serde_json::to_vec(listed)?;
-        line.push(b'\n');
-        self.hash.update(&line);
-        self.output.write_all(&line)?;
-        self.entities += 1;
-        self.values += listed.entity.properties.values().map(Vec::len).sum::<usize>();
-        if let Some((_, before)) = &mut self.before {
-            match before.remove(listed.id.as_str()) {
-                None => self.added += 1,
-                Some(hash) if hash != short_hash(&line) => self.changed += 1,
-                Some(_) => {}
-            }
-        } else {
-            self.added += 1;
-        }
-        Ok(())
-    }
-
-    /// Writes what a list has after changes of it.
-    pub fn apply(&mut self, mut changes: HashMap<String, Option<Listed>>) -> Result<()> {
-        let Some(info) = self.before.as_ref().map(|(info, _)| info.clone()) else {
-            bail!("the list {} is not there yet: import all of it first", self.name);
-        };
-        let lists = self.lists;
-        lists.read(&info, |_, listed| match changes.remove(&listed.id) {
-            None => self.add(&listed),
-            Some(Some(mut changed)) => {
-                // What others say of it, such as its passports, does not come with it: it is kept until the
-                // whole list is read again.
-                for property in OF_OTHERS {
-                    listed
-                        .entity
-                        .get(property)
-                        .iter()
-                        .for_each(|value| changed.entity.add(property, value));
-                }
-                self.add(&changed)
-            }
-            Some(None) => Ok(()),
-        })?;
-        let mut rest: Vec<Listed> = changes.into_values().flatten().collect();
-        rest.sort_by(|a, b| a.id.cmp(&b.id));
-        rest.iter().try_for_each(|listed| self.add(listed))
-    }
-
-    /// Makes it the current version, unless nothing has changed or too much is gone.
-    pub fn finish(mut self, origin: Origin<'_>, report: &Report) -> Result<Outcome> {
-        self.output.flush()?;
-        self.output.get_ref().sync_all()?;
-        let digest = HEXLOWER.encode(self.hash.clone().finish().as_ref());
-        let removed = self.before.as_ref().map_or(0, |(_, left)| left.len());
-        ensure!(self.entities > 0, "the list has no entity");
-        if let Some((before, _)) = &self.before {
-            if before.digest == digest {
-                return Ok(Outcome::Unchanged(Box::new(before.clone())));
-            }
-            #[expect(clippy::cast_precision_loss, reason = "a share")]
-            let share = removed as f64 / before.entities.max(1) as f64;
-            ensure!(
-                share <= REMOVED_MAX_SHARE || origin.allow_removals,
-                "{removed} of {} entities would be gone; if that is meant, say --allow-removals",
-                before.entities
-            );
-            #[expect(clippy::cast_precision_loss, reason = "a share")]
-            let share =
-                before.values.saturating_sub(self.values) as f64 / before.values.max(1) as f64;
-            ensure!(
-                share <= REMOVED_MAX_SHARE || origin.allow_removals,
-                "{} of {} values (names, dates, numbers) would be gone; if that is meant, say --allow-removals",
-                before.values - self.values,
-                before.values
-            );
-        }
-        // What was damaged must not let a list shrink unseen.
-        if let Some(broken) = &self.broken {
-            let kept = |before: &ListInfo| {
-                5 * self.entities >= 4 * before.entities && 5 * self.values >= 4 * before.values
-            };
-            ensure!(
-                origin.allow_removals || broken.info.as_ref().is_some_and(kept),
-                "it cannot be told what of the version before would be gone; if this is all of the list, say --allow-removals"
-            );
-        }
-        let info = ListInfo {
-            name: self.name.clone(),
-            version: self.free_version(&format!("{}-{}", origin.stamp, &digest[..8])),
-            source: origin.source.to_owned(),
-            format: origin.format.to_owned(),
-            imported: origin.imported,
-            published: report.published.clone(),
-            digest,
-            entities: self.entities,
-            skipped: report.skipped,
-            added: self.added,
-            changed: self.changed,
-            removed,
-            values: self.values,
-        };
-        list_index::build(
-            &self.building.join("entities.jsonl"),
-            &info.digest,
-            &self.building.join("index"),
-        )?;
-        self.publish(&info)?;
-        Ok(Outcome::New(Box::new(info)))
-    }
-
-    /// The same content twice within a second needs another name.
-    fn free_version(&self, version: &str) -> String {
-        if self.directory.join(version).exists() {
-            format!("{version}-{}", &self.unique[..4])
-        } else {
-            version.to_owned()
-        }
-    }
-
-    fn publish(&self, info: &ListInfo) -> Result<()> {
-        write_synced(
-            &self.building.join("list.json"),
-            serde_json::to_string_pretty(info)?.as_bytes(),
-        )?;
-        let place = self.directory.join(&info.version);
-        fs::rename(&self.building, &place)
-            .with_context(|| format!("move the version to {}", place.display()))?;
-        let pointer = self.directory.join("current.new");
-        write_synced(&pointer, info.version.as_bytes())?;
-        fs::rename(&pointer, self.directory.join("current"))
-            .context("make the version the current one")?;
-        File::open(&self.directory)?.sync_all()?;
-        self.remove_old(&info.version)
-    }
-
-    /// Removes versions beyond those that are kept.
-    fn remove_old(&self, current: &str) -> Result<()> {
-        let names = fs::read_dir(&self.directory)?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut versions: Vec<String> =
-            names.filter(|name| is_version(name) && name != current).collect();
-        versions.sort();
-        for name in versions.iter().rev().skip(KEEP_VERSIONS) {
-            fs::remove_dir_all(self.directory.join(name))
-                .with_context(|| format!("remove {name}"))?;
-        }
-        Ok(())
-    }
-}
-
 /// `20261128130928-198238b0`.
-fn is_version(name: &str) -> bool {
+pub fn is_version(name: &str) -> bool {
     let mut parts = name.split('-');
     let stamp = parts
         .next()
@@ -460,26 +221,7 @@ fn is_version(name: &str) -> bool {
     stamp && parts.all(|part| part.len() <= 8 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// What imports that were cut off have left.
-fn remove_half_done(directory: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("new-") {
-            fs::remove_dir_all(entry.path())
-                .with_context(|| format!("remove {}", entry.path().display()))?;
-        }
-    }
-    Ok(())
-}
-
-impl Drop for NewVersion<'_> {
-    fn drop(&mut self) {
-        // It is gone already if it became a version.
-        drop(fs::remove_dir_all(&self.building));
-    }
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create(path).with_context(|| format!("write {}", path.display()))?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -19,6 +19,7 @@ mod list_index;
 mod lists;
 mod log_time;
 mod mailer;
+mod new_version;
 mod ops;
 mod parts;
 mod places;

@@ -90,6 +90,8 @@ async fn metrics(app: &App) -> String {
     let sinks = app.sinks.metrics(now);
     let traffic = app.traffic.metrics();
     let spans = app.spans.metrics();
+    let aml = crate::screening::metrics(app);
+
     format!(
         "# HELP portcullis_audit_healthy Whether the audit log accepts entries.\n\
          # TYPE portcullis_audit_healthy gauge\nportcullis_audit_healthy {healthy}\n\
@@ -109,7 +111,7 @@ async fn metrics(app: &App) -> String {
          # TYPE portcullis_overload gauge\nportcullis_overload {}\n\
          # HELP portcullis_outbox_events Events that wait for the audit log.\n\
          # TYPE portcullis_outbox_events gauge\nportcullis_outbox_events {stranded}\n\
-         {sinks}{traffic}{spans}",
+         {sinks}{traffic}{spans}{aml}",
         app.identity.blocks.len(),
         app.identity.suspects.len(),
         app.overload.level(),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use portcullis_screening::Policy;
 use portcullis_store::{CommitSink, Db};
-use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy};
+use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, Timestamp};
 use portcullis_verification::{Aml, AmlParts, ListError, ScreeningList, Settings};
 
 use crate::{app::App, config::Config, list_index::IndexedList, lists::Lists, vault::Vault};
@@ -68,43 +68,56 @@ pub async fn open(
         unknown.is_empty(),
         "aml.policies: subjects are screened under {unknown}, which is gone"
     );
-    let data = data.to_owned();
-    let none = portcullis_verification::Lists::default();
-    aml.set_lists(tokio::task::spawn_blocking(move || load(&data, &none)).await?);
+    take_over(&aml, data).await?;
     Ok(aml)
 }
 
-/// Takes over lists that were imported since the last look, and compares with them whoever is monitored.
-pub async fn tend(app: &App) -> Result<()> {
-    let (data, now) = (app.data.clone(), app.aml.lists());
-    let lists = tokio::task::spawn_blocking(move || load(&data, &now)).await?;
-    app.aml.set_lists(lists);
-    app.aml.monitor().await?;
+/// Takes over lists that were imported since the last look.
+pub async fn take_over(aml: &Aml, data: &Path) -> Result<()> {
+    let (data, before) = (data.to_owned(), aml.lists());
+    let monitored = aml.monitored_lists().await?;
+    let retired = {
+        let lists = Lists::of(&data);
+        monitored.iter().filter(|name| lists.is_retired(name)).cloned().collect::<Vec<_>>()
+    };
+    for name in &retired {
+        tracing::info!(list = name, "a list is not used any more");
+        aml.forget_list(name).await?;
+    }
+    let load = move || load(&data, &before, &monitored);
+    aml.take_over(tokio::task::spawn_blocking(load).await?).await?;
     Ok(())
 }
 
 /// The lists as they are now. One that was read before and has not changed is used on; so is one whose new
-/// version cannot be read, since the version before is better than none.
-fn load(data: &Path, before: &portcullis_verification::Lists) -> portcullis_verification::Lists {
+/// version cannot be read, since the version before is better than none. One that was here, or that people
+/// are monitored against, and is not here any more is missed, unless somebody said that it is not used.
+fn load(
+    data: &Path,
+    before: &portcullis_verification::Lists,
+    monitored: &[String],
+) -> portcullis_verification::Lists {
     let (lists, mut now) = (Lists::of(data), portcullis_verification::Lists::default());
-    let names = match lists.names() {
-        Ok(names) => names,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the lists cannot be read");
-            return before.clone();
-        }
+    let (mut names, unreadable) = match lists.names() {
+        Ok(names) => (names, None),
+        Err(error) => (Vec::new(), Some(format!("{error:#}"))),
     };
+    let known = before.ready.iter().map(|list| list.version().used.name.clone());
+    let known = known.chain(before.broken.iter().map(|(name, _)| name.clone()));
+    names.extend(known.chain(monitored.iter().cloned()).filter(|name| !lists.is_retired(name)));
+    names.sort();
+    names.dedup();
     for name in names {
         let known = before.named(&name);
         match current(&lists, &name, known) {
             Ok(list) => now.ready.push(list),
             Err(error) => {
-                let why = format!("{error:#}");
+                let why = unreadable.clone().unwrap_or_else(|| format!("{error:#}"));
                 let told = before.broken.iter().any(|(old, had)| *old == name && had.0 == why);
                 if !told {
                     tracing::error!(list = name, error = why, "a list cannot be used");
                 }
-                match known {
+                match known.filter(|_| lists.is_there(&name)) {
                     Some(list) => now.ready.push(list.clone()),
                     None => now.broken.push((name, ListError(why))),
                 }
@@ -119,10 +132,45 @@ fn current(
     name: &str,
     known: Option<&Arc<dyn ScreeningList>>,
 ) -> Result<Arc<dyn ScreeningList>> {
-    let info =
-        lists.current(name)?.context("its files are there, but no version is the current one")?;
+    let info = lists
+        .current(name)?
+        .context("it is not there, or no version is the current one: import it, or retire it")?;
     match known {
         Some(list) if list.version().used.version == info.version => Ok(list.clone()),
         _ => Ok(Arc::new(IndexedList::open(lists, info)?)),
     }
+}
+
+/// What is screened and against what, in the text format of Prometheus.
+pub fn metrics(app: &App) -> String {
+    let ((screenings, matches), known) = (app.aml.counts(), app.aml.lists());
+    let lists = Lists::of(&app.data);
+    let (mut usable, mut entities, mut imported) = (String::new(), String::new(), String::new());
+    for list in &known.ready {
+        let version = list.version();
+        let name = &version.used.name;
+        usable += &format!("portcullis_aml_list_usable{{list=\"{name}\"}} 1\n");
+        let count = version.entities;
+        entities += &format!("portcullis_aml_list_entities{{list=\"{name}\"}} {count}\n");
+        let checked = lists.checked(name).unwrap_or_else(|| version.imported.clone());
+        if let Ok(at) = Timestamp::parse_rfc3339(&checked) {
+            let metric = "portcullis_aml_list_imported_timestamp_seconds";
+            imported += &format!("{metric}{{list=\"{name}\"}} {}\n", at.millis() / 1_000);
+        }
+    }
+    for (name, _) in &known.broken {
+        usable += &format!("portcullis_aml_list_usable{{list=\"{name}\"}} 0\n");
+    }
+    format!(
+        "# HELP portcullis_aml_screenings_total Subjects that were screened on request.\n\
+         # TYPE portcullis_aml_screenings_total counter\nportcullis_aml_screenings_total {screenings}\n\
+         # HELP portcullis_aml_matches_total Those that were a match.\n\
+         # TYPE portcullis_aml_matches_total counter\nportcullis_aml_matches_total {matches}\n\
+         # HELP portcullis_aml_list_usable Whether a list can be searched.\n\
+         # TYPE portcullis_aml_list_usable gauge\n{usable}\
+         # HELP portcullis_aml_list_entities Entities of a list.\n\
+         # TYPE portcullis_aml_list_entities gauge\n{entities}\
+         # HELP portcullis_aml_list_imported_timestamp_seconds When it was imported last, also if nothing had changed.\n\
+         # TYPE portcullis_aml_list_imported_timestamp_seconds gauge\n{imported}"
+    )
 }

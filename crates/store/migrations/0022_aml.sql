@@ -17,7 +17,7 @@ CREATE TABLE aml_subject (
 CREATE UNIQUE INDEX aml_subject_reference ON aml_subject (tenant, reference);
 CREATE INDEX aml_subject_recheck ON aml_subject (tenant, id) WHERE recheck;
 CREATE INDEX aml_subject_screened ON aml_subject (screened_at);
--- Who on a list a subject may be, and what people found out about it.
+-- Who on a list a subject may be, and what people found out about it. Reasons and notes are sealed.
 CREATE TABLE aml_hit (
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -29,12 +29,12 @@ CREATE TABLE aml_hit (
     entity TEXT NOT NULL,
     reasons BYTEA NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('Unreviewed', 'Confirmed Match', 'False Positive', 'Inconclusive')),
-    note TEXT NOT NULL DEFAULT '',
+    note BYTEA NOT NULL,
     decided_by TEXT NOT NULL DEFAULT '',
     decided_at BIGINT,
     allowed_until BIGINT,
     proposed_state TEXT NOT NULL DEFAULT '',
-    proposed_note TEXT NOT NULL DEFAULT '',
+    proposed_note BYTEA NOT NULL,
     proposed_by TEXT NOT NULL DEFAULT '',
     proposed_at BIGINT,
     proposed_until BIGINT,
@@ -59,6 +59,7 @@ CREATE TABLE aml_list (
     target_basis TEXT NOT NULL,
     target_version TEXT NOT NULL,
     done_to TEXT NOT NULL,
+    since BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (tenant, list)
 );

@@ -8,7 +8,8 @@
 mod aml;
 
 pub use aml::{
-    ALLOW_MAX, Aml, AmlError, AmlParts, Asked, Changes, HITS_MAX, ListError, ListHit, ListVersion,
-    Lists, NOTE_MAX_CHARS, REFERENCE_MAX_BYTES, Resolution, Reviewer, STATES, Screened,
-    ScreenedHit, ScreeningList, Settings, State, Terms, Used,
+    ALLOW_MAX, Aml, AmlError, AmlParts, Asked, AskedTerms, Changes, HITS_MAX, ListError, ListHit,
+    ListVersion, Lists, NOTE_MAX_CHARS, REFERENCE_MAX_BYTES, Resolution, Reviewer, STATES,
+    Screened, ScreenedHit, ScreeningList, Settings, Shown, State, THRESHOLD_MIN, Terms, Used,
+    Wanted,
 };

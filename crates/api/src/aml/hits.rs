@@ -33,6 +33,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             list,
         )
         .paged()
+        .query(&["state", "subject", "proposed", "allowed"])
         .returns::<Page<HitView>>(ok),
         Endpoint::new(get, HIT, Aml, "One hit, with the reasons", show).returns::<HitDetail>(ok),
         Endpoint::new(
@@ -132,17 +133,18 @@ struct HitDetail {
     text: String,
 }
 
-impl From<&HitRow> for HitView {
-    fn from(row: &HitRow) -> Self {
+impl HitView {
+    fn of(api: &Api, row: &HitRow) -> Result<Self, ApiError> {
         let time = |at: Option<i64>| at.map(|at| Timestamp::from_micros(at).to_rfc3339());
+        let proposed_note = api.aml.open_note(row, &row.proposed_note)?;
         let proposal = (!row.proposed_state.is_empty()).then(|| ProposalView {
             state: row.proposed_state.clone(),
-            note: row.proposed_note.clone(),
+            note: proposed_note,
             by: row.proposed_by.clone(),
             at: time(row.proposed_at),
             allow_until: time(row.proposed_until),
         });
-        Self {
+        Ok(Self {
             id: row.id.to_string(),
             subject: row.subject_id.to_string(),
             reference: row.reference.clone(),
@@ -152,7 +154,7 @@ impl From<&HitRow> for HitView {
             name: listed(row)["properties"]["name"][0].as_str().map(str::to_owned),
             score: score_of(row),
             state: row.state.clone(),
-            note: row.note.clone(),
+            note: api.aml.open_note(row, &row.note)?,
             decided_by: row.decided_by.split_whitespace().map(str::to_owned).collect(),
             decided_at: time(row.decided_at),
             allowed_until: time(row.allowed_until),
@@ -161,7 +163,7 @@ impl From<&HitRow> for HitView {
             first_seen_at: row.first_seen_at.to_rfc3339(),
             last_seen_at: row.last_seen_at.to_rfc3339(),
             gone_at: time(row.gone_at),
-        }
+        })
     }
 }
 
@@ -172,7 +174,12 @@ fn listed(row: &HitRow) -> Value {
 fn detail(api: &Api, row: &HitRow) -> Reply {
     let mut why = api.aml.open_reasons(row)?;
     let text = why["text"].as_str().unwrap_or_default().to_owned();
-    ok(HitDetail { hit: row.into(), listed: listed(row), reasons: why["reasons"].take(), text })
+    ok(HitDetail {
+        hit: HitView::of(api, row)?,
+        listed: listed(row),
+        reasons: why["reasons"].take(),
+        text,
+    })
 }
 
 /// A decision.
@@ -218,7 +225,9 @@ async fn list(api: Api, call: Call) -> Reply {
     let filter = HitFilter { state: &state, subject: &subject, proposed, allowed_at };
     let (db, tenant) = (&api.identity.db, &api.identity.tenant);
     let rows = aml::hits(db, tenant, &filter, &after, limit).await?;
-    ok(Page::of(rows, limit, |row| row.id.to_string(), |row| HitView::from(&row)))
+    let views: Vec<HitView> =
+        rows.iter().map(|row| HitView::of(&api, row)).collect::<Result<_, _>>()?;
+    ok(Page::of(views, limit, |view| view.id.clone(), |view| view))
 }
 
 async fn show(api: Api, call: Call) -> Reply {

@@ -3,11 +3,12 @@
 mod batch;
 mod hits;
 mod lists;
-mod match_api;
+mod matching;
 mod screen;
 mod subjects;
 
-pub use match_api::{MATCH_PATHS, match_router};
+pub(crate) use batch::BATCHES_MAX;
+pub use matching::{MATCH_HEALTH_PATHS, MATCH_PATHS, match_router};
 
 use crate::endpoint::Endpoint;
 

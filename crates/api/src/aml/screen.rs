@@ -2,7 +2,7 @@ use http::{Method, StatusCode};
 use portcullis_identity::FieldError;
 use portcullis_screening::{Entity, Schema, is_compared};
 use portcullis_store::aml::HitRow;
-use portcullis_verification::{Asked, Screened, ScreenedHit, Terms};
+use portcullis_verification::{Asked, AskedTerms, Screened, ScreenedHit, Shown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -40,15 +40,14 @@ pub(crate) struct ScreenInput {
     /// How you call the subject, at most 128 bytes. With it the subject is kept, its hits can be reviewed,
     /// and the next screening with it is one of the same subject.
     pub reference: Option<String>,
-    /// Only these lists.
-    #[serde(default)]
-    pub lists: Vec<String>,
-    /// Only entities with one of these topics, or one below it: `role` covers `role.pep`.
-    #[serde(default)]
-    pub topics: Vec<String>,
-    /// The policy; the usual one if left out.
+    /// Only these lists; all if empty. Of a subject that is kept, what is left out here and in the next three
+    /// stays as it was.
+    pub lists: Option<Vec<String>>,
+    /// Only entities with one of these topics, or one below it: `role` covers `role.pep`. All if empty.
+    pub topics: Option<Vec<String>>,
+    /// The policy, with its threshold.
     pub policy: Option<String>,
-    /// From which score on it is a match, 0 to 1, instead of what the policy says.
+    /// From which score on it is a match, 0.3 to 1, instead of what the policy says.
     pub threshold: Option<f64>,
     /// Compare the subject with each new version of the lists; as it was if left out.
     pub monitor: Option<bool>,
@@ -81,6 +80,10 @@ pub(crate) struct ScreeningView {
     hits: Vec<ScreeningHit>,
     /// How many there are; 500 may be more.
     total: usize,
+    /// Hits from before that were not found this time and are hits all the same: other terms leave them out, or
+    /// people have confirmed them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    standing: Vec<String>,
     /// The lists with version and digest, and the policy with threshold and hash: all that the verdict
     /// depends on.
     #[schema(value_type = Object)]
@@ -141,8 +144,8 @@ impl ScreenInput {
         let ignored = subject.properties.keys().filter(|property| !is_compared(property));
         let ignored = ignored.cloned().collect();
         let Self { reference, lists, topics, policy, threshold, monitor, .. } = self;
-        let terms = Terms { lists, topics, policy, threshold };
-        Ok((Asked { subject, reference, terms, monitor, cutoff: None }, limit, ignored))
+        let terms = AskedTerms { lists, topics, policy, threshold };
+        Ok((Asked { subject, reference, terms, monitor, shown: Shown::default() }, limit, ignored))
     }
 }
 
@@ -185,6 +188,8 @@ impl ScreeningView {
             subject: screened.subject.as_ref().map(StoredSubject::from),
             hits: screened.hits.iter().take(limit).map(hit).collect(),
             total: screened.hits.len(),
+            standing: screened.standing.iter().map(|row| row.id.to_string()).collect(),
+
             used: screened.used.to_json(),
             ignored,
             screened_at: screened.at.to_rfc3339(),

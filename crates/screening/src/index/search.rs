@@ -47,13 +47,13 @@ pub struct Found {
 }
 
 impl Index {
-    /// Everybody whose score against `sought` is at least the cutoff, the best first. `load` reads an entity
-    /// by its number ([`Index::place`]).
+    /// Everybody whose score against `sought` is at least the cutoff, the best first. `load` reads an entity by
+    /// its number ([`Index::place`]); `None` if it is not wanted.
     pub fn search<E>(
         &self,
         sought: &Entity,
         search: Search<'_>,
-        mut load: impl FnMut(u32) -> Result<Entity, E>,
+        mut load: impl FnMut(u32) -> Result<Option<Entity>, E>,
     ) -> Result<Vec<Found>, E> {
         let mut found: Vec<Found> = Vec::new();
         for (entity, most) in self.candidates(sought, search) {
@@ -62,7 +62,7 @@ impl Index {
             if search.limit == 0 || full.is_some_and(|last| last.verdict.score > most) {
                 break;
             }
-            let listed = load(entity)?;
+            let Some(listed) = load(entity)? else { continue };
             let verdict = score(
                 &Profile::beside(sought, listed.schema),
                 &Profile::beside(&listed, sought.schema),

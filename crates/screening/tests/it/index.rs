@@ -36,7 +36,7 @@ fn found_in(
     sought: &Entity,
     search: Search<'_>,
 ) -> Vec<(u32, f64)> {
-    let load = |entity: u32| Ok::<_, Infallible>(listed[entity as usize].clone());
+    let load = |entity: u32| Ok::<_, Infallible>(Some(listed[entity as usize].clone()));
     let found = index.search(sought, search, load).unwrap();
     found.iter().map(|found| (found.entity, found.verdict.score)).collect()
 }

@@ -28,8 +28,8 @@ pub struct HitRow {
     pub reasons: Vec<u8>,
     /// `Unreviewed`, `Confirmed Match`, `False Positive` or `Inconclusive`.
     pub state: String,
-    /// Why it is in this state.
-    pub note: String,
+    /// Why it is in this state, sealed; empty if nobody said.
+    pub note: Vec<u8>,
     /// By whom; empty if by nobody.
     pub decided_by: String,
     /// When.
@@ -38,8 +38,8 @@ pub struct HitRow {
     pub allowed_until: Option<i64>,
     /// The state that somebody has proposed; empty if nobody has.
     pub proposed_state: String,
-    /// Why.
-    pub proposed_note: String,
+    /// Why, sealed.
+    pub proposed_note: Vec<u8>,
     /// Who has.
     pub proposed_by: String,
     /// When.
@@ -75,8 +75,8 @@ macro_rules! select {
 /// Adds a hit.
 pub async fn insert(tx: &Tx, tenant: &str, row: &HitRow) -> Result<(), DbError> {
     sql("INSERT INTO aml_hit (tenant, id, subject_id, list, entity_id, list_version, score, entity, \
-         reasons, state, version, first_seen_at, last_seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
+         reasons, state, note, proposed_note, version, first_seen_at, last_seen_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)")
     .bind(tenant)
     .bind(row.id)
     .bind(row.subject_id)
@@ -87,6 +87,8 @@ pub async fn insert(tx: &Tx, tenant: &str, row: &HitRow) -> Result<(), DbError> 
     .bind(&row.entity)
     .bind(row.reasons.as_slice())
     .bind(&row.state)
+    .bind(row.note.as_slice())
+    .bind(row.proposed_note.as_slice())
     .bind(row.version)
     .bind(row.first_seen_at)
     .bind(row.last_seen_at)
@@ -111,12 +113,12 @@ pub async fn update(tx: &Tx, tenant: &str, row: &HitRow, before: i64) -> Result<
         .bind(&row.entity)
         .bind(row.reasons.as_slice())
         .bind(&row.state)
-        .bind(&row.note)
+        .bind(row.note.as_slice())
         .bind(&row.decided_by)
         .bind(row.decided_at)
         .bind(row.allowed_until)
         .bind(&row.proposed_state)
-        .bind(&row.proposed_note)
+        .bind(row.proposed_note.as_slice())
         .bind(&row.proposed_by)
         .bind(row.proposed_at)
         .bind(row.proposed_until)

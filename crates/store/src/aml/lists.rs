@@ -22,33 +22,59 @@ pub struct ListRow {
     pub target_version: String,
     /// The last subject that was.
     pub done_to: String,
+    /// When the node was started whose policies and rules these are: of two, the younger counts.
+    pub since: i64,
 }
 
 /// How far it is with each list.
 pub async fn progress(source: impl Source, tenant: &str) -> Result<Vec<ListRow>, DbError> {
     sql("SELECT list, digest, basis, list_version, target_digest, target_basis, target_version, \
-         done_to FROM aml_list WHERE tenant = $1 ORDER BY list")
+         done_to, since FROM aml_list WHERE tenant = $1 ORDER BY list")
     .bind(tenant)
     .all(source)
     .await
 }
 
-/// Begins to compare with something else, from the first subject on.
+/// Begins to compare with the target of `row`, from the first subject on.
 pub async fn begin(tx: &Tx, tenant: &str, row: &ListRow, now: Timestamp) -> Result<(), DbError> {
     sql("INSERT INTO aml_list (tenant, list, digest, basis, list_version, target_digest, \
-         target_basis, target_version, done_to, updated_at) \
-         VALUES ($1, $2, '', '', '', $3, $4, $5, '', $6) \
-         ON CONFLICT (tenant, list) DO UPDATE SET target_digest = $3, target_basis = $4, \
-         target_version = $5, done_to = '', updated_at = $6")
+         target_basis, target_version, done_to, since, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10) \
+         ON CONFLICT (tenant, list) DO UPDATE SET digest = $3, basis = $4, list_version = $5, \
+         target_digest = $6, target_basis = $7, target_version = $8, done_to = '', since = $9, \
+         updated_at = $10")
     .bind(tenant)
     .bind(&row.list)
+    .bind(&row.digest)
+    .bind(&row.basis)
+    .bind(&row.list_version)
     .bind(&row.target_digest)
     .bind(&row.target_basis)
     .bind(&row.target_version)
+    .bind(row.since)
     .bind(now)
     .execute(tx)
     .await
     .map(drop)
+}
+
+/// Notes that there is a list, so that it is missed where it is not.
+pub async fn note(tx: &Tx, tenant: &str, list: &str, now: Timestamp) -> Result<(), DbError> {
+    sql("INSERT INTO aml_list (tenant, list, digest, basis, list_version, target_digest, \
+         target_basis, target_version, done_to, since, updated_at) \
+         VALUES ($1, $2, '', '', '', '', '', '', '', 0, $3) ON CONFLICT (tenant, list) DO NOTHING")
+    .bind(tenant)
+    .bind(list)
+    .bind(now)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Forgets a list that is not used any more; whether it was known.
+pub async fn forget(tx: &Tx, tenant: &str, list: &str) -> Result<bool, DbError> {
+    let query = sql("DELETE FROM aml_list WHERE tenant = $1 AND list = $2");
+    Ok(query.bind(tenant).bind(list).execute(tx).await? == 1)
 }
 
 /// Notes that the subjects up to `to` are done; `false` if somebody else was further, or began anew.

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use portcullis_types::{Id, Timestamp, tags};
 
 use crate::db::{DbError, Tx};
@@ -140,13 +142,29 @@ pub async fn monitored_after(
         .await
 }
 
-/// Subjects that must be compared with all lists again.
+/// Subjects after the id `after` that must be compared with all lists again.
 pub async fn to_recheck(
     source: impl Source,
     tenant: &str,
+    after: &str,
     limit: i64,
 ) -> Result<Vec<SubjectRow>, DbError> {
-    sql(select!("AND recheck ORDER BY id LIMIT $2")).bind(tenant).bind(limit).all(source).await
+    sql(select!("AND recheck AND id > $2 ORDER BY id LIMIT $3"))
+        .bind(tenant)
+        .bind(after)
+        .bind(limit)
+        .all(source)
+        .await
+}
+
+/// Notes that a subject must be compared with all lists again.
+pub async fn mark(tx: &Tx, tenant: &str, id: Id<tags::AmlSubject>) -> Result<(), DbError> {
+    sql("UPDATE aml_subject SET recheck = TRUE WHERE tenant = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id)
+        .execute(tx)
+        .await
+        .map(drop)
 }
 
 #[derive(sqlx::FromRow)]
@@ -161,7 +179,7 @@ pub async fn versions(
     tenant: &str,
     after: &str,
     last: &str,
-) -> Result<Vec<(String, i64)>, DbError> {
+) -> Result<HashMap<String, i64>, DbError> {
     let rows: Vec<Version> = sql("SELECT id, version FROM aml_subject \
                                   WHERE tenant = $1 AND monitored AND id > $2 AND id <= $3")
     .bind(tenant)

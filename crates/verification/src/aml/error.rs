@@ -17,6 +17,9 @@ pub enum AmlError {
     /// Whoever proposed it cannot approve it.
     #[error("somebody else than who proposed it must approve it")]
     FourEyes,
+    /// A subject with hits that nobody has cleared cannot be erased.
+    #[error("it has hits that nobody has cleared")]
+    OpenHits,
     /// There is nothing to screen against, which must not look like a good result.
     #[error("no list has been imported")]
     NoLists,

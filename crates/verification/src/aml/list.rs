@@ -57,17 +57,28 @@ pub struct Changes {
     pub removed: Vec<String>,
 }
 
+/// Whether an entity is wanted, by its identifier and what is known of it. Whoever is not takes nobody's place.
+pub type Wanted<'w> = &'w dyn Fn(&str, &Entity) -> bool;
+
 /// A version of a list that can be searched.
 pub trait ScreeningList: Send + Sync {
     /// What is known about it.
     fn version(&self) -> &ListVersion;
 
-    /// Everybody who may be meant, the best first.
-    fn search(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<ListHit>, ListError>;
+    /// Those who are wanted of everybody who may be meant, the best first.
+    fn search(
+        &self,
+        subject: &Entity,
+        search: Search<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<ListHit>, ListError>;
 
     /// What is new since the version of the list with this digest; `None` if that is not there any more, or
     /// if so much is new that a look at all of it is as good.
     fn changes_since(&self, digest: &str) -> Result<Option<Changes>, ListError>;
+
+    /// The entity that the list calls so.
+    fn entity(&self, id: &str) -> Result<Option<Entity>, ListError>;
 }
 
 /// The lists of a node.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{
     Aml, AmlError, ScreenedHit, State, Used,
+    fate::Fate,
     review::{clear_decision, clear_proposal},
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct Merging<'a> {
     pub used: &'a Used,
     /// Whether something else is known of the subject than before.
     pub changed: bool,
+    /// What became of hits that were not found; the others stay what they are.
+    pub fates: &'a HashMap<String, Fate>,
 }
 
 /// What is to be written.
@@ -29,22 +32,20 @@ pub(crate) struct Merge {
     /// With the version that each had.
     pub updates: Vec<(HitRow, i64)>,
     pub changes: Vec<HitChange>,
+    /// Hits that stay so, though they were not found this time.
+    pub standing: Vec<HitRow>,
+}
+
+impl Merge {
+    /// How many hits there are now.
+    pub fn count(&self) -> usize {
+        self.hits.len() + self.standing.len()
+    }
 }
 
 impl Merging<'_> {
-    /// After a comparison with all lists: what is kept and was not found is none any more.
-    pub fn all(&self, known: Vec<HitRow>, found: Vec<ScreenedHit>) -> Result<Merge, AmlError> {
-        self.of(known, found, |_| true)
-    }
-
-    /// After a comparison with a part of the lists: what is kept, was not found and `was_compared` is none
-    /// any more.
-    pub fn of(
-        &self,
-        known: Vec<HitRow>,
-        found: Vec<ScreenedHit>,
-        was_compared: impl Fn(&HitRow) -> bool,
-    ) -> Result<Merge, AmlError> {
+    /// What is kept, together with what was found.
+    pub fn merge(&self, known: Vec<HitRow>, found: Vec<ScreenedHit>) -> Result<Merge, AmlError> {
         let place = |row: HitRow| ((row.list.clone(), row.entity_id.clone()), row);
         let mut known: HashMap<(String, String), HitRow> = known.into_iter().map(place).collect();
         let mut merge = Merge::default();
@@ -56,10 +57,18 @@ impl Merging<'_> {
             hit.row = Some(row);
             merge.hits.push(hit);
         }
-        let mut rest: Vec<HitRow> = known.into_values().filter(was_compared).collect();
-        rest.sort_by_key(|row| row.id.to_string());
-        for row in rest.into_iter().filter(|row| row.gone_at.is_none()) {
-            self.gone(row, &mut merge);
+        let missing = known.into_values().filter(|row| row.gone_at.is_none());
+        let mut missing: Vec<HitRow> = missing.collect();
+        missing.sort_by_key(|row| row.id.to_string());
+        for row in missing {
+            match self.fates.get(&row.id.to_string()) {
+                Some(Fate::Left) => self.gone(row, &mut merge),
+                // With other words about the subject, one person could undo what takes two.
+                Some(Fate::Far) if row.state != State::ConfirmedMatch.as_str() => {
+                    self.gone(row, &mut merge);
+                }
+                _ => merge.standing.push(row),
+            }
         }
         Ok(merge)
     }
@@ -77,12 +86,12 @@ impl Merging<'_> {
             entity: entity_text(hit)?,
             reasons: Vec::new(),
             state: State::Unreviewed.as_str().to_owned(),
-            note: String::new(),
+            note: Vec::new(),
             decided_by: String::new(),
             decided_at: None,
             allowed_until: None,
             proposed_state: String::new(),
-            proposed_note: String::new(),
+            proposed_note: Vec::new(),
             proposed_by: String::new(),
             proposed_at: None,
             proposed_until: None,
@@ -98,7 +107,8 @@ impl Merging<'_> {
     }
 
     /// A hit stays what people found it to be while nothing has changed. Where something has, somebody who
-    /// was cleared is looked at again, unless they are on the allow list for now.
+    /// was cleared is looked at again, unless it is only the list that changed and they are on the allow list
+    /// for now.
     fn known_hit(
         &self,
         before: HitRow,
@@ -120,7 +130,7 @@ impl Merging<'_> {
             ..before
         };
         row.reasons = self.reasons(&row, hit)?;
-        let allowed = row.allowed_until.is_some_and(|until| until > now.micros());
+        let allowed = !self.changed && row.allowed_until.is_some_and(|until| until > now.micros());
         let rose = hit.score() > before.score;
         if (other || rose) && !allowed && row.state == State::FalsePositive.as_str() {
             clear_decision(&mut row);

@@ -3,9 +3,13 @@
 //! What is new is made into an index of its own, through which all monitored subjects go; that takes
 //! microseconds for each and touches nobody whom it does not concern. Who was compared is noted batch by batch
 //! in the transaction that writes the hits, so a run that is cut off goes on where it was, and of two nodes
-//! that do the same batch one is too late and writes nothing.
+//! that do the same batch one is too late and writes nothing. A run that another version overtakes is followed
+//! by one over all of the list, since nobody knows any more who was compared with what.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, PoisonError},
+};
 
 use portcullis_events::Actor;
 use portcullis_screening::{
@@ -13,14 +17,20 @@ use portcullis_screening::{
     index::{Found, Index, IndexBuilder, Place, Search},
 };
 use portcullis_store::aml::{self, HitRow, ListRow, SubjectRow};
+use portcullis_types::{Id, tags};
 
 use super::{
-    Aml, AmlError, Changes, ListError, ListHit, ListVersion, ScreeningList, Terms, Used,
-    merge::Merging, screen::search,
+    Aml, AmlError, Changes, ListError, ListHit, ListVersion, ScreenedHit, ScreeningList, Shown,
+    Terms, Used, Wanted,
+    fate::{Fate, Known, fates},
+    merge::Merging,
+    screen::{now_listed, search},
 };
 
-/// Subjects of one transaction.
+/// Subjects that are read at once.
 const BATCH: i64 = 200;
+/// Hits that one transaction writes, about: others wait for it.
+const WRITES_MAX: usize = 250;
 
 /// What the subjects are compared with.
 enum Compared {
@@ -35,6 +45,7 @@ struct NewEntities {
     version: ListVersion,
     index: Option<Index>,
     entities: Vec<(String, Entity)>,
+    /// These entities, and those that have left the list.
     concerned: HashSet<String>,
 }
 
@@ -43,17 +54,30 @@ impl ScreeningList for NewEntities {
         &self.version
     }
 
-    fn search(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<ListHit>, ListError> {
+    fn search(
+        &self,
+        subject: &Entity,
+        search: Search<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<ListHit>, ListError> {
         let Some(index) = &self.index else { return Ok(Vec::new()) };
         let damaged = || ListError("the index of what is new is damaged".into());
         let entity = |number: u32| self.entities.get(number as usize).ok_or_else(damaged);
-        let found = index.search(subject, search, |number| Ok(entity(number)?.1.clone()))?;
+        let load = |number| {
+            let (id, entity) = entity(number)?;
+            Ok(wanted(id, entity).then(|| entity.clone()))
+        };
+        let found = index.search(subject, search, load)?;
         let hit = |found: Found| Ok(ListHit { id: entity(found.entity)?.0.clone(), found });
         found.into_iter().map(hit).collect()
     }
 
     fn changes_since(&self, _: &str) -> Result<Option<Changes>, ListError> {
         Ok(None)
+    }
+
+    fn entity(&self, id: &str) -> Result<Option<Entity>, ListError> {
+        Ok(self.entities.iter().find(|(own, _)| own == id).map(|(_, entity)| entity.clone()))
     }
 }
 
@@ -84,19 +108,41 @@ struct Monitored {
     subject: Entity,
     terms: Terms,
     policy: Policy,
+    known: Vec<HitRow>,
+}
+
+/// A subject that was compared.
+struct Done {
+    one: Monitored,
+    hits: Vec<ScreenedHit>,
+    fates: HashMap<String, Fate>,
+}
+
+impl Done {
+    /// Hits that are written for it, at most.
+    fn writes(&self) -> usize {
+        self.hits.len() + self.fates.len()
+    }
+}
+
+/// Subjects that are written in one transaction, and how far it goes.
+struct Group<'d> {
+    done: &'d [Done],
+    unreadable: &'d [Id<tags::AmlSubject>],
+    to: &'d str,
 }
 
 impl Aml {
     /// Compares whoever is monitored with what lists of this node have that they were not compared with. How
-    /// many were concerned.
+    /// many were concerned. What fails with one list or subject does not keep the others from being looked
+    /// after; the first error is told at the end.
     pub async fn monitor(&self) -> Result<usize, AmlError> {
-        let mut concerned = 0;
+        let mut results = vec![self.end_allowances().await.map(|_| 0)];
         for list in &self.lists().ready {
-            concerned += self.follow(list).await?;
+            results.push(self.follow(list).await);
         }
-        concerned += self.recheck().await?;
-        self.end_allowances().await?;
-        Ok(concerned)
+        results.push(self.recheck().await);
+        results.into_iter().sum()
     }
 
     async fn follow(&self, list: &Arc<dyn ScreeningList>) -> Result<usize, AmlError> {
@@ -106,57 +152,57 @@ impl Aml {
         let mut concerned = 0;
         loop {
             let batch = aml::monitored_after(&self.db, &self.tenant, &row.done_to, BATCH).await?;
-            let Some(last) = batch.last().map(|subject| subject.id.to_string()) else {
-                if self.finish(&row).await? {
-                    tracing::info!(
-                        list = used.name,
-                        version = used.version,
-                        concerned,
-                        "monitored"
-                    );
-                    return Ok(concerned);
-                }
-                // Somebody came meanwhile, or another node did it.
+            let moved = if !batch.is_empty() {
+                self.batch(&mut row, batch, &compared, &mut concerned).await?
+            } else if self.finish(&row).await? {
+                tracing::info!(list = used.name, version = used.version, concerned, "monitored");
+                return Ok(concerned);
+            } else {
+                false
+            };
+            if !moved {
+                // Somebody came or changed meanwhile, or another node did it.
                 let Some(now) = self.under_way(&row).await? else { return Ok(concerned) };
                 row = now;
-                continue;
-            };
-            let Some(found) = self.batch(&row, batch, &last, &compared).await? else {
-                let Some(now) = self.under_way(&row).await? else { return Ok(concerned) };
-                row = now;
-                continue;
-            };
-            concerned += found;
-            row.done_to = last;
+            }
         }
     }
 
-    /// Begins a run for the list, or takes up the one that is under way; `None` if there is nothing to do.
+    /// Begins a run for the list, or takes up the one that is under way; `None` if there is nothing to do, or
+    /// another node has a newer list, or other policies and was started later.
     async fn begin(&self, list: &Arc<dyn ScreeningList>) -> Result<Option<ListRow>, AmlError> {
         let used = &list.version().used;
-        let target =
-            |row: &ListRow| row.target_digest == used.digest && row.target_basis == self.basis();
-        let begun = self
-            .db
+        let (basis, since) = (self.basis(), self.inner().since);
+        self.db
             .write(|tx| async move {
                 let progress = aml::progress(&tx, &self.tenant).await?;
-                let row = progress.into_iter().find(|row| row.list == used.name);
-                let row = row.unwrap_or_default();
-                if target(&row) {
-                    return Ok::<_, AmlError>(Some(row));
+                let known = progress.into_iter().find(|row| row.list == used.name);
+                let is_first = known.is_none();
+                let mut row = known.unwrap_or_default();
+                let under_way = !row.target_digest.is_empty();
+                let (digest, now) = match under_way {
+                    true => (&row.target_digest, &row.target_basis),
+                    false => (&row.digest, &row.basis),
+                };
+                let same_basis = now == basis;
+                if *digest == used.digest && same_basis {
+                    return Ok(under_way.then_some(row));
                 }
-                let done = row.target_digest.is_empty()
-                    && row.digest == used.digest
-                    && row.basis == self.basis();
-                // Other nodes may have a newer version than this one.
                 let newest = row.list_version.as_str().max(&row.target_version);
-                if done || *newest > *used.version {
+                let others = !is_first && !same_basis && since <= row.since;
+                if others || *newest > *used.version {
                     return Ok(None);
+                }
+                if under_way {
+                    (row.digest, row.basis) = (String::new(), String::new());
+                }
+                if !same_basis {
+                    row.since = since;
                 }
                 let row = ListRow {
                     list: used.name.clone(),
                     target_digest: used.digest.clone(),
-                    target_basis: self.basis().to_owned(),
+                    target_basis: basis.to_owned(),
                     target_version: used.version.clone(),
                     done_to: String::new(),
                     ..row
@@ -164,8 +210,7 @@ impl Aml {
                 aml::begin(&tx, &self.tenant, &row, self.now()).await?;
                 Ok(Some(row))
             })
-            .await?;
-        Ok(begun)
+            .await
     }
 
     /// The run that `row` belongs to, as far as it is now; `None` if it is over.
@@ -175,6 +220,7 @@ impl Aml {
             now.list == row.list
                 && now.target_digest == row.target_digest
                 && now.target_basis == row.target_basis
+                && now.digest == row.digest
         };
         Ok(progress.into_iter().find(same))
     }
@@ -189,7 +235,7 @@ impl Aml {
             return Ok(Compared::All(list.clone()));
         }
         let (list, since) = (list.clone(), row.digest.clone());
-        self.on_core(move || {
+        self.on_core_later(move || {
             let version = list.version().clone();
             let broken = |why| AmlError::List(version.used.name.clone(), why);
             match list.changes_since(&since).map_err(broken)? {
@@ -203,74 +249,117 @@ impl Aml {
         .await
     }
 
-    /// Compares a batch of subjects and writes what came of it; `None` if somebody else has.
+    /// Compares a batch of subjects and writes what came of it; `false` if somebody else has.
     async fn batch(
         &self,
-        row: &ListRow,
+        row: &mut ListRow,
         batch: Vec<SubjectRow>,
-        last: &str,
         compared: &Compared,
-    ) -> Result<Option<usize>, AmlError> {
-        let subjects = self.opened(batch, &row.list);
+        concerned: &mut usize,
+    ) -> Result<bool, AmlError> {
+        let last = batch.last().map(|subject| subject.id.to_string()).unwrap_or_default();
+        let known =
+            aml::of_subjects(&self.db, &self.tenant, &row.list, &row.done_to, &last).await?;
+        let (subjects, unreadable) = self.opened(batch, &row.list, known);
         let (list, new): (Arc<dyn ScreeningList>, _) = match compared {
             Compared::All(list) => (list.clone(), None),
             Compared::New(new) => (new.clone(), Some(new.clone())),
         };
-        let lists = vec![list];
-        let searched = lists.clone();
-        let found = self.on_core(move || {
+        let (lists, settings) = (vec![list.clone()], self.settings.clone());
+        let work = move || {
             let each = |one: Monitored| {
-                let hits = search(&searched, &one.subject, &one.terms, &one.policy, None)?;
-                Ok((one, hits))
+                let Monitored { subject, terms, policy, known, .. } = &one;
+                let hits = search(&lists, subject, terms, policy, &Shown::default())?;
+                let near = [terms.base(&settings)?, policy.clone()];
+                let look = |hit: &HitRow| match &new {
+                    Some(new) if !new.concerned.contains(&hit.entity_id) => Ok(Known::Unseen),
+                    _ => now_listed(&lists, hit),
+                };
+                let fates = fates(known, &hits, subject, &near, look)?;
+                Ok(Done { one, hits, fates })
             };
             subjects.into_iter().map(each).collect::<Result<Vec<_>, AmlError>>()
-        });
-        let found = &found.await?;
-        let (lists, new) = (&lists, &new);
+        };
+        let done = self.on_core_later(work).await?;
+        let mut rest = done.as_slice();
+        loop {
+            let count = fits(rest);
+            let (now, later) = rest.split_at(count);
+            let to = match now.last() {
+                Some(done) if !later.is_empty() => done.one.row.id.to_string(),
+                _ => last.clone(),
+            };
+            let unreadable = if later.is_empty() { unreadable.as_slice() } else { &[] };
+            let group = Group { done: now, unreadable, to: &to };
+            match self.write_group(row, &list, &group).await {
+                Ok(count) => *concerned += count,
+                Err(AmlError::Stale) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            row.done_to = to;
+            rest = later;
+            if rest.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Writes what came of some subjects, and how far the run is, in one transaction.
+    async fn write_group(
+        &self,
+        row: &ListRow,
+        list: &Arc<dyn ScreeningList>,
+        group: &Group<'_>,
+    ) -> Result<usize, AmlError> {
+        let lists = std::slice::from_ref(list);
         self.db
             .write(|tx| async move {
-                let known =
-                    aml::of_subjects(&tx, &self.tenant, &row.list, &row.done_to, last).await?;
-                let versions = aml::versions(&tx, &self.tenant, &row.done_to, last).await?;
+                let versions = aml::versions(&tx, &self.tenant, &row.done_to, group.to).await?;
+                let known = aml::of_subjects(&tx, &self.tenant, &row.list, &row.done_to, group.to);
+                let known = known.await?;
                 let mut concerned = 0;
-                for (one, hits) in found {
+                for Done { one, hits, fates } in group.done {
                     // Whoever changed meanwhile was compared again by that.
-                    let same = (one.row.id.to_string(), one.row.version);
-                    if !versions.contains(&same) {
+                    if versions.get(&one.row.id.to_string()) != Some(&one.row.version) {
                         continue;
                     }
-                    let was_compared = |hit: &HitRow| {
-                        new.as_ref().is_none_or(|new| new.concerned.contains(&hit.entity_id))
-                    };
-                    let known: Vec<HitRow> =
-                        known.iter().filter(|hit| hit.subject_id == one.row.id).cloned().collect();
+                    let now = known.iter().filter(|hit| hit.subject_id == one.row.id);
+                    if !now.eq(&one.known) {
+                        return Err(AmlError::Stale);
+                    }
                     let used = Used::new(lists, one.policy.clone());
-                    let merging = Merging { aml: self, row: &one.row, used: &used, changed: false };
-                    let kept = known.iter().filter(|hit| hit.gone_at.is_none()).count();
-                    let merge = merging.of(known, hits.clone(), was_compared)?;
+                    let merging =
+                        Merging { aml: self, row: &one.row, used: &used, changed: false, fates };
+                    let merge = merging.merge(one.known.clone(), hits.clone())?;
                     if merge.changes.is_empty() {
                         continue;
                     }
                     concerned += 1;
-                    let gone = merge.changes.iter().filter(|one| one.change == "gone").count();
-                    let now = (kept + merge.inserts.len()).saturating_sub(gone);
-                    let verdict = self.verdict("list_change", &one.subject, &used, now);
+                    let verdict = self.verdict("list_change", &one.subject, &used, merge.count());
                     let by = &Actor::System;
                     self.write_merge(&tx, &one.row, &merge, verdict, by, None).await?;
                 }
-                let ours = aml::step(&tx, &self.tenant, row, last, self.now()).await?;
-                if ours { Ok(Some(concerned)) } else { Err(AmlError::Stale) }
+                for id in group.unreadable {
+                    aml::mark(&tx, &self.tenant, *id).await?;
+                }
+                let ours = aml::step(&tx, &self.tenant, row, group.to, self.now()).await?;
+                if ours { Ok(concerned) } else { Err(AmlError::Stale) }
             })
             .await
-            .or_else(|error| match error {
-                AmlError::Stale => Ok(None),
-                error => Err(error),
-            })
     }
 
-    /// What is known of the subjects of a batch who want the list.
-    fn opened(&self, batch: Vec<SubjectRow>, list: &str) -> Vec<Monitored> {
-        let mut subjects = Vec::with_capacity(batch.len());
+    /// What is known of the subjects of a batch who want the list, and those who cannot be read.
+    fn opened(
+        &self,
+        batch: Vec<SubjectRow>,
+        list: &str,
+        known: Vec<HitRow>,
+    ) -> (Vec<Monitored>, Vec<Id<tags::AmlSubject>>) {
+        let mut hits = HashMap::<String, Vec<HitRow>>::new();
+        for hit in known {
+            hits.entry(hit.subject_id.to_string()).or_default().push(hit);
+        }
+        let (mut subjects, mut unreadable) = (Vec::with_capacity(batch.len()), Vec::new());
         for row in batch {
             let opened = self.open_subject(&row).and_then(|(subject, terms)| {
                 let policy = terms.policy(&self.settings)?;
@@ -278,14 +367,18 @@ impl Aml {
             });
             match opened {
                 Ok((subject, terms, policy)) if terms.wants(list) => {
-                    subjects.push(Monitored { row, subject, terms, policy });
+                    let known = hits.remove(&row.id.to_string()).unwrap_or_default();
+                    subjects.push(Monitored { row, subject, terms, policy, known });
                 }
                 Ok(_) => {}
                 // One that is damaged must not keep the others from being looked after.
-                Err(error) => unreadable(&row, &error),
+                Err(error) => {
+                    tell(&row, &error);
+                    unreadable.push(row.id);
+                }
             }
         }
-        subjects
+        (subjects, unreadable)
     }
 
     /// Ends a run after its last batch; `false` if there is one more, or it is not ours.
@@ -298,56 +391,84 @@ impl Aml {
             .await
     }
 
-    /// Compares subjects again whom a node with older lists has screened.
+    /// Compares subjects again whom a node with other lists or policies has screened.
     async fn recheck(&self) -> Result<usize, AmlError> {
-        let rows = aml::to_recheck(&self.db, &self.tenant, BATCH).await?;
-        let mut done = 0;
+        let after = self.rechecked_to().clone();
+        let rows = aml::to_recheck(&self.db, &self.tenant, &after, BATCH).await?;
+        let full = i64::try_from(rows.len()).is_ok_and(|count| count == BATCH);
+        let last = rows.last().filter(|_| full).map(|row| row.id.to_string());
+        let (mut done, mut failed) = (0, None);
         for row in rows {
             match self.recheck_one(&row).await {
                 Ok(was_done) => done += usize::from(was_done),
-                Err(error @ (AmlError::Sealed | AmlError::Invalid(..))) => unreadable(&row, &error),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    tell(&row, &error);
+                    failed = Some(error);
+                }
             }
         }
-        Ok(done)
+        *self.rechecked_to() = last.unwrap_or_default();
+        failed.map_or(Ok(done), Err)
+    }
+
+    fn rechecked_to(&self) -> std::sync::MutexGuard<'_, String> {
+        self.inner().rechecked_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn recheck_one(&self, before: &SubjectRow) -> Result<bool, AmlError> {
         let (subject, terms) = self.open_subject(before)?;
-        let policy = terms.policy(&self.settings)?;
-        let lists = self.lists().select(&terms)?;
-        let used = &Used::new(&lists, policy);
-        if self.is_behind(&self.db, &terms, used).await? {
+        let (lists, used) = self.using(&terms)?;
+        if self.is_off(&self.db, &used).await? {
             return Ok(false);
         }
-        let found = &self.look(lists, &subject, &terms, &used.policy, None).await?;
-        let (subject, terms) = (&subject, &terms);
-        self.db
-            .write(|tx| async move {
-                if self.is_behind(&tx, terms, used).await? {
-                    return Ok(false);
-                }
-                let row = SubjectRow {
-                    recheck: false,
-                    screened_at: self.now(),
-                    screened_with: used.to_json().to_string(),
-                    ..before.clone()
-                };
-                if !aml::update(&tx, &self.tenant, &row, before.version).await? {
-                    return Ok(false);
-                }
-                let known = aml::of_subject(&tx, &self.tenant, row.id).await?;
-                let merging = Merging { aml: self, row: &row, used, changed: false };
-                let merge = merging.all(known, found.clone())?;
-                let verdict = self.verdict("recheck", subject, used, found.len());
+        let known = &aml::of_subject(&self.db, &self.tenant, before.id).await?;
+        let near = vec![terms.base(&self.settings)?, used.policy.clone()];
+        let policies = (&used.policy, near);
+        let (found, fates) = self.look_again(lists, &subject, &terms, policies, known).await?;
+        let (subject, used, found, fates) = (&subject, &used, &found, &fates);
+        let written = self.db.write(|tx| async move {
+            if self.is_off(&tx, used).await? {
+                return Ok(false);
+            }
+            let mut row = SubjectRow {
+                recheck: false,
+                screened_at: self.now(),
+                screened_with: used.to_json().to_string(),
+                ..before.clone()
+            };
+            let updated = aml::update(&tx, &self.tenant, &row, before.version).await?;
+            if !updated || *known != aml::of_subject(&tx, &self.tenant, row.id).await? {
+                return Err(AmlError::Stale);
+            }
+            row.version += 1;
+            let merging = Merging { aml: self, row: &row, used, changed: false, fates };
+            let merge = merging.merge(known.clone(), found.clone())?;
+            if !merge.changes.is_empty() {
+                let verdict = self.verdict("recheck", subject, used, merge.count());
                 self.write_merge(&tx, &row, &merge, verdict, &Actor::System, None).await?;
-                Ok(true)
-            })
-            .await
+            }
+            Ok(true)
+        });
+        match written.await {
+            // Somebody else was first: the next time.
+            Err(AmlError::Stale) => Ok(false),
+            done => done,
+        }
     }
 }
 
-fn unreadable(row: &SubjectRow, error: &AmlError) {
+/// How many of these one transaction takes: at least one.
+fn fits(rest: &[Done]) -> usize {
+    let mut writes = 0;
+    let more = rest.iter().take_while(|done| {
+        let first = writes == 0;
+        writes += done.writes();
+        first || writes <= WRITES_MAX
+    });
+    more.count()
+}
+
+fn tell(row: &SubjectRow, error: &AmlError) {
     let error = error as &dyn std::error::Error;
     tracing::error!(subject = %row.id, error, "a subject could not be compared");
 }

@@ -94,14 +94,14 @@ impl Aml {
             clear_proposal(row);
             if self.settings.four_eyes && needs_two(row, resolution.state) {
                 row.proposed_state = resolution.state.as_str().to_owned();
-                row.proposed_note.clone_from(&resolution.note);
+                row.proposed_note = self.seal_note(row, &resolution.note)?;
                 row.proposed_by = by.account.to_string();
                 row.proposed_at = Some(now);
                 row.proposed_until = resolution.allow_until.map(Timestamp::micros);
                 return Ok("propose");
             }
             row.state = resolution.state.as_str().to_owned();
-            row.note.clone_from(&resolution.note);
+            row.note = self.seal_note(row, &resolution.note)?;
             row.decided_by = by.account.to_string();
             row.decided_at = Some(now);
             row.allowed_until = resolution.allow_until.map(Timestamp::micros);

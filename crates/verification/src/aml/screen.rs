@@ -1,17 +1,14 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use portcullis_events::{Actor, HitChange, ListUsed, Origin, Screening};
 use portcullis_screening::{Entity, Policy, Verdict, index::Search};
-use portcullis_store::{
-    Source, Tx,
-    aml::{self, HitRow, SubjectRow},
-};
-use portcullis_types::{Id, Timestamp};
+use portcullis_store::aml::{HitRow, SubjectRow};
+use portcullis_types::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Aml, AmlError, ListHit, ScreeningList, Terms,
-    merge::{Merge, Merging},
+    Aml, AmlError, AskedTerms, ListError, ListHit, ScreeningList, Shown, THRESHOLD_MIN, Terms,
+    fate::{Fate, Known, fates},
     service::policy_hash,
 };
 
@@ -20,6 +17,10 @@ pub const HITS_MAX: usize = 500;
 
 /// The longest reference of a subject.
 pub const REFERENCE_MAX_BYTES: usize = 128;
+
+/// Values of one property of a subject, and of all of them.
+const SUBJECT_PROPERTY_MAX_VALUES: usize = 50;
+const SUBJECT_MAX_VALUES: usize = 200;
 
 /// Changes of hits that one event names; `hits` says how many there are.
 pub(crate) const EVENT_MAX_CHANGES: usize = 50;
@@ -33,11 +34,11 @@ pub struct Asked {
     /// screening with it is one of the same subject.
     pub reference: Option<String>,
     /// On what terms.
-    pub terms: Terms,
+    pub terms: AskedTerms,
     /// Whether the subject is to be compared with each new version of the lists; as it was if `None`.
     pub monitor: Option<bool>,
-    /// The least score that is told, where the subject is not kept: what it takes for a match if `None`.
-    pub cutoff: Option<f64>,
+    /// Which hits are told, where the subject is not kept.
+    pub shown: Shown,
 }
 
 /// What a verdict depends on.
@@ -105,6 +106,9 @@ pub struct Screened {
     pub subject: Option<SubjectRow>,
     /// The hits, the best first.
     pub hits: Vec<ScreenedHit>,
+    /// Hits from before that were not found this time and are hits all the same: other terms leave them out, or
+    /// people have confirmed them.
+    pub standing: Vec<HitRow>,
     /// With what it was compared, and how.
     pub used: Used,
     /// When.
@@ -114,8 +118,12 @@ pub struct Screened {
 impl Screened {
     /// Whether there is a hit that has not been cleared.
     pub fn is_match(&self) -> bool {
-        let cleared = |row: &HitRow| row.state == "False Positive";
-        self.hits.iter().any(|hit| !hit.row.as_ref().is_some_and(cleared))
+        let over = |until: i64| until <= self.at.micros();
+        let cleared =
+            |row: &HitRow| row.state == "False Positive" && !row.allowed_until.is_some_and(over);
+        let open =
+            |hit: &ScreenedHit| hit.verdict.is_match && !hit.row.as_ref().is_some_and(cleared);
+        self.hits.iter().any(open) || !self.standing.iter().all(cleared)
     }
 }
 
@@ -128,16 +136,32 @@ impl Aml {
         origin: &Origin,
     ) -> Result<Screened, AmlError> {
         check(asked)?;
-        let policy = asked.terms.policy(&self.settings)?;
-        let lists = self.lists().select(&asked.terms)?;
+        let screened = match &asked.reference {
+            Some(reference) => self.keep(asked, reference, by, origin).await?,
+            None => {
+                let terms = asked.terms.over(Terms::default());
+                let (lists, used) = self.using(&terms)?;
+                let shown = asked.shown.clone();
+                let hits = self.look(lists, &asked.subject, &terms, &used.policy, shown).await?;
+                let at = self.now();
+                let screened = Screened { subject: None, hits, standing: Vec::new(), used, at };
+                self.record(asked, screened, by, origin).await?
+            }
+        };
+        self.inner().meter.screened(screened.is_match());
+        Ok(screened)
+    }
+
+    /// What is used under these terms.
+    pub(crate) fn using(
+        &self,
+        terms: &Terms,
+    ) -> Result<(Vec<Arc<dyn ScreeningList>>, Used), AmlError> {
+        terms.check()?;
+        let policy = terms.policy(&self.settings)?;
+        let lists = self.lists().select(terms)?;
         let used = Used::new(&lists, policy);
-        let cutoff = asked.cutoff.filter(|_| asked.reference.is_none());
-        let hits = self.look(lists, &asked.subject, &asked.terms, &used.policy, cutoff).await?;
-        let screened = Screened { subject: None, hits, used, at: self.now() };
-        match &asked.reference {
-            Some(reference) => self.keep(asked, reference, screened, by, origin).await,
-            None => self.record(asked, screened, by, origin).await,
-        }
+        Ok((lists, used))
     }
 
     /// Looks for a subject on lists, on one of the cores that are for that.
@@ -147,18 +171,26 @@ impl Aml {
         subject: &Entity,
         terms: &Terms,
         policy: &Policy,
-        cutoff: Option<f64>,
+        shown: Shown,
     ) -> Result<Vec<ScreenedHit>, AmlError> {
         let (subject, terms, policy) = (subject.clone(), terms.clone(), policy.clone());
-        self.on_core(move || search(&lists, &subject, &terms, &policy, cutoff)).await
+        self.on_core(move || search(&lists, &subject, &terms, &policy, &shown)).await
     }
 
-    /// Runs work that takes a core for a while.
+    /// Runs work that takes a core for a while, unless too many wait for one.
     pub(crate) async fn on_core<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, AmlError> + Send + 'static,
     ) -> Result<T, AmlError> {
         let _waiting = self.inner().waiting.try_acquire().map_err(|_| AmlError::Busy)?;
+        self.on_core_later(work).await
+    }
+
+    /// The same, however many wait.
+    pub(crate) async fn on_core_later<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, AmlError> + Send + 'static,
+    ) -> Result<T, AmlError> {
         let core = self.inner().cores.clone().acquire_owned().await.map_err(|_| AmlError::Busy)?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -213,135 +245,51 @@ impl Aml {
         }
     }
 
-    async fn keep(
+    /// Looks for a subject, and for what became of hits that are not found.
+    pub(crate) async fn look_again(
         &self,
-        asked: &Asked,
-        reference: &str,
-        screened: Screened,
-        by: &Actor,
-        origin: &Origin,
-    ) -> Result<Screened, AmlError> {
-        let screened = &screened;
-        self.db
-            .write(|tx| async move {
-                let before = aml::by_reference(&tx, &self.tenant, reference).await?;
-                let recheck = self.is_behind(&tx, &asked.terms, &screened.used).await?;
-                let fresh = self.subject_row(asked, reference, screened, recheck)?;
-                let (row, changed) = match before {
-                    None => {
-                        aml::insert(&tx, &self.tenant, &fresh).await?;
-                        (fresh, true)
-                    }
-                    Some(before) => {
-                        let was = before.version;
-                        // Whoever cannot be opened any more is written anew.
-                        let same = self
-                            .open_subject(&before)
-                            .is_ok_and(|(subject, _)| subject == asked.subject);
-                        let mut after = SubjectRow {
-                            id: before.id,
-                            created_at: before.created_at,
-                            monitored: asked.monitor.unwrap_or(before.monitored),
-                            version: was,
-                            ..fresh
-                        };
-                        after.sealed = self.seal_subject(&after, &asked.subject)?;
-                        if !aml::update(&tx, &self.tenant, &after, was).await? {
-                            return Err(AmlError::Stale);
-                        }
-                        after.version += 1;
-                        (after, !same)
-                    }
-                };
-                let known = aml::of_subject(&tx, &self.tenant, row.id).await?;
-                let merging = Merging { aml: self, row: &row, used: &screened.used, changed };
-                let merge = merging.all(known, screened.hits.clone())?;
-                let verdict =
-                    self.verdict("request", &asked.subject, &screened.used, screened.hits.len());
-                self.write_merge(&tx, &row, &merge, verdict, by, Some(origin)).await?;
-                Ok(Screened { subject: Some(row), hits: merge.hits, ..screened.clone() })
-            })
-            .await
-    }
-
-    /// Writes hits as they are now, and the verdict to the audit log.
-    pub(crate) async fn write_merge(
-        &self,
-        tx: &Tx,
-        row: &SubjectRow,
-        merge: &Merge,
-        verdict: Screening,
-        by: &Actor,
-        origin: Option<&Origin>,
-    ) -> Result<(), AmlError> {
-        for hit in &merge.inserts {
-            aml::insert_hit(tx, &self.tenant, hit).await?;
-        }
-        for (hit, before) in &merge.updates {
-            if !aml::update_hit(tx, &self.tenant, hit, *before).await? {
-                return Err(AmlError::Stale);
-            }
-        }
-        let verdict = Screening {
-            subject: Some(row.id.to_string()),
-            changes: merge.changes.iter().take(EVENT_MAX_CHANGES).cloned().collect(),
-            ..verdict
-        };
-        Ok(tx.emit(self.screened_event(by, origin, verdict)).await?)
-    }
-
-    fn subject_row(
-        &self,
-        asked: &Asked,
-        reference: &str,
-        screened: &Screened,
-        recheck: bool,
-    ) -> Result<SubjectRow, AmlError> {
-        let mut row = SubjectRow {
-            id: Id::new(screened.at, &*self.entropy),
-            reference: reference.to_owned(),
-            sealed: Vec::new(),
-            terms: serde_json::to_string(&asked.terms).map_err(|_| AmlError::Sealed)?,
-            policy: asked.terms.policy.clone().unwrap_or_default(),
-            monitored: asked.monitor.unwrap_or(false),
-            recheck,
-            version: 1,
-            screened_at: screened.at,
-            screened_with: screened.used.to_json().to_string(),
-            created_at: screened.at,
-        };
-        row.sealed = self.seal_subject(&row, &asked.subject)?;
-        Ok(row)
-    }
-
-    /// Whether monitoring was further than the lists of this node when a subject was compared with them. It
-    /// is compared again then by a node that has them.
-    pub(crate) async fn is_behind(
-        &self,
-        source: impl Source,
+        lists: Vec<Arc<dyn ScreeningList>>,
+        subject: &Entity,
         terms: &Terms,
-        used: &Used,
-    ) -> Result<bool, AmlError> {
-        let progress = aml::progress(source, &self.tenant).await?;
-        let behind = |list: &ListUsed| {
-            let known = progress.iter().find(|known| known.list == list.name);
-            known.is_some_and(|known| {
-                let now = if known.target_digest.is_empty() {
-                    (&known.digest, &known.list_version)
-                } else {
-                    (&known.target_digest, &known.target_version)
-                };
-                *now.0 != list.digest && *now.1 > list.version
-            })
-        };
-        Ok(used.lists.iter().filter(|list| terms.wants(&list.name)).any(behind))
+        (policy, near): (&Policy, Vec<Policy>),
+        known: &[HitRow],
+    ) -> Result<(Vec<ScreenedHit>, HashMap<String, Fate>), AmlError> {
+        let (subject, terms, policy) = (subject.clone(), terms.clone(), policy.clone());
+        let known = known.to_vec();
+        self.on_core(move || {
+            let hits = search(&lists, &subject, &terms, &policy, &Shown::default())?;
+            let look = |row: &HitRow| now_listed(&lists, row);
+            let fates = fates(&known, &hits, &subject, &near, look)?;
+            Ok((hits, fates))
+        })
+        .await
     }
 }
 
+/// What the entity of a hit is now.
+pub(crate) fn now_listed(
+    lists: &[Arc<dyn ScreeningList>],
+    row: &HitRow,
+) -> Result<Known, ListError> {
+    let Some(list) = lists.iter().find(|list| list.version().used.name == row.list) else {
+        return Ok(Known::Unseen);
+    };
+    Ok(list.entity(&row.entity_id)?.map_or(Known::Missing, Known::Listed))
+}
+
 fn check(asked: &Asked) -> Result<(), AmlError> {
-    asked.terms.check()?;
-    if asked.subject.properties.values().all(Vec::is_empty) {
+    let properties = &asked.subject.properties;
+    if properties.values().all(Vec::is_empty) {
         return Err(AmlError::Invalid("subject", "has nothing to compare".into()));
+    }
+    // Each is compared with each: a thousand names would keep a core for minutes.
+    let most = properties.values().map(Vec::len).max().unwrap_or_default();
+    let all: usize = properties.values().map(Vec::len).sum();
+    if most > SUBJECT_PROPERTY_MAX_VALUES || all > SUBJECT_MAX_VALUES {
+        let must = format!(
+            "must have at most {SUBJECT_PROPERTY_MAX_VALUES} values of a property, {SUBJECT_MAX_VALUES} in all"
+        );
+        return Err(AmlError::Invalid("subject", must));
     }
     match &asked.reference {
         Some(reference) => {
@@ -366,19 +314,20 @@ pub(crate) fn search(
     subject: &Entity,
     terms: &Terms,
     policy: &Policy,
-    cutoff: Option<f64>,
+    shown: &Shown,
 ) -> Result<Vec<ScreenedHit>, AmlError> {
-    // What other topics have must not push anybody out.
-    let limit = if terms.topics.is_empty() { HITS_MAX } else { usize::MAX };
-    let cutoff = cutoff.map_or(policy.threshold, |cutoff| cutoff.min(policy.threshold));
-    let search = Search { policy, cutoff, limit };
+    let cutoff = shown.cutoff.map_or(policy.threshold, |cutoff| cutoff.max(THRESHOLD_MIN));
+    let cutoff = cutoff.min(policy.threshold);
+    let search = Search { policy, cutoff, limit: HITS_MAX };
+    let wanted =
+        |id: &str, listed: &Entity| terms.covers(listed.get("topics")) && shown.covers(id, listed);
     let mut hits = Vec::new();
     for list in lists {
         let name = &list.version().used.name;
-        let found =
-            list.search(subject, search).map_err(|why| AmlError::List(name.clone(), why))?;
-        let found = found.into_iter().filter(|hit| terms.covers(hit.found.listed.get("topics")));
-        hits.extend(found.map(|ListHit { id, found }| ScreenedHit {
+        let found = list
+            .search(subject, search, &wanted)
+            .map_err(|why| AmlError::List(name.clone(), why))?;
+        hits.extend(found.into_iter().map(|ListHit { id, found }| ScreenedHit {
             list: name.clone(),
             entity_id: id,
             listed: found.listed,

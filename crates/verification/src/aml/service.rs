@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::{
@@ -7,7 +7,7 @@ use aws_lc_rs::{
 };
 use data_encoding::HEXLOWER;
 
-use portcullis_events::{Actor, Event, Kind, Origin, Outcome, Screening};
+use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, Screening};
 use portcullis_screening::{Entity, Policy, index};
 use portcullis_store::{
     CommitSink, Db, Sealer,
@@ -17,7 +17,7 @@ use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{AmlError, Lists, Terms};
+use super::{AmlError, Lists, ScreeningList, Terms, meter::Meter};
 
 /// Screenings that may wait for a core.
 const WAITING_MAX: usize = 1_024;
@@ -71,6 +71,11 @@ pub(crate) struct Inner {
     digest_key: hmac::Key,
     lists: ArcSwap<Lists>,
     basis: String,
+    pub(crate) meter: Meter,
+    /// When this node was started.
+    pub(crate) since: i64,
+    /// The last subject that was compared again.
+    pub(crate) rechecked_to: Mutex<String>,
     pub(crate) waiting: Semaphore,
     pub(crate) cores: Arc<Semaphore>,
 }
@@ -96,6 +101,10 @@ impl Aml {
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &parts.digest_key),
             lists: ArcSwap::default(),
             basis: basis(&parts.settings),
+            meter: Meter::default(),
+            since: parts.clock.now().micros(),
+            rechecked_to: Mutex::default(),
+
             waiting: Semaphore::new(WAITING_MAX),
             cores: Arc::new(Semaphore::new(parts.cores.max(1))),
             parts,
@@ -104,6 +113,11 @@ impl Aml {
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
+    }
+
+    /// What was done, in numbers: verdicts that were asked for, and those of them that were a match.
+    pub fn counts(&self) -> (u64, u64) {
+        self.0.meter.counts()
     }
 
     /// The lists that are used now.
@@ -116,9 +130,64 @@ impl Aml {
         self.0.lists.store(Arc::new(lists));
     }
 
+    /// Uses other lists from now on, and remembers that there are those that were not known yet.
+    pub async fn take_over(&self, lists: Lists) -> Result<(), AmlError> {
+        let known = self.monitored_lists().await?;
+        let names = lists.ready.iter().map(|list| list.version().used.name.clone());
+        let new: &Vec<String> = &names.filter(|name| !known.contains(name)).collect();
+        if !new.is_empty() {
+            self.db
+                .write(|tx| async move {
+                    for name in new {
+                        aml::note(&tx, &self.tenant, name, self.now()).await?;
+                    }
+                    Ok::<_, AmlError>(())
+                })
+                .await?;
+        }
+        self.set_lists(lists);
+        Ok(())
+    }
+
     /// A sum of policies and rules: where it changes, everybody who is monitored is compared again.
     pub(crate) fn basis(&self) -> &str {
         &self.0.basis
+    }
+
+    /// The lists that there were.
+    pub async fn monitored_lists(&self) -> Result<Vec<String>, AmlError> {
+        let progress = aml::progress(&self.db, &self.tenant).await?;
+        Ok(progress.into_iter().map(|row| row.list).collect())
+    }
+
+    /// Monitors nobody against a list any more. Its hits stay until people decide about them.
+    pub async fn forget_list(&self, name: &str) -> Result<(), AmlError> {
+        self.db
+            .write(|tx| async move {
+                if aml::forget(&tx, &self.tenant, name).await? {
+                    let change = AdminChange {
+                        action: "retire",
+                        object_type: "aml_list",
+                        object: name.to_owned(),
+                        before: None,
+                        after: None,
+                    };
+                    tx.emit(self.event(&Actor::Operator, None, Kind::Admin(change))).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The entity that a list calls so, looked for on a core of those that are for that.
+    pub async fn entity(
+        &self,
+        list: Arc<dyn ScreeningList>,
+        id: String,
+    ) -> Result<Option<Entity>, AmlError> {
+        let broken =
+            |list: &dyn ScreeningList, why| AmlError::List(list.version().used.name.clone(), why);
+        self.on_core(move || list.entity(&id).map_err(|why| broken(&*list, why))).await
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -166,6 +235,19 @@ impl Aml {
         Ok(self.sealer.seal(&hit_purpose(row), text.as_bytes(), &*self.entropy)?)
     }
 
+    /// Why somebody decided as they did, or proposes to; empty if nobody said.
+    pub fn open_note(&self, row: &HitRow, sealed: &[u8]) -> Result<String, AmlError> {
+        if sealed.is_empty() {
+            return Ok(String::new());
+        }
+        let opened = self.sealer.open(&note_purpose(row), sealed)?;
+        String::from_utf8(opened).map_err(|_| AmlError::Sealed)
+    }
+
+    pub(crate) fn seal_note(&self, row: &HitRow, note: &str) -> Result<Vec<u8>, AmlError> {
+        Ok(self.sealer.seal(&note_purpose(row), note.as_bytes(), &*self.entropy)?)
+    }
+
     pub(crate) fn event(&self, by: &Actor, origin: Option<&Origin>, kind: Kind) -> Event {
         let now = self.now();
         let id = Id::new(now, &*self.entropy);
@@ -184,6 +266,10 @@ impl Aml {
 
 fn subject_purpose(row: &SubjectRow) -> String {
     format!("aml_subject:{}", row.id)
+}
+
+fn note_purpose(row: &HitRow) -> String {
+    format!("aml_note:{}", row.id)
 }
 
 fn hit_purpose(row: &HitRow) -> String {

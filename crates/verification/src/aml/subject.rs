@@ -3,7 +3,7 @@ use portcullis_store::aml::{self, SubjectRow};
 use portcullis_types::{Id, tags};
 use serde_json::json;
 
-use super::{Aml, AmlError};
+use super::{Aml, AmlError, State};
 
 impl Aml {
     /// Compares a subject no longer with new versions of the lists.
@@ -17,20 +17,19 @@ impl Aml {
             .write(|tx| async move {
                 let row = aml::by_id(&tx, &self.tenant, id).await?;
                 let row = row.filter(|row| row.monitored).ok_or(AmlError::NotFound)?;
-                let after = SubjectRow { monitored: false, ..row.clone() };
+                // Until now it was compared with everything new.
+                let after = SubjectRow { monitored: false, screened_at: self.now(), ..row.clone() };
                 if !aml::update(&tx, &self.tenant, &after, row.version).await? {
                     return Err(AmlError::Stale);
                 }
-                let before = Some(json!({ "monitored": true }));
-                let after = Some(json!({ "monitored": false }));
-                let kind = change("update", id, before, after);
+                let kind = monitored(id, true, false);
                 Ok(tx.emit(self.event(by, Some(origin), kind)).await?)
             })
             .await
     }
 
-    /// Erases a subject, its hits and what was decided about them. The audit log keeps that it was screened,
-    /// under its id, and knows no name.
+    /// Erases a subject, its hits and what was decided about them, unless there is a hit that nobody has
+    /// cleared: that must not vanish by one word. The audit log keeps that it was screened, under its id, and knows no name.
     pub async fn remove(
         &self,
         id: Id<tags::AmlSubject>,
@@ -39,6 +38,11 @@ impl Aml {
     ) -> Result<(), AmlError> {
         self.db
             .write(|tx| async move {
+                let hits = aml::of_subject(&tx, &self.tenant, id).await?;
+                let cleared = State::FalsePositive.as_str();
+                if hits.iter().any(|hit| hit.gone_at.is_none() && hit.state != cleared) {
+                    return Err(AmlError::OpenHits);
+                }
                 if !aml::remove(&tx, &self.tenant, id).await? {
                     return Err(AmlError::NotFound);
                 }
@@ -47,6 +51,12 @@ impl Aml {
             })
             .await
     }
+}
+
+/// That a subject is monitored now, or no longer.
+pub(crate) fn monitored(id: Id<tags::AmlSubject>, before: bool, after: bool) -> Kind {
+    let told = |is: bool| Some(json!({ "monitored": is }));
+    change("update", id, told(before), told(after))
 }
 
 fn change(

@@ -7,6 +7,8 @@ use super::{AmlError, service::Settings};
 const TERMS_MAX: usize = 100;
 /// The longest of them.
 const TERM_MAX_BYTES: usize = 64;
+/// With a lower threshold nearly everybody is a hit.
+pub const THRESHOLD_MIN: f64 = 0.3;
 
 /// On what terms a subject is screened.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,39 @@ pub struct Terms {
     pub threshold: Option<f64>,
 }
 
+/// The terms that somebody names; what they leave out stays as it was.
+#[derive(Debug, Clone, Default)]
+pub struct AskedTerms {
+    /// Only these lists; all if it is empty.
+    pub lists: Option<Vec<String>>,
+    /// Only entities with one of these topics; all if it is empty.
+    pub topics: Option<Vec<String>>,
+    /// The policy. Another one comes with its own threshold.
+    pub policy: Option<String>,
+    /// From which score on it is a match.
+    pub threshold: Option<f64>,
+}
+
+impl From<Terms> for AskedTerms {
+    fn from(terms: Terms) -> Self {
+        let Terms { lists, topics, policy, threshold } = terms;
+        Self { lists: Some(lists), topics: Some(topics), policy, threshold }
+    }
+}
+
+impl AskedTerms {
+    /// Together with those of before.
+    pub(crate) fn over(&self, before: Terms) -> Terms {
+        let threshold = if self.policy.is_some() { None } else { before.threshold };
+        Terms {
+            lists: self.lists.clone().unwrap_or(before.lists),
+            topics: self.topics.clone().unwrap_or(before.topics),
+            policy: self.policy.clone().or(before.policy),
+            threshold: self.threshold.or(threshold),
+        }
+    }
+}
+
 impl Terms {
     /// Whether a list is one of those.
     pub(crate) fn wants(&self, list: &str) -> bool {
@@ -35,26 +70,27 @@ impl Terms {
     /// Whether an entity with these topics is one of those.
     pub(crate) fn covers(&self, topics: &[String]) -> bool {
         let below = |topic: &String, wanted: &String| {
-            topic
-                .strip_prefix(wanted.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            let rest = topic.strip_prefix(wanted.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         self.topics.is_empty()
             || topics.iter().any(|topic| self.topics.iter().any(|wanted| below(topic, wanted)))
     }
 
+    /// The policy that they name, with its own threshold.
+    pub(crate) fn base(&self, settings: &Settings) -> Result<Policy, AmlError> {
+        let name = self.policy.as_deref().unwrap_or(&settings.policy);
+        let known = settings.policies.iter().find(|policy| policy.name == name).cloned();
+        known.ok_or_else(|| AmlError::Invalid("policy", "is none that is known here".into()))
+    }
+
     /// The policy that they name, with their threshold.
     pub(crate) fn policy(&self, settings: &Settings) -> Result<Policy, AmlError> {
-        let name = self.policy.as_deref().unwrap_or(&settings.policy);
-        let mut policy = settings
-            .policies
-            .iter()
-            .find(|policy| policy.name == name)
-            .cloned()
-            .ok_or_else(|| AmlError::Invalid("policy", "is none that is known here".into()))?;
+        let mut policy = self.base(settings)?;
         if let Some(threshold) = self.threshold {
-            if !(0.0..=1.0).contains(&threshold) {
-                return Err(AmlError::Invalid("threshold", "must be from 0 to 1".into()));
+            if !(THRESHOLD_MIN..=1.0).contains(&threshold) {
+                let must = format!("must be from {THRESHOLD_MIN} to 1");
+                return Err(AmlError::Invalid("threshold", must));
             }
             policy.threshold = threshold;
         }
@@ -87,5 +123,20 @@ mod tests {
         assert!(terms("role").covers(&pep) && terms("role.pep").covers(&pep));
         assert!(!terms("rol").covers(&pep) && !terms("role.pep.x").covers(&pep));
         assert!(!terms("role").covers(&[]) && Terms::default().covers(&[]));
+    }
+
+    #[test]
+    fn what_is_left_out_stays_as_it_was() {
+        let before = Terms {
+            lists: vec!["un".into()],
+            policy: Some("strict".into()),
+            threshold: Some(0.4),
+            ..Terms::default()
+        };
+        assert_eq!(AskedTerms::default().over(before.clone()), before);
+        let other = AskedTerms { policy: Some("balanced".into()), ..AskedTerms::default() };
+        assert_eq!(other.over(before.clone()).threshold, None);
+        let all = AskedTerms { lists: Some(Vec::new()), ..AskedTerms::default() };
+        assert_eq!(all.over(before.clone()), Terms { lists: Vec::new(), ..before });
     }
 }

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use portcullis_screening::Policy;
 use portcullis_store::aml;
 use portcullis_testkit::on_both;
-use portcullis_verification::{Asked, Settings, State, Terms};
+use portcullis_verification::{Asked, Lists, ScreeningList, Settings, State, Terms};
 
-use crate::world::{FakeList, World, asked, monitored, person, reviewer, set};
+use crate::world::{Damaged, FakeList, World, asked, monitored, person, reviewer, set};
 
 fn first() -> FakeList {
     FakeList::new("un", 1, vec![person("Q1", "Dilma Rousseff", &[])])
@@ -72,8 +74,10 @@ on_both!(without_the_version_before_all_of_the_list_is_compared, |db: TestDb| {
 on_both!(terms_hold_for_monitoring_as_well, |db: TestDb| {
     let world = World::new(db);
     world.lists(&[&first()]);
-    let of =
-        |reference: &str, terms: Terms| Asked { terms, ..monitored("Moammar Gadhafi", reference) };
+    let of = |reference: &str, terms: Terms| Asked {
+        terms: terms.into(),
+        ..monitored("Moammar Gadhafi", reference)
+    };
     let topic = Terms { topics: vec!["role".into()], ..Terms::default() };
     world.screen(&of("topic", topic)).await.unwrap();
     let strict = Terms { threshold: Some(1.0), ..Terms::default() };
@@ -164,8 +168,7 @@ on_both!(under_another_policy_everybody_is_compared_again, |db: TestDb| {
     // The same policy by name, with a lower threshold.
     let lower = Policy { threshold: 0.0, ..Policy::balanced() };
     let settings = Settings { policies: vec![lower], ..Settings::default() };
-    let restarted = World::with(world.db, settings);
-    restarted.clock.advance(std::time::Duration::from_secs(60));
+    let restarted = World::later(world.db, settings, std::time::Duration::from_secs(60));
 
     restarted.lists(&[&list]);
     restarted.aml.monitor().await.unwrap();
@@ -184,4 +187,95 @@ on_both!(who_was_cleared_is_looked_at_again_when_the_list_changes, |db: TestDb| 
     world.lists(&[&second()]);
     world.aml.monitor().await.unwrap();
     assert_eq!(world.hit("c1", "Q1").await.state, "Unreviewed");
+});
+
+on_both!(a_run_that_another_version_overtakes_loses_nobody, |db: TestDb| {
+    let world = World::new(db);
+    let both = |number| {
+        let entities = vec![person("Q1", "Dilma Rousseff", &[]), person("Q2", "Other", &[])];
+        FakeList::new("un", number, entities)
+    };
+    world.lists(&[&both(1)]);
+    world.screen(&monitored("Dilma Rousseff", "c1")).await.unwrap();
+    world.aml.monitor().await.unwrap();
+    // The second version drops her, and the run stops after it has said so.
+    let dropped = FakeList::new("un", 2, vec![person("Q2", "Other", &[])]).after(&both(1));
+    world.lists(&[&dropped]);
+    world.aml.monitor().await.unwrap();
+    assert!(world.hit("c1", "Q1").await.gone_at.is_some());
+    let (tenant, now) = ("main", portcullis_testkit::START);
+    let was = aml::progress(&world.db.db, tenant).await.unwrap().remove(0);
+    let row = &aml::ListRow {
+        digest: both(1).version().used.digest.clone(),
+        list_version: both(1).version().used.version.clone(),
+        target_digest: was.digest.clone(),
+        target_basis: was.basis.clone(),
+        target_version: was.list_version.clone(),
+        ..was
+    };
+    let begun: Result<(), portcullis_store::DbError> =
+        world.db.db.write(|tx| async move { aml::begin(&tx, tenant, row, now).await }).await;
+    begun.unwrap();
+    // The third has her again, as she was in the first.
+    world.lists(&[&both(3).after(&both(1))]);
+    world.aml.monitor().await.unwrap();
+    assert!(world.hit("c1", "Q1").await.gone_at.is_none());
+});
+
+on_both!(a_list_that_fails_does_not_keep_others_from_being_followed, |db: TestDb| {
+    let world = World::new(db);
+    let good = |number| FakeList::new("watch", number, second().entities());
+    world.lists(&[&FakeList::new("aaa", 1, vec![person("X", "Y Z", &[])]), &first()]);
+    world.screen(&monitored("Moammar Gadhafi", "c1")).await.unwrap();
+    world.aml.monitor().await.unwrap();
+    let broken: Arc<dyn ScreeningList> =
+        Arc::new(Damaged(FakeList::new("aaa", 2, vec![person("X", "Y", &[])])));
+    let ready = vec![broken, Arc::new(good(1)) as Arc<dyn ScreeningList>];
+    world.aml.set_lists(Lists { ready, broken: Vec::new() });
+    assert!(world.aml.monitor().await.is_err());
+    assert_eq!(world.hits("c1").await.len(), 1);
+});
+
+on_both!(of_two_nodes_with_other_policies_the_younger_counts, |db: TestDb| {
+    let world = World::new(db);
+    world.lists(&[&first()]);
+    world.screen(&monitored("Ann Example", "c1")).await.unwrap();
+    world.aml.monitor().await.unwrap();
+    world.clock.advance(std::time::Duration::from_secs(60));
+    let lower = Policy { threshold: 0.0, ..Policy::balanced() };
+    let younger =
+        world.another_node_with(Settings { policies: vec![lower], ..Settings::default() });
+    set(&younger, &[&first()]);
+    younger.monitor().await.unwrap();
+    assert_eq!(world.hits("c1").await.len(), 1);
+    // The older one leaves it at that.
+    let before = world.verdicts().len();
+    for _ in 0..3 {
+        world.aml.monitor().await.unwrap();
+        younger.monitor().await.unwrap();
+    }
+    assert_eq!(world.verdicts().len(), before);
+    // Whom the older one screens, the younger one compares again.
+    world.screen(&monitored("Bea Example", "c2")).await.unwrap();
+    world.aml.monitor().await.unwrap();
+    younger.monitor().await.unwrap();
+    assert_eq!(world.hits("c2").await.len(), 1);
+});
+
+on_both!(many_hits_are_written_in_parts, |db: TestDb| {
+    let world = World::new(db);
+    let list = |number, count: usize| {
+        let one = |at: usize| person(&format!("Q{at}"), "Dilma Rousseff", &[]);
+        FakeList::new("un", number, (0..count).map(one).collect())
+    };
+    world.lists(&[&list(1, 1)]);
+    for number in 0..5 {
+        world.screen(&monitored("Dilma Rousseff", &format!("c{number}"))).await.unwrap();
+    }
+    world.aml.monitor().await.unwrap();
+    world.lists(&[&list(2, 150).after(&list(1, 1))]);
+    assert_eq!(world.aml.monitor().await.unwrap(), 5);
+    for number in 0..5 {
+        assert_eq!(world.hits(&format!("c{number}")).await.len(), 150);
+    }
 });

@@ -6,7 +6,7 @@ use portcullis_testkit::{TestDb, on_both};
 use portcullis_types::{Clock, Timestamp};
 use portcullis_verification::{ALLOW_MAX, AmlError, Resolution, Settings, State};
 
-use crate::world::{FakeList, World, asked, person, reviewer};
+use crate::world::{FakeList, World, asked, monitored, person, reviewer};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -35,7 +35,8 @@ on_both!(clearing_somebody_takes_two_persons, |db: TestDb| {
     let cleared = world.approve(&proposed, &bobby).await.unwrap();
     assert_eq!((cleared.state.as_str(), cleared.proposed_state.as_str()), ("False Positive", ""));
     assert_eq!(cleared.decided_by, format!("{} {}", ann.account, bobby.account));
-    assert_eq!(cleared.note, "looked at the passport");
+    let note = world.aml.open_note(&cleared, &cleared.note).unwrap();
+    assert_eq!(note, "looked at the passport");
     assert!(!world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap().is_match());
 
     // Back again is on the safe side, and one person is enough.
@@ -79,6 +80,31 @@ on_both!(a_confirmed_match_is_not_taken_back_by_one_person, |db: TestDb| {
     // Confirming it again drops what was proposed.
     let kept = world.resolve(&by_bobby, State::ConfirmedMatch, &ann).await.unwrap();
     assert_eq!((kept.state.as_str(), kept.proposed_state.as_str()), ("Confirmed Match", ""));
+});
+
+on_both!(a_confirmed_match_does_not_vanish_by_other_words, |db: TestDb| {
+    let world = world(db, Settings::default()).await;
+    let hit = world.hit("c1", "Q1").await;
+    world.resolve(&hit, State::ConfirmedMatch, &reviewer("ann")).await.unwrap();
+    let other = world.screen(&asked("Somebody Else", Some("c1"))).await.unwrap();
+    assert!(other.is_match() && other.hits.is_empty());
+    assert_eq!(other.standing[0].entity_id, "Q1");
+    let (id, by) = (other.subject.unwrap().id, crate::world::machine());
+    let erased = world.aml.remove(id, &by, &Origin::default()).await;
+    assert!(matches!(erased, Err(AmlError::OpenHits)));
+    // Neither does a new version, unless it is known that the entity has left the list.
+    let again = monitored("Somebody Else", "c1");
+    assert!(world.screen(&again).await.unwrap().is_match());
+    world.aml.monitor().await.unwrap();
+    let unknown = FakeList::new("un", 2, vec![person("Q1", "Dilma Vana Rousseff", &[])]);
+    world.lists(&[&unknown]);
+    world.aml.monitor().await.unwrap();
+    assert!(world.screen(&again).await.unwrap().is_match());
+    let gone = FakeList::new("un", 3, vec![person("Q9", "Another", &[])]).after(&unknown);
+    world.lists(&[&gone]);
+    world.aml.monitor().await.unwrap();
+    assert!(!world.screen(&again).await.unwrap().is_match());
+    world.aml.remove(id, &by, &Origin::default()).await.unwrap();
 });
 
 on_both!(one_person_is_enough_where_that_is_wanted, |db: TestDb| {
@@ -141,6 +167,8 @@ on_both!(whoever_is_on_the_allow_list_stays_cleared_until_it_ends, |db: TestDb| 
     assert!(!world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap().is_match());
     assert_eq!(world.aml.end_allowances().await.unwrap(), 0);
     world.clock.advance(DAY * 30);
+    // It is over when it is over, whenever somebody gets around to note that.
+    assert!(world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap().is_match());
     assert_eq!(world.aml.end_allowances().await.unwrap(), 1);
     let hit = world.hit("c1", "Q1").await;
     assert_eq!((hit.state.as_str(), hit.allowed_until), ("Unreviewed", None));
@@ -183,4 +211,25 @@ on_both!(decisions_need_a_reason_and_a_hit_that_is_one, |db: TestDb| {
     world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
     assert_eq!(world.hit("c1", "Q1").await.gone_at, None);
     assert!("unreviewed".parse::<State>().is_err());
+});
+
+on_both!(an_allowance_is_for_the_subject_as_it_was, |db: TestDb| {
+    let world = world(db, Settings::default()).await;
+    let (ann, bobby) = (reviewer("ann"), reviewer("bobby"));
+    let hit = world.hit("c1", "Q1").await;
+    let resolution = Resolution {
+        version: hit.version,
+        state: State::FalsePositive,
+        note: "another person".into(),
+        allow_until: Some(world.clock.now().plus(DAY)),
+    };
+    let origin = Origin::default();
+    let proposed = world.aml.resolve(hit.id, &resolution, &ann, &origin).await.unwrap();
+    world.approve(&proposed, &bobby).await.unwrap();
+    let mut other = asked("Dilma Rousseff", Some("c1"));
+    other.subject.add("birthDate", "1947-12-14");
+    let screened = world.screen(&other).await.unwrap();
+    assert!(screened.is_match());
+    let hit = world.hit("c1", "Q1").await;
+    assert_eq!((hit.state.as_str(), hit.allowed_until), ("Unreviewed", None));
 });

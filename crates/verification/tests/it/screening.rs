@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use portcullis_store::aml;
 use portcullis_testkit::on_both;
+use portcullis_types::Clock;
 use portcullis_verification::{AmlError, Asked, ListError, Lists, Settings, State, Terms};
 
 use crate::world::{Damaged, FakeList, World, asked, monitored, person, subject};
@@ -60,7 +61,7 @@ on_both!(nobody_is_cleared_against_lists_that_are_not_there, |db: TestDb| {
     let screened = world.screen(&asked("Dilma Rousseff", None)).await;
     assert!(matches!(screened, Err(AmlError::List(name, _)) if name == "eu"));
     let only = |list: &str| Asked {
-        terms: Terms { lists: vec![list.into()], ..Terms::default() },
+        terms: Terms { lists: vec![list.into()], ..Terms::default() }.into(),
         ..asked("Dilma Rousseff", None)
     };
     assert!(world.screen(&only("un")).await.unwrap().is_match());
@@ -75,19 +76,20 @@ on_both!(nobody_is_cleared_against_lists_that_are_not_there, |db: TestDb| {
 on_both!(terms_choose_topics_policies_and_thresholds, |db: TestDb| {
     let world = World::new(db);
     world.lists(&[&gaddafi()]);
-    let with = |terms: Terms| Asked { terms, ..asked("Gaddafi", None) };
+    let with = |terms: Terms| Asked { terms: terms.into(), ..asked("Gaddafi", None) };
     let found = async |terms: Terms| {
         let screened = world.screen(&with(terms)).await.unwrap();
         screened.hits.into_iter().map(|hit| hit.entity_id).collect::<Vec<_>>()
     };
-    let low = Terms { threshold: Some(0.0), ..Terms::default() };
-    assert_eq!(found(low.clone()).await.len(), 3);
+    let low = Terms { threshold: Some(0.3), ..Terms::default() };
+    assert_eq!(found(low.clone()).await.len(), 2);
     let pep = Terms { topics: vec!["role".into()], ..low.clone() };
-    assert_eq!(found(pep).await, ["Q2", "Q3"]);
+    assert_eq!(found(pep).await, ["Q2"]);
     let high = Terms { threshold: Some(1.0), ..Terms::default() };
     assert!(found(high).await.is_empty());
     let wrong = [
         (Terms { threshold: Some(1.1), ..Terms::default() }, "threshold"),
+        (Terms { threshold: Some(0.2), ..Terms::default() }, "threshold"),
         (Terms { threshold: Some(f64::NAN), ..Terms::default() }, "threshold"),
         (Terms { policy: Some("lax".into()), ..Terms::default() }, "policy"),
         (Terms { topics: vec![String::new()], ..Terms::default() }, "topics"),
@@ -144,7 +146,13 @@ on_both!(a_subject_that_is_erased_is_gone_with_its_hits, |db: TestDb| {
     let kept = world.screen(&monitored("Dilma Rousseff", "c1")).await.unwrap();
     let id = kept.subject.unwrap().id;
     let (by, origin) = (crate::world::machine(), Default::default());
+    let refused = world.aml.remove(id, &by, &origin).await;
+    assert!(matches!(refused, Err(AmlError::OpenHits)));
+    world.screen(&asked("Ann Example", Some("c1"))).await.unwrap();
+    world.clock.advance(std::time::Duration::from_secs(86_400));
     world.aml.stop_monitoring(id, &by, &origin).await.unwrap();
+    let row = aml::by_id(&world.db.db, "main", id).await.unwrap().unwrap();
+    assert_eq!(row.screened_at, world.clock.now(), "it was compared with everything until now");
     let again = world.aml.stop_monitoring(id, &by, &origin).await;
     assert!(matches!(again, Err(AmlError::NotFound)));
     world.aml.remove(id, &by, &origin).await.unwrap();
@@ -201,9 +209,67 @@ on_both!(policies_in_use_must_be_known, |db: TestDb| {
     let world = World::with(db, settings);
     world.lists(&[&gaddafi()]);
     let terms = Terms { policy: Some("own".into()), ..Terms::default() };
-    let asked = Asked { terms, ..asked("Dilma Rousseff", Some("c1")) };
+    let asked = Asked { terms: terms.into(), ..asked("Dilma Rousseff", Some("c1")) };
     world.screen(&asked).await.unwrap();
     assert!(world.aml.unknown_policies().await.unwrap().is_empty());
     assert_eq!(world.another_node().unknown_policies().await.unwrap(), ["own"]);
     assert_eq!(State::FalsePositive.as_str(), "False Positive");
+});
+
+on_both!(other_terms_clear_nobody, |db: TestDb| {
+    let world = World::new(db);
+    let other = FakeList::new("eu", 1, vec![person("E1", "Dilma Rousseff", &[])]);
+    world.lists(&[&gaddafi(), &other]);
+    let with = |terms: Terms| Asked { terms: terms.into(), ..asked("Dilma Rousseff", Some("c1")) };
+    let first =
+        world.screen(&with(Terms { threshold: Some(0.5), ..Terms::default() })).await.unwrap();
+    assert_eq!(first.hits.len(), 2);
+    let narrow = [
+        Terms { threshold: Some(1.0), ..Terms::default() },
+        Terms { lists: vec!["eu".into()], ..Terms::default() },
+        Terms { topics: vec!["crime".into()], ..Terms::default() },
+    ];
+    for terms in narrow {
+        let mut narrowed = with(terms);
+        for notes in ["", "something else"] {
+            narrowed.subject.add("notes", notes);
+            let again = world.screen(&narrowed).await.unwrap();
+            assert!(again.is_match(), "{:?}", narrowed.terms);
+            assert_eq!(again.hits.len() + again.standing.len(), 2);
+            assert_eq!(world.verdicts().pop().unwrap().hits, 2);
+        }
+    }
+    assert!(world.hits("c1").await.values().all(|hit| hit.gone_at.is_none()));
+});
+
+on_both!(terms_that_are_left_out_stay, |db: TestDb| {
+    let world = World::new(db);
+    world.lists(&[&gaddafi()]);
+    let terms = Terms { policy: Some("strict".into()), threshold: Some(0.4), ..Terms::default() };
+    let first = Asked { terms: terms.clone().into(), ..asked("Dilma Rousseff", Some("c1")) };
+    world.screen(&first).await.unwrap();
+    let again = world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    assert_eq!(world.aml.open_subject(&again.subject.unwrap()).unwrap().1, terms);
+});
+
+on_both!(more_hits_than_are_told_make_none_of_them_go, |db: TestDb| {
+    let world = World::new(db);
+    let list = |number, count: usize| {
+        let one = |at: usize| person(&format!("Q{at}"), "Dilma Rousseff", &[]);
+        FakeList::new("un", number, (0..count).rev().map(one).collect())
+    };
+    world.lists(&[&list(1, 3)]);
+    world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    world.lists(&[&list(2, 503)]);
+    let again = world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    assert_eq!((again.hits.len(), again.standing.len()), (500, 3));
+    assert!(world.hits("c1").await.values().all(|hit| hit.gone_at.is_none()));
+});
+
+on_both!(a_subject_of_a_thousand_names_is_refused, |db: TestDb| {
+    let world = World::new(db);
+    world.lists(&[&gaddafi()]);
+    let mut many = asked("Dilma Rousseff", None);
+    (0..60).for_each(|number| many.subject.add("alias", &format!("Name {number}")));
+    assert!(matches!(world.screen(&many).await, Err(AmlError::Invalid("subject", _))));
 });

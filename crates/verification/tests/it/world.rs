@@ -1,6 +1,6 @@
 //! An installation with lists that a test writes, and people who review.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use portcullis_events::{Actor, Event, Kind, ListUsed, Origin, Screening};
 use portcullis_screening::{
@@ -13,8 +13,8 @@ use portcullis_store::{Sealer, aml};
 use portcullis_testkit::{FixedClock, SeededEntropy, TestDb};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{
-    Aml, AmlError, AmlParts, Asked, Changes, ListError, ListHit, ListVersion, Lists, Resolution,
-    Reviewer, Screened, ScreeningList, Settings, State, Terms,
+    Aml, AmlError, AmlParts, Asked, AskedTerms, Changes, ListError, ListHit, ListVersion, Lists,
+    Resolution, Reviewer, Screened, ScreeningList, Settings, Shown, State, Wanted,
 };
 
 /// A list in memory, which knows the versions before it.
@@ -48,6 +48,10 @@ impl FakeList {
         Self { version, entities, before: Vec::new() }
     }
 
+    pub fn entities(&self) -> Vec<Listed> {
+        self.entities.clone()
+    }
+
     pub fn after(self, before: &Self) -> Self {
         Self { before: vec![before.clone()], ..self }
     }
@@ -58,7 +62,12 @@ impl ScreeningList for FakeList {
         &self.version
     }
 
-    fn search(&self, subject: &Entity, search: Search<'_>) -> Result<Vec<ListHit>, ListError> {
+    fn search(
+        &self,
+        subject: &Entity,
+        search: Search<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<ListHit>, ListError> {
         let mut hits: Vec<ListHit> = Vec::new();
         for (entity, listed) in (0..).zip(&self.entities) {
             let verdict = score(
@@ -66,7 +75,8 @@ impl ScreeningList for FakeList {
                 &Profile::beside(&listed.entity, subject.schema),
                 search.policy,
             );
-            if verdict.score >= search.cutoff && verdict.schemas_fit {
+            let near = verdict.score >= search.cutoff && verdict.schemas_fit;
+            if near && wanted(&listed.id, &listed.entity) {
                 let found = Found { entity, listed: listed.entity.clone(), verdict };
                 hits.push(ListHit { id: listed.id.clone(), found });
             }
@@ -90,6 +100,10 @@ impl ScreeningList for FakeList {
         changes.removed = old.into_keys().collect();
         Ok(Some(changes))
     }
+
+    fn entity(&self, id: &str) -> Result<Option<Entity>, ListError> {
+        Ok(self.entities.iter().find(|one| one.id == id).map(|one| one.entity.clone()))
+    }
 }
 
 /// A list that cannot be searched any more.
@@ -100,11 +114,15 @@ impl ScreeningList for Damaged {
         self.0.version()
     }
 
-    fn search(&self, _: &Entity, _: Search<'_>) -> Result<Vec<ListHit>, ListError> {
+    fn search(&self, _: &Entity, _: Search<'_>, _: Wanted<'_>) -> Result<Vec<ListHit>, ListError> {
         Err(ListError("it is damaged".into()))
     }
 
     fn changes_since(&self, _: &str) -> Result<Option<Changes>, ListError> {
+        Err(ListError("it is damaged".into()))
+    }
+
+    fn entity(&self, _: &str) -> Result<Option<Entity>, ListError> {
         Err(ListError("it is damaged".into()))
     }
 }
@@ -124,9 +142,9 @@ pub fn asked(name: &str, reference: Option<&str>) -> Asked {
     Asked {
         subject: subject(name),
         reference: reference.map(str::to_owned),
-        terms: Terms::default(),
+        terms: AskedTerms::default(),
         monitor: None,
-        cutoff: None,
+        shown: Shown::default(),
     }
 }
 
@@ -146,14 +164,24 @@ impl World {
     }
 
     pub fn with(db: TestDb, settings: Settings) -> Self {
+        Self::later(db, settings, Duration::ZERO)
+    }
+
+    /// One that is started so much later.
+    pub fn later(db: TestDb, settings: Settings, by: Duration) -> Self {
         let clock = FixedClock::new();
+        clock.advance(by);
         let aml = node(&db, &clock, settings, 1);
         Self { db, aml, clock }
     }
 
     /// Another node on the same database.
     pub fn another_node(&self) -> Aml {
-        node(&self.db, &self.clock, Settings::default(), 77)
+        self.another_node_with(Settings::default())
+    }
+
+    pub fn another_node_with(&self, settings: Settings) -> Aml {
+        node(&self.db, &self.clock, settings, 77)
     }
 
     pub fn lists(&self, lists: &[&FakeList]) {

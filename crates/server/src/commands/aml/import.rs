@@ -19,7 +19,7 @@ use portcullis_types::random_array;
 use super::Data;
 use crate::{
     commands::say,
-    lists::{NewVersion, Origin, Outcome},
+    new_version::{NewVersion, Origin, Outcome},
     system,
 };
 

@@ -39,6 +39,14 @@ pub enum AmlCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Use a list no longer; nobody is screened against it, and its files stay
+    Retire {
+        #[command(flatten)]
+        data: Data,
+        /// The list
+        #[arg(long, value_name = "NAME")]
+        list: String,
+    },
     /// Look for somebody on the lists
     Screen(Box<screen::ScreenArguments>),
 }
@@ -97,6 +105,11 @@ pub fn run(command: &AmlCommand) -> Result<ExitCode> {
         }
         AmlCommand::Import(asked) => import::run(asked),
         AmlCommand::Lists { data, json } => lists(&data.lists(), *json),
+        AmlCommand::Retire { data, list } => {
+            data.lists().retire(list)?;
+            say(&format!("{list} is not used any more; an import takes it up again"));
+            Ok(ExitCode::SUCCESS)
+        }
         AmlCommand::Screen(asked) => screen::run(asked),
     }
 }

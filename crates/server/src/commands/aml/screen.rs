@@ -121,7 +121,7 @@ impl Screened {
         let search = Search { policy, cutoff: policy.threshold, limit };
         let mut found = Vec::new();
         for list in &self.lists {
-            let hits = list.search(subject, search)?;
+            let hits = list.search(subject, search, &|_, _| true)?;
             found.extend(hits.into_iter().map(|hit| (&list.version().used.name, hit)));
         }
         // This keeps the order of equals.
