@@ -122,7 +122,8 @@ def main():
     arguments.add_argument("--seconds", type=float, default=10)
     asked = arguments.parse_args()
     rng = random.Random(7)
-    with tempfile.TemporaryDirectory() as directory, Demo() as demo:
+    with tempfile.TemporaryDirectory() as directory, Demo(services=False) as demo:
+        until(lambda: (demo.data / "demo.json").exists(), "demo.json")
         file, names = list_of_ofac(Path(directory))
         demo.cli("aml", "import", "--data", demo.data, "--list", "ofac", "--format", "ofac-csv", "--file", file,
                  "--skip-malformed")

@@ -2,6 +2,7 @@
 clients of yente's API."""
 
 import json
+import shutil
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -174,8 +175,17 @@ def test_a_list_that_vanishes_is_missed_until_it_is_retired(own_demo):
     again = client.post(SCREEN, json=kept).json()
     assert again["match"] and again["hits"] == [] and len(again["standing"]) == 1, "nobody was cleared by that"
     assert own_demo.audit("--kind", "admin_aml_list_retire")
-    import_list(own_demo, [ROUSSEFF, SHELL], "second")
-    until(lambda: usable().get("second"), "the list to be back")
+    import_list(own_demo, [ROUSSEFF], "second")
+    until(lambda: usable().get("second"), "the same list to be back")
+    own_demo.cli("aml", "retire", "--data", own_demo.data, "--list", "second")
+    until(lambda: "second" not in usable(), "the list to be gone")
+    named = {"subject": person("Gaddafi"), "reference": "c2", "lists": ["watch"]}
+    assert client.post(SCREEN, json=named).status_code == 200
+    # One that is lost for good can be retired too.
+    shutil.rmtree(own_demo.data / "screening" / "watch")
+    until(lambda: usable().get("watch") is False, "somebody to notice")
+    own_demo.cli("aml", "retire", "--data", own_demo.data, "--list", "watch")
+    until(lambda: "watch" not in usable(), "the list to be gone")
 
 
 def test_a_version_from_the_future_does_not_stop_what_follows(own_demo):
@@ -387,6 +397,7 @@ def test_yente_clients_need_another_url_only(place, client):
 
     assert match(threshold=1)[0]["match"] is False, "the cutoff stays at 0.7"
     assert match(threshold=1, cutoff=1) == []
+    assert match(exclude_schema="Nonsense").status_code == 400 and match(exclude_schema="Position")
     assert match(exclude_schema="Person") == [] and match(exclude_entity_ids=["Q1", "Q9"]) == []
     assert match(topics=["role.pep"]) == [] and match(topics=["role.pep", "sanction"])
     missing = match("nothing")
@@ -394,6 +405,8 @@ def test_yente_clients_need_another_url_only(place, client):
     assert match(include_dataset="elsewhere").status_code == 404
     assert match(algorithm="logic-v2") and match(algorithm="nonsense").status_code == 400
     assert match(exclude_entity_ids=["x"] * 51).status_code == 422
+    told = place.audit("--kind", "aml_screened")
+    assert any("Q9" in (entry["unmapped"]["filter"] or "") for entry in told), "what was left out is told"
     assert match(changed_since="2099-01-01").status_code == 400, "rather than an answer to something else"
     for bad in ({"queries": {"q": {"schema": "Position", "properties": {"name": ["Minister"]}}}},
                 {"queries": {"q": query}, "weights": {"name": 1}},

@@ -15,7 +15,6 @@ use portcullis_oidc::{Params, Provider};
 use portcullis_verification::Aml;
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use utoipa::{
     ToSchema,
@@ -25,7 +24,10 @@ use utoipa::{
 use crate::{
     ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients,
     admin_configuration, admin_groups, admin_invitations, admin_keys, admin_log, admin_resources,
-    admin_users, aml, call::Call, openapi,
+    admin_users,
+    aml::{self, Batches},
+    call::Call,
+    openapi,
 };
 
 /// A JSON body is at most this long.
@@ -40,7 +42,7 @@ pub struct Api {
     pub(crate) provider: Provider,
     pub(crate) reload: Reload,
     pub(crate) aml: Aml,
-    pub(crate) batches: Arc<Semaphore>,
+    pub(crate) batches: Batches,
 }
 
 /// Who may call an endpoint.
@@ -195,8 +197,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 /// The endpoints on HTTP, and the document that describes them.
 pub fn router(identity: Identity, provider: Provider, reload: Reload, aml: Aml) -> Router {
     let issuer = provider.settings.issuer.clone();
-    let batches = Arc::new(Semaphore::new(aml::BATCHES_MAX));
-    let api = Api { identity, provider, reload, aml, batches };
+    let api = Api { identity, provider, reload, aml, batches: Batches::default() };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()

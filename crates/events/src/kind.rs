@@ -206,6 +206,10 @@ pub struct Screening {
     pub policy_hash: String,
     /// From which score on it was a match.
     pub threshold: f64,
+    /// The topics that were asked for; all if there is none.
+    pub topics: Vec<String>,
+    /// What else was left out of the hits, as JSON.
+    pub filter: Option<String>,
     /// How many hits there are now.
     pub hits: usize,
     /// Those that are new, changed or gone; without a subject that is kept, all of them.

@@ -390,6 +390,8 @@ fn screened(event: &Event, screening: &Screening) -> Value {
             "policy": screening.policy,
             "policy_hash": screening.policy_hash,
             "threshold": screening.threshold,
+            "topics": screening.topics,
+            "filter": screening.filter.as_deref().map(clean),
             "hits": screening.hits,
             "changes": changes.collect::<Value>(),
         },

@@ -5,12 +5,11 @@
 //! be a hit is read from the list and checked by a sum that the index has of it.
 
 use std::{
-    collections::HashMap,
     fs::{self, File},
     io::{BufRead, BufReader, BufWriter, Write},
     os::unix::fs::FileExt,
     path::Path,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -39,8 +38,10 @@ pub struct IndexedList {
     version: ListVersion,
     index: Index,
     entities: File,
-    /// Which entities have an identifier with this hash, made when somebody asks first.
-    identifiers: OnceLock<HashMap<u64, Vec<u32>>>,
+    /// Hashes of identifiers with the numbers of their entities, in order; made when somebody asks first.
+    identifiers: OnceLock<Vec<(u64, u32)>>,
+    /// Held by whoever makes it: the others wait rather than make it too.
+    making: Mutex<()>,
 }
 
 impl IndexedList {
@@ -68,6 +69,7 @@ impl IndexedList {
             index,
             entities,
             identifiers: OnceLock::new(),
+            making: Mutex::default(),
         })
     }
 
@@ -88,25 +90,31 @@ impl IndexedList {
     }
 
     fn by_identifier(&self, id: &str) -> Result<Option<Entity>> {
-        if self.identifiers.get().is_none() {
-            let mut known = HashMap::<u64, Vec<u32>>::with_capacity(self.index.len());
-            let mut number = 0;
-            self.lists.read(&self.info, |_, listed| {
-                known.entry(short_hash(listed.id.as_bytes())).or_default().push(number);
-                number += 1;
-                Ok(())
-            })?;
-            // Somebody else may have made it meanwhile.
-            let _ = self.identifiers.set(known);
-        }
-        let known = self.identifiers.get().and_then(|known| known.get(&short_hash(id.as_bytes())));
-        for number in known.into_iter().flatten() {
+        let (known, hash) = (self.identifiers()?, short_hash(id.as_bytes()));
+        let first = known.partition_point(|(own, _)| *own < hash);
+        for (_, number) in known[first..].iter().take_while(|(own, _)| *own == hash) {
             let listed = self.listed(*number)?;
             if listed.id == id {
                 return Ok(Some(listed.entity));
             }
         }
         Ok(None)
+    }
+
+    fn identifiers(&self) -> Result<&[(u64, u32)]> {
+        if self.identifiers.get().is_none() {
+            let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.identifiers.get().is_none() {
+                let mut known = Vec::with_capacity(self.index.len());
+                self.lists.read(&self.info, |_, listed| {
+                    known.push((short_hash(listed.id.as_bytes()), u32::try_from(known.len())?));
+                    Ok(())
+                })?;
+                known.sort_unstable();
+                let _ = self.identifiers.set(known);
+            }
+        }
+        self.identifiers.get().map(Vec::as_slice).context("they were just made")
     }
 
     fn changes(&self, digest: &str) -> Result<Option<Changes>> {

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use portcullis_screening::import::Listed;
+use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::list_index::{each_line, short_hash};
@@ -164,9 +165,17 @@ impl Lists {
 
     /// Says that a list is not used any more. Its files stay.
     pub fn retire(&self, name: &str) -> Result<()> {
+        // It may be known to others and not be here any more.
         let directory = self.directory(name)?;
-        ensure!(directory.is_dir(), "there is no list {name}");
+        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         write_synced(&directory.join(RETIRED), b"")
+    }
+
+    /// Whether a list was imported after a time, also if nothing had changed.
+    pub fn imported_since(&self, name: &str, since: Timestamp) -> bool {
+        let checked = self.checked(name);
+        let checked = checked.and_then(|text| Timestamp::parse_rfc3339(text.trim()).ok());
+        checked.is_some_and(|checked| checked > since)
     }
 
     /// Whether there is anything of a list.

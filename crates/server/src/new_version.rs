@@ -181,6 +181,7 @@ impl NewVersion<'_> {
         if let Some((before, _)) = &self.before {
             if before.digest == digest {
                 self.note_checked(&origin.imported)?;
+                self.take_up()?;
                 return Ok(Outcome::Unchanged(Box::new(before.clone())));
             }
             #[expect(clippy::cast_precision_loss, reason = "a share")]
@@ -235,6 +236,14 @@ impl NewVersion<'_> {
         Ok(Outcome::New(Box::new(info)))
     }
 
+    /// A list that was retired is used again once it is imported.
+    fn take_up(&self) -> Result<()> {
+        if self.lists.is_retired(&self.name) {
+            fs::remove_file(self.directory.join(RETIRED)).context("take the list up again")?;
+        }
+        Ok(())
+    }
+
     fn note_checked(&self, when: &str) -> Result<()> {
         write_synced(&self.directory.join("checked"), when.as_bytes())
     }
@@ -275,9 +284,7 @@ impl NewVersion<'_> {
         write_synced(&pointer, info.version.as_bytes())?;
         fs::rename(&pointer, self.directory.join("current"))
             .context("make the version the current one")?;
-        if self.lists.is_retired(&self.name) {
-            fs::remove_file(self.directory.join(RETIRED)).context("take the list up again")?;
-        }
+        self.take_up()?;
         File::open(&self.directory)?.sync_all()?;
         self.remove_old(&info.version)
     }

@@ -72,19 +72,23 @@ pub async fn open(
     Ok(aml)
 }
 
-/// Takes over lists that were imported since the last look.
+/// Takes over lists that were imported since the last look, and what was retired.
 pub async fn take_over(aml: &Aml, data: &Path) -> Result<()> {
-    let (data, before) = (data.to_owned(), aml.lists());
-    let monitored = aml.monitored_lists().await?;
-    let retired = {
-        let lists = Lists::of(&data);
-        monitored.iter().filter(|name| lists.is_retired(name)).cloned().collect::<Vec<_>>()
-    };
-    for name in &retired {
-        tracing::info!(list = name, "a list is not used any more");
-        aml.forget_list(name).await?;
+    let lists = Lists::of(data);
+    for (name, retired_at) in aml.known_lists().await? {
+        let here = lists.is_retired(&name);
+        match retired_at {
+            None if here => aml.retire(&name, true).await?,
+            // Somebody imported it since.
+            Some(since) if !here && lists.imported_since(&name, since) => {
+                aml.retire(&name, false).await?;
+            }
+            _ => {}
+        }
     }
-    let load = move || load(&data, &before, &monitored);
+    let known = aml.known_lists().await?;
+    let (data, before) = (data.to_owned(), aml.lists());
+    let load = move || load(&data, &before, &known);
     aml.take_over(tokio::task::spawn_blocking(load).await?).await?;
     Ok(())
 }
@@ -95,16 +99,18 @@ pub async fn take_over(aml: &Aml, data: &Path) -> Result<()> {
 fn load(
     data: &Path,
     before: &portcullis_verification::Lists,
-    monitored: &[String],
+    known: &[(String, Option<Timestamp>)],
 ) -> portcullis_verification::Lists {
     let (lists, mut now) = (Lists::of(data), portcullis_verification::Lists::default());
     let (mut names, unreadable) = match lists.names() {
         Ok(names) => (names, None),
         Err(error) => (Vec::new(), Some(format!("{error:#}"))),
     };
-    let known = before.ready.iter().map(|list| list.version().used.name.clone());
-    let known = known.chain(before.broken.iter().map(|(name, _)| name.clone()));
-    names.extend(known.chain(monitored.iter().cloned()).filter(|name| !lists.is_retired(name)));
+    names.extend(before.ready.iter().map(|list| list.version().used.name.clone()));
+    names.extend(before.broken.iter().map(|(name, _)| name.clone()));
+    names.extend(known.iter().map(|(name, _)| name.clone()));
+    let retired = |name: &String| known.iter().any(|(own, since)| own == name && since.is_some());
+    names.retain(|name| !lists.is_retired(name) && !retired(name));
     names.sort();
     names.dedup();
     for name in names {

@@ -60,6 +60,7 @@ CREATE TABLE aml_list (
     target_version TEXT NOT NULL,
     done_to TEXT NOT NULL,
     since BIGINT NOT NULL,
+    retired_at BIGINT,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (tenant, list)
 );

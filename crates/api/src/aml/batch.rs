@@ -2,10 +2,10 @@
 //! answered in its line and does not stop the others.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -32,8 +32,9 @@ use crate::{
 const LINE_MAX_BYTES: usize = 256 * 1024;
 /// Subjects of one batch that are screened at once.
 const AT_ONCE: usize = 8;
-/// Batches that are answered at once.
-pub(crate) const BATCHES_MAX: usize = 16;
+/// Batches that are answered at once, and those of one caller.
+const BATCHES_MAX: usize = 16;
+const BATCHES_OF_A_CALLER_MAX: usize = 4;
 /// Answers that wait for their client: many write all of their question before they read.
 const WAITING_MAX_KIB: usize = 16 * 1024;
 
@@ -83,8 +84,40 @@ impl Client {
     }
 }
 
+/// Batches that are being answered, by caller.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Batches(Arc<Mutex<HashMap<String, usize>>>);
+
+/// A place among them, until it is dropped.
+struct Place {
+    batches: Batches,
+    caller: String,
+}
+
+impl Batches {
+    fn enter(&self, caller: &str) -> Result<Place, ApiError> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = running.get(caller).copied().unwrap_or_default();
+        if running.values().sum::<usize>() >= BATCHES_MAX || own >= BATCHES_OF_A_CALLER_MAX {
+            return Err(ApiError::Busy);
+        }
+        running.insert(caller.to_owned(), own + 1);
+        Ok(Place { batches: self.clone(), caller: caller.to_owned() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut running = self.batches.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = running.get_mut(&self.caller) {
+            *own = own.saturating_sub(1);
+        }
+        running.retain(|_, own| *own > 0);
+    }
+}
+
 pub(crate) fn batch(api: Api, call: Call, body: Body) -> Reply {
-    let place = api.batches.clone().try_acquire_owned().map_err(|_| ApiError::Busy)?;
+    let place = api.batches.enter(&call.caller.id)?;
     let (send, lines) = mpsc::unbounded_channel();
     let client = Client { send, room: Arc::new(Semaphore::new(WAITING_MAX_KIB)) };
     tokio::spawn(async move {

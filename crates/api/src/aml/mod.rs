@@ -7,7 +7,7 @@ mod matching;
 mod screen;
 mod subjects;
 
-pub(crate) use batch::BATCHES_MAX;
+pub(crate) use batch::Batches;
 pub use matching::{MATCH_HEALTH_PATHS, MATCH_PATHS, match_router};
 
 use crate::endpoint::Endpoint;

@@ -121,6 +121,8 @@ fn kinds() -> Vec<Kind> {
             policy: "balanced".into(),
             policy_hash: "ef".into(),
             threshold: 0.7,
+            topics: vec!["sanction".into()],
+            filter: Some("{}".into()),
             hits: 1,
             changes: vec![HitChange {
                 change: "new",

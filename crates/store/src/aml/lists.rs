@@ -24,12 +24,14 @@ pub struct ListRow {
     pub done_to: String,
     /// When the node was started whose policies and rules these are: of two, the younger counts.
     pub since: i64,
+    /// Since when it is not used any more.
+    pub retired_at: Option<i64>,
 }
 
 /// How far it is with each list.
 pub async fn progress(source: impl Source, tenant: &str) -> Result<Vec<ListRow>, DbError> {
     sql("SELECT list, digest, basis, list_version, target_digest, target_basis, target_version, \
-         done_to, since FROM aml_list WHERE tenant = $1 ORDER BY list")
+         done_to, since, retired_at FROM aml_list WHERE tenant = $1 ORDER BY list")
     .bind(tenant)
     .all(source)
     .await
@@ -71,10 +73,24 @@ pub async fn note(tx: &Tx, tenant: &str, list: &str, now: Timestamp) -> Result<(
     .map(drop)
 }
 
-/// Forgets a list that is not used any more; whether it was known.
-pub async fn forget(tx: &Tx, tenant: &str, list: &str) -> Result<bool, DbError> {
-    let query = sql("DELETE FROM aml_list WHERE tenant = $1 AND list = $2");
-    Ok(query.bind(tenant).bind(list).execute(tx).await? == 1)
+/// Notes that a list is not used any more, or is again; whether that is new. Whoever is monitored is compared
+/// with all of it if it comes back.
+pub async fn retire(
+    tx: &Tx,
+    tenant: &str,
+    list: &str,
+    retired_at: Option<Timestamp>,
+) -> Result<bool, DbError> {
+    let changed = sql("UPDATE aml_list SET retired_at = $3, digest = '', basis = '', \
+                       target_digest = '', target_basis = '', target_version = '', done_to = '' \
+                       WHERE tenant = $1 AND list = $2 AND (retired_at IS NULL) = $4")
+    .bind(tenant)
+    .bind(list)
+    .bind(retired_at)
+    .bind(retired_at.is_some())
+    .execute(tx)
+    .await?;
+    Ok(changed == 1)
 }
 
 /// Notes that the subjects up to `to` are done; `false` if somebody else was further, or began anew.

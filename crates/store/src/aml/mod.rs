@@ -8,7 +8,7 @@ pub use hits::{
     HitFilter, HitRow, by_id as hit_by_id, expired, insert as insert_hit, of_subject, of_subjects,
     page as hits, update as update_hit,
 };
-pub use lists::{ListRow, begin, finish, forget, note, progress, step};
+pub use lists::{ListRow, begin, finish, note, progress, retire, step};
 pub use subjects::{
     SubjectRow, by_id, by_reference, insert, mark, monitored_after, page, policies, remove,
     to_recheck, update, versions,

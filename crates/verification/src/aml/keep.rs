@@ -11,7 +11,7 @@ use portcullis_types::Id;
 use super::{
     Aml, AmlError, Asked, Screened, Terms, Used,
     merge::{Merge, Merging},
-    screen::EVENT_MAX_CHANGES,
+    screen::{Again, EVENT_MAX_CHANGES},
     subject::monitored,
 };
 
@@ -54,15 +54,17 @@ impl Aml {
         let changed = opened.as_ref().is_none_or(|(subject, _)| *subject != asked.subject);
         let old = opened.map(|(_, terms)| terms);
         let terms = asked.terms.over(old.clone().unwrap_or_default());
-        let (lists, used) = self.using(&terms)?;
+        // Lists that are named now must be there; of those that were named once, some may be retired.
+        let named = asked.terms.lists.is_some();
+        let (lists, used) = self.using(&terms, named)?;
         // Terms that look at less clear nobody.
         let near = [
             Some(terms.base(&self.settings)?),
             old.and_then(|old| old.policy(&self.settings).ok()),
         ];
         let near: Vec<Policy> = near.into_iter().flatten().collect();
-        let (hits, fates) =
-            self.look_again(lists, &asked.subject, &terms, (&used.policy, near), &known).await?;
+        let again = Again { terms: terms.clone(), policy: used.policy.clone(), near, changed };
+        let (hits, fates) = self.look_again(lists, &asked.subject, again, &known).await?;
         let at = self.now();
         let screened = &Screened { subject: None, hits, standing: Vec::new(), used, at };
         let (before, known, terms, fates) = (&before, &known, &terms, &fates);

@@ -96,19 +96,27 @@ impl Lists {
         self.ready.iter().find(|list| list.version().used.name == name)
     }
 
-    /// Those that the terms name, or all.
-    pub(crate) fn select(&self, terms: &Terms) -> Result<Vec<Arc<dyn ScreeningList>>, AmlError> {
+    /// Those that the terms name, or all. Where they were named once and not `now`, some may be retired; where
+    /// all are, everybody is better than nobody.
+    pub(crate) fn select(
+        &self,
+        terms: &Terms,
+        now: bool,
+    ) -> Result<Vec<Arc<dyn ScreeningList>>, AmlError> {
         let wanted = |name: &str| terms.wants(name);
         if let Some((name, why)) = self.broken.iter().find(|(name, _)| wanted(name)) {
             return Err(AmlError::List(name.clone(), why.clone()));
         }
         for name in &terms.lists {
-            if self.named(name).is_none() {
+            if now && self.named(name).is_none() {
                 return Err(AmlError::Invalid("lists", format!("has {name}, which is no list")));
             }
         }
-        let chosen: Vec<_> =
+        let mut chosen: Vec<_> =
             self.ready.iter().filter(|list| wanted(&list.version().used.name)).cloned().collect();
+        if chosen.is_empty() && !now {
+            chosen.clone_from(&self.ready);
+        }
         if chosen.is_empty() { Err(AmlError::NoLists) } else { Ok(chosen) }
     }
 }

@@ -67,7 +67,14 @@ impl Merging<'_> {
                 Some(Fate::Far) if row.state != State::ConfirmedMatch.as_str() => {
                     self.gone(row, &mut merge);
                 }
-                _ => merge.standing.push(row),
+                Some(Fate::Near(hit)) => {
+                    let row = self.known_hit(row, hit, &mut merge)?;
+                    merge.standing.push(row);
+                }
+                _ => {
+                    let row = self.not_looked_at(row, &mut merge);
+                    merge.standing.push(row);
+                }
             }
         }
         Ok(merge)
@@ -142,6 +149,22 @@ impl Merging<'_> {
         row.version += 1;
         merge.updates.push((row.clone(), was));
         Ok(row)
+    }
+
+    /// A hit that nobody could compare: what was decided about it was about the subject as it was.
+    fn not_looked_at(&self, mut row: HitRow, merge: &mut Merge) -> HitRow {
+        let decided = row.state == State::FalsePositive.as_str() || !row.proposed_state.is_empty();
+        if self.changed && decided {
+            if row.state == State::FalsePositive.as_str() {
+                clear_decision(&mut row);
+            }
+            clear_proposal(&mut row);
+            merge.changes.push(change("changed", &row));
+            let was = row.version;
+            row.version += 1;
+            merge.updates.push((row.clone(), was));
+        }
+        row
     }
 
     fn gone(&self, mut row: HitRow, merge: &mut Merge) {

@@ -22,9 +22,9 @@ use portcullis_types::{Id, tags};
 use super::{
     Aml, AmlError, Changes, ListError, ListHit, ListVersion, ScreenedHit, ScreeningList, Shown,
     Terms, Used, Wanted,
-    fate::{Fate, Known, fates},
+    fate::{Comparing, Fate, Known},
     merge::Merging,
-    screen::{now_listed, search},
+    screen::{Again, now_listed, search},
 };
 
 /// Subjects that are read at once.
@@ -109,6 +109,8 @@ struct Monitored {
     terms: Terms,
     policy: Policy,
     known: Vec<HitRow>,
+    /// Whether the list is one that the terms want.
+    wants: bool,
 }
 
 /// A subject that was compared.
@@ -268,14 +270,19 @@ impl Aml {
         let (lists, settings) = (vec![list.clone()], self.settings.clone());
         let work = move || {
             let each = |one: Monitored| {
-                let Monitored { subject, terms, policy, known, .. } = &one;
-                let hits = search(&lists, subject, terms, policy, &Shown::default())?;
-                let near = [terms.base(&settings)?, policy.clone()];
+                let Monitored { subject, terms, policy, known, wants, .. } = &one;
+                let hits = match wants {
+                    true => search(&lists, subject, terms, policy, &Shown::default())?,
+                    // Hits from before that are followed all the same.
+                    false => Vec::new(),
+                };
+                let near = &[terms.base(&settings)?, policy.clone()];
                 let look = |hit: &HitRow| match &new {
                     Some(new) if !new.concerned.contains(&hit.entity_id) => Ok(Known::Unseen),
                     _ => now_listed(&lists, hit),
                 };
-                let fates = fates(known, &hits, subject, &near, look)?;
+                let comparing = Comparing { subject, changed: false, policy, near };
+                let fates = comparing.fates(known, &hits, look)?;
                 Ok(Done { one, hits, fates })
             };
             subjects.into_iter().map(each).collect::<Result<Vec<_>, AmlError>>()
@@ -366,11 +373,13 @@ impl Aml {
                 Ok((subject, terms, policy))
             });
             match opened {
-                Ok((subject, terms, policy)) if terms.wants(list) => {
+                Ok((subject, terms, policy)) => {
                     let known = hits.remove(&row.id.to_string()).unwrap_or_default();
-                    subjects.push(Monitored { row, subject, terms, policy, known });
+                    let wants = terms.wants(list);
+                    if wants || !known.is_empty() {
+                        subjects.push(Monitored { row, subject, terms, policy, known, wants });
+                    }
                 }
-                Ok(_) => {}
                 // One that is damaged must not keep the others from being looked after.
                 Err(error) => {
                     tell(&row, &error);
@@ -417,14 +426,14 @@ impl Aml {
 
     async fn recheck_one(&self, before: &SubjectRow) -> Result<bool, AmlError> {
         let (subject, terms) = self.open_subject(before)?;
-        let (lists, used) = self.using(&terms)?;
+        let (lists, used) = self.using(&terms, false)?;
         if self.is_off(&self.db, &used).await? {
             return Ok(false);
         }
         let known = &aml::of_subject(&self.db, &self.tenant, before.id).await?;
         let near = vec![terms.base(&self.settings)?, used.policy.clone()];
-        let policies = (&used.policy, near);
-        let (found, fates) = self.look_again(lists, &subject, &terms, policies, known).await?;
+        let again = Again { terms, policy: used.policy.clone(), near, changed: false };
+        let (found, fates) = self.look_again(lists, &subject, again, known).await?;
         let (subject, used, found, fates) = (&subject, &used, &found, &fates);
         let written = self.db.write(|tx| async move {
             if self.is_off(&tx, used).await? {

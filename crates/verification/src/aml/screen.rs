@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Aml, AmlError, AskedTerms, ListError, ListHit, ScreeningList, Shown, THRESHOLD_MIN, Terms,
-    fate::{Fate, Known, fates},
+    fate::{Comparing, Fate, Known},
     service::policy_hash,
 };
 
@@ -18,8 +18,9 @@ pub const HITS_MAX: usize = 500;
 /// The longest reference of a subject.
 pub const REFERENCE_MAX_BYTES: usize = 128;
 
-/// Values of one property of a subject, and of all of them.
-const SUBJECT_PROPERTY_MAX_VALUES: usize = 50;
+/// Names of a subject, their words, and values of all properties.
+const SUBJECT_MAX_NAMES: usize = 20;
+const SUBJECT_MAX_WORDS: usize = 120;
 const SUBJECT_MAX_VALUES: usize = 200;
 
 /// Changes of hits that one event names; `hits` says how many there are.
@@ -50,13 +51,17 @@ pub struct Used {
     pub policy: Policy,
     /// SHA-256 of it.
     pub policy_hash: String,
+    /// The topics that were asked for; all if there is none.
+    pub topics: Vec<String>,
+    /// What else was left out, if anything was.
+    pub filter: Option<Value>,
 }
 
 impl Used {
     pub(crate) fn new(lists: &[Arc<dyn ScreeningList>], policy: Policy) -> Self {
         let lists = lists.iter().map(|list| list.version().used.clone()).collect();
         let policy_hash = policy_hash(&policy);
-        Self { lists, policy, policy_hash }
+        Self { lists, policy, policy_hash, topics: Vec::new(), filter: None }
     }
 
     /// The same as JSON.
@@ -66,6 +71,7 @@ impl Used {
         );
         json!({
             "lists": lists.collect::<Value>(),
+            "topics": self.topics,
             "policy": {
                 "name": self.policy.name,
                 "threshold": self.policy.threshold,
@@ -73,6 +79,16 @@ impl Used {
             },
         })
     }
+}
+
+/// How a subject that is kept is compared again.
+pub(crate) struct Again {
+    pub terms: Terms,
+    pub policy: Policy,
+    /// Under any of these a hit from before is near enough.
+    pub near: Vec<Policy>,
+    /// Whether something else is known of the subject than before.
+    pub changed: bool,
 }
 
 /// A hit.
@@ -140,8 +156,9 @@ impl Aml {
             Some(reference) => self.keep(asked, reference, by, origin).await?,
             None => {
                 let terms = asked.terms.over(Terms::default());
-                let (lists, used) = self.using(&terms)?;
+                let (lists, mut used) = self.using(&terms, true)?;
                 let shown = asked.shown.clone();
+                used.filter = shown.filter();
                 let hits = self.look(lists, &asked.subject, &terms, &used.policy, shown).await?;
                 let at = self.now();
                 let screened = Screened { subject: None, hits, standing: Vec::new(), used, at };
@@ -156,11 +173,12 @@ impl Aml {
     pub(crate) fn using(
         &self,
         terms: &Terms,
+        named: bool,
     ) -> Result<(Vec<Arc<dyn ScreeningList>>, Used), AmlError> {
         terms.check()?;
         let policy = terms.policy(&self.settings)?;
-        let lists = self.lists().select(terms)?;
-        let used = Used::new(&lists, policy);
+        let lists = self.lists().select(terms, named)?;
+        let used = Used { topics: terms.topics.clone(), ..Used::new(&lists, policy) };
         Ok((lists, used))
     }
 
@@ -240,6 +258,8 @@ impl Aml {
             policy: used.policy.name.clone(),
             policy_hash: used.policy_hash.clone(),
             threshold: used.policy.threshold,
+            topics: used.topics.clone(),
+            filter: used.filter.as_ref().map(Value::to_string),
             hits,
             changes: Vec::new(),
         }
@@ -250,16 +270,16 @@ impl Aml {
         &self,
         lists: Vec<Arc<dyn ScreeningList>>,
         subject: &Entity,
-        terms: &Terms,
-        (policy, near): (&Policy, Vec<Policy>),
+        again: Again,
         known: &[HitRow],
     ) -> Result<(Vec<ScreenedHit>, HashMap<String, Fate>), AmlError> {
-        let (subject, terms, policy) = (subject.clone(), terms.clone(), policy.clone());
-        let known = known.to_vec();
+        let (subject, known, all) = (subject.clone(), known.to_vec(), self.lists());
         self.on_core(move || {
-            let hits = search(&lists, &subject, &terms, &policy, &Shown::default())?;
-            let look = |row: &HitRow| now_listed(&lists, row);
-            let fates = fates(&known, &hits, &subject, &near, look)?;
+            let Again { terms, policy, near, changed } = &again;
+            let hits = search(&lists, &subject, terms, policy, &Shown::default())?;
+            let comparing = Comparing { subject: &subject, changed: *changed, policy, near };
+            // Also on lists that are not asked for now.
+            let fates = comparing.fates(&known, &hits, |row| now_listed(&all.ready, row))?;
             Ok((hits, fates))
         })
         .await
@@ -277,17 +297,24 @@ pub(crate) fn now_listed(
     Ok(list.entity(&row.entity_id)?.map_or(Known::Missing, Known::Listed))
 }
 
+fn is_name(property: &str) -> bool {
+    property.ends_with("ame") || property.ends_with("lias")
+}
+
 fn check(asked: &Asked) -> Result<(), AmlError> {
     let properties = &asked.subject.properties;
     if properties.values().all(Vec::is_empty) {
         return Err(AmlError::Invalid("subject", "has nothing to compare".into()));
     }
-    // Each is compared with each: a thousand names would keep a core for minutes.
-    let most = properties.values().map(Vec::len).max().unwrap_or_default();
-    let all: usize = properties.values().map(Vec::len).sum();
-    if most > SUBJECT_PROPERTY_MAX_VALUES || all > SUBJECT_MAX_VALUES {
+    // Each name is compared with each, word by word: a thousand would keep a core for minutes.
+    let values: usize = properties.values().map(Vec::len).sum();
+    let names = properties.iter().filter(|(property, _)| is_name(property));
+    let names: Vec<&String> = names.flat_map(|(_, values)| values).collect();
+    let words: usize = names.iter().map(|name| name.split_whitespace().count()).sum();
+    if values > SUBJECT_MAX_VALUES || names.len() > SUBJECT_MAX_NAMES || words > SUBJECT_MAX_WORDS {
         let must = format!(
-            "must have at most {SUBJECT_PROPERTY_MAX_VALUES} values of a property, {SUBJECT_MAX_VALUES} in all"
+            "must have at most {SUBJECT_MAX_NAMES} names with {SUBJECT_MAX_WORDS} words, and \
+             {SUBJECT_MAX_VALUES} values in all"
         );
         return Err(AmlError::Invalid("subject", must));
     }

@@ -11,7 +11,7 @@ use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, Screen
 use portcullis_screening::{Entity, Policy, index};
 use portcullis_store::{
     CommitSink, Db, Sealer,
-    aml::{self, HitRow, SubjectRow},
+    aml::{self, HitRow, ListRow, SubjectRow},
 };
 use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp};
 use serde_json::Value;
@@ -132,9 +132,10 @@ impl Aml {
 
     /// Uses other lists from now on, and remembers that there are those that were not known yet.
     pub async fn take_over(&self, lists: Lists) -> Result<(), AmlError> {
-        let known = self.monitored_lists().await?;
+        let known = self.known_lists().await?;
         let names = lists.ready.iter().map(|list| list.version().used.name.clone());
-        let new: &Vec<String> = &names.filter(|name| !known.contains(name)).collect();
+        let new = names.filter(|name| !known.iter().any(|(own, _)| own == name));
+        let new: &Vec<String> = &new.collect();
         if !new.is_empty() {
             self.db
                 .write(|tx| async move {
@@ -154,19 +155,21 @@ impl Aml {
         &self.0.basis
     }
 
-    /// The lists that there were.
-    pub async fn monitored_lists(&self) -> Result<Vec<String>, AmlError> {
+    /// The lists that there are or were, and since when those are not used that are not.
+    pub async fn known_lists(&self) -> Result<Vec<(String, Option<Timestamp>)>, AmlError> {
         let progress = aml::progress(&self.db, &self.tenant).await?;
-        Ok(progress.into_iter().map(|row| row.list).collect())
+        let known = |row: ListRow| (row.list, row.retired_at.map(Timestamp::from_micros));
+        Ok(progress.into_iter().map(known).collect())
     }
 
-    /// Monitors nobody against a list any more. Its hits stay until people decide about them.
-    pub async fn forget_list(&self, name: &str) -> Result<(), AmlError> {
+    /// Uses a list no longer, or again. Its hits stay until people decide about them.
+    pub async fn retire(&self, name: &str, is_retired: bool) -> Result<(), AmlError> {
         self.db
             .write(|tx| async move {
-                if aml::forget(&tx, &self.tenant, name).await? {
+                let at = is_retired.then(|| self.now());
+                if aml::retire(&tx, &self.tenant, name, at).await? {
                     let change = AdminChange {
-                        action: "retire",
+                        action: if is_retired { "retire" } else { "reinstate" },
                         object_type: "aml_list",
                         object: name.to_owned(),
                         before: None,

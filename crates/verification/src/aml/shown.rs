@@ -1,4 +1,5 @@
 use portcullis_screening::{Entity, Schema};
+use serde_json::{Map, Value, json};
 
 /// Properties that tell a country.
 const COUNTRIES: [&str; 7] = [
@@ -39,6 +40,30 @@ impl Shown {
             && (self.schemata.is_empty() || self.schemata.contains(&listed.schema))
             && !self.not_schemata.contains(&listed.schema)
             && !self.not_entities.iter().any(|one| one == id)
+    }
+
+    /// What is left out, if anything is: part of what a verdict depends on.
+    pub(crate) fn filter(&self) -> Option<Value> {
+        let names = |schemata: &[Schema]| -> Value {
+            schemata.iter().map(|schema| Value::from(schema.name())).collect()
+        };
+        let mut filter = Map::new();
+        if !self.countries.is_empty() {
+            filter.insert("countries".into(), json!(self.countries));
+        }
+        if !self.properties.is_empty() {
+            filter.insert("properties".into(), json!(self.properties));
+        }
+        if !self.schemata.is_empty() {
+            filter.insert("schemata".into(), names(&self.schemata));
+        }
+        if !self.not_schemata.is_empty() {
+            filter.insert("not_schemata".into(), names(&self.not_schemata));
+        }
+        if !self.not_entities.is_empty() {
+            filter.insert("not_entities".into(), json!(self.not_entities));
+        }
+        (!filter.is_empty()).then(|| filter.into())
     }
 
     /// The countries of an entity, as the list writes them.

@@ -4,7 +4,7 @@ use portcullis_events::{Kind, Origin};
 use portcullis_store::aml::HitFilter;
 use portcullis_testkit::{TestDb, on_both};
 use portcullis_types::{Clock, Timestamp};
-use portcullis_verification::{ALLOW_MAX, AmlError, Resolution, Settings, State};
+use portcullis_verification::{ALLOW_MAX, AmlError, AskedTerms, Resolution, Settings, State};
 
 use crate::world::{FakeList, World, asked, monitored, person, reviewer};
 
@@ -216,20 +216,31 @@ on_both!(decisions_need_a_reason_and_a_hit_that_is_one, |db: TestDb| {
 on_both!(an_allowance_is_for_the_subject_as_it_was, |db: TestDb| {
     let world = world(db, Settings::default()).await;
     let (ann, bobby) = (reviewer("ann"), reviewer("bobby"));
-    let hit = world.hit("c1", "Q1").await;
-    let resolution = Resolution {
-        version: hit.version,
-        state: State::FalsePositive,
-        note: "another person".into(),
-        allow_until: Some(world.clock.now().plus(DAY)),
+    let allow = async || {
+        let hit = world.hit("c1", "Q1").await;
+        let resolution = Resolution {
+            version: hit.version,
+            state: State::FalsePositive,
+            note: "another person".into(),
+            allow_until: Some(world.clock.now().plus(DAY)),
+        };
+        let origin = Origin::default();
+        let proposed = world.aml.resolve(hit.id, &resolution, &ann, &origin).await.unwrap();
+        world.approve(&proposed, &bobby).await.unwrap();
     };
-    let origin = Origin::default();
-    let proposed = world.aml.resolve(hit.id, &resolution, &ann, &origin).await.unwrap();
-    world.approve(&proposed, &bobby).await.unwrap();
     let mut other = asked("Dilma Rousseff", Some("c1"));
-    other.subject.add("birthDate", "1947-12-14");
-    let screened = world.screen(&other).await.unwrap();
-    assert!(screened.is_match());
-    let hit = world.hit("c1", "Q1").await;
-    assert_eq!((hit.state.as_str(), hit.allowed_until), ("Unreviewed", None));
+    // Found, left out by other terms, and not looked at.
+    let all =
+        AskedTerms { lists: Some(Vec::new()), topics: Some(Vec::new()), ..AskedTerms::default() };
+    let crime = AskedTerms { topics: Some(vec!["crime".into()]), ..all.clone() };
+    for (year, terms) in [("1947", all.clone()), ("1947-12-14", crime.clone()), ("1948", crime)] {
+        allow().await;
+        other.subject.add("birthDate", year);
+        other.terms = terms;
+        assert!(world.screen(&other).await.unwrap().is_match(), "{year}");
+        other.terms = all.clone();
+        assert!(world.screen(&other).await.unwrap().is_match(), "{year}, again");
+        let hit = world.hit("c1", "Q1").await;
+        assert_eq!((hit.state.as_str(), hit.allowed_until), ("Unreviewed", None));
+    }
 });

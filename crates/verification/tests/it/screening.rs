@@ -231,7 +231,8 @@ on_both!(other_terms_clear_nobody, |db: TestDb| {
     ];
     for terms in narrow {
         let mut narrowed = with(terms);
-        for notes in ["", "something else"] {
+        // Asked twice, and with something else known that changes nothing.
+        for notes in ["", "", "something else", ""] {
             narrowed.subject.add("notes", notes);
             let again = world.screen(&narrowed).await.unwrap();
             assert!(again.is_match(), "{:?}", narrowed.terms);
@@ -270,6 +271,37 @@ on_both!(a_subject_of_a_thousand_names_is_refused, |db: TestDb| {
     let world = World::new(db);
     world.lists(&[&gaddafi()]);
     let mut many = asked("Dilma Rousseff", None);
-    (0..60).for_each(|number| many.subject.add("alias", &format!("Name {number}")));
+    (0..20).for_each(|number| many.subject.add("alias", &format!("Name {number}")));
     assert!(matches!(world.screen(&many).await, Err(AmlError::Invalid("subject", _))));
+});
+
+on_both!(hits_end_on_lists_that_are_not_asked_for_any_more, |db: TestDb| {
+    let world = World::new(db);
+    let other = FakeList::new("eu", 1, vec![person("E1", "Dilma Rousseff", &[])]);
+    world.lists(&[&gaddafi(), &other]);
+    world.screen(&monitored("Dilma Rousseff", "c1")).await.unwrap();
+    world.aml.monitor().await.unwrap();
+    let only = Terms { lists: vec!["un".into()], ..Terms::default() };
+    let narrowed = Asked { terms: only.into(), ..asked("Dilma Rousseff", Some("c1")) };
+    assert_eq!(world.screen(&narrowed).await.unwrap().standing.len(), 1);
+    let left = FakeList::new("eu", 2, vec![person("E9", "Another", &[])]).after(&other);
+    world.lists(&[&gaddafi(), &left]);
+    world.aml.monitor().await.unwrap();
+    assert!(world.hit("c1", "E1").await.gone_at.is_some());
+    // A list that was named once and is not there any more does not stop anything.
+    world.lists(&[&left]);
+    let again = world.screen(&asked("Dilma Rousseff", Some("c1"))).await.unwrap();
+    assert_eq!(again.used.lists[0].name, "eu");
+});
+
+on_both!(a_verdict_tells_what_was_left_out, |db: TestDb| {
+    let world = World::new(db);
+    world.lists(&[&gaddafi()]);
+    let mut filtered = asked("Dilma Rousseff", None);
+    filtered.terms.topics = Some(vec!["role".into()]);
+    filtered.shown.not_entities = vec!["Q3".into()];
+    assert!(world.screen(&filtered).await.unwrap().hits.is_empty());
+    let verdict = world.verdicts().pop().unwrap();
+    assert_eq!(verdict.topics, ["role"]);
+    assert!(verdict.filter.unwrap().contains("Q3"));
 });

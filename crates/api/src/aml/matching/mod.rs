@@ -76,9 +76,13 @@ async fn match_queries(
     let limit = question.number("limit", MATCH_LIMIT, HITS_MAX)?;
     let shown = question.shown(Some(question.share("cutoff")?.unwrap_or(MATCH_CUTOFF)))?;
     let body = read(request.into_body()).await?;
-    let weights = body.get("weights").and_then(Value::as_object);
-    if weights.is_some_and(|weights| !weights.is_empty()) {
-        return Err(bad("Weights are those of a policy here: name one as the algorithm."));
+    for name in ["weights", "config"] {
+        let asked = body.get(name).and_then(Value::as_object);
+        if asked.is_some_and(|asked| !asked.is_empty()) {
+            return Err(bad(format!(
+                "{name}: these are in a policy here; name it as the algorithm."
+            )));
+        }
     }
     let queries = body.get("queries").and_then(Value::as_object);
     let queries = queries.filter(|queries| !queries.is_empty());

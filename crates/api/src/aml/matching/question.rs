@@ -204,7 +204,18 @@ impl Question {
         };
         let wrong = || bad("A filter is PROPERTY:VALUE.");
         let properties = self.all("filter").map(|text| property(text).ok_or_else(wrong));
-        let not_schemata = self.all("exclude_schema").map(Schema::named).collect();
+        let excluded = self.all("exclude_schema").map(|name| {
+            let known = MATCHED.iter().find(|(own, _)| *own == name).map(|(_, schema)| *schema);
+            match known {
+                // What lists have as things is more than that.
+                Some(Schema::Thing) if name != "Thing" => Ok(None),
+                Some(schema) => Ok(Some(schema)),
+                None if NOT_MATCHED.contains(&name) => Ok(None),
+                None => Err(bad(format!("Invalid schema: {name}"))),
+            }
+        });
+        let not_schemata: Vec<Option<Schema>> = excluded.collect::<Result<_, _>>()?;
+        let not_schemata = not_schemata.into_iter().flatten().collect();
         Ok(Shown {
             cutoff,
             countries: self.all("countries").map(str::to_lowercase).collect(),
