@@ -184,7 +184,9 @@ def test_a_list_that_vanishes_is_missed_until_it_is_retired(own_demo):
     # One that is lost for good can be retired too.
     shutil.rmtree(own_demo.data / "screening" / "watch")
     until(lambda: usable().get("watch") is False, "somebody to notice")
-    own_demo.cli("aml", "retire", "--data", own_demo.data, "--list", "watch")
+    lost = ("aml", "retire", "--data", own_demo.data, "--list", "watch")
+    assert own_demo.cli(*lost, check=False).returncode != 0
+    own_demo.cli(*lost, "--lost")
     until(lambda: "watch" not in usable(), "the list to be gone")
 
 

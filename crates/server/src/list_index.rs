@@ -125,8 +125,8 @@ impl IndexedList {
         let Ok(mut hashes) = self.lists.hashes(&before) else { return Ok(None) };
         let mut changed = Vec::new();
         let enough = self.info.entities / CHANGES_MAX_SHARE;
-        self.lists.read(&self.info, |line, listed| {
-            let same = hashes.remove(listed.id.as_str()) == Some(short_hash(line));
+        self.lists.read(&self.info, |_, listed| {
+            let same = hashes.remove(listed.id.as_str()) == Some(content_hash(&listed));
             // One more tells that there are too many.
             if !same && changed.len() <= enough {
                 changed.push(listed);
@@ -270,5 +270,25 @@ pub fn each_line(mut input: impl BufRead, mut each: impl FnMut(&[u8]) -> Result<
 /// What tells that a line is what it was.
 pub fn short_hash(line: &[u8]) -> u64 {
     let hash = digest::digest(&digest::SHA256, line);
+    hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// What tells that an entity is what it was, in whatever order its publisher writes it.
+pub fn content_hash(listed: &Listed) -> u64 {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut add = |text: &str| {
+        hash.update(&(text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    };
+    add(&listed.id);
+    add(listed.entity.schema.name());
+    for (property, values) in &listed.entity.properties {
+        let mut values: Vec<&String> = values.iter().collect();
+        values.sort_unstable();
+        add(property);
+        add(&values.len().to_string());
+        values.into_iter().for_each(|value| add(value));
+    }
+    let hash = hash.finish();
     hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

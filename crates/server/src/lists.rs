@@ -18,7 +18,7 @@ use portcullis_screening::import::Listed;
 use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::list_index::{each_line, short_hash};
+use crate::list_index::{content_hash, each_line};
 
 /// The longest name of a list.
 const NAME_MAX_BYTES: usize = 64;
@@ -163,12 +163,22 @@ impl Lists {
         Ok(())
     }
 
-    /// Says that a list is not used any more. Its files stay.
-    pub fn retire(&self, name: &str) -> Result<()> {
-        // It may be known to others and not be here any more.
+    /// Says since when a list is not used any more. Its files stay.
+    pub fn retire(&self, name: &str, when: &str) -> Result<()> {
         let directory = self.directory(name)?;
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-        write_synced(&directory.join(RETIRED), b"")
+        write_synced(&directory.join(RETIRED), when.as_bytes())
+    }
+
+    /// Since when a list is not used any more, if somebody said so here.
+    pub fn retired_at(&self, name: &str) -> Option<Timestamp> {
+        let text = fs::read_to_string(self.directory(name).ok()?.join(RETIRED)).ok()?;
+        Timestamp::parse_rfc3339(text.trim()).ok()
+    }
+
+    /// What was said here counts no longer: the list was taken up again elsewhere after that.
+    pub fn forget_retired(&self, name: &str) -> Result<()> {
+        fs::remove_file(self.directory(name)?.join(RETIRED)).context("take the list up again")
     }
 
     /// Whether a list was imported after a time, also if nothing had changed.
@@ -178,14 +188,14 @@ impl Lists {
         checked.is_some_and(|checked| checked > since)
     }
 
+    /// Whether somebody said here that a list is not used any more.
+    pub fn is_retired(&self, name: &str) -> bool {
+        self.directory(name).is_ok_and(|directory| directory.join(RETIRED).exists())
+    }
+
     /// Whether there is anything of a list.
     pub fn is_there(&self, name: &str) -> bool {
         self.directory(name).is_ok_and(|directory| directory.is_dir())
-    }
-
-    /// Whether somebody said that a list is not used any more.
-    pub fn is_retired(&self, name: &str) -> bool {
-        self.directory(name).is_ok_and(|directory| directory.join(RETIRED).exists())
     }
 
     /// Where the files of a version are.
@@ -213,8 +223,9 @@ impl Lists {
     /// What tells of each entity of a version whether it is what it was.
     pub fn hashes(&self, info: &ListInfo) -> Result<HashMap<Box<str>, u64>> {
         let mut hashes = HashMap::with_capacity(info.entities);
-        self.read(info, |line, listed| {
-            hashes.insert(listed.id.into_boxed_str(), short_hash(line));
+        self.read(info, |_, listed| {
+            let hash = content_hash(&listed);
+            hashes.insert(listed.id.into_boxed_str(), hash);
             Ok(())
         })?;
         Ok(hashes)

@@ -13,8 +13,8 @@ use data_encoding::HEXLOWER;
 use portcullis_screening::import::{Listed, Report};
 
 use crate::{
-    list_index::{self, short_hash},
-    lists::{ListInfo, Lists, RETIRED, is_version, write_synced},
+    list_index::{self, content_hash},
+    lists::{ListInfo, Lists, is_version, write_synced},
 };
 
 /// Properties that entities of OpenSanctions get from others that refer to them.
@@ -135,7 +135,7 @@ impl NewVersion<'_> {
         if let Some((_, before)) = &mut self.before {
             match before.remove(listed.id.as_str()) {
                 None => self.added += 1,
-                Some(hash) if hash != short_hash(&line) => self.changed += 1,
+                Some(hash) if hash != content_hash(listed) => self.changed += 1,
                 Some(_) => {}
             }
         } else {
@@ -239,7 +239,7 @@ impl NewVersion<'_> {
     /// A list that was retired is used again once it is imported.
     fn take_up(&self) -> Result<()> {
         if self.lists.is_retired(&self.name) {
-            fs::remove_file(self.directory.join(RETIRED)).context("take the list up again")?;
+            self.lists.forget_retired(&self.name)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context, Result, ensure};
 
 use portcullis_screening::Policy;
-use portcullis_store::{CommitSink, Db};
+use portcullis_store::{CommitSink, Db, aml::ListRow};
 use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, Timestamp};
 use portcullis_verification::{Aml, AmlParts, ListError, ScreeningList, Settings};
 
@@ -75,13 +75,18 @@ pub async fn open(
 /// Takes over lists that were imported since the last look, and what was retired.
 pub async fn take_over(aml: &Aml, data: &Path) -> Result<()> {
     let lists = Lists::of(data);
-    for (name, retired_at) in aml.known_lists().await? {
-        let here = lists.is_retired(&name);
-        match retired_at {
-            None if here => aml.retire(&name, true).await?,
+    for row in aml.known_lists().await? {
+        let (name, here) = (&row.list, lists.retired_at(&row.list));
+        match (row.retired_at.map(Timestamp::from_micros), here) {
+            (None, Some(at)) => {
+                let counts = aml.retire(name, at).await?;
+                if !counts {
+                    lists.forget_retired(name)?;
+                }
+            }
             // Somebody imported it since.
-            Some(since) if !here && lists.imported_since(&name, since) => {
-                aml.retire(&name, false).await?;
+            (Some(since), None) if lists.imported_since(name, since) => {
+                aml.reinstate(name).await?;
             }
             _ => {}
         }
@@ -99,7 +104,7 @@ pub async fn take_over(aml: &Aml, data: &Path) -> Result<()> {
 fn load(
     data: &Path,
     before: &portcullis_verification::Lists,
-    known: &[(String, Option<Timestamp>)],
+    known: &[ListRow],
 ) -> portcullis_verification::Lists {
     let (lists, mut now) = (Lists::of(data), portcullis_verification::Lists::default());
     let (mut names, unreadable) = match lists.names() {
@@ -108,8 +113,9 @@ fn load(
     };
     names.extend(before.ready.iter().map(|list| list.version().used.name.clone()));
     names.extend(before.broken.iter().map(|(name, _)| name.clone()));
-    names.extend(known.iter().map(|(name, _)| name.clone()));
-    let retired = |name: &String| known.iter().any(|(own, since)| own == name && since.is_some());
+    names.extend(known.iter().map(|row| row.list.clone()));
+    let retired =
+        |name: &String| known.iter().any(|row| row.list == *name && row.retired_at.is_some());
     names.retain(|name| !lists.is_retired(name) && !retired(name));
     names.sort();
     names.dedup();

@@ -61,6 +61,7 @@ CREATE TABLE aml_list (
     done_to TEXT NOT NULL,
     since BIGINT NOT NULL,
     retired_at BIGINT,
+    reinstated_at BIGINT,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (tenant, list)
 );

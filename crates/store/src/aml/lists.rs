@@ -26,12 +26,14 @@ pub struct ListRow {
     pub since: i64,
     /// Since when it is not used any more.
     pub retired_at: Option<i64>,
+    /// When it was taken up again.
+    pub reinstated_at: Option<i64>,
 }
 
 /// How far it is with each list.
 pub async fn progress(source: impl Source, tenant: &str) -> Result<Vec<ListRow>, DbError> {
     sql("SELECT list, digest, basis, list_version, target_digest, target_basis, target_version, \
-         done_to, since, retired_at FROM aml_list WHERE tenant = $1 ORDER BY list")
+         done_to, since, retired_at, reinstated_at FROM aml_list WHERE tenant = $1 ORDER BY list")
     .bind(tenant)
     .all(source)
     .await
@@ -73,21 +75,29 @@ pub async fn note(tx: &Tx, tenant: &str, list: &str, now: Timestamp) -> Result<(
     .map(drop)
 }
 
-/// Notes that a list is not used any more, or is again; whether that is new. Whoever is monitored is compared
-/// with all of it if it comes back.
-pub async fn retire(
-    tx: &Tx,
-    tenant: &str,
-    list: &str,
-    retired_at: Option<Timestamp>,
-) -> Result<bool, DbError> {
+/// Notes that a list is not used any more since `at`, unless it was taken up again after that; whether that
+/// is new. Everything that was done with it is forgotten: if it comes back, all of it is compared.
+pub async fn retire(tx: &Tx, tenant: &str, list: &str, at: Timestamp) -> Result<bool, DbError> {
     let changed = sql("UPDATE aml_list SET retired_at = $3, digest = '', basis = '', \
-                       target_digest = '', target_basis = '', target_version = '', done_to = '' \
-                       WHERE tenant = $1 AND list = $2 AND (retired_at IS NULL) = $4")
+                       list_version = '', target_digest = '', target_basis = '', \
+                       target_version = '', done_to = '', since = 0 \
+                       WHERE tenant = $1 AND list = $2 AND retired_at IS NULL \
+                       AND (reinstated_at IS NULL OR reinstated_at < $3)")
     .bind(tenant)
     .bind(list)
-    .bind(retired_at)
-    .bind(retired_at.is_some())
+    .bind(at)
+    .execute(tx)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Notes that a list that was retired is used again; whether that is new.
+pub async fn reinstate(tx: &Tx, tenant: &str, list: &str, at: Timestamp) -> Result<bool, DbError> {
+    let changed = sql("UPDATE aml_list SET retired_at = NULL, reinstated_at = $3 \
+                       WHERE tenant = $1 AND list = $2 AND retired_at IS NOT NULL")
+    .bind(tenant)
+    .bind(list)
+    .bind(at)
     .execute(tx)
     .await?;
     Ok(changed == 1)

@@ -167,6 +167,16 @@ pub async fn mark(tx: &Tx, tenant: &str, id: Id<tags::AmlSubject>) -> Result<(),
         .map(drop)
 }
 
+/// Notes that monitored subjects whose terms have this text must be compared with all lists again.
+pub async fn mark_terms(tx: &Tx, tenant: &str, text: &str) -> Result<(), DbError> {
+    sql("UPDATE aml_subject SET recheck = TRUE WHERE tenant = $1 AND monitored AND terms LIKE $2")
+        .bind(tenant)
+        .bind(format!("%{text}%"))
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
 #[derive(sqlx::FromRow)]
 struct Version {
     id: String,

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use portcullis_screening::{Entity, Policy, Profile, Verdict, score};
+use portcullis_screening::{Entity, Policy, Profile, Verdict, is_compared, score};
 use portcullis_store::aml::HitRow;
 
 use super::{AmlError, ListError, ScreenedHit};
@@ -68,7 +68,8 @@ impl Comparing<'_> {
     /// Where nothing has changed a hit is one, whatever the question; otherwise it is while it is as near as
     /// it was, or near enough.
     fn fate(&self, row: &HitRow, listed: Entity) -> Fate {
-        let same = serde_json::from_str::<Entity>(&row.entity).is_ok_and(|was| was == listed);
+        let same =
+            serde_json::from_str::<Entity>(&row.entity).is_ok_and(|was| is_same(&was, &listed));
         let verdict = self.score(&listed, self.policy);
         let hit = ScreenedHit {
             list: row.list.clone(),
@@ -98,4 +99,29 @@ impl Comparing<'_> {
             policy,
         )
     }
+}
+
+/// Whether two entities say the same. Publishers write values in any order.
+pub(crate) fn is_same(one: &Entity, other: &Entity) -> bool {
+    same_of(one, other, |_| true)
+}
+
+/// Whether the same is known of two subjects, as far as comparisons look at it.
+pub(crate) fn is_same_subject(one: &Entity, other: &Entity) -> bool {
+    same_of(one, other, is_compared)
+}
+
+fn same_of(one: &Entity, other: &Entity, counts: impl Fn(&str) -> bool) -> bool {
+    let sorted = |entity: &Entity| -> Vec<(String, Vec<String>)> {
+        let properties =
+            entity.properties.iter().filter(|(name, values)| counts(name) && !values.is_empty());
+        properties
+            .map(|(name, values)| {
+                let mut values = values.clone();
+                values.sort_unstable();
+                (name.clone(), values)
+            })
+            .collect()
+    };
+    one.schema == other.schema && sorted(one) == sorted(other)
 }

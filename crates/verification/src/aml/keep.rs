@@ -10,6 +10,7 @@ use portcullis_types::Id;
 
 use super::{
     Aml, AmlError, Asked, Screened, Terms, Used,
+    fate::is_same_subject,
     merge::{Merge, Merging},
     screen::{Again, EVENT_MAX_CHANGES},
     subject::monitored,
@@ -51,7 +52,8 @@ impl Aml {
         };
         // Whoever cannot be opened any more is written anew.
         let opened = before.as_ref().and_then(|row| self.open_subject(row).ok());
-        let changed = opened.as_ref().is_none_or(|(subject, _)| *subject != asked.subject);
+        let changed =
+            opened.as_ref().is_none_or(|(subject, _)| !is_same_subject(subject, &asked.subject));
         let old = opened.map(|(_, terms)| terms);
         let terms = asked.terms.over(old.clone().unwrap_or_default());
         // Lists that are named now must be there; of those that were named once, some may be retired.
@@ -168,9 +170,12 @@ impl Aml {
         let progress = aml::progress(source, &self.tenant).await?;
         let off = |list: &ListUsed| {
             let known = progress.iter().find(|known| known.list == list.name);
+            if known.is_some_and(|known| known.retired_at.is_some()) {
+                return true;
+            }
             // Whoever is there before the first run is compared by it.
             let known =
-                known.filter(|known| !(known.digest.is_empty() && known.target_digest.is_empty()));
+                known.filter(|one| !(one.digest.is_empty() && one.target_digest.is_empty()));
             known.is_some_and(|known| {
                 let under_way = !known.target_digest.is_empty();
                 let (digest, basis) = match under_way {

@@ -96,27 +96,33 @@ impl Lists {
         self.ready.iter().find(|list| list.version().used.name == name)
     }
 
-    /// Those that the terms name, or all. Where they were named once and not `now`, some may be retired; where
-    /// all are, everybody is better than nobody.
+    /// Whether terms want a list. Where all that they name are retired, everybody is better than nobody.
+    pub(crate) fn wanted(&self, terms: &Terms, list: &str) -> bool {
+        let there = |name: &String| {
+            self.named(name).is_some() || self.broken.iter().any(|(own, _)| own == name)
+        };
+        terms.wants(list) || !terms.lists.iter().any(there)
+    }
+
+    /// Those that terms want. Where they are named `now`, they must be there; where they were once, some may be
+    /// retired.
     pub(crate) fn select(
         &self,
         terms: &Terms,
         now: bool,
     ) -> Result<Vec<Arc<dyn ScreeningList>>, AmlError> {
-        let wanted = |name: &str| terms.wants(name);
+        let there = |name: &str| {
+            self.named(name).is_some() || self.broken.iter().any(|(own, _)| own == name)
+        };
+        if let Some(name) = terms.lists.iter().find(|name| now && !there(name)) {
+            return Err(AmlError::Invalid("lists", format!("has {name}, which is no list")));
+        }
+        let wanted = |name: &str| self.wanted(terms, name);
         if let Some((name, why)) = self.broken.iter().find(|(name, _)| wanted(name)) {
             return Err(AmlError::List(name.clone(), why.clone()));
         }
-        for name in &terms.lists {
-            if now && self.named(name).is_none() {
-                return Err(AmlError::Invalid("lists", format!("has {name}, which is no list")));
-            }
-        }
-        let mut chosen: Vec<_> =
+        let chosen: Vec<_> =
             self.ready.iter().filter(|list| wanted(&list.version().used.name)).cloned().collect();
-        if chosen.is_empty() && !now {
-            chosen.clone_from(&self.ready);
-        }
         if chosen.is_empty() { Err(AmlError::NoLists) } else { Ok(chosen) }
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use portcullis_events::HitChange;
+use portcullis_screening::Entity;
 use portcullis_store::aml::{HitRow, SubjectRow};
 use portcullis_types::Id;
 use serde_json::json;
 
 use super::{
     Aml, AmlError, ScreenedHit, State, Used,
-    fate::Fate,
+    fate::{Fate, is_same},
     review::{clear_decision, clear_proposal},
 };
 
@@ -88,7 +89,7 @@ impl Merging<'_> {
             reference: self.row.reference.clone(),
             list: hit.list.clone(),
             entity_id: hit.entity_id.clone(),
-            list_version: self.version(&hit.list),
+            list_version: self.version(&hit.list).unwrap_or_default(),
             score: hit.score(),
             entity: entity_text(hit)?,
             reasons: Vec::new(),
@@ -123,13 +124,16 @@ impl Merging<'_> {
         merge: &mut Merge,
     ) -> Result<HitRow, AmlError> {
         let entity = entity_text(hit)?;
-        let other = entity != before.entity || self.changed || before.gone_at.is_some();
-        if !other && before.score == hit.score() {
+        let same = serde_json::from_str::<Entity>(&before.entity)
+            .is_ok_and(|was| is_same(&was, &hit.listed));
+        let other = !same || self.changed || before.gone_at.is_some();
+        // The highest score that it ever had stays: callers with different policies would undo each other's.
+        if !other && hit.score() <= before.score {
             return Ok(before);
         }
         let now = self.aml.now();
         let mut row = HitRow {
-            list_version: self.version(&hit.list),
+            list_version: self.version(&hit.list).unwrap_or(before.list_version),
             score: hit.score(),
             entity,
             last_seen_at: now,
@@ -176,9 +180,10 @@ impl Merging<'_> {
         merge.updates.push((row, was));
     }
 
-    fn version(&self, list: &str) -> String {
+    fn version(&self, list: &str) -> Option<String> {
         let used = self.used.lists.iter().find(|used| used.name == list);
-        used.map(|used| used.version.clone()).unwrap_or_default()
+        let used = used.map(|used| used.version.clone());
+        used.or_else(|| Some(self.aml.lists().named(list)?.version().used.version.clone()))
     }
 
     fn reasons(&self, row: &HitRow, hit: &ScreenedHit) -> Result<Vec<u8>, AmlError> {

@@ -181,6 +181,10 @@ impl Aml {
                 let known = progress.into_iter().find(|row| row.list == used.name);
                 let is_first = known.is_none();
                 let mut row = known.unwrap_or_default();
+                // Another node was told; this one will be in a moment.
+                if row.retired_at.is_some() {
+                    return Ok(None);
+                }
                 let under_way = !row.target_digest.is_empty();
                 let (digest, now) = match under_way {
                     true => (&row.target_digest, &row.target_basis),
@@ -367,6 +371,7 @@ impl Aml {
             hits.entry(hit.subject_id.to_string()).or_default().push(hit);
         }
         let (mut subjects, mut unreadable) = (Vec::with_capacity(batch.len()), Vec::new());
+        let lists = self.lists();
         for row in batch {
             let opened = self.open_subject(&row).and_then(|(subject, terms)| {
                 let policy = terms.policy(&self.settings)?;
@@ -375,7 +380,7 @@ impl Aml {
             match opened {
                 Ok((subject, terms, policy)) => {
                     let known = hits.remove(&row.id.to_string()).unwrap_or_default();
-                    let wants = terms.wants(list);
+                    let wants = lists.wanted(&terms, list);
                     if wants || !known.is_empty() {
                         subjects.push(Monitored { row, subject, terms, policy, known, wants });
                     }

@@ -278,8 +278,14 @@ impl Aml {
             let Again { terms, policy, near, changed } = &again;
             let hits = search(&lists, &subject, terms, policy, &Shown::default())?;
             let comparing = Comparing { subject: &subject, changed: *changed, policy, near };
-            // Also on lists that are not asked for now.
-            let fates = comparing.fates(&known, &hits, |row| now_listed(&all.ready, row))?;
+            // Also on lists that are not asked for now; where such a one cannot be read, its hits stay.
+            let asked =
+                |row: &HitRow| lists.iter().any(|list| list.version().used.name == row.list);
+            let look = |row: &HitRow| match now_listed(&all.ready, row) {
+                Err(_) if !asked(row) => Ok(Known::Unseen),
+                known => known,
+            };
+            let fates = comparing.fates(&known, &hits, look)?;
             Ok((hits, fates))
         })
         .await

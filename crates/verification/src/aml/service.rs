@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, Screening};
 use portcullis_screening::{Entity, Policy, index};
 use portcullis_store::{
-    CommitSink, Db, Sealer,
+    CommitSink, Db, Sealer, Tx,
     aml::{self, HitRow, ListRow, SubjectRow},
 };
 use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp};
@@ -134,7 +134,7 @@ impl Aml {
     pub async fn take_over(&self, lists: Lists) -> Result<(), AmlError> {
         let known = self.known_lists().await?;
         let names = lists.ready.iter().map(|list| list.version().used.name.clone());
-        let new = names.filter(|name| !known.iter().any(|(own, _)| own == name));
+        let new = names.filter(|name| !known.iter().any(|row| row.list == *name));
         let new: &Vec<String> = &new.collect();
         if !new.is_empty() {
             self.db
@@ -155,31 +155,49 @@ impl Aml {
         &self.0.basis
     }
 
-    /// The lists that there are or were, and since when those are not used that are not.
-    pub async fn known_lists(&self) -> Result<Vec<(String, Option<Timestamp>)>, AmlError> {
-        let progress = aml::progress(&self.db, &self.tenant).await?;
-        let known = |row: ListRow| (row.list, row.retired_at.map(Timestamp::from_micros));
-        Ok(progress.into_iter().map(known).collect())
+    /// The lists that there are or were, and how far it is with them.
+    pub async fn known_lists(&self) -> Result<Vec<ListRow>, AmlError> {
+        Ok(aml::progress(&self.db, &self.tenant).await?)
     }
 
-    /// Uses a list no longer, or again. Its hits stay until people decide about them.
-    pub async fn retire(&self, name: &str, is_retired: bool) -> Result<(), AmlError> {
+    /// Uses a list no longer since a time; whether that is so: it may have been taken up again after that. Its
+    /// hits stay until people decide about them.
+    pub async fn retire(&self, name: &str, at: Timestamp) -> Result<bool, AmlError> {
         self.db
             .write(|tx| async move {
-                let at = is_retired.then(|| self.now());
-                if aml::retire(&tx, &self.tenant, name, at).await? {
-                    let change = AdminChange {
-                        action: if is_retired { "retire" } else { "reinstate" },
-                        object_type: "aml_list",
-                        object: name.to_owned(),
-                        before: None,
-                        after: None,
-                    };
-                    tx.emit(self.event(&Actor::Operator, None, Kind::Admin(change))).await?;
+                let retired = aml::retire(&tx, &self.tenant, name, at).await?;
+                if retired {
+                    // Whoever named it may have no list any more.
+                    let text = serde_json::to_string(name).unwrap_or_default();
+                    aml::mark_terms(&tx, &self.tenant, &text).await?;
+                    self.emit_list(&tx, "retire", name).await?;
+                }
+                Ok(retired)
+            })
+            .await
+    }
+
+    /// Uses a list again that was retired.
+    pub async fn reinstate(&self, name: &str) -> Result<(), AmlError> {
+        self.db
+            .write(|tx| async move {
+                if aml::reinstate(&tx, &self.tenant, name, self.now()).await? {
+                    self.emit_list(&tx, "reinstate", name).await?;
                 }
                 Ok(())
             })
             .await
+    }
+
+    async fn emit_list(&self, tx: &Tx, action: &'static str, name: &str) -> Result<(), AmlError> {
+        let change = AdminChange {
+            action,
+            object_type: "aml_list",
+            object: name.to_owned(),
+            before: None,
+            after: None,
+        };
+        Ok(tx.emit(self.event(&Actor::Operator, None, Kind::Admin(change))).await?)
     }
 
     /// The entity that a list calls so, looked for on a core of those that are for that.

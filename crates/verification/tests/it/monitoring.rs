@@ -3,6 +3,7 @@ use std::sync::Arc;
 use portcullis_screening::Policy;
 use portcullis_store::aml;
 use portcullis_testkit::on_both;
+use portcullis_types::Clock;
 use portcullis_verification::{Asked, Lists, ScreeningList, Settings, State, Terms};
 
 use crate::world::{Damaged, FakeList, World, asked, monitored, person, reviewer, set};
@@ -278,4 +279,42 @@ on_both!(many_hits_are_written_in_parts, |db: TestDb| {
     for number in 0..5 {
         assert_eq!(world.hits(&format!("c{number}")).await.len(), 150);
     }
+});
+
+on_both!(a_list_that_was_retired_is_followed_again, |db: TestDb| {
+    let world = World::new(db);
+    let ready = |list: FakeList| Lists { ready: vec![Arc::new(list)], broken: Vec::new() };
+    let other = FakeList::new("eu", 1, vec![person("E1", "Muammar Gaddafi", &[])]);
+    let both = |one: FakeList| {
+        let ready = vec![Arc::new(one) as Arc<dyn ScreeningList>, Arc::new(other.clone())];
+        Lists { ready, broken: Vec::new() }
+    };
+    world.aml.take_over(both(first())).await.unwrap();
+    let named = Asked {
+        terms: Terms { lists: vec!["un".into()], ..Terms::default() }.into(),
+        ..monitored("Moammar Gadhafi", "c1")
+    };
+    world.screen(&named).await.unwrap();
+    world.aml.monitor().await.unwrap();
+    let day = std::time::Duration::from_secs(86_400);
+    world.clock.advance(day);
+    let now = world.clock.now();
+    assert!(world.aml.retire("un", now).await.unwrap());
+    assert!(!world.aml.retire("un", now).await.unwrap());
+    assert_eq!(world.aml.monitor().await.unwrap(), 0, "it is not used any more");
+    // Whoever named it is compared with the others.
+    world.aml.take_over(ready(other.clone())).await.unwrap();
+    world.aml.monitor().await.unwrap();
+    assert!(world.hits("c1").await.contains_key("E1"));
+
+    world.clock.advance(day);
+    world.aml.reinstate("un").await.unwrap();
+    world.aml.take_over(both(second())).await.unwrap();
+    assert_eq!(world.aml.monitor().await.unwrap(), 1);
+    assert!(world.hits("c1").await.contains_key("Q2"));
+    // What somebody said before that counts no longer.
+    assert!(!world.aml.retire("un", now).await.unwrap());
+    let codes = world.db.recorded.codes();
+    let lists = codes.iter().filter(|code| code.starts_with("admin_aml_list"));
+    assert_eq!(lists.collect::<Vec<_>>(), ["admin_aml_list_retire", "admin_aml_list_reinstate"]);
 });

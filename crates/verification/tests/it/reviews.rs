@@ -244,3 +244,33 @@ on_both!(an_allowance_is_for_the_subject_as_it_was, |db: TestDb| {
         assert_eq!((hit.state.as_str(), hit.allowed_until), ("Unreviewed", None));
     }
 });
+
+on_both!(nothing_that_says_the_same_undoes_a_decision, |db: TestDb| {
+    let world = World::with(db, Settings::default());
+    let entity = |names: [&str; 2]| {
+        let mut listed = person("Q1", names[0], &[]);
+        listed.entity.add("name", names[1]);
+        listed
+    };
+    let names = ["Dilma Rousseff", "Dilma Vana Rousseff"];
+    world.lists(&[&FakeList::new("un", 1, vec![entity(names)])]);
+    let mut known = asked("Dilma Rousseff", Some("c1"));
+    known.subject.add("alias", "Dilma");
+    known.subject.add("alias", "Vana");
+    world.screen(&known).await.unwrap();
+    let (ann, bobby) = (reviewer("ann"), reviewer("bobby"));
+    let hit = world.hit("c1", "Q1").await;
+    let proposed = world.resolve(&hit, State::FalsePositive, &ann).await.unwrap();
+    world.approve(&proposed, &bobby).await.unwrap();
+    let cleared = world.hit("c1", "Q1").await;
+    // Values in another order, a property that nothing looks at, and other policies by turns.
+    world.lists(&[&FakeList::new("un", 2, vec![entity([names[1], names[0]])])]);
+    let mut again = asked("Dilma Rousseff", Some("c1"));
+    ["Vana", "Dilma"].iter().for_each(|alias| again.subject.add("alias", alias));
+    again.subject.add("notes", "something");
+    for policy in ["balanced", "strict", "balanced", "strict"] {
+        again.terms.policy = Some(policy.into());
+        assert!(!world.screen(&again).await.unwrap().is_match(), "{policy}");
+    }
+    assert_eq!(world.hit("c1", "Q1").await, cleared);
+});

@@ -207,8 +207,8 @@ impl Question {
         let excluded = self.all("exclude_schema").map(|name| {
             let known = MATCHED.iter().find(|(own, _)| *own == name).map(|(_, schema)| *schema);
             match known {
-                // What lists have as things is more than that.
-                Some(Schema::Thing) if name != "Thing" => Ok(None),
+                // What lists have as an organisation or a thing is more than that.
+                Some(schema) if schema.name() != name => Ok(None),
                 Some(schema) => Ok(Some(schema)),
                 None if NOT_MATCHED.contains(&name) => Ok(None),
                 None => Err(bad(format!("Invalid schema: {name}"))),

@@ -14,7 +14,7 @@ use anyhow::{Result, ensure};
 use clap::Subcommand;
 use portcullis_screening::Policy;
 
-use crate::{commands::say, lists::Lists, screening::read_policy};
+use crate::{commands::say, lists::Lists, screening::read_policy, system};
 
 #[derive(Subcommand)]
 pub enum AmlCommand {
@@ -46,6 +46,9 @@ pub enum AmlCommand {
         /// The list
         #[arg(long, value_name = "NAME")]
         list: String,
+        /// Although nothing of it is here any more
+        #[arg(long)]
+        lost: bool,
     },
     /// Look for somebody on the lists
     Screen(Box<screen::ScreenArguments>),
@@ -105,8 +108,13 @@ pub fn run(command: &AmlCommand) -> Result<ExitCode> {
         }
         AmlCommand::Import(asked) => import::run(asked),
         AmlCommand::Lists { data, json } => lists(&data.lists(), *json),
-        AmlCommand::Retire { data, list } => {
-            data.lists().retire(list)?;
+        AmlCommand::Retire { data, list, lost } => {
+            let lists = data.lists();
+            ensure!(
+                *lost || lists.is_there(list),
+                "there is no list {list}; if it was lost, say --lost"
+            );
+            lists.retire(list, &system::clock().now().to_rfc3339())?;
             say(&format!("{list} is not used any more; an import takes it up again"));
             Ok(ExitCode::SUCCESS)
         }
