@@ -170,6 +170,12 @@ def test_a_list_that_vanishes_is_missed_until_it_is_retired(own_demo):
     assert usable().get("second") is False and client.post(SCREEN, json=kept).status_code == 503
     (own_demo.data / "elsewhere").rename(place)
     until(lambda: usable().get("second") is True, "the list")
+    # A file without a time says nothing, and takes nothing out of use.
+    (place / "retired").write_text("")
+    own_demo.stop()
+    own_demo.start()
+    client = own_demo.operator(scope="aml")
+    assert usable() == {"second": True, "watch": True}
     own_demo.cli("aml", "retire", "--data", own_demo.data, "--list", "second")
     until(lambda: "second" not in usable(), "the list to be gone")
     again = client.post(SCREEN, json=kept).json()

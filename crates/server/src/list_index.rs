@@ -5,6 +5,7 @@
 //! be a hit is read from the list and checked by a sum that the index has of it.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{BufRead, BufReader, BufWriter, Write},
     os::unix::fs::FileExt,
@@ -19,7 +20,7 @@ use portcullis_events::ListUsed;
 use portcullis_screening::{
     Entity,
     import::Listed,
-    index::{Index, IndexBuilder, Place, Search},
+    index::{Found, Index, IndexBuilder, Place, Search},
 };
 use portcullis_verification::{Changes, ListError, ListHit, ListVersion, ScreeningList, Wanted};
 
@@ -79,14 +80,18 @@ impl IndexedList {
         search: Search<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Vec<ListHit>> {
+        let mut ids = HashMap::new();
         let found = self.index.search(subject, search, |number| {
-            let listed = self.listed(number)?;
-            anyhow::Ok(wanted(&listed.id, &listed.entity).then_some(listed.entity))
+            let Listed { id, entity } = self.listed(number)?;
+            if !wanted(&id, &entity) {
+                return anyhow::Ok(None);
+            }
+            ids.insert(number, id);
+            Ok(Some(entity))
         })?;
-        found
-            .into_iter()
-            .map(|found| Ok(ListHit { id: self.listed(found.entity)?.id, found }))
-            .collect()
+        let hit =
+            |found: Found| ListHit { id: ids.remove(&found.entity).unwrap_or_default(), found };
+        Ok(found.into_iter().map(hit).collect())
     }
 
     fn by_identifier(&self, id: &str) -> Result<Option<Entity>> {

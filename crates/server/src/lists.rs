@@ -89,7 +89,7 @@ impl Lists {
                 })
             };
             if self.directory(&name).is_ok()
-                && !entry.path().join(RETIRED).exists()
+                && self.retired_at(&name).is_none()
                 && (entry.path().join("current").is_file() || has_version())
             {
                 names.push(name);

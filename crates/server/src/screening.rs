@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
-
 use portcullis_screening::Policy;
 use portcullis_store::{CommitSink, Db, aml::ListRow};
 use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy, Timestamp};
@@ -54,7 +53,6 @@ pub async fn open(
         tenant: DEFAULT_TENANT.to_owned(),
         db,
         sink,
-
         sealer: vault.sealer.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -116,7 +114,8 @@ fn load(
     names.extend(known.iter().map(|row| row.list.clone()));
     let retired =
         |name: &String| known.iter().any(|row| row.list == *name && row.retired_at.is_some());
-    names.retain(|name| !lists.is_retired(name) && !retired(name));
+    // What the database does not know of counts for nothing: a broken file must not take a list out of use.
+    names.retain(|name| !retired(name));
     names.sort();
     names.dedup();
     for name in names {

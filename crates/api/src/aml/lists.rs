@@ -1,5 +1,5 @@
 use http::{Method, StatusCode};
-use portcullis_verification::{ListVersion, ScreeningList};
+use portcullis_verification::ListVersion;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// A list as this node has it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct ListView {
     name: String,
     /// Whether it can be searched; a screening that needs one that cannot is refused.
@@ -70,22 +70,9 @@ impl From<&ListVersion> for ListView {
 
 async fn list(api: Api, _: Call) -> Reply {
     let lists = api.aml.lists();
-    let broken = lists.broken.iter().map(|(name, _)| ListView {
-        name: name.clone(),
-        usable: false,
-        version: String::new(),
-        digest: String::new(),
-        source: String::new(),
-        format: String::new(),
-        imported: String::new(),
-        published: None,
-        entities: 0,
-        added: 0,
-        changed: 0,
-        removed: 0,
-        skipped: 0,
-    });
-    let ready = lists.ready.iter().map(|list| ListView::from(ScreeningList::version(&**list)));
+    let broken = lists.broken.iter();
+    let broken = broken.map(|(name, _)| ListView { name: name.clone(), ..ListView::default() });
+    let ready = lists.ready.iter().map(|list| ListView::from(list.version()));
     let mut items: Vec<ListView> = ready.chain(broken).collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
     ok(Page { items, next: None })

@@ -96,12 +96,14 @@ impl Lists {
         self.ready.iter().find(|list| list.version().used.name == name)
     }
 
+    /// Whether there is a list of that name, be it one that cannot be searched.
+    fn has(&self, name: &str) -> bool {
+        self.named(name).is_some() || self.broken.iter().any(|(own, _)| own == name)
+    }
+
     /// Whether terms want a list. Where all that they name are retired, everybody is better than nobody.
     pub(crate) fn wanted(&self, terms: &Terms, list: &str) -> bool {
-        let there = |name: &String| {
-            self.named(name).is_some() || self.broken.iter().any(|(own, _)| own == name)
-        };
-        terms.wants(list) || !terms.lists.iter().any(there)
+        terms.wants(list) || !terms.lists.iter().any(|name| self.has(name))
     }
 
     /// Those that terms want. Where they are named `now`, they must be there; where they were once, some may be
@@ -111,10 +113,7 @@ impl Lists {
         terms: &Terms,
         now: bool,
     ) -> Result<Vec<Arc<dyn ScreeningList>>, AmlError> {
-        let there = |name: &str| {
-            self.named(name).is_some() || self.broken.iter().any(|(own, _)| own == name)
-        };
-        if let Some(name) = terms.lists.iter().find(|name| now && !there(name)) {
+        if let Some(name) = terms.lists.iter().find(|name| now && !self.has(name)) {
             return Err(AmlError::Invalid("lists", format!("has {name}, which is no list")));
         }
         let wanted = |name: &str| self.wanted(terms, name);

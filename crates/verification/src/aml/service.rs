@@ -6,7 +6,6 @@ use aws_lc_rs::{
     hmac,
 };
 use data_encoding::HEXLOWER;
-
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, Screening};
 use portcullis_screening::{Entity, Policy, index};
 use portcullis_store::{
@@ -104,7 +103,6 @@ impl Aml {
             meter: Meter::default(),
             since: parts.clock.now().micros(),
             rechecked_to: Mutex::default(),
-
             waiting: Semaphore::new(WAITING_MAX),
             cores: Arc::new(Semaphore::new(parts.cores.max(1))),
             parts,
