@@ -17,6 +17,7 @@ mod file;
 mod forms;
 mod layout;
 mod letters;
+mod scale;
 mod search;
 mod words;
 

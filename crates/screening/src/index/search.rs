@@ -1,28 +1,26 @@
 //! From a subject to those of a list who may be meant.
 
-use rustc_hash::FxHashMap;
-use zerocopy::little_endian::U32;
-
 use super::{
     Index,
     births::{day_key, full_key, slips, year_key},
-    bounds::{Plan, Rest},
+    bounds::Plan,
     build::number_hash,
     file::hash,
     layout::{View, at, flag, numbered_schema, purpose, unpack_birth, unpack_name},
-    words::{Look, Parts, Record, Sought, words_of_run},
+    scale::Scale,
+    words::{Parts, Sought, words_of_run},
 };
 use crate::{
     dates::{self, Birth, DateMatch},
     entity::{Entity, Schema},
     names::{
-        KEY_MIN_CONSONANTS, Kind, Name, Subject, WORD_MAX_LETTERS, compare, initials, runs,
-        telling, worth,
+        KEY_MIN_CONSONANTS, Kind, Name, Subject, WORD_MAX_LETTERS, compare, initials, runs, telling,
     },
     policy::Policy,
     profile::{Alias, Profile, subject},
     score::{QUALIFIERS_MAX_NATS, Verdict, nats, score},
 };
+use rustc_hash::FxHashMap;
 
 /// How a list is searched.
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +115,6 @@ struct Seeker<'s> {
     /// What a product of factors can make of a similarity.
     factor: f64,
     parts: Parts,
-    /// The parts of the name that is looked at.
-    records: Vec<Record>,
     seen: Vec<u64>,
 }
 
@@ -144,7 +140,6 @@ impl<'s> Seeker<'s> {
             fitting,
             factor,
             parts: Parts::default(),
-            records: Vec::new(),
             seen: vec![0; view.name_tags.len().div_ceil(64)],
         }
     }
@@ -200,7 +195,7 @@ impl<'s> Seeker<'s> {
         let plan = Plan::new(&alias.name, raw, self.policy);
         let view = self.view;
         let parts = alias.name.parts.iter();
-        let mut sought: Vec<Sought<'_>> = parts
+        let sought: Vec<Sought<'_>> = parts
             .map(|part| Sought::new(&view, &mut self.parts, part, self.subject, &plan, weights))
             .collect();
         for name in self.with_key(&alias.name) {
@@ -208,15 +203,17 @@ impl<'s> Seeker<'s> {
                 self.compare(alias, name, all);
             }
         }
-        for at in 0..sought.len() {
-            for part in std::mem::take(&mut sought[at].strong) {
-                let ours = sought[at].part().kind;
+        let mut scale = Scale::new(view, weights, self.subject, sought, raw);
+        for at in 0..scale.sought().len() {
+            for place in 0..scale.sought()[at].strong.len() {
+                let (ours, part) =
+                    (scale.sought()[at].part().kind, scale.sought()[at].strong[place]);
                 if plan.leaves_out(ours) && plan.leaves_out(view.record(part).kind) {
                     continue;
                 }
                 for name in view.postings.get(part as usize) {
                     let name = name.get();
-                    if self.first_time(name) && self.may_reach(&mut sought, name, raw) {
+                    if self.first_time(name) && scale.may_reach(name, &mut self.parts) {
                         self.compare(alias, name, all);
                     }
                 }
@@ -226,7 +223,7 @@ impl<'s> Seeker<'s> {
         for (entity, gain) in born {
             let raw = self.least_raw(*gain);
             for name in at(view.entity_names, *entity)..at(view.entity_names, entity + 1) {
-                if self.reaches(&mut sought, name, raw, true) {
+                if scale.reaches(name, raw, &mut self.parts) {
                     self.compare(alias, name, all);
                 }
             }
@@ -381,98 +378,6 @@ impl<'s> Seeker<'s> {
             (found < DateMatch::SameYear).then(|| (entity, self.gain(entity)))
         };
         entities.into_iter().filter_map(gain).collect()
-    }
-
-    /// Whether the parts of a name allow this similarity, apart from what [`Self::with_key`] finds.
-    fn may_reach(&mut self, sought: &mut [Sought<'_>], name: u32, raw: f64) -> bool {
-        // What has only been seen to have the right letters is measured if that matters.
-        self.reaches(sought, name, raw, false) && self.reaches(sought, name, raw, true)
-    }
-
-    /// The similarity is what was matched over what there is: each match adds its weight times what it is
-    /// worth above the least that is needed, and what is left out takes its weight times that least.
-    fn reaches(&mut self, sought: &mut [Sought<'_>], name: u32, raw: f64, measured: bool) -> bool {
-        let view = self.view;
-        let parts = view.names.get(name as usize);
-        let mut records = std::mem::take(&mut self.records);
-        records.clear();
-        records.extend(parts.iter().map(|part| view.record(part.get())));
-        let reaches = self.reaches_with(sought, &records, parts, raw, measured);
-        self.records = records;
-        reaches
-    }
-
-    fn reaches_with(
-        &mut self,
-        sought: &mut [Sought<'_>],
-        records: &[Record],
-        parts: &[U32],
-        raw: f64,
-        measured: bool,
-    ) -> bool {
-        let (view, weights) = (self.view, &self.policy.names);
-        let mut met = 0u32;
-        let (mut gained, mut alone) = (0.0, Rest::default());
-        let mut words = 0;
-        for one in sought.iter_mut() {
-            let mut best: Option<f64> = None;
-            let mut word = false;
-            for (place, (number, other)) in parts.iter().zip(records).enumerate() {
-                let number = number.get();
-                let worth = match one.look(number, other) {
-                    Look::Apart => continue,
-                    Look::Alike(similarity) => worth(similarity, weights),
-                    // Otherwise it would have been found.
-                    Look::Unknown if !measured => raw,
-                    Look::Unknown => {
-                        let part = self.parts.get(&view, number);
-                        match one.measure(number, part, self.subject, weights) {
-                            Some(similarity) => worth(similarity, weights),
-                            None => continue,
-                        }
-                    }
-                };
-                met |= 1 << (place % 32);
-                let (ours, theirs, kind) = (one.part().weight, other.weight, other.kind);
-                // How a match counts that is an initial or a legal form is not known here, so either way.
-                let plain = |kind: Kind| matches!(kind, Kind::Word | Kind::Number | Kind::Particle);
-                let value = worth - raw;
-                let weight = match value > 0.0 {
-                    _ if plain(kind) && plain(one.part().kind) => (ours + theirs) / 2.0,
-                    true => (ours + theirs) / 2.0,
-                    false => ours.min(theirs),
-                };
-                best = Some(best.unwrap_or(f64::MIN).max(weight * value));
-                word |= kind == Kind::Word;
-            }
-            match best {
-                Some(best) => {
-                    gained += best.max(0.0);
-                    words += u32::from(word && one.part().kind == Kind::Word);
-                }
-                None => alone.add(one.part().kind, one.part().weight, weights.least_contradiction),
-            }
-        }
-        if raw <= 0.0 || gained <= 0.0 {
-            return raw <= 0.0;
-        }
-        let mut others = Rest::default();
-        for (place, other) in records.iter().enumerate() {
-            if (met >> (place % 32)) & 1 == 0 {
-                others.add(other.kind, other.weight, weights.least_contradiction);
-            }
-        }
-        let person = self.subject == Subject::Person;
-        let left_out = match (person, words) {
-            (true, 0 | 1) => weights.left_out_single,
-            (true, _) => weights.left_out_person.min(weights.left_out_single),
-            (false, _) => weights.left_out_organisation,
-        };
-        let contradiction =
-            if person { weights.contradiction_person } else { weights.contradiction_organisation };
-        let penalty = contradiction * alone.against.min(others.against)
-            + left_out * alone.weight.max(others.weight);
-        gained - raw * penalty >= -1e-9
     }
 
     /// Compares a name for good, and keeps its entity if that may reach the least score.
