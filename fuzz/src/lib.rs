@@ -3,6 +3,7 @@
 //! the stable compiler on every run of the suite.
 #![allow(clippy::allow_attributes, clippy::expect_used, reason = "a panic is how a target fails")]
 
+mod documents;
 mod http1;
 mod records;
 mod screening;
@@ -30,6 +31,8 @@ use portcullis_tlog::{
 use portcullis_types::{AddrKey, Entropy, Timestamp};
 use serde_json::json;
 
+use documents::ZONES;
+pub use documents::{authorities, chip, zone};
 use http1::HTTP1;
 pub use http1::http1;
 use records::{LISTS, RECORDS, RULES};
@@ -59,6 +62,8 @@ pub fn targets() -> Vec<Target> {
         seeds: seeds.iter().map(|seed| seed.to_vec()).collect(),
     };
     vec![
+        target("authorities", authorities, AUTHORITIES),
+        target("chip", chip, &[documents::SOD]),
         target("certificate", certificate, &[CERTIFICATE]),
         target("certificate_request", certificate_request, &[REQUEST]),
         target("contract", contract, &[CONTRACT]),
@@ -106,9 +111,11 @@ pub fn targets() -> Vec<Target> {
             strict_json,
             &[br#"{"a":[1,{"b":"c"}],"d":1.5e3}"#, br#"{"a":1,"a":2}"#],
         ),
+        target("zone", zone, ZONES),
     ]
 }
 
+const AUTHORITIES: &[&[u8]] = &[documents::AUTHORITY, documents::REVOKED, documents::MASTER_LIST];
 const CERTIFICATE: &[u8] = include_bytes!("../seeds/workload.der");
 const REQUEST: &[u8] = include_bytes!("../seeds/request.der");
 const CONTRACT: &[u8] = include_bytes!("../../examples/profile.openapi.yaml");

@@ -1,0 +1,372 @@
+//! Machine readable zones (ICAO 9303-3 to -7): TD1, TD2, TD3, MRV-A, MRV-B.
+//!
+//! Whoever prints a document prints the check digits with it, so a zone without a fault says that it was read
+//! as it stands there, and nothing about who made it.
+
+use mrz::{Checks, Date, Format, MrzData, MrzDate, MrzError, ParseOptions, Sex};
+
+use crate::finding::{Code, Finding};
+
+/// Bytes of text in which a zone is looked for.
+pub const TEXT_MAX_BYTES: usize = 4 << 10;
+
+/// A date of the calendar.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Day {
+    /// The year.
+    pub year: i32,
+    /// From 1.
+    pub month: u32,
+    /// From 1.
+    pub day: u32,
+}
+
+impl Day {
+    /// The day of a time, in seconds since 1970.
+    pub fn at(seconds: i64) -> Self {
+        Date::from_epoch_days(seconds.div_euclid(86_400)).into()
+    }
+}
+
+impl From<Date> for Day {
+    fn from(date: Date) -> Self {
+        Self { year: date.year, month: date.month, day: date.day }
+    }
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+/// What a zone says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Zone {
+    /// `TD1`, `TD2`, `TD3`, `MRV-A`, `MRV-B`
+    pub format: &'static str,
+    /// As it stands there: `P`, `ID`, `V`.
+    pub document_code: String,
+    /// Up to three letters.
+    pub issuing_state: String,
+    /// Whole, where it goes on in the optional data.
+    pub document_number: String,
+    /// Words with spaces between.
+    pub surname: String,
+    /// Words with spaces between; the last may be cut.
+    pub given_names: String,
+    /// Up to three letters.
+    pub nationality: String,
+    /// `YYYY-MM-DD`, or as it stands there where it is not known to the day.
+    pub date_of_birth: String,
+    /// `M`, `F`, `X`
+    pub sex: &'static str,
+    /// `YYYY-MM-DD`, or as it stands there.
+    pub date_of_expiry: String,
+    /// The number of the person, where a passport has one.
+    pub personal_number: Option<String>,
+    /// The fields that have a check digit, and whether it is right.
+    pub check_digits: Vec<(&'static str, bool)>,
+    /// The lines, without what stood around them.
+    pub lines: Vec<String>,
+    birth: Option<Day>,
+    expiry: Option<Day>,
+}
+
+/// What else is known about the holder and the document, to be compared. What is `None` is not.
+#[derive(Clone, Default, Debug)]
+pub struct Expected {
+    /// In any writing that ICAO 9303-3, 6 brings into capital letters.
+    pub surname: Option<String>,
+    /// The same; a zone may have cut them.
+    pub given_names: Option<String>,
+    /// `YYYY-MM-DD`
+    pub date_of_birth: Option<String>,
+    /// `YYYY-MM-DD`
+    pub date_of_expiry: Option<String>,
+    /// With or without fillers.
+    pub document_number: Option<String>,
+    /// Three letters.
+    pub nationality: Option<String>,
+    /// Three letters.
+    pub issuing_state: Option<String>,
+}
+
+/// Reads the lines of a zone as they stand there. Spaces around lines and small letters are forgiven, nothing
+/// else.
+pub fn read(text: &str, today: Day) -> Result<Zone, Finding> {
+    if text.len() > TEXT_MAX_BYTES {
+        return Err(Finding::of(Code::ZoneUnreadable, "the text is above 4 KiB"));
+    }
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.trim().to_ascii_uppercase())
+        .filter(|line| !line.is_empty())
+        .collect();
+    let options = options(today);
+    let lengths: Vec<usize> = lines.iter().map(|line| line.chars().count()).collect();
+    let visa = lines.first().is_some_and(|line| line.starts_with('V'));
+    let parsed = match (lengths.as_slice(), lines.as_slice()) {
+        ([44, 44], [a, b]) if visa => mrz::parse_mrv_a_with(a, b, &options),
+        ([36, 36], [a, b]) if visa => mrz::parse_mrv_b_with(a, b, &options),
+        ([44, 44], [a, b]) => mrz::parse_td3_with(a, b, &options),
+        ([36, 36], [a, b]) => mrz::parse_td2_with(a, b, &options),
+        ([30, 30, 30], [a, b, c]) => mrz::parse_td1_with(a, b, c, &options),
+        _ => {
+            let detail = "a zone has two lines of 44 or 36 letters, or three of 30";
+            return Err(Finding::of(Code::ZoneUnreadable, detail));
+        }
+    };
+    parsed.map(|data| Zone::from(&data)).map_err(|error| unreadable(&error))
+}
+
+/// Looks for a zone in what a program read from a picture, and reads letters as others that look alike where the
+/// check digits ask for it.
+pub fn find(text: &str, today: Day) -> Result<(Zone, Vec<Finding>), Finding> {
+    if text.len() > TEXT_MAX_BYTES {
+        return Err(Finding::of(Code::ZoneUnreadable, "the text is above 4 KiB"));
+    }
+    let data =
+        mrz::find_and_parse_with(text, &options(today)).map_err(|error| unreadable(&error))?;
+    let zone = Zone::from(&data);
+    let squeezed: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
+    let verbatim =
+        zone.lines.iter().all(|line| squeezed.to_ascii_uppercase().contains(line.as_str()));
+    let repaired = (!verbatim || data.damaged_recovery).then(|| Code::ZoneRepaired.into());
+    Ok((zone, repaired.into_iter().collect()))
+}
+
+/// Reads the zone of a chip, whose lines follow each other without an end.
+pub fn from_chip(letters: &str, today: Day) -> Result<Zone, Finding> {
+    let length = match letters.len() {
+        88 => 44,
+        72 => 36,
+        90 => 30,
+        _ => {
+            let detail = "the zone of a chip has 72, 88 or 90 letters";
+            return Err(Finding::of(Code::ZoneUnreadable, detail));
+        }
+    };
+    if !letters.is_ascii() {
+        return Err(Finding::of(Code::ZoneUnreadable, "it has a letter that no zone has"));
+    }
+    let lines: Vec<&str> =
+        (0..letters.len()).step_by(length).map(|at| &letters[at..at + length]).collect();
+    read(&lines.join("\n"), today)
+}
+
+fn unreadable(error: &MrzError) -> Finding {
+    // What stood there does not belong into a reason that is kept.
+    let detail = match error {
+        MrzError::BadLength { expected, got } => {
+            format!("a line has {got} letters instead of {expected}")
+        }
+        MrzError::BadCharacter { line, position, .. } => {
+            format!("line {} has a letter that no zone has, at {position}", line.unwrap_or(0) + 1)
+        }
+        MrzError::BadDocumentCode(_) => {
+            "the code of the document is not one of this format".to_owned()
+        }
+        MrzError::LeadingFiller { .. } => {
+            "the number of the document begins with a filler".to_owned()
+        }
+        _ => "no zone is in the text".to_owned(),
+    };
+    Finding::of(Code::ZoneUnreadable, detail)
+}
+
+/// Two digits of a year are of the last hundred years for a birth.
+fn options(today: Day) -> ParseOptions {
+    ParseOptions::default().with_pivot_yy(u32::try_from(today.year.rem_euclid(100)).unwrap_or(0))
+}
+
+impl From<&MrzData> for Zone {
+    fn from(data: &MrzData) -> Self {
+        Self {
+            format: match data.format {
+                Format::Td1 => "TD1",
+                Format::Td2 => "TD2",
+                Format::Td3 => "TD3",
+                Format::MrvA => "MRV-A",
+                Format::MrvB => "MRV-B",
+                _ => "unknown",
+            },
+            document_code: data.document_type.replace('<', ""),
+            issuing_state: data.issuing_country.replace('<', ""),
+            document_number: data.full_document_number().replace('<', ""),
+            surname: data.surname.clone(),
+            given_names: data.given_names.clone(),
+            nationality: data.nationality.replace('<', ""),
+            date_of_birth: data.date_of_birth.to_string(),
+            sex: match data.sex {
+                Sex::Male => "M",
+                Sex::Female => "F",
+                _ => "X",
+            },
+            date_of_expiry: data.date_of_expiry.to_string(),
+            personal_number: data.personal_number().map(|number| number.replace('<', "")),
+            check_digits: check_digits(&data.checks),
+            lines: data.mrz_lines.lines().map(str::to_owned).collect(),
+            birth: data.date_of_birth.calendar().map(Day::from),
+            expiry: data.date_of_expiry.calendar().map(Day::from),
+        }
+    }
+}
+
+fn check_digits(checks: &Checks) -> Vec<(&'static str, bool)> {
+    [
+        ("document_number", checks.document_number),
+        ("date_of_birth", checks.date_of_birth),
+        ("date_of_expiry", checks.date_of_expiry),
+        ("personal_number", checks.personal_number),
+        ("composite", checks.composite),
+    ]
+    .into_iter()
+    .filter_map(|(field, right)| Some((field, right?)))
+    .collect()
+}
+
+impl Zone {
+    /// What is wrong with it by itself on a day.
+    pub fn findings(&self, today: Day) -> Vec<Finding> {
+        let mut found: Vec<Finding> = self
+            .check_digits
+            .iter()
+            .filter(|(_, right)| !right)
+            .map(|(field, _)| Finding::of(Code::CheckDigitWrong, *field))
+            .collect();
+        match self.expiry {
+            Some(day) if day < today => found.push(Code::DocumentExpired.into()),
+            Some(_) => {}
+            None => found.push(Finding::of(Code::DateImpossible, "date_of_expiry")),
+        }
+        match (self.birth, self.date_of_birth.contains('<')) {
+            (Some(birth), _) if self.expiry.is_some_and(|expiry| expiry < birth) => {
+                found.push(Code::DatesContradict.into());
+            }
+            (Some(_), _) => {}
+            // Fillers stand for what is not known (9303-3, 4.8).
+            (None, true) => found.push(Code::BirthIncomplete.into()),
+            (None, false) => found.push(Finding::of(Code::DateImpossible, "date_of_birth")),
+        }
+        let states = [("issuing_state", &self.issuing_state), ("nationality", &self.nationality)];
+        for (field, code) in states {
+            match code.as_str() {
+                "UTO" => found.push(Finding::of(Code::Specimen, field)),
+                code if mrz::country_name(code).is_none() => {
+                    found.push(Finding::of(Code::StateUnknown, field));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Fields that are not what was expected.
+    pub fn compare(&self, expected: &Expected) -> Vec<Finding> {
+        let plain = |text: &str| -> String {
+            let letters = text.chars().filter(|letter| letter.is_alphanumeric());
+            letters.collect::<String>().to_ascii_uppercase()
+        };
+        let same = |ours: &str, theirs: &str| plain(ours) == plain(theirs);
+        let fields = [
+            (
+                "surname",
+                &expected.surname,
+                self.name_is(&self.surname, expected.surname.as_deref()),
+            ),
+            (
+                "given_names",
+                &expected.given_names,
+                self.name_is(&self.given_names, expected.given_names.as_deref()),
+            ),
+            (
+                "date_of_birth",
+                &expected.date_of_birth,
+                expected.date_of_birth.as_deref().is_none_or(|day| self.birth_is(day)),
+            ),
+            (
+                "date_of_expiry",
+                &expected.date_of_expiry,
+                expected.date_of_expiry.as_deref().is_none_or(|day| day == self.date_of_expiry),
+            ),
+            (
+                "document_number",
+                &expected.document_number,
+                expected
+                    .document_number
+                    .as_deref()
+                    .is_none_or(|number| same(number, &self.document_number)),
+            ),
+            (
+                "nationality",
+                &expected.nationality,
+                expected
+                    .nationality
+                    .as_deref()
+                    .is_none_or(|code| is_state(code, &self.nationality)),
+            ),
+            (
+                "issuing_state",
+                &expected.issuing_state,
+                expected
+                    .issuing_state
+                    .as_deref()
+                    .is_none_or(|code| is_state(code, &self.issuing_state)),
+            ),
+        ];
+        let differs =
+            |(_, expected, same): &(_, &Option<String>, bool)| expected.is_some() && !same;
+        fields
+            .into_iter()
+            .filter(differs)
+            .map(|(field, ..)| Finding::of(Code::FieldDiffers, field))
+            .collect()
+    }
+
+    /// Whether a name is written so in a zone, which may have cut it where its line is full.
+    fn name_is(&self, ours: &str, expected: Option<&str>) -> bool {
+        let Some(expected) = expected else { return true };
+        let words = |text: &str| -> String {
+            let encoded = mrz::encode_name_component(text);
+            encoded.split('<').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        let (ours, expected) = (words(ours), words(expected));
+        // A name that is all another script has nothing to compare.
+        !expected.is_empty()
+            && (ours == expected
+                || self.is_full() && !ours.is_empty() && expected.starts_with(&ours))
+    }
+
+    /// Whether the line of the name has no filler at its end.
+    fn is_full(&self) -> bool {
+        let line = if self.format == "TD1" { self.lines.last() } else { self.lines.first() };
+        line.is_some_and(|line| !line.ends_with("<<"))
+    }
+
+    /// What is not known in a zone fits any day.
+    fn birth_is(&self, expected: &str) -> bool {
+        if !self.date_of_birth.contains('<') {
+            return self.date_of_birth == expected;
+        }
+        let digits: String = expected.chars().filter(char::is_ascii_digit).collect();
+        digits.len() == 8
+            && digits[2..].chars().zip(self.date_of_birth.chars()).all(|(a, b)| b == '<' || a == b)
+    }
+
+    /// The first letter and the whole of the code of the document.
+    pub fn kind(&self) -> &str {
+        &self.document_code
+    }
+}
+
+/// Whether a code of a state is the one of a zone, which has one letter for Germany.
+fn is_state(expected: &str, zone: &str) -> bool {
+    let expected = expected.trim().to_ascii_uppercase();
+    expected == zone || mrz::codes_equivalent(&expected, zone) || (expected == "DEU" && zone == "D")
+}
+
+/// The date as a zone has it, for tests and demonstrations that write one.
+pub fn date(year: i32, month: u32, day: u32) -> MrzDate {
+    MrzDate::Calendar(Date::new(year, month, day))
+}

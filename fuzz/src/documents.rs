@@ -1,0 +1,71 @@
+//! Documents: chips, certificates of who signs them, zones.
+
+use std::{collections::BTreeMap, str};
+
+use portcullis_documents::{
+    Certificate, Crl, MasterList, Trust,
+    chip::{Files, active, passive},
+    zone::{self, Day, Expected},
+};
+
+/// A time at which the seeds are in force: 2026-11-01.
+const NOW: i64 = 1_793_491_200;
+
+pub const SOD: &[u8] = include_bytes!("../seeds/sod.der");
+pub const AUTHORITY: &[u8] = include_bytes!("../seeds/csca.der");
+pub const REVOKED: &[u8] = include_bytes!("../seeds/csca.crl");
+pub const MASTER_LIST: &[u8] = include_bytes!("../seeds/master_list.der");
+pub const ZONES: &[&[u8]] = &[
+    b"P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10",
+    b"I<UTOD231458907<<<<<<<<<<<<<<<\n7408122F1204159UTO<<<<<<<<<<<6\nERIKSSON<<ANNA<MARIA<<<<<<<<<<",
+];
+
+/// What a reader may send: a security object, each data group a slice of the same bytes.
+pub fn chip(input: &[u8]) {
+    let groups: BTreeMap<u8, Vec<u8>> = [1, 14, 15]
+        .map(|number| (number, input.get(usize::from(number)..).unwrap_or_default().to_vec()))
+        .into();
+    let files = Files { sod: input.to_vec(), groups };
+    let mut trust = Trust::new();
+    if let Ok(authority) = Certificate::read(AUTHORITY) {
+        let _known = trust.admit(authority);
+    }
+    let found = passive(&files, &trust, NOW);
+    // Nobody signed slices of a security object.
+    assert!(found.failed());
+    drop(active(&files, &found, Some((&[0; 8], input))));
+}
+
+/// What an operator may import, or a security object may carry.
+pub fn authorities(input: &[u8]) {
+    let mut trust = Trust::new();
+    if let Ok(certificate) = Certificate::read(input) {
+        assert_eq!(certificate.der(), input);
+        let _known = trust.admit(certificate);
+    }
+    if let Ok(authority) = Certificate::read(AUTHORITY) {
+        let _known = trust.admit(authority);
+    }
+    if let Ok(crl) = Crl::read(input) {
+        let _known = trust.admit_crl(crl);
+    }
+    drop(MasterList::read(input));
+}
+
+/// What somebody may type, or a program read from a picture.
+pub fn zone(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let today = Day::at(NOW);
+    if let Ok(zone) = zone::read(text, today) {
+        drop(zone.findings(today));
+        let expected = Expected {
+            surname: Some(text.to_owned()),
+            given_names: Some(zone.given_names.clone()),
+            date_of_birth: Some(zone.date_of_birth.clone()),
+            ..Expected::default()
+        };
+        drop(zone.compare(&expected));
+    }
+    drop(zone::find(text, today));
+    drop(zone::from_chip(text, today));
+}
