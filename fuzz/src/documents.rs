@@ -47,7 +47,7 @@ pub fn authorities(input: &[u8]) {
         let _known = trust.admit(authority);
     }
     if let Ok(crl) = Crl::read(input) {
-        let _known = trust.admit_crl(crl);
+        let _known = trust.admit_crl(crl, NOW);
     }
     drop(MasterList::read(input));
 }

@@ -224,24 +224,24 @@ class Certificate:
         self.der = seq(tbs, algorithm, bits(signature))
 
 
-def crl(issuer, serials, digest="sha256", this=None, following=None, by=None, critical=()):
+def crl(issuer, serials, digest="sha256", this=None, following=None, by=None, critical=(), subject=None):
     signer = by or issuer.key
     algorithm = signer.algorithm(digest)
     this = this or NOW - datetime.timedelta(days=10)
     revoked = [seq(integer(serial), when(this)) for serial in serials]
     extensions = [extension("2.5.29.20", integer(7)), *critical]
-    tbs = seq(integer(1), algorithm, issuer.subject, when(this), when(following or NOW + datetime.timedelta(days=80)), seq(*revoked) if revoked else b"", tlv(0xA0, seq(*extensions)))
+    tbs = seq(integer(1), algorithm, subject or issuer.subject, when(this), when(following or NOW + datetime.timedelta(days=80)), seq(*revoked) if revoked else b"", tlv(0xA0, seq(*extensions)))
     return seq(tbs, algorithm, bits(signer.sign(tbs, digest)))
 
 
-def signed_data(content_type, content, signer, digest="sha256", certificates=None, time=None, tamper=None, by=None, attributes=None, algorithm=None):
+def signed_data(content_type, content, signer, digest="sha256", certificates=None, time=None, tamper=None, by=None, attributes=None, algorithm=None, order=lambda inner: inner):
     key = by or signer.key
     inner = [seq(oid("1.2.840.113549.1.9.3"), set_of(oid(content_type))), seq(oid("1.2.840.113549.1.9.4"), set_of(octets(hashlib.new(digest, content).digest())))]
     if time:
         inner.append(seq(oid("1.2.840.113549.1.9.5"), set_of(when(time))))
     inner = attributes(inner) if attributes else inner
     signature = key.sign(set_of(*inner), digest)
-    value = b"".join(sorted(inner))
+    value = b"".join(order(sorted(inner)))
     info = seq(integer(1), seq(signer.issuer, integer(signer.serial)), seq(oid(HASH_OIDS[digest]), NULL), tlv(0xA0, value), algorithm or key.algorithm(digest), octets(signature))
     ders = [c.der for c in ([signer] if certificates is None else certificates)]
     content = tamper(content) if tamper else content
@@ -347,6 +347,8 @@ def forgeries():
     anchors = [de.authority]
     usual = ["crl_missing", "copy_not_excluded"]
 
+    past = Certificate(EcKey(), de.authority.subject, ca=True, start=NOW - 6 * YEAR, end=NOW - YEAR)
+
     def variant(name, codes, sod=sod, groups=groups, anchors=anchors, base=usual, **more):
         return case(name, sod, groups, anchors, codes=[*base, *codes], **more)
 
@@ -391,6 +393,9 @@ def forgeries():
     yield variant("the authority signs a document itself", ["signer_usage_wrong"], sod=other(Certificate(de.authority.key, de.authority.subject, ca=True, start=NOW - YEAR)), chain="broken")
     below = Certificate(EcKey(), name_of("DE", "Below"), de.signer)
     yield variant("signed by who a signer signed", ["authority_unknown"], sod=other(below, certificates=[below, de.signer]), chain="unverified", base=["copy_not_excluded"])
+    for name, purpose in [("a server", "1.3.6.1.5.5.7.3.1"), ("master lists", "2.23.136.1.1.3"), ("seals", "2.23.136.1.1.14.2")]:
+        yield variant(f"signer of {name}", ["signer_usage_wrong"], sod=other(signer(purposes=[purpose])), chain="broken")
+    yield variant("authority expired since", ["authority_expired_since"], sod=other(Certificate(EcKey(), de.signer.subject, past, start=NOW - 2 * YEAR)), anchors=[past])
     yield variant("signer of passports", [], sod=other(signer(extra=[extension("2.23.136.1.1.6.2", seq(integer(0), set_of(printable("P"))))])))
     yield variant("signer of cards", ["document_type_not_allowed"], sod=other(signer(extra=[extension("2.23.136.1.1.6.2", seq(integer(0), set_of(printable("ID"), printable("AR"))))])), chain="broken")
     yield variant("signer with a critical extension of its own", ["signer_unreadable"], sod=other(signer(extra=[extension("1.2.3.4", NULL, critical=True)])), chain="broken", base=["copy_not_excluded"])
@@ -402,6 +407,11 @@ def forgeries():
     evil_authority = Certificate(evil, de.authority.subject, ca=True, start=NOW - 4 * YEAR, by=EcKey())
     yield variant("a base of the forger's own", ["signer_unreadable"], sod=other(Certificate(evil, de.signer.subject, evil_authority, by=EcKey())), chain="broken", base=["copy_not_excluded"])
     yield variant("signer revoked", ["signer_revoked"], crls=[crl(de.authority, [de.signer.serial])], chain="broken", base=["copy_not_excluded"])
+    yield variant("revoked under another name of the authority", ["signer_revoked"], crls=[crl(de.authority, [de.signer.serial], subject=name_of("DE", "CSCA of another name"))], chain="broken", base=["copy_not_excluded"])
+    yield variant("revoked, with where the list is to be had", ["signer_revoked"], crls=[crl(de.authority, [de.signer.serial], critical=[extension("2.5.29.28", seq(tlv(0xA0, tlv(0xA0, tlv(0x86, b"http://csca.example/crl")))), critical=True)])], chain="broken", base=["copy_not_excluded"])
+    follower = Certificate(EcKey("P-384"), de.authority.subject, ca=True, start=NOW - YEAR)
+    yield variant("revoked by the next key of the authority", ["signer_revoked"], anchors=[de.authority, follower], crls=[crl(follower, [de.signer.serial])], chain="broken", base=["copy_not_excluded"])
+    yield variant("revoked by one key, and another key says nobody is", ["signer_revoked"], anchors=[de.authority, follower], crls=[crl(de.authority, [de.signer.serial]), crl(follower, [])], chain="broken", base=["copy_not_excluded"])
     yield variant("another signer revoked", [], crls=[crl(de.authority, [de.signer.serial + 1])], base=["copy_not_excluded"])
     yield variant("nobody revoked", [], crls=[crl(de.authority, [])], base=["copy_not_excluded"])
     yield variant("revocation list overdue", ["crl_overdue"], crls=[crl(de.authority, [], following=NOW - datetime.timedelta(days=1))], base=["copy_not_excluded"])
@@ -409,6 +419,16 @@ def forgeries():
     link = Certificate(renewed.key, de.authority.subject, de.authority, ca=True, start=NOW - YEAR, serial=77)
     young = Certificate(EcKey(), name_of("DE", "Document Signer 8"), renewed, start=NOW - YEAR / 2)
     yield variant("by a link certificate", [], sod=other(young), anchors=[de.authority, link])
+    yield variant("an old certificate of the same key admitted first", [], sod=other(young), anchors=[de.authority, Certificate(renewed.key, de.authority.subject, ca=True, start=NOW - 3 * YEAR, end=NOW - 2 * YEAR), renewed])
+    written = Certificate(de.signer.key, de.signer.subject, de.authority, serial=de.signer.serial)
+    written.issuer = seq(set_of(seq(oid("2.5.4.6"), printable("DE"))), set_of(seq(oid("2.5.4.3"), printable("CSCA"))))
+    yield variant("the issuer written in another way", [], sod=other(written, certificates=[de.signer]))
+    yield variant("attributes in another order than they were signed in", [], sod=de.sod(groups, order=reversed))
+    yield variant("a time that cannot be read", [], sod=de.sod(groups, attributes=lambda inner: [*inner, seq(oid("1.2.840.113549.1.9.5"), set_of(tlv(0x17, b"2606011200Z")))]))
+    odd = {**groups, 1: zone_group(zone(expiry="<<<<<<"))}
+    yield variant("a date that the issuer left out", ["zone_odd"], sod=de.sod(odd), groups=odd)
+    unknown = {**groups, 1: zone_group(zone(state="QQQ"))}
+    yield variant("an issuer that is not known", ["state_unknown", "state_unknown", "state_unknown"], sod=de.sod(unknown), groups=unknown)
     yield variant("two digests of the content", ["sod_unreadable", "active_authentication_unsupported"], sod=de.sod(groups, attributes=lambda inner: [*inner, seq(oid("1.2.840.113549.1.9.4"), set_of(octets(bytes(32))))]), chain="broken", base=[])
     yield variant("no digest of the content", ["sod_unreadable", "active_authentication_unsupported"], sod=de.sod(groups, attributes=lambda inner: inner[:1]), chain="broken", base=[])
     yield variant("cut", ["sod_unreadable", "active_authentication_unsupported"], sod=sod[:-100], chain="broken", base=[])
@@ -432,6 +452,8 @@ def forgeries():
     yield variant("a copy answers with its own key", ["active_authentication_wrong"], **{**wrong, "asked": (challenge, EcKey("brainpoolP256r1").answer(challenge))})
     yield variant("the answer to another challenge", ["active_authentication_wrong"], **{**wrong, "asked": (bytes(8), asked[1])})
     yield variant("the answer with another hash than the chip has", ["active_authentication_wrong"], **{**wrong, "asked": (challenge, chip.answer(challenge, "sha384"))})
+    forged = {"base": ["crl_missing"], "asked": asked, "active": "failed", "chain": "broken"}
+    yield variant("an answer under a forged security object", ["sod_signature_wrong", "active_authentication_wrong"], sod=de.sod(groups, by=EcKey("brainpoolP256r1")), **forged)
     own = {**groups, 15: key_group(EcKey("brainpoolP256r1"))}
     yield variant("a copy with a key of its own", ["group_differs", "active_authentication_wrong"], groups=own, chain="broken", **{**wrong, "asked": asked})
     yield variant("the key is not given", ["active_authentication_wrong"], groups={k: v for k, v in groups.items() if k != 15}, **{**wrong, "asked": asked})
@@ -443,6 +465,34 @@ def forgeries():
     turned[40] ^= 1
     yield variant("an RSA answer with one bit turned", ["active_authentication_wrong"], sod=rsa_sod, groups=rsa_groups, **{**wrong, "asked": (challenge, bytes(turned))})
     yield variant("an RSA answer that is empty", ["active_authentication_wrong"], sod=rsa_sod, groups=rsa_groups, **{**wrong, "asked": (challenge, b"")})
+
+
+def refusals():
+    """Whom nobody vouches for, and lists that say less than they seem to."""
+    de, fr = Country("DE", EcKey(), EcKey()), Country("FR", EcKey(), EcKey())
+    trusted = [b64(de.authority.der), b64(fr.authority.der)]
+    across = Certificate(EcKey(), de.authority.subject, fr.authority, ca=True)
+    late = Certificate(EcKey(), de.authority.subject, de.authority, ca=True, start=NOW - 5 * YEAR)
+    trailing = seq(der_inside(de.authority.der), NULL)
+    old = Certificate(EcKey(), name_of("DE", "CSCA of old"), ca=True, start=NOW - 9 * YEAR, end=NOW - 6 * YEAR)
+    trusted.append(b64(old.der))
+    for name, kind, der in [
+        ("an authority of another country", "certificate", across.der),
+        ("vouched for before who vouches was in force", "certificate", late.der),
+        ("a signer of documents", "certificate", de.signer.der),
+        ("with something behind the signature", "certificate", trailing),
+        ("a list by another country", "crl", crl(de.authority, [], by=fr.authority.key)),
+        ("a list by an authority that has expired", "crl", crl(de.authority, [], by=old.key)),
+        ("a list of tomorrow", "crl", crl(de.authority, [], this=NOW + YEAR)),
+        ("a list of authorities only", "crl", crl(de.authority, [], critical=[extension("2.5.29.28", seq(tlv(0x82, b"\xff")))])),
+        ("a list of what changed", "crl", crl(de.authority, [], critical=[extension("2.5.29.27", integer(3))])),
+    ]:
+        yield {"name": name, "kind": kind, "trusted": trusted, "der": b64(der), "now": int(NOW.timestamp())}
+
+
+def der_inside(der):
+    length = der[1]
+    return der[2:] if length < 0x80 else der[2 + (length & 0x7F):]
 
 
 def lists():
@@ -462,7 +512,7 @@ def lists():
 
 
 if __name__ == "__main__":
-    cases = {"chips": [*algorithms(), *sixteen_groups(), *forgeries()], "lists": [*lists()]}
+    cases = {"chips": [*algorithms(), *sixteen_groups(), *forgeries()], "lists": [*lists()], "refused": [*refusals()]}
     with open(sys.argv[1], "wb") as out:
         out.write(zlib.compress(json.dumps(cases).encode(), 9))
     print(len(cases["chips"]), "chips")

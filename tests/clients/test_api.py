@@ -20,9 +20,10 @@ def test_every_endpoint_denies(demo, source):
     ordinary = tokens(demo, demo.facts()["users"][0], source=source)["access_token"]
     admin = demo.operator(source).headers["authorization"].split()[1]
     screening = demo.operator(source, "aml").headers["authorization"].split()[1]
-    rights = {"account": ordinary, "admin": admin, "aml": screening}
+    verifying = demo.operator(source, "idv").headers["authorization"].split()[1]
+    rights = {"account": ordinary, "admin": admin, "aml": screening, "idv": verifying}
     # Doors that take a password close soon.
-    others = {"account": ["admin"], "admin": ["account", "aml"], "aml": ["account", "admin"]}
+    others = {"account": ["admin"], "admin": ["account", "aml", "idv"], "aml": ["account", "admin", "idv"], "idv": ["account", "admin", "aml"]}
     client = demo.client(source)
     count = 0
     for method, path, operation in walk(demo):

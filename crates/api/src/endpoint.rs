@@ -12,8 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
 use portcullis_identity::Identity;
 use portcullis_oidc::{Params, Provider};
-use portcullis_verification::Aml;
-
+use portcullis_verification::{Aml, Checks};
 use serde::Serialize;
 
 use utoipa::{
@@ -27,7 +26,7 @@ use crate::{
     admin_users,
     aml::{self, Batches},
     call::Call,
-    openapi,
+    idv, openapi,
 };
 
 /// A JSON body is at most this long.
@@ -43,6 +42,7 @@ pub struct Api {
     pub(crate) reload: Reload,
     pub(crate) aml: Aml,
     pub(crate) batches: Batches,
+    pub(crate) checks: Checks,
 }
 
 /// Who may call an endpoint.
@@ -55,6 +55,9 @@ pub enum Permission {
     /// Whoever screens: somebody with the role `compliance` or an administrator, or a key or client that was
     /// given the scope.
     Aml,
+    /// Whoever verifies people: somebody with the role `compliance` or an administrator, or a key or client that
+    /// was given the scope.
+    Idv,
 }
 
 impl Permission {
@@ -64,6 +67,7 @@ impl Permission {
             Self::Account => "account",
             Self::Admin => "admin",
             Self::Aml => "aml",
+            Self::Idv => "idv",
         }
     }
 }
@@ -93,6 +97,7 @@ pub struct Endpoint {
     pub(crate) paged: bool,
     pub(crate) query: &'static [&'static str],
     pub(crate) streaming: Option<Streaming>,
+    pub(crate) max_body: usize,
 
     handler: Handler,
 }
@@ -125,6 +130,7 @@ impl Endpoint {
             paged: false,
             query: &[],
             streaming: None,
+            max_body: MAX_BODY_BYTES,
 
             handler: Arc::new(move |api, call| Box::pin(handler(api, call))),
         }
@@ -156,6 +162,17 @@ impl Endpoint {
     pub(crate) fn streams(mut self, handler: Streaming) -> Self {
         self.streaming = Some(handler);
         self
+    }
+
+    /// Takes a longer body.
+    pub(crate) fn body(mut self, max_bytes: usize) -> Self {
+        self.max_body = max_bytes;
+        self
+    }
+
+    /// How long a body it takes, in bytes.
+    pub fn max_body(&self) -> usize {
+        self.max_body
     }
 
     /// Whether it takes a body of any length, line by line.
@@ -190,14 +207,21 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_log::endpoints(),
         admin_configuration::endpoints(),
         aml::endpoints(),
+        idv::endpoints(),
     ]
     .concat()
 }
 
 /// The endpoints on HTTP, and the document that describes them.
-pub fn router(identity: Identity, provider: Provider, reload: Reload, aml: Aml) -> Router {
+pub fn router(
+    identity: Identity,
+    provider: Provider,
+    reload: Reload,
+    aml: Aml,
+    checks: Checks,
+) -> Router {
     let issuer = provider.settings.issuer.clone();
-    let api = Api { identity, provider, reload, aml, batches: Batches::default() };
+    let api = Api { identity, provider, reload, aml, batches: Batches::default(), checks };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()
@@ -243,7 +267,7 @@ async fn answer(
     {
         return streaming(api, Call { caller, origin, path, query, body: Vec::new() }, body);
     }
-    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| ApiError::Body)?;
+    let body = Limited::new(body, endpoint.max_body).collect().await.map_err(|_| ApiError::Body)?;
     let body = body.to_bytes().to_vec();
     if endpoint.takes.is_some() && kind != Some("application/json") {
         return Err(ApiError::Body);

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
 use portcullis_oidc::{ClientError, KeyRingError};
 use portcullis_store::DbError;
-use portcullis_verification::AmlError;
+use portcullis_verification::{AmlError, CheckError};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -72,8 +72,10 @@ pub enum ApiError {
     /// Screening failed.
     #[error("the request could not be completed")]
     Screening(#[source] AmlError),
+    /// A check failed on our side.
+    #[error("the request could not be completed")]
+    Checking(#[source] CheckError),
     /// A part of ours failed.
-
     #[error("the request could not be completed")]
     Failed(#[source] IdentityError),
     /// The signing keys cannot be opened or made.
@@ -111,6 +113,18 @@ impl From<AmlError> for ApiError {
             }
             AmlError::Busy => Self::Busy,
             error => Self::Screening(error),
+        }
+    }
+}
+
+impl From<CheckError> for ApiError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Invalid(field, message) => {
+                Self::Invalid(vec![FieldError { field, message }])
+            }
+            CheckError::Busy => Self::Busy,
+            error => Self::Checking(error),
         }
     }
 }
@@ -180,7 +194,7 @@ impl ApiError {
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Failed(_) | Self::Keys(_) | Self::Screening(_) => {
+            Self::Failed(_) | Self::Keys(_) | Self::Screening(_) | Self::Checking(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
             }
         }
@@ -190,7 +204,7 @@ impl ApiError {
 impl ApiError {
     /// What failed on our side is for our log.
     pub(crate) fn trace(&self) {
-        if let Self::Failed(_) | Self::Keys(_) | Self::Screening(_) = self {
+        if let Self::Failed(_) | Self::Keys(_) | Self::Screening(_) | Self::Checking(_) = self {
             tracing::error!(error = self as &dyn std::error::Error, "an API call failed");
         }
     }

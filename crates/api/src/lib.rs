@@ -16,6 +16,7 @@ mod admin_log;
 mod admin_resources;
 mod admin_users;
 mod aml;
+mod idv;
 
 mod call;
 mod endpoint;

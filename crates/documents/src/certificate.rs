@@ -42,6 +42,8 @@ pub struct Certificate {
     pub not_after: i64,
     /// Its key.
     pub key: PublicKey,
+    /// SHA-256 of its key.
+    pub key_hash: Vec<u8>,
     /// Whether it says that it is of an authority.
     pub is_authority: bool,
     /// Bits of the key usage, the first the lowest; `None` where it says nothing.
@@ -71,6 +73,8 @@ pub struct Crl {
     signed: Signed,
     /// The name of who signed it, as it stands there.
     pub issuer: Vec<u8>,
+    /// The same, for people.
+    pub issuer_text: String,
     /// The country of that name.
     pub country: String,
     /// Seconds since 1970.
@@ -96,7 +100,7 @@ pub mod usage {
 
 /// Extensions that are understood here, apart from those that say nothing about who may sign what. A critical
 /// one that is not must not be passed over (RFC 5280, 4.2).
-const UNDERSTOOD: [&str; 9] = [
+const UNDERSTOOD: [&str; 10] = [
     "2.5.29.14",
     "2.5.29.15",
     "2.5.29.16",
@@ -104,9 +108,13 @@ const UNDERSTOOD: [&str; 9] = [
     "2.5.29.18",
     "2.5.29.19",
     "2.5.29.31",
+    "2.5.29.32",
     "2.5.29.35",
     "2.5.29.37",
 ];
+
+/// Those that decide who may sign what, so that none is believed that cannot be read.
+const DECISIVE: [&str; 5] = ["2.5.29.14", "2.5.29.15", "2.5.29.19", "2.5.29.35", "2.5.29.37"];
 
 impl Certificate {
     /// A certificate and nothing behind it.
@@ -140,6 +148,7 @@ impl Certificate {
             not_before: parsed.validity().not_before.timestamp(),
             not_after: parsed.validity().not_after.timestamp(),
             key: PublicKey::read(parsed.public_key().raw)?,
+            key_hash: Hash::Sha256.of(&[parsed.public_key().raw]),
             is_authority: false,
             key_usage: None,
             key_id: None,
@@ -166,7 +175,9 @@ impl Certificate {
                     self.issuer_key_id = found.key_identifier.as_ref().map(|id| id.0.to_vec());
                 }
                 ParsedExtension::ExtendedKeyUsage(_) => self.purposes = purposes(extension.value)?,
-                ParsedExtension::ParseError { .. } if UNDERSTOOD.contains(&oid.as_str()) => {
+                ParsedExtension::ParseError { .. }
+                    if extension.critical || DECISIVE.contains(&oid.as_str()) =>
+                {
                     return Err(Malformed("an extension of a certificate cannot be read"));
                 }
                 _ if extension.oid.as_bytes() == DOCUMENT_TYPES => {
@@ -203,11 +214,6 @@ impl Certificate {
         self.signed.scheme
     }
 
-    /// Whether it names itself as its issuer.
-    pub fn names_itself(&self) -> bool {
-        self.subject == self.issuer
-    }
-
     /// Whether its key may be used so. What says nothing about it may be used for nothing (ICAO 9303-12, 7.1.1:
     /// the extension is mandatory).
     pub fn may(&self, use_of_key: u16) -> bool {
@@ -231,9 +237,16 @@ impl Crl {
         if !rest.is_empty() {
             return Err(Malformed("there is something behind a revocation list"));
         }
-        // A list that is of some certificates only, or only of what changed, would clear those it leaves out.
-        if parsed.extensions().iter().any(|extension| extension.critical) {
-            return Err(Malformed("a revocation list has a critical extension"));
+        for extension in parsed.extensions() {
+            let oid = extension.oid.to_id_string();
+            match oid.as_str() {
+                DELTA => return Err(Malformed("a revocation list has only what changed")),
+                DISTRIBUTION_POINT => whole(extension.value)?,
+                _ if extension.critical && !CRL_UNDERSTOOD.contains(&oid.as_str()) => {
+                    return Err(Malformed("a revocation list has a critical extension"));
+                }
+                _ => {}
+            }
         }
         let mut revoked: Vec<Vec<u8>> = parsed
             .iter_revoked_certificates()
@@ -252,6 +265,7 @@ impl Crl {
                 signature: parsed.signature_value.data.to_vec(),
             },
             issuer: parsed.issuer().as_raw().to_vec(),
+            issuer_text: parsed.issuer().to_string(),
             country: country(parsed.issuer()).unwrap_or_default(),
             this_update: parsed.last_update().timestamp(),
             next_update: parsed.next_update().map(|time| time.timestamp()),
@@ -269,9 +283,9 @@ impl Crl {
         Hash::Sha256.of(&[&self.der])
     }
 
-    /// Whether this authority signed it.
-    pub fn is_signed_by(&self, authority: &Certificate) -> bool {
-        authority.key.verifies(self.signed.scheme, &self.signed.message, &self.signed.signature)
+    /// Whether this key signed it.
+    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
+        key.verifies(self.signed.scheme, &self.signed.message, &self.signed.signature)
     }
 
     /// Whether it has this number.
@@ -288,6 +302,25 @@ impl Crl {
     pub fn is_empty(&self) -> bool {
         self.revoked.is_empty()
     }
+}
+
+/// `deltaCRLIndicator`
+const DELTA: &str = "2.5.29.27";
+/// `issuingDistributionPoint`
+const DISTRIBUTION_POINT: &str = "2.5.29.28";
+/// `issuerAltName`, `cRLNumber`, `authorityKeyIdentifier`
+const CRL_UNDERSTOOD: [&str; 3] = ["2.5.29.18", "2.5.29.20", "2.5.29.35"];
+
+/// A list of some certificates only would clear those that it leaves out. One may say where it is to be had, and
+/// that it is not of authorities (RFC 5280, 5.2.5).
+fn whole(value: &[u8]) -> Result<(), Malformed> {
+    let mut inside = der::only(value, tag::SEQUENCE)?;
+    while !inside.is_empty() {
+        if !matches!(inside.any()?.tag, tag::CONTEXT_0 | 0x81) {
+            return Err(Malformed("a revocation list is of some certificates only"));
+        }
+    }
+    Ok(())
 }
 
 /// The country of a name, in capitals: some write it small.
@@ -310,7 +343,11 @@ fn scheme(
     }
     let mut inside = der::only(whole, tag::SEQUENCE)?;
     inside.any()?;
-    Scheme::read(Algorithm::read(&mut inside)?, None)
+    let scheme = Scheme::read(Algorithm::read(&mut inside)?, None)?;
+    // Whatever else stood there nobody signed, and it would make another fingerprint of the same.
+    inside.bits()?;
+    inside.end()?;
+    Ok(scheme)
 }
 
 fn purposes(value: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
@@ -326,11 +363,11 @@ fn purposes(value: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
 fn document_types(value: &[u8]) -> Result<Vec<String>, Malformed> {
     let mut inside = der::only(value, tag::SEQUENCE)?;
     inside.small()?;
-    let mut set = Reader::new(inside.value(tag::SET)?);
+    // Some have a sequence here, and other strings.
+    let mut set = Reader::new(inside.any()?.value);
     let mut types = Vec::new();
     while !set.is_empty() {
-        let text = set.value(tag::PRINTABLE_STRING)?;
-        types.push(String::from_utf8_lossy(text).into_owned());
+        types.push(String::from_utf8_lossy(set.any()?.value).into_owned());
     }
     Ok(types)
 }

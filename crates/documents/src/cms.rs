@@ -112,7 +112,7 @@ impl<'a> Signer<'a> {
             tag::SEQUENCE => {
                 let mut both = Reader::new(id.value);
                 let name = both.element(tag::SEQUENCE)?.whole;
-                SignerId::Issuer { name, serial: both.unsigned()? }
+                SignerId::Issuer { name, serial: both.number()? }
             }
             tag::PLAIN_0 => SignerId::Key(id.value),
             _ => return Err(Malformed("a signer is not named")),
@@ -137,7 +137,7 @@ impl<'a> Signer<'a> {
             let twice = match *number {
                 CONTENT_TYPE => content_type.replace(values.value(tag::OID)?).is_some(),
                 MESSAGE_DIGEST => digest.replace(values.value(tag::OCTET_STRING)?).is_some(),
-                SIGNING_TIME => signing_time.replace(time(values.any()?)?).is_some(),
+                SIGNING_TIME => signing_time.replace(time(values.any()?)).is_some(),
                 _ => continue,
             };
             if twice || !values.is_empty() || count > ATTRIBUTES_MAX {
@@ -153,7 +153,8 @@ impl<'a> Signer<'a> {
             attributes: as_set,
             content_type: content_type.ok_or(Malformed("a signature names no content type"))?,
             digest: digest.ok_or(Malformed("a signature has no digest of its content"))?,
-            signing_time,
+            // Many are not as RFC 5652 has them, and one that cannot be read says nothing.
+            signing_time: signing_time.and_then(Result::ok),
             scheme,
             signature,
         })
@@ -169,6 +170,11 @@ impl<'a> Signer<'a> {
         }
     }
 
+    /// Whether a certificate has the number that is named, if a name is: issuers write one name in several ways.
+    pub fn has_serial_of(&self, certificate: &Certificate) -> bool {
+        matches!(&self.id, SignerId::Issuer { serial, .. } if certificate.serial == *serial)
+    }
+
     /// Whether the key of a certificate signed this content.
     pub fn verify(&self, data: &SignedData<'_>, certificate: &Certificate) -> Result<(), Fault> {
         let same =
@@ -176,17 +182,37 @@ impl<'a> Signer<'a> {
         if !same {
             return Err(Fault::Content);
         }
-        if certificate.key.verifies(self.scheme, &self.attributes, self.signature) {
+        let holds =
+            |attributes: &[u8]| certificate.key.verifies(self.scheme, attributes, self.signature);
+        // Some send attributes in another order than the one that they signed.
+        if holds(&self.attributes) || sorted(&self.attributes).is_ok_and(|sorted| holds(&sorted)) {
             Ok(())
         } else {
             Err(Fault::Signature)
         }
     }
 
+    /// Whether SHA-1 is in it.
+    pub fn is_weak(&self) -> bool {
+        self.hash == Hash::Sha1 || self.scheme.hash() == Hash::Sha1
+    }
+
     /// How it was signed.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
+}
+
+/// A set in the order of DER (X.690, 11.6).
+fn sorted(set: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut inside = der::only(set, tag::SET)?;
+    let length = set.len() - inside.left();
+    let mut elements = Vec::new();
+    while !inside.is_empty() {
+        elements.push(inside.any()?.whole);
+    }
+    elements.sort_unstable();
+    Ok([&set[..length], &elements.concat()].concat())
 }
 
 /// A time (RFC 5280, 4.1.2.5), in seconds since 1970.

@@ -8,8 +8,8 @@ pub mod tag {
     pub const INTEGER: u16 = 0x02;
     pub const BIT_STRING: u16 = 0x03;
     pub const OCTET_STRING: u16 = 0x04;
+    pub const NULL: u16 = 0x05;
     pub const OID: u16 = 0x06;
-    pub const PRINTABLE_STRING: u16 = 0x13;
     pub const SEQUENCE: u16 = 0x30;
     pub const SET: u16 = 0x31;
     pub const CONTEXT_0: u16 = 0xa0;
@@ -52,6 +52,11 @@ impl<'a> Reader<'a> {
     /// Whether nothing is left.
     pub fn is_empty(self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// Bytes that are left.
+    pub fn left(self) -> usize {
+        self.rest.len()
     }
 
     /// Nothing may be left.
@@ -148,6 +153,14 @@ impl<'a> Reader<'a> {
             [first, ..] if first & 0x80 != 0 => Err(Malformed("a number is negative")),
             _ => Ok(value),
         }
+    }
+
+    /// The bytes of the next integer without zeros in front, whatever its sign: a number that only stands for
+    /// something.
+    pub fn number(&mut self) -> Result<&'a [u8], Malformed> {
+        let value = self.value(tag::INTEGER)?;
+        let zeros = value.iter().take_while(|byte| **byte == 0).count();
+        Ok(&value[zeros..])
     }
 
     /// The next integer, if it is small.

@@ -86,6 +86,8 @@ codes! {
     StateUnknown = "state_unknown", Doubt;
     /// A field is not what was expected; the detail is the field.
     FieldDiffers = "field_differs", Failure;
+    /// A name cannot be written in the letters of a zone, so it was not compared; the detail is the field.
+    NameNotCompared = "name_not_compared", Doubt;
     /// Letters of the text were read as others that look alike, so that the check digits are right.
     ZoneRepaired = "zone_repaired", Doubt;
     /// A document of nowhere: the specimens of ICAO.
@@ -109,6 +111,8 @@ codes! {
     SignerExpired = "signer_expired", Failure;
     /// It was in force at the time that the signature names, and is not any more.
     SignerExpiredSince = "signer_expired_since", Information;
+    /// The certificate of the authority is not in force any more; it was when it signed the signer.
+    AuthorityExpiredSince = "authority_expired_since", Information;
     /// The signature names a time that is not yet.
     SignedInFuture = "signed_in_future", Failure;
     /// No authority that is trusted signed the signer.
@@ -133,11 +137,17 @@ codes! {
     GroupMissing = "group_missing", Doubt;
     /// A data group cannot be read; the detail is its number and why.
     GroupUnreadable = "group_unreadable", Failure;
+    /// The zone of the chip has a fault that its issuer signed; the detail is the field.
+    ZoneOdd = "zone_odd", Doubt;
     /// SHA-1 holds the document together, which is broken where an attacker may choose both sides.
     WeakHash = "weak_hash", Information;
 
     /// The chip answered the challenge with another key, or not this challenge.
     ActiveAuthenticationWrong = "active_authentication_wrong", Failure;
+    /// The challenge was not issued here, was used before, or is too old.
+    ChallengeUnknown = "challenge_unknown", Failure;
+    /// The zone that is printed on the document is not that of the chip.
+    PrintedDiffers = "printed_differs", Failure;
     /// The chip has a key to prove that it is no copy, and was not asked.
     CopyNotExcluded = "copy_not_excluded", Information;
     /// The chip has no key to prove that it is no copy.

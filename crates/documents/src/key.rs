@@ -61,12 +61,13 @@ impl PublicKey {
 
     /// Whether it made this signature of a message.
     pub fn verifies(&self, scheme: Scheme, message: &[u8], signature: &[u8]) -> bool {
-        let digest = scheme.hash().of(&[message]);
+        // What is long is not read for a key of another kind.
+        let digest = || scheme.hash().of(&[message]);
         match (self, scheme) {
-            (Self::Rsa(key), Scheme::Pkcs1(hash)) => key.verifies_pkcs1(hash, &digest, signature),
-            (Self::Rsa(key), Scheme::Pss(pss)) => key.verifies_pss(pss, &digest, signature),
-            (Self::Ec(key), Scheme::Ecdsa(_)) => key.verifies_der(&digest, signature),
-            (Self::Ec(key), Scheme::EcdsaPlain(_)) => key.verifies_plain(&digest, signature),
+            (Self::Rsa(key), Scheme::Pkcs1(hash)) => key.verifies_pkcs1(hash, &digest(), signature),
+            (Self::Rsa(key), Scheme::Pss(pss)) => key.verifies_pss(pss, &digest(), signature),
+            (Self::Ec(key), Scheme::Ecdsa(_)) => key.verifies_der(&digest(), signature),
+            (Self::Ec(key), Scheme::EcdsaPlain(_)) => key.verifies_plain(&digest(), signature),
             _ => false,
         }
     }

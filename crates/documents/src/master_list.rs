@@ -1,5 +1,7 @@
 //! Lists of the authorities of countries, as they exchange them (ICAO 9303-12, 9).
 
+use std::collections::HashSet;
+
 use crate::{
     Malformed,
     certificate::Certificate,
@@ -9,6 +11,9 @@ use crate::{
 
 /// Bytes of a master list; that of Germany has one and a half million.
 pub const MASTER_LIST_MAX_BYTES: usize = 32 << 20;
+
+/// Certificates in a master list; that of Germany has some six hundred.
+const CERTIFICATES_MAX: usize = 5_000;
 
 /// `id-icao-cscaMasterList`: 2.23.136.1.1.2.
 const MASTER_LIST: &[u8] = &[0x67, 0x81, 0x08, 0x01, 0x01, 0x02];
@@ -44,15 +49,23 @@ impl MasterList {
         inside.small()?;
         let mut list = inside.nested(tag::SET)?;
         let mut certificates = Vec::new();
+        let mut seen = HashSet::new();
         while !list.is_empty() {
-            certificates.push(Certificate::read(list.any()?.whole));
+            let der = list.any()?.whole;
+            if seen.insert(der) {
+                certificates.push(Certificate::read(der));
+            }
+            if seen.len() > CERTIFICATES_MAX {
+                return Err(Malformed("a master list has more than 5,000 certificates"));
+            }
         }
+        let [one] = data.signers.as_slice() else {
+            return Err(Malformed("a master list has one signer"));
+        };
         let along: Vec<Certificate> =
             data.certificates.iter().filter_map(|der| Certificate::read(der).ok()).collect();
         let signed = |certificate: &&Certificate| {
-            data.signers
-                .iter()
-                .any(|signer| signer.is(certificate) && signer.verify(&data, certificate).is_ok())
+            one.is(certificate) && one.verify(&data, certificate).is_ok()
         };
         let signer = along.iter().find(signed);
         let signer = signer.ok_or(Malformed("the signature of the master list does not hold"))?;
@@ -63,6 +76,7 @@ impl MasterList {
         if !authorities.any(|authority| {
             authority.is_authority
                 && authority.subject == signer.issuer
+                && (signer.issuer_key_id.is_none() || signer.issuer_key_id == authority.key_id)
                 && signer.is_signed_by(&authority.key)
         }) {
             return Err(Malformed("no authority in the master list signed its signer"));

@@ -188,8 +188,9 @@ pub fn pss_parameters(parameters: Reader<'_>) -> Result<Pss, Malformed> {
     const MASK_MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
     let mut reader = parameters;
     let mut pss = Pss { hash: Hash::Sha1, mask: Hash::Sha1, salt: 20 };
-    if reader.is_empty() {
-        return Ok(pss);
+    // Some write that there are none as a NULL.
+    if reader.optional(tag::NULL)?.is_some() || reader.is_empty() {
+        return reader.end().map(|()| pss);
     }
     let mut inside = reader.nested(tag::SEQUENCE)?;
     let unknown = Malformed("a hash of RSASSA-PSS is not known");

@@ -1,8 +1,17 @@
 //! The codes of those who issue documents.
 
+/// Whether certificates of this country may stand behind documents of this issuer; `None` if the issuer is not
+/// known.
+pub fn may_sign(country: &str, code: &str) -> Option<bool> {
+    /// Those that have documents signed by another, or write themselves in two ways.
+    const ALSO: [(&str, &str); 4] = [("BMU", "GB"), ("CHN", "HK"), ("CHN", "MO"), ("RKS", "XK")];
+    let own = two_letters(code)?;
+    Some(own == country || ALSO.contains(&(code, country)))
+}
+
 /// The two letters that certificates have for what machine readable zones call by up to three: ISO 3166-1, and
 /// the codes of ICAO 9303-3, 5, for which 9303-12 has two letters of its own or that of the state behind.
-pub fn two_letters(code: &str) -> Option<&'static str> {
+fn two_letters(code: &str) -> Option<&'static str> {
     let at = CODES.binary_search_by(|(long, _)| (*long).cmp(code)).ok()?;
     Some(CODES[at].1)
 }

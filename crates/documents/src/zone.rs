@@ -5,7 +5,12 @@
 
 use mrz::{Checks, Date, Format, MrzData, MrzDate, MrzError, ParseOptions, Sex};
 
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
 use crate::finding::{Code, Finding};
+
+/// Lines of text in which a zone is looked for: each pair of them may be one.
+const LINES_MAX: usize = 24;
 
 /// Bytes of text in which a zone is looked for.
 pub const TEXT_MAX_BYTES: usize = 4 << 10;
@@ -117,7 +122,7 @@ pub fn read(text: &str, today: Day) -> Result<Zone, Finding> {
             return Err(Finding::of(Code::ZoneUnreadable, detail));
         }
     };
-    parsed.map(|data| Zone::from(&data)).map_err(|error| unreadable(&error))
+    parsed.map(|data| Zone::of(&data, today)).map_err(|error| unreadable(&error))
 }
 
 /// Looks for a zone in what a program read from a picture, and reads letters as others that look alike where the
@@ -126,9 +131,12 @@ pub fn find(text: &str, today: Day) -> Result<(Zone, Vec<Finding>), Finding> {
     if text.len() > TEXT_MAX_BYTES {
         return Err(Finding::of(Code::ZoneUnreadable, "the text is above 4 KiB"));
     }
+    if text.lines().filter(|line| !line.trim().is_empty()).count() > LINES_MAX {
+        return Err(Finding::of(Code::ZoneUnreadable, "the text has more than 24 lines"));
+    }
     let data =
         mrz::find_and_parse_with(text, &options(today)).map_err(|error| unreadable(&error))?;
-    let zone = Zone::from(&data);
+    let zone = Zone::of(&data, today);
     let squeezed: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
     let verbatim =
         zone.lines.iter().all(|line| squeezed.to_ascii_uppercase().contains(line.as_str()));
@@ -180,8 +188,9 @@ fn options(today: Day) -> ParseOptions {
     ParseOptions::default().with_pivot_yy(u32::try_from(today.year.rem_euclid(100)).unwrap_or(0))
 }
 
-impl From<&MrzData> for Zone {
-    fn from(data: &MrzData) -> Self {
+impl Zone {
+    fn of(data: &MrzData, today: Day) -> Self {
+        let birth = data.date_of_birth.calendar().map(|date| past(date.into(), today));
         Self {
             format: match data.format {
                 Format::Td1 => "TD1",
@@ -197,7 +206,8 @@ impl From<&MrzData> for Zone {
             surname: data.surname.clone(),
             given_names: data.given_names.clone(),
             nationality: data.nationality.replace('<', ""),
-            date_of_birth: data.date_of_birth.to_string(),
+            date_of_birth: birth
+                .map_or_else(|| data.date_of_birth.to_string(), |birth| birth.to_string()),
             sex: match data.sex {
                 Sex::Male => "M",
                 Sex::Female => "F",
@@ -207,10 +217,15 @@ impl From<&MrzData> for Zone {
             personal_number: data.personal_number().map(|number| number.replace('<', "")),
             check_digits: check_digits(&data.checks),
             lines: data.mrz_lines.lines().map(str::to_owned).collect(),
-            birth: data.date_of_birth.calendar().map(Day::from),
+            birth,
             expiry: data.date_of_expiry.calendar().map(Day::from),
         }
     }
+}
+
+/// Nobody is born after today: two digits of a year leave the century open.
+fn past(birth: Day, today: Day) -> Day {
+    if birth > today { Day { year: birth.year - 100, ..birth } } else { birth }
 }
 
 fn check_digits(checks: &Checks) -> Vec<(&'static str, bool)> {
@@ -269,79 +284,44 @@ impl Zone {
             letters.collect::<String>().to_ascii_uppercase()
         };
         let same = |ours: &str, theirs: &str| plain(ours) == plain(theirs);
-        let fields = [
-            (
-                "surname",
-                &expected.surname,
-                self.name_is(&self.surname, expected.surname.as_deref()),
-            ),
-            (
-                "given_names",
-                &expected.given_names,
-                self.name_is(&self.given_names, expected.given_names.as_deref()),
-            ),
-            (
-                "date_of_birth",
-                &expected.date_of_birth,
-                expected.date_of_birth.as_deref().is_none_or(|day| self.birth_is(day)),
-            ),
-            (
-                "date_of_expiry",
-                &expected.date_of_expiry,
-                expected.date_of_expiry.as_deref().is_none_or(|day| day == self.date_of_expiry),
-            ),
-            (
-                "document_number",
-                &expected.document_number,
-                expected
-                    .document_number
-                    .as_deref()
-                    .is_none_or(|number| same(number, &self.document_number)),
-            ),
-            (
-                "nationality",
-                &expected.nationality,
-                expected
-                    .nationality
-                    .as_deref()
-                    .is_none_or(|code| is_state(code, &self.nationality)),
-            ),
-            (
-                "issuing_state",
-                &expected.issuing_state,
-                expected
-                    .issuing_state
-                    .as_deref()
-                    .is_none_or(|code| is_state(code, &self.issuing_state)),
-            ),
+        let mut found = Vec::new();
+        let mut field =
+            |name: &'static str, expected: &Option<String>, fits: &dyn Fn(&str) -> bool| {
+                if expected.as_deref().is_some_and(|expected| !fits(expected)) {
+                    found.push(Finding::of(Code::FieldDiffers, name));
+                }
+            };
+        field("date_of_birth", &expected.date_of_birth, &|day| self.birth_is(day));
+        field("date_of_expiry", &expected.date_of_expiry, &|day| day == self.date_of_expiry);
+        field("document_number", &expected.document_number, &|number| {
+            same(number, &self.document_number)
+        });
+        field("nationality", &expected.nationality, &|code| is_state(code, &self.nationality));
+        field("issuing_state", &expected.issuing_state, &|code| {
+            is_state(code, &self.issuing_state)
+        });
+        // Only what reaches the end of a full line may have been cut.
+        let full = self.is_full();
+        let surname_cut = full && self.given_names.is_empty();
+        let names = [
+            ("surname", &self.surname, &expected.surname, surname_cut),
+            ("given_names", &self.given_names, &expected.given_names, full),
         ];
-        let differs =
-            |(_, expected, same): &(_, &Option<String>, bool)| expected.is_some() && !same;
-        fields
-            .into_iter()
-            .filter(differs)
-            .map(|(field, ..)| Finding::of(Code::FieldDiffers, field))
-            .collect()
-    }
-
-    /// Whether a name is written so in a zone, which may have cut it where its line is full.
-    fn name_is(&self, ours: &str, expected: Option<&str>) -> bool {
-        let Some(expected) = expected else { return true };
-        let words = |text: &str| -> String {
-            let encoded = mrz::encode_name_component(text);
-            encoded.split('<').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-        };
-        let (ours, expected) = (words(ours), words(expected));
-        // A name that is all another script has nothing to compare.
-        !expected.is_empty()
-            && (ours == expected
-                || self.is_full() && !ours.is_empty() && expected.starts_with(&ours))
+        for (name, ours, expected, cut) in names {
+            let Some(expected) = expected else { continue };
+            match is_name(ours, expected, cut) {
+                Some(true) => {}
+                Some(false) => found.push(Finding::of(Code::FieldDiffers, name)),
+                None => found.push(Finding::of(Code::NameNotCompared, name)),
+            }
+        }
+        found
     }
 
     /// Whether the line of the name has no filler at its end.
     fn is_full(&self) -> bool {
         let line = if self.format == "TD1" { self.lines.last() } else { self.lines.first() };
-        line.is_some_and(|line| !line.ends_with("<<"))
+        line.is_some_and(|line| !line.ends_with('<'))
     }
 
     /// What is not known in a zone fits any day.
@@ -358,6 +338,32 @@ impl Zone {
     pub fn kind(&self) -> &str {
         &self.document_code
     }
+}
+
+/// Whether a name is written so in a zone, which may have cut it; `None` if it has no letters that a zone has.
+fn is_name(ours: &str, expected: &str, cut: bool) -> Option<bool> {
+    let words = |text: &str| -> String {
+        let encoded = mrz::encode_name_component(text);
+        encoded.split('<').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let composed: String = expected.nfc().collect();
+    // Issuers choose among several ways (9303-3, 6 A): `UE`, `U` or `UXX` for `Ü`.
+    let bare: String = expected.nfd().filter(|letter| !is_combining_mark(*letter)).collect();
+    let other: String = composed
+        .chars()
+        .map(|letter| match letter {
+            'Ñ' | 'ñ' => "NXX".to_owned(),
+            'Ü' | 'ü' => "UXX".to_owned(),
+            letter => letter.to_string(),
+        })
+        .collect();
+    let ways: Vec<String> = [composed, bare, other].iter().map(|way| words(way)).collect();
+    let ours = words(ours);
+    if ways.iter().all(String::is_empty) {
+        return None;
+    }
+    let fits = |way: &String| ours == *way || cut && !ours.is_empty() && way.starts_with(&ours);
+    Some(ways.iter().any(fits))
 }
 
 /// Whether a code of a state is the one of a zone, which has one letter for Germany.

@@ -24,6 +24,8 @@ pub enum Kind {
     Request(RequestSeen),
     /// Somebody was compared with lists of sanctions and the like.
     Screening(Screening),
+    /// A document or another proof of identity was checked.
+    Check(Check),
     /// A detector found something.
     Alert(AlertRaised),
     /// An address was blocked, or a block lifted.
@@ -216,6 +218,26 @@ pub struct Screening {
     pub changes: Vec<HitChange>,
 }
 
+/// The report of a check. Whose document it was has no name here: a keyed digest of what was checked stands for
+/// it, so that it can be shown later that it was this.
+#[derive(Debug, Clone, Default)]
+pub struct Check {
+    /// The report.
+    pub report: String,
+    /// `mrz`, `emrtd`
+    pub check: &'static str,
+    /// `passed`, `failed`, `review`
+    pub status: &'static str,
+    /// `cryptographic`, `self_asserted`
+    pub assurance: &'static str,
+    /// Why.
+    pub codes: Vec<&'static str>,
+    /// Keyed digest of what was checked, hexadecimal.
+    pub inputs_hash: String,
+    /// SHA-256 over the authorities that were trusted, hexadecimal.
+    pub trust: Option<String>,
+}
+
 /// A list that was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListUsed {
@@ -359,6 +381,7 @@ impl Kind {
             Self::Request(_) => "gate_allowed",
             Self::Screening(screening) if screening.cause == "request" => "aml_screened",
             Self::Screening(_) => "aml_rescreened",
+            Self::Check(_) => "idv_checked",
             Self::Alert(alert) => return format!("alert_{}", alert.rule),
             Self::Block(block) if block.active => "block_added",
             Self::Block(_) => "block_lifted",

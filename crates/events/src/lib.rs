@@ -15,8 +15,8 @@ mod span;
 pub use clean::{MAX_TEXT_BYTES, clean};
 pub use entry::{SearchFields, pruned, search_fields};
 pub use kind::{
-    AccountChange, AdminChange, AlertRaised, BlockChange, HitChange, Kind, Lifecycle, ListUsed,
-    LoginAttempt, PRUNED, PolicyDecision, Pruned, Removed, RequestSeen, Screening, Stage,
+    AccountChange, AdminChange, AlertRaised, BlockChange, Check, HitChange, Kind, Lifecycle,
+    ListUsed, LoginAttempt, PRUNED, PolicyDecision, Pruned, Removed, RequestSeen, Screening, Stage,
     TokenOperation,
 };
 pub use ocsf::{OCSF_VERSION, class_uid, known_method, leaf, ocsf};

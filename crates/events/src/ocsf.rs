@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
+    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Check, Event, Kind, Lifecycle,
     LoginAttempt, Outcome, RequestSeen, Screening, TokenOperation, clean,
     request_leaf::request_leaf,
 };
@@ -45,6 +45,7 @@ fn activity_name(kind: &Kind) -> String {
         Kind::Admin(change) => change.action.to_owned(),
         Kind::Request(seen) => clean(&seen.method),
         Kind::Screening(_) => "screen".to_owned(),
+        Kind::Check(_) => "check".to_owned(),
         other => other.code(true),
     }
 }
@@ -64,7 +65,7 @@ pub fn class_uid(kind: &Kind) -> u32 {
     match kind {
         Kind::Login(_) | Kind::Logout { .. } | Kind::Token(_) => 3002,
         Kind::Account(_) => 3001,
-        Kind::Admin(_) | Kind::Block(_) | Kind::Screening(_) => 3004,
+        Kind::Admin(_) | Kind::Block(_) | Kind::Screening(_) | Kind::Check(_) => 3004,
         Kind::Request(_) => 6003,
         Kind::Alert(_) => 2004,
         Kind::Lifecycle(_) => 6002,
@@ -163,6 +164,10 @@ fn body(event: &Event) -> (Class, u32, Map<String, Value>) {
         Kind::Screening(screening) => {
             let severity = if screening.hits == 0 { 1 } else { 3 };
             (class(3004, 3, OTHER), severity, screened(event, screening))
+        }
+        Kind::Check(check) => {
+            let severity = if check.status == "passed" { 1 } else { 3 };
+            (class(3004, 3, OTHER), severity, checked(event, check))
         }
         Kind::Alert(raised) => (class(2004, 2, 1), raised.severity, alert(raised)),
         Kind::Block(change) => {
@@ -394,6 +399,21 @@ fn screened(event: &Event, screening: &Screening) -> Value {
             "filter": screening.filter.as_deref().map(clean),
             "hits": screening.hits,
             "changes": changes.collect::<Value>(),
+        },
+    })
+}
+
+fn checked(event: &Event, check: &Check) -> Value {
+    json!({
+        "actor": actor(&event.actor),
+        "entity": { "uid": check.report, "type": "idv_report" },
+        "unmapped": {
+            "check": check.check,
+            "status": check.status,
+            "assurance": check.assurance,
+            "codes": check.codes,
+            "inputs_hash": check.inputs_hash,
+            "trust": check.trust,
         },
     })
 }

@@ -377,14 +377,14 @@ fn unpushed(request: AuthorizationRequest) -> Result<AuthorizationRequest, Refus
     Ok(request)
 }
 
-/// The scope `admin` is for administrators, and `aml` for them and whoever has the role `compliance`,
+/// The scope `admin` is for administrators, `aml` and `idv` for them and whoever has the role `compliance`,
 /// whatever a client asks for.
 pub(crate) fn allowed_scopes<'a>(asked: &'a [String], account: &Account) -> Vec<&'a str> {
     let admin = account.has_role("admin");
     let compliance = admin || account.has_role("compliance");
     let may = |scope: &&str| match *scope {
         "admin" => admin,
-        "aml" => compliance,
+        "aml" | "idv" => compliance,
         _ => true,
     };
     asked.iter().map(String::as_str).filter(may).collect()

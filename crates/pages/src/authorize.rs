@@ -265,6 +265,7 @@ pub(crate) fn in_words(scope: &str) -> &str {
         "account" => "manage your account",
         "admin" => "administer this installation",
         "aml" => "screen people and companies, and decide about hits",
+        "idv" => "verify people and their documents",
         other => other,
     }
 }

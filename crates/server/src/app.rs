@@ -29,11 +29,11 @@ use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
-use portcullis_verification::Aml;
+use portcullis_verification::{Aml, Checks};
 use tokio::sync::mpsc;
 
 use crate::{
-    certificates,
+    certificates, checks,
     config::Config,
     doors::Doors,
     gate::Gate,
@@ -104,6 +104,8 @@ pub struct App {
     pub spans: Arc<Spans>,
     /// Screening against lists.
     pub aml: Aml,
+    /// Checks of documents.
+    pub checks: Checks,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -184,9 +186,9 @@ impl App {
         let ca = certificates::open(&config, &vault, &identity.db, &clock, &entropy).await?;
         certificates::publish(&ca, data)?;
         let stored = (identity.db.clone(), sink as Arc<dyn CommitSink>);
+        let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
         // The same for issuers of tokens.
-
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
         let doors = Doors::open(&config, &ca.identities)?;
@@ -228,7 +230,7 @@ impl App {
                 &provider,
                 &ca,
                 (&login_providers, &theme),
-                (&reload.handle, &aml),
+                (&reload.handle, &aml, &checks),
                 &session_state,
                 (&audit_dir(data), record.node()),
             )?,
@@ -263,6 +265,7 @@ impl App {
             record: Arc::new(record),
             spans,
             aml,
+            checks,
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;
@@ -302,14 +305,14 @@ impl App {
 
     /// The gate as `gate` and the key ring have it now.
     pub(crate) fn snapshot(&self, gate: &Gate) -> Result<Snapshot> {
-        let Self { provider, ca, login_providers, theme, reload, aml, session_state, .. } = self;
+        let Self { provider, ca, login_providers, theme, reload, session_state, .. } = self;
         let log = (&audit_dir(&self.data), self.record.node());
         snapshot(
             gate,
             provider,
             ca,
             (login_providers, theme),
-            (&reload.handle, aml),
+            (&reload.handle, &self.aml, &self.checks),
             session_state,
             log,
         )
@@ -411,7 +414,7 @@ fn snapshot(
     provider: &Provider,
     ca: &Arc<Ca>,
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
-    (reload, aml): (&Reload, &Aml),
+    (reload, aml, checks): (&Reload, &Aml, &Checks),
     session_state: &Arc<SessionState>,
     (log_dir, log_name): (&PathBuf, &str),
 ) -> Result<Snapshot> {
@@ -432,6 +435,7 @@ fn snapshot(
             provider.clone(),
             reload.clone(),
             aml.clone(),
+            checks.clone(),
         ),
         matches: portcullis_api::match_router(aml.clone()),
         pki: certificates::router(config, ca)?,

@@ -168,10 +168,12 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
             ["/me/password", "/me/email"].iter().any(|end| endpoint.path.ends_with(end));
         let limits = match endpoint.permission {
             Permission::Aml => protect(config, "aml"),
+            Permission::Idv => protect(config, "idv"),
             _ if takes_password => login(),
             _ => vec![],
         };
-        let max_body = if endpoint.is_streaming() { BATCH_BODY } else { BUILT_IN_BODY };
+        let max_body = u64::try_from(endpoint.max_body()).unwrap_or(BUILT_IN_BODY);
+        let max_body = if endpoint.is_streaming() { BATCH_BODY } else { max_body };
         routes.push(Route {
             max_body,
             authenticate: vec![AuthKind::Bearer, AuthKind::ApiKey],

@@ -108,7 +108,7 @@ async fn seed(app: &App) -> Result<Credentials> {
         redirect_uris: vec!["http://127.0.0.1/callback".into(), web_redirect()],
         post_logout_redirect_uris: vec!["http://127.0.0.1:7010/".into()],
         grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
-        scopes: ["openid", "profile", "email", "groups", "roles", "account", "admin", "aml"]
+        scopes: ["openid", "profile", "email", "groups", "roles", "account", "admin", "aml", "idv"]
             .map(str::to_owned)
             .to_vec(),
         audiences: vec![],
@@ -131,7 +131,7 @@ async fn seed(app: &App) -> Result<Credentials> {
     };
     let elsewhere = vec![issuer.clone(), "https://elsewhere.example".to_owned()];
     let service = machine("service", "Demo service", &["profile", "introspection"], elsewhere);
-    let operator = machine("operator", "Demo operator", &["admin", "aml"], vec![]);
+    let operator = machine("operator", "Demo operator", &["admin", "aml", "idv"], vec![]);
     Ok(Credentials {
         admin,
         users,

@@ -5,6 +5,7 @@ mod app;
 mod baselines;
 mod built_in;
 mod certificates;
+mod checks;
 mod commands;
 mod config;
 mod control;
@@ -98,6 +99,9 @@ enum Command {
     /// Screen people, companies and ships against lists, and compare names
     #[command(subcommand)]
     Aml(commands::aml::AmlCommand),
+    /// Whom travel documents are verified by
+    #[command(subcommand)]
+    Idv(commands::idv::IdvCommand),
     /// Use the built-in certificate authority
     #[command(subcommand)]
     Ca(commands::ca::CaCommand),
@@ -162,6 +166,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Audit(command) => runtime.block_on(commands::audit::run(command)),
         Command::ApiKeys(command) => runtime.block_on(commands::api_keys::run(command)),
         Command::Aml(command) => commands::aml::run(&command),
+        Command::Idv(command) => runtime.block_on(commands::idv::run(command)),
         Command::Blocks(command) => runtime.block_on(commands::blocks::run(command)),
         Command::Ca(command) => runtime.block_on(commands::ca::run(command)),
         Command::Keys(command) => runtime.block_on(commands::keys::run(command)),

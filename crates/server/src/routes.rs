@@ -91,11 +91,11 @@ pub fn protect(config: &Config, door: &'static str) -> Vec<Arc<LimitRule>> {
         "recovery" => (10, None),
         "second" => (60, None),
         // Machines ask here, for each of their customers.
-        "aml" => (60_000, None),
+        "aml" | "idv" => (60_000, None),
         _ => (600, None),
     };
     let allowance = Rate { count, per: minute }.into();
-    let key = if door == "aml" { LimitKey::Subject } else { LimitKey::Ip };
+    let key = if matches!(door, "aml" | "idv") { LimitKey::Subject } else { LimitKey::Ip };
     let rule = LimitRule {
         name: door.into(),
         keys: vec![key],

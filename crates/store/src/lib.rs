@@ -13,6 +13,7 @@ mod seal;
 
 pub mod accounts;
 pub mod aml;
+pub mod idv;
 
 pub mod api_keys;
 pub mod applications;

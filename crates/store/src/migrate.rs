@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (20, include_str!("../migrations/0020_cases.sql")),
     (21, include_str!("../migrations/0021_month_keys.sql")),
     (22, include_str!("../migrations/0022_aml.sql")),
+    (23, include_str!("../migrations/0023_idv.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -93,6 +93,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             KEEP_SUBJECTS,
             sql("DELETE FROM aml_subject WHERE screened_at < $1 AND NOT monitored"),
         ),
+        ("idv_challenge", Duration::ZERO, sql("DELETE FROM idv_challenge WHERE expires_at < $1")),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]
 }
@@ -117,6 +118,8 @@ pub const KEPT: &[(&str, &str)] = &[
     ("api_key", "the record of who had access; revoked keys stay"),
     ("aml_hit", "goes with its subject"),
     ("aml_list", "one row for each list"),
+    ("idv_trust", "whom the operator trusts; removed by the operator"),
+    ("idv_trust_version", "one row for each tenant"),
     ("event_outbox", "emptied as soon as the log has the event"),
     ("mail_outbox", "emptied as soon as the mail is sent or given up"),
     ("schema_migration", "one row for each migration"),

@@ -130,6 +130,7 @@ impl Watch {
             }
             Kind::Logout { .. }
             | Kind::Screening(_)
+            | Kind::Check(_)
             | Kind::Alert(_)
             | Kind::Block(_)
             | Kind::Lifecycle(_) => {}

@@ -163,12 +163,13 @@ pub mod tags {
         Block = "blk";
         /// An alert raised by a detector.
         Alert = "alr";
-                /// Somebody who is screened.
+        /// Somebody who is screened.
         AmlSubject = "sub";
         /// A hit of a screening.
         AmlHit = "hit";
+        /// What a check of a document found out.
+        Check = "chk";
         /// A review of an account that was flagged.
-
         Case = "cas";
         /// One request at the gate.
         Request = "req";

@@ -6,10 +6,15 @@
 //! in as [`ScreeningList`]s.
 
 mod aml;
+mod checks;
 
 pub use aml::{
     ALLOW_MAX, Aml, AmlError, AmlParts, Asked, AskedTerms, Changes, HITS_MAX, ListError, ListHit,
     ListVersion, Lists, NOTE_MAX_CHARS, REFERENCE_MAX_BYTES, Resolution, Reviewer, STATES,
     Screened, ScreenedHit, ScreeningList, Settings, Shown, State, THRESHOLD_MIN, Terms, Used,
     Wanted,
+};
+pub use checks::{
+    Assurance, CHALLENGE_TTL, CheckError, CheckParts, Checks, EmrtdAsked, EmrtdReport, Imported,
+    RefusedItem, Report, Status, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
 };

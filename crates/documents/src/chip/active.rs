@@ -39,19 +39,22 @@ pub fn active(files: &Files, passive: &Passive, asked: Option<(&[u8], &[u8])>) -
     let unreadable = |number: u8, Malformed(why): Malformed| {
         Active::Failed(Finding::of(Code::GroupUnreadable, format!("{number}: {why}")))
     };
-    let Some(file) = files.groups.get(&15).filter(|_| passive.matches(15)) else {
+    if challenge.len() != CHALLENGE_BYTES {
+        return wrong("a challenge has eight bytes");
+    }
+    let Some(file) = files.groups.get(&15).filter(|_| passive.is_signed(15)) else {
         return wrong("data group 15 is not given as it was signed");
     };
     let key = match lds::authentication_key(file) {
         Ok(key) => key,
         Err(why) => return unreadable(15, why),
     };
-    let scheme = match files.groups.get(&14).filter(|_| passive.matches(14)) {
-        None => None,
-        Some(file) => match lds::authentication_scheme(file) {
+    let scheme = match files.groups.get(&14).filter(|_| passive.is_signed(14)) {
+        Some(file) if matches!(key, PublicKey::Ec(_)) => match lds::authentication_scheme(file) {
             Ok(scheme) => scheme,
             Err(why) => return unreadable(14, why),
         },
+        _ => None,
     };
     match answers(&key, scheme, challenge, response) {
         Some(hash) => Active::Passed { key: key.describe(), hash },

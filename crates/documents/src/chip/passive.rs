@@ -8,7 +8,7 @@ use crate::{
     cms::{Fault, SignedData, Signer},
     finding::{Code, Finding, Severity, gravest},
     lds::{self, SECURITY_OBJECT, SecurityObject},
-    states::two_letters,
+    states::may_sign,
     zone::{self, Day, Zone},
 };
 
@@ -31,6 +31,8 @@ pub struct Passive {
     pub signing_time: Option<i64>,
     /// What data group 1 says, if it is what was signed.
     pub zone: Option<Zone>,
+    /// Whether the signature of the security object holds, whoever made it.
+    pub holds: bool,
 }
 
 /// Whether an authority that is trusted stands behind a document.
@@ -77,6 +79,16 @@ impl GroupState {
             Self::NotSigned => "not_signed",
             Self::NotGiven => "not_given",
         }
+    }
+}
+
+/// A fault in a zone that was signed is its issuer's, and no sign of a forger.
+fn odd(finding: Finding) -> Finding {
+    match finding.code {
+        Code::CheckDigitWrong | Code::DateImpossible | Code::ZoneUnreadable => {
+            Finding::of(Code::ZoneOdd, finding.detail)
+        }
+        _ => finding,
     }
 }
 
@@ -128,13 +140,17 @@ pub fn passive(files: &Files, trust: &Trust, now: i64) -> Passive {
         authority: None,
         signing_time: None,
         zone: None,
+        holds: false,
     };
     if let Err(Malformed(why)) = passive.verify(files, trust, now) {
         passive.findings.push(Finding::of(Code::SodUnreadable, why));
     }
-    if passive.failed() && passive.chain == Chain::Verified {
-        // An authority stands behind the signer, but not behind this.
+    if passive.failed() {
+        // An authority may stand behind the signer, but not behind this.
         passive.chain = Chain::Broken;
+    }
+    if !passive.holds {
+        passive.zone = None;
     }
     passive
 }
@@ -146,7 +162,12 @@ impl Passive {
     }
 
     /// Whether a data group is what was signed.
-    pub fn matches(&self, number: u8) -> bool {
+    pub fn is_signed(&self, number: u8) -> bool {
+        self.holds && self.matches(number)
+    }
+
+    /// Whether a data group is what the security object says.
+    fn matches(&self, number: u8) -> bool {
         self.groups.contains(&(number, GroupState::Matches))
     }
 
@@ -161,9 +182,6 @@ impl Passive {
         }
         let object = SecurityObject::read(data.content)?;
         self.hash = Some(object.hash);
-        if object.hash == Hash::Sha1 {
-            self.found(Code::WeakHash);
-        }
         self.compare_groups(files, &object);
         self.read_zone(files, now);
         // ICAO 9303-10, 4.6.2.2: there is one signer.
@@ -173,8 +191,12 @@ impl Passive {
         self.signing_time = signer.signing_time;
         let Some(certificate) = self.signer_of(&data, signer) else { return Ok(()) };
         self.signer = Some(Summary::of(&certificate, signer.scheme().describe()));
+        let weak = signer.is_weak() || certificate.scheme().hash() == Hash::Sha1;
+        if weak || object.hash == Hash::Sha1 {
+            self.found(Code::WeakHash);
+        }
         match signer.verify(&data, &certificate) {
-            Ok(()) => {}
+            Ok(()) => self.holds = true,
             Err(Fault::Content) => self.found(Code::SodContentForged),
             Err(Fault::Signature) => self.found(Code::SodSignatureWrong),
         }
@@ -184,13 +206,18 @@ impl Passive {
     }
 
     fn signer_of(&mut self, data: &SignedData<'_>, signer: &Signer<'_>) -> Option<Certificate> {
-        let mut unreadable = None;
+        let (mut read, mut unreadable) = (Vec::new(), None);
         for der in &data.certificates {
             match Certificate::read(der) {
-                Ok(certificate) if signer.is(&certificate) => return Some(certificate),
-                Ok(_) => {}
+                Ok(certificate) => read.push(certificate),
                 Err(Malformed(why)) => unreadable = Some(why),
             }
+        }
+        // Names are written in several ways, so the number will do: what counts is whether its key signed.
+        let named = read.iter().position(|certificate| signer.is(certificate));
+        let named = named.or_else(|| read.iter().position(|one| signer.has_serial_of(one)));
+        if let Some(at) = named {
+            return Some(read.swap_remove(at));
         }
         match unreadable {
             Some(why) => self.found(Finding::of(Code::SignerUnreadable, why)),
@@ -201,7 +228,8 @@ impl Passive {
 
     /// Whether the signer may sign documents, and could when it did.
     fn judge_signer(&mut self, signer: &Certificate, now: i64) {
-        if signer.is_authority || !signer.may(usage::SIGN) {
+        // A signer of documents has no other purpose: one for servers or for master lists must not sign them.
+        if signer.is_authority || !signer.may(usage::SIGN) || !signer.purposes.is_empty() {
             self.found(Code::SignerUsageWrong);
         }
         // Without a time in the signature, what counts is that the certificate outlives the documents.
@@ -222,12 +250,11 @@ impl Passive {
             let allowed = allowed.replace('<', "");
             kind == allowed || (allowed.len() == 1 && kind.starts_with(&allowed))
         };
-        let mismatch = two_letters(&zone.issuing_state).is_none_or(|code| code != signer.country);
         let issuing = zone.issuing_state.clone();
         if !signer.document_types.is_empty() && !signer.document_types.iter().any(allowed) {
             self.found(Finding::of(Code::DocumentTypeNotAllowed, kind));
         }
-        if mismatch {
+        if may_sign(&signer.country, &issuing) == Some(false) {
             let detail = format!("{issuing}, signed by {}", signer.country);
             self.found(Finding::of(Code::StateDiffers, detail));
         }
@@ -244,17 +271,19 @@ impl Passive {
         // It signs as long as its own key is in use; what it signed outlives that.
         if !authority.is_valid_at(signer.not_before) {
             self.found(Code::AuthorityNotInForce);
+        } else if now > authority.not_after {
+            self.found(Code::AuthorityExpiredSince);
         }
         if authority.country != signer.country {
             let detail = format!("{}, signed by {}", signer.country, authority.country);
             self.found(Finding::of(Code::StateDiffers, detail));
         }
-        match trust.crl_of(authority) {
+        if trust.is_revoked(signer, authority) {
+            self.found(Code::SignerRevoked);
+        }
+        match trust.crls_of(authority).max_by_key(|crl| crl.this_update) {
             None => self.found(Finding::of(Code::CrlMissing, authority.country.clone())),
             Some(crl) => {
-                if crl.has(&signer.serial) {
-                    self.found(Code::SignerRevoked);
-                }
                 if let Some(next) = crl.next_update.filter(|next| *next < now) {
                     self.found(Finding::of(Code::CrlOverdue, Day::at(next).to_string()));
                 }
@@ -295,11 +324,14 @@ impl Passive {
             .and_then(|letters| zone::from_chip(letters, today));
         match zone {
             Ok(zone) => {
-                let found = zone.findings(today);
-                self.findings.extend(found);
+                self.findings.extend(zone.findings(today).into_iter().map(odd));
+                // A code that is not known leaves open whose document it is.
+                if may_sign("", &zone.issuing_state).is_none() {
+                    self.found(Finding::of(Code::StateUnknown, "issuing_state"));
+                }
                 self.zone = Some(zone);
             }
-            Err(finding) => self.found(finding),
+            Err(finding) => self.found(odd(finding)),
         }
     }
 }

@@ -7,10 +7,10 @@ mod schema;
 use std::time::Duration;
 
 use portcullis_events::{
-    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, HitChange, Kind, Lifecycle,
-    ListUsed, LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, Removed, RequestSeen,
-    Screening, SealPersonal, Stage, TokenOperation, TraceIds, Whose, leaf, sealed_leaf,
-    search_fields,
+    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Check, Event, HitChange, Kind,
+    Lifecycle, ListUsed, LoginAttempt, Origin, Outcome, PolicyDecision, Pruned, Removed,
+    RequestSeen, Screening, SealPersonal, Stage, TokenOperation, TraceIds, Whose, leaf,
+    sealed_leaf, search_fields,
 };
 use portcullis_types::{Entropy, Id, Timestamp};
 use schema::Schema;
@@ -131,6 +131,15 @@ fn kinds() -> Vec<Kind> {
                 entity: "QDi.1".into(),
                 score: 0.93,
             }],
+        }),
+        Kind::Check(Check {
+            report: "chk_1".into(),
+            check: "emrtd",
+            status: "failed",
+            assurance: "cryptographic",
+            codes: vec!["group_differs"],
+            inputs_hash: "ab".into(),
+            trust: Some("cd".into()),
         }),
         block(true),
         block(false),

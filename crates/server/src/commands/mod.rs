@@ -8,6 +8,7 @@ pub mod ca;
 pub mod check;
 pub mod enrol;
 pub mod explain;
+pub mod idv;
 pub mod import;
 pub mod keep;
 pub mod keys;

@@ -309,8 +309,8 @@ pub struct Mail {
 }
 
 /// The doors of the product itself whose limits can be set.
-pub const PROTECTED: [&str; 8] =
-    ["login", "register", "recovery", "second", "authorize", "token", "enrol", "aml"];
+pub const PROTECTED: [&str; 9] =
+    ["login", "register", "recovery", "second", "authorize", "token", "enrol", "aml", "idv"];
 
 /// A time, as [`portcullis_types::read_span`] reads it.
 fn span_schema(_: &mut SchemaGenerator) -> Schema {

@@ -1,6 +1,7 @@
 //! Screening as a service, on SQLite and PostgreSQL alike.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod checks;
 mod monitoring;
 mod reviews;
 mod screening;

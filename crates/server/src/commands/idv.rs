@@ -1,0 +1,147 @@
+//! Identity verification from the command line: whom the operator trusts to sign travel documents.
+
+use std::{collections::BTreeMap, fs::File, io::Read, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Subcommand;
+use portcullis_types::{DEFAULT_TENANT, Timestamp};
+use portcullis_verification::{Imported, TrustStore};
+
+use crate::{
+    Place,
+    commands::{Offline, say},
+};
+
+/// Bytes of a file; more is refused without reading on.
+const FILE_MAX_BYTES: u64 = 32 << 20;
+
+#[derive(Subcommand)]
+pub enum IdvCommand {
+    /// Authorities of countries, by whom the chips of travel documents are verified
+    #[command(subcommand)]
+    Trust(TrustCommand),
+}
+
+#[derive(Subcommand)]
+pub enum TrustCommand {
+    /// Trust the authorities of a master list, or certificates and revocation lists; a running service follows
+    /// with the next check
+    Import {
+        #[command(flatten)]
+        place: Place,
+        /// Master lists (CMS), certificates and revocation lists, as DER or PEM
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Whom documents are verified by
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// As JSON, one on each line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Trust an authority no longer, or forget a revocation list
+    Remove {
+        #[command(flatten)]
+        place: Place,
+        /// SHA-256 of the certificate or list, as `list` shows it
+        fingerprint: String,
+    },
+}
+
+pub async fn run(IdvCommand::Trust(command): IdvCommand) -> Result<ExitCode> {
+    match command {
+        TrustCommand::Import { place, files } => import(&place, &files).await,
+        TrustCommand::List { place, json } => list(&place, json).await,
+        TrustCommand::Remove { place, fingerprint } => remove(&place, &fingerprint).await,
+    }
+}
+
+/// Whether everything was taken up.
+async fn import(place: &Place, files: &[PathBuf]) -> Result<ExitCode> {
+    let offline = Offline::open(place).await?;
+    let event = |kind| offline.event(kind);
+    let store = TrustStore { db: &offline.db, tenant: DEFAULT_TENANT, event: &event };
+    let mut refused = 0;
+    for path in files {
+        let shown = path.display().to_string();
+        let mut bytes = Vec::new();
+        let file = File::open(path).with_context(|| format!("read {shown}"))?;
+        file.take(FILE_MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("read {shown}"))?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let imported = store.import(&name, &bytes, offline.clock.now()).await;
+        let imported = imported.with_context(|| shown.clone())?;
+        tell(&shown, &imported);
+        refused += imported.refused.len();
+    }
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn tell(file: &str, imported: &Imported) {
+    for (subject, fingerprint) in &imported.signers {
+        say(&format!("{file}: a master list, signed by {subject} (SHA-256 {fingerprint})"));
+    }
+    let Imported { certificates, crls, known, refused, .. } = imported;
+    say(&format!(
+        "{file}: {certificates} authorities and {crls} revocation lists are new, {known} were there, \
+         {} refused",
+        refused.len()
+    ));
+    for item in refused {
+        say(&format!("  refused: {}: {}", item.whose, item.why));
+    }
+}
+
+async fn list(place: &Place, json: bool) -> Result<ExitCode> {
+    let offline = Offline::open(place).await?;
+    let event = |kind| offline.event(kind);
+    let store = TrustStore { db: &offline.db, tenant: DEFAULT_TENANT, event: &event };
+    let rows = store.all().await?;
+    let day = |micros: i64| Timestamp::from_micros(micros).to_rfc3339();
+    for row in &rows {
+        if json {
+            let value = serde_json::json!({
+                "fingerprint": row.fingerprint,
+                "kind": row.kind,
+                "country": row.country,
+                "subject": row.subject,
+                "valid_from": day(row.valid_from),
+                "valid_until": row.valid_until.map(day),
+                "source": row.source,
+                "imported_at": day(row.imported_at),
+            });
+            say(&value.to_string());
+        } else {
+            let until = row.valid_until.map_or_else(String::new, day);
+            say(&format!(
+                "{}  {:<2}  {:<11}  until {until}  {}",
+                row.fingerprint, row.country, row.kind, row.subject
+            ));
+        }
+    }
+    if !json {
+        let mut countries: BTreeMap<&str, usize> = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.kind == "certificate") {
+            *countries.entry(&row.country).or_default() += 1;
+        }
+        let authorities: usize = countries.values().sum();
+        say(&format!("{authorities} authorities of {} countries", countries.len()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn remove(place: &Place, fingerprint: &str) -> Result<ExitCode> {
+    let fingerprint = fingerprint.trim().replace(':', "").to_ascii_lowercase();
+    ensure!(fingerprint.len() == 64, "a fingerprint has 64 hexadecimal digits");
+    let offline = Offline::open(place).await?;
+    let event = |kind| offline.event(kind);
+    let store = TrustStore { db: &offline.db, tenant: DEFAULT_TENANT, event: &event };
+    if !store.remove(&fingerprint).await? {
+        bail!("nothing with that fingerprint is trusted");
+    }
+    say(&format!("{fingerprint} is trusted no longer"));
+    Ok(ExitCode::SUCCESS)
+}

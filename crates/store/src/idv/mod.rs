@@ -1,0 +1,4 @@
+//! What identity verification keeps.
+
+pub mod challenges;
+pub mod trust;

@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use portcullis_documents::{
+    DATA_GROUP_MAX_BYTES, GROUPS, Hash, SOD_MAX_BYTES,
+    chip::{Active, CHALLENGE_BYTES, Chain, Files, Passive, active, passive},
+    finding::{Code, Finding},
+    zone::{self, Day, Expected},
+};
+use portcullis_events::{Actor, Origin};
+use portcullis_store::idv::challenges;
+use portcullis_types::Timestamp;
+
+use super::{Assurance, CheckError, Checks, Report, service::By};
+
+/// How long a chip may take to answer a challenge.
+pub const CHALLENGE_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// What a reader got from a chip, and what it is held against.
+#[derive(Clone, Default)]
+pub struct EmrtdAsked {
+    /// The files.
+    pub files: Files,
+    /// A challenge that was issued here, and what the chip answered.
+    pub answer: Option<(Vec<u8>, Vec<u8>)>,
+    /// The zone that is printed on the document.
+    pub printed: Option<String>,
+    /// What else is known about the holder.
+    pub expected: Expected,
+}
+
+/// What a chip proves.
+#[derive(Debug, Clone)]
+pub struct EmrtdReport {
+    /// Who wrote it.
+    pub passive: Passive,
+    /// Whether it is no copy.
+    pub active: Active,
+}
+
+impl Checks {
+    /// A challenge for a chip, good for one answer, and until when.
+    pub async fn challenge(&self) -> Result<(Vec<u8>, Timestamp), CheckError> {
+        let mut challenge = vec![0; CHALLENGE_BYTES];
+        self.entropy.fill(&mut challenge);
+        let until = self.clock.now().plus(CHALLENGE_TTL);
+        let digest = &digest(&challenge);
+        self.db
+            .write(|tx| async move {
+                challenges::insert(&tx, &self.tenant, digest, until).await?;
+                Ok::<_, CheckError>(())
+            })
+            .await?;
+        Ok((challenge, until))
+    }
+
+    /// Verifies a chip: passive authentication, and active if it answered a challenge.
+    pub async fn emrtd(
+        &self,
+        asked: EmrtdAsked,
+        actor: &Actor,
+        origin: &Origin,
+    ) -> Result<Report<EmrtdReport>, CheckError> {
+        limits(&asked)?;
+        let files = &asked.files;
+        let numbers: Vec<[u8; 1]> = files.groups.keys().map(|number| [*number]).collect();
+        let mut pieces: Vec<&[u8]> = vec![&files.sod];
+        for (number, file) in numbers.iter().zip(files.groups.values()) {
+            pieces.extend([&number[..], &file[..]]);
+        }
+        let begun = self.begin("emrtd", &pieces);
+        let fresh = match &asked.answer {
+            // Used up before anything is looked at, so that it cannot be tried again.
+            Some((challenge, _)) => self.take(challenge).await?,
+            None => true,
+        };
+        let loaded = self.trust().await?;
+        let used = loaded.used.clone();
+        let now = self.clock.now().micros().div_euclid(1_000_000);
+        let (found, findings) = self
+            .on_core(move || {
+                let passive = passive(&asked.files, &loaded.trust, now);
+                let answer = asked.answer.as_ref().map(|(one, other)| (&one[..], &other[..]));
+                let active = active(&asked.files, &passive, answer);
+                let findings = judge(&asked, &passive, &active, fresh, now);
+                (EmrtdReport { passive, active }, findings)
+            })
+            .await?;
+        let assurance = match found.passive.chain {
+            Chain::Verified => Assurance::Cryptographic,
+            Chain::Unverified | Chain::Broken => Assurance::SelfAsserted,
+        };
+        let by = By { actor, origin };
+        self.finish(begun, &by, (assurance, findings), Some(used), found).await
+    }
+
+    async fn take(&self, challenge: &[u8]) -> Result<bool, CheckError> {
+        let digest = &digest(challenge);
+        self.db
+            .write(|tx| async move {
+                Ok(challenges::take(&tx, &self.tenant, digest, self.clock.now()).await?)
+            })
+            .await
+    }
+}
+
+fn digest(challenge: &[u8]) -> String {
+    HEXLOWER.encode(&Hash::Sha256.of(&[challenge]))
+}
+
+fn limits(asked: &EmrtdAsked) -> Result<(), CheckError> {
+    let invalid = |field, must: String| Err(CheckError::Invalid(field, must));
+    if asked.files.sod.len() > SOD_MAX_BYTES {
+        return invalid("sod", format!("must be at most {SOD_MAX_BYTES} bytes"));
+    }
+    if asked.files.groups.keys().any(|number| !GROUPS.contains(number)) {
+        return invalid("data_groups", "must have numbers from 1 to 16".to_owned());
+    }
+    if asked.files.groups.values().any(|file| file.len() > DATA_GROUP_MAX_BYTES) {
+        return invalid(
+            "data_groups",
+            format!("must each be at most {DATA_GROUP_MAX_BYTES} bytes"),
+        );
+    }
+    let long = asked.printed.as_ref().is_some_and(|text| text.len() > zone::TEXT_MAX_BYTES);
+    if long {
+        return invalid("mrz", format!("must be at most {} bytes", zone::TEXT_MAX_BYTES));
+    }
+    Ok(())
+}
+
+/// Everything that was found out.
+fn judge(
+    asked: &EmrtdAsked,
+    passive: &Passive,
+    active: &Active,
+    fresh: bool,
+    now: i64,
+) -> Vec<Finding> {
+    let mut findings = passive.findings.clone();
+    match active {
+        Active::Failed(finding) | Active::NotPerformed(finding) => findings.push(finding.clone()),
+        Active::Passed { .. } => {}
+    }
+    if !fresh {
+        findings.push(Code::ChallengeUnknown.into());
+    }
+    let Some(zone) = &passive.zone else { return findings };
+    findings.extend(zone.compare(&asked.expected));
+    if let Some(text) = &asked.printed {
+        match zone::read(text, Day::at(now)) {
+            Ok(printed) if printed.lines == zone.lines => {}
+            Ok(_) => findings.push(Code::PrintedDiffers.into()),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    findings
+}

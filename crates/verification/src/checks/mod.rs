@@ -1,0 +1,16 @@
+//! Checks of documents: each answers with a [`Report`] whose status and assurance are two things, and is in the
+//! audit log before the answer.
+
+mod anchors;
+mod emrtd;
+mod error;
+mod report;
+mod service;
+mod zone;
+
+pub use anchors::{Imported, RefusedItem, TrustStore, Trusted};
+pub use emrtd::{CHALLENGE_TTL, EmrtdAsked, EmrtdReport};
+pub use error::CheckError;
+pub use report::{Assurance, Report, Status, TrustUsed};
+pub use service::{CheckParts, Checks};
+pub use zone::{ZoneAsked, ZoneReport};

@@ -1,0 +1,307 @@
+//! Checks of documents: reports, trust, challenges.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use data_encoding::{BASE64, HEXLOWER};
+use portcullis_documents::{Certificate, chip::Active, zone::Expected};
+use portcullis_events::{Check, Event, Kind, Origin, Outcome};
+use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
+use portcullis_types::Id;
+use portcullis_verification::{
+    Assurance, CHALLENGE_TTL, CheckError, CheckParts, Checks, EmrtdAsked, EmrtdReport, Imported,
+    Report, Status, TrustStore, ZoneAsked,
+};
+use serde_json::Value;
+
+use crate::world::machine;
+
+/// The chips that `tests/clients/passport.py` made.
+fn made() -> Value {
+    let bytes = include_bytes!("../../../documents/tests/chips.json.zlib");
+    let text = miniz_oxide::inflate::decompress_to_vec_zlib(bytes).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    BASE64.decode(value.as_str().unwrap().as_bytes()).unwrap()
+}
+
+/// A chip by its name, with the authorities and lists that it is to be verified by.
+fn chip(name: &str) -> (EmrtdAsked, Vec<Vec<u8>>) {
+    let made = made();
+    let chips = made["chips"].as_array().unwrap();
+    let chip = chips.iter().find(|chip| chip["name"] == name).unwrap();
+    let mut asked = EmrtdAsked::default();
+    asked.files.sod = bytes(&chip["sod"]);
+    for (number, file) in chip["data_groups"].as_object().unwrap() {
+        asked.files.groups.insert(number.parse().unwrap(), bytes(file));
+    }
+    asked.answer = chip.get("asked").map(|asked| (bytes(&asked[0]), bytes(&asked[1])));
+    let files = ["anchors", "crls"].map(|kind| chip[kind].as_array().unwrap().clone());
+    (asked, files.iter().flatten().map(bytes).collect())
+}
+
+struct Office {
+    db: TestDb,
+    clock: Arc<FixedClock>,
+    checks: Checks,
+}
+
+impl Office {
+    fn new(db: TestDb) -> Self {
+        let clock = FixedClock::new();
+        // The chips were made then.
+        clock.advance(Duration::from_secs(
+            MADE_AT - u64::try_from(START.micros() / 1_000_000).unwrap(),
+        ));
+        let checks = node(&db, &clock, 1);
+        Self { db, clock, checks }
+    }
+
+    async fn import(&self, file: &[u8]) -> Result<Imported, CheckError> {
+        let event = |kind| event(kind);
+        let store = TrustStore { db: &self.db.db, tenant: "main", event: &event };
+        store.import("a.ml", file, portcullis_types::Clock::now(&*self.clock)).await
+    }
+
+    async fn remove(&self, fingerprint: &str) -> Result<bool, CheckError> {
+        let event = |kind| event(kind);
+        TrustStore { db: &self.db.db, tenant: "main", event: &event }.remove(fingerprint).await
+    }
+
+    async fn check(&self, asked: EmrtdAsked) -> Report<EmrtdReport> {
+        self.checks.emrtd(asked, &machine(), &Origin::default()).await.unwrap()
+    }
+
+    async fn zone(&self, text: &str, expected: Expected) -> (Status, Vec<&'static str>) {
+        let asked = ZoneAsked { text: text.to_owned(), find: false, expected };
+        let report = self.checks.zone(asked, &machine(), &Origin::default()).await.unwrap();
+        assert_eq!(report.assurance, Assurance::SelfAsserted);
+        (report.status, codes(&report))
+    }
+
+    fn recorded(&self) -> Vec<Check> {
+        let check = |event: Event| match event.kind {
+            Kind::Check(check) => Some(check),
+            _ => None,
+        };
+        self.db.recorded.events().into_iter().filter_map(check).collect()
+    }
+}
+
+/// 2026-11-01.
+const MADE_AT: u64 = 1_793_491_200;
+
+fn node(db: &TestDb, clock: &Arc<FixedClock>, seed: u64) -> Checks {
+    Checks::new(CheckParts {
+        tenant: "main".into(),
+        db: db.db.clone(),
+        sink: db.recorded.clone(),
+        clock: clock.clone(),
+        entropy: SeededEntropy::new(seed),
+        digest_key: vec![9; 32],
+        cores: 2,
+    })
+}
+
+fn event(kind: Kind) -> Event {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let id = Id::new(START, &*SeededEntropy::new(MADE.fetch_add(1, Ordering::Relaxed)));
+    Event::new(id, START, None, machine(), Outcome::Success, kind)
+}
+
+fn codes<T>(report: &Report<T>) -> Vec<&'static str> {
+    report.findings.iter().map(|finding| finding.code.as_str()).collect()
+}
+
+on_both!(nobody_is_trusted_at_first, |db: TestDb| {
+    let office = Office::new(db);
+    let (asked, authorities) = chip("as issued");
+    let report = office.check(asked.clone()).await;
+    assert_eq!((report.status, report.assurance), (Status::Review, Assurance::SelfAsserted));
+    assert!(codes(&report).contains(&"authority_unknown"));
+    let imported = office.import(&authorities[0]).await.unwrap();
+    assert_eq!((imported.certificates, imported.refused.len()), (1, 0));
+    // The next check follows.
+    let report = office.check(asked).await;
+    assert_eq!((report.status, report.assurance), (Status::Passed, Assurance::Cryptographic));
+    let recorded = office.recorded();
+    let kept = recorded.last().unwrap();
+    assert_eq!((kept.status, kept.assurance), ("passed", "cryptographic"));
+    assert_eq!(kept.report, report.id.to_string());
+    let trust: Vec<bool> = recorded.iter().map(|one| one.trust == kept.trust).collect();
+    assert_eq!(trust, [false, true], "it is told whom it depended on");
+    assert_eq!(recorded[0].inputs_hash, kept.inputs_hash, "the same chip");
+    let holder = format!("{recorded:?}").contains("MUSTERMANN");
+    assert!(!holder, "the log knows no names");
+});
+
+on_both!(what_is_not_recorded_is_not_answered, |db: TestDb| {
+    let office = Office::new(db);
+    office.db.recorded.refuse(true);
+    let (asked, _) = chip("as issued");
+    let report = office.checks.emrtd(asked, &machine(), &Origin::default()).await;
+    assert!(matches!(report, Err(CheckError::NotRecorded)));
+});
+
+on_both!(a_forged_chip_fails_whoever_is_trusted, |db: TestDb| {
+    let office = Office::new(db);
+    for name in ["another portrait", "signed by another key", "signer expired", "cut"] {
+        let (asked, authorities) = chip(name);
+        for file in &authorities {
+            office.import(file).await.unwrap();
+        }
+        let report = office.check(asked).await;
+        assert_eq!((report.status, report.assurance), (Status::Failed, Assurance::SelfAsserted));
+    }
+});
+
+on_both!(who_is_removed_is_not_trusted_by_any_node, |db: TestDb| {
+    let office = Office::new(db);
+    let other = node(&office.db, &office.clock, 7);
+    let (asked, authorities) = chip("as issued");
+    office.import(&authorities[0]).await.unwrap();
+    let passed = other.emrtd(asked.clone(), &machine(), &Origin::default()).await.unwrap();
+    assert_eq!(passed.status, Status::Passed);
+    let fingerprint = Certificate::read(&authorities[0]).unwrap().fingerprint();
+    let fingerprint = HEXLOWER.encode(&fingerprint);
+    assert!(office.remove(&fingerprint).await.unwrap());
+    assert!(!office.remove(&fingerprint).await.unwrap());
+    let after = other.emrtd(asked, &machine(), &Origin::default()).await.unwrap();
+    assert_eq!(after.status, Status::Review);
+    let events = office.db.recorded.events();
+    let changes: Vec<String> = events.iter().map(|event| event.kind.code(true)).collect();
+    let changes: Vec<&str> =
+        changes.iter().map(String::as_str).filter(|code| code.starts_with("admin_")).collect();
+    assert_eq!(changes, ["admin_idv_trust_import", "admin_idv_trust_remove"]);
+});
+
+on_both!(revocation_lists_count_and_newer_ones_replace_them, |db: TestDb| {
+    let office = Office::new(db);
+    let (asked, files) = chip("signer revoked");
+    for file in &files {
+        office.import(file).await.unwrap();
+    }
+    let report = office.check(asked.clone()).await;
+    assert_eq!(report.status, Status::Failed);
+    assert!(codes(&report).contains(&"signer_revoked"));
+    // One that says otherwise and is not newer does not undo it.
+    let (_, others) = chip("nobody revoked");
+    let imported = office.import(&others[1]).await.unwrap();
+    assert_eq!((imported.crls, imported.refused.len()), (0, 1));
+    assert_eq!(office.check(asked).await.status, Status::Failed);
+    let used = office.checks.trust_used().await.unwrap();
+    assert_eq!((used.authorities, used.crls), (1, 1), "one list of each authority");
+});
+
+on_both!(lists_are_taken_up_only_with_their_authority, |db: TestDb| {
+    let office = Office::new(db);
+    let (_, files) = chip("signer revoked");
+    let imported = office.import(&files[1]).await.unwrap();
+    assert_eq!((imported.crls, imported.refused.len()), (0, 1));
+    // Together, in one file and in the wrong order, both are.
+    let pem = |name: &str, der: &[u8]| {
+        format!("-----BEGIN {name}-----\n{}\n-----END {name}-----\n", BASE64.encode(der))
+    };
+    let both = pem("X509 CRL", &files[1]) + &pem("CERTIFICATE", &files[0]);
+    let imported = office.import(both.as_bytes()).await.unwrap();
+    let counts = (imported.certificates, imported.crls, imported.refused.len());
+    assert_eq!(counts, (1, 1, 0));
+    let again = office.import(both.as_bytes()).await.unwrap();
+    assert_eq!((again.certificates, again.crls, again.known), (0, 0, 2));
+    assert_eq!(office.checks.trust_used().await.unwrap().version, 1, "nothing changed");
+});
+
+on_both!(files_that_are_none_are_refused, |db: TestDb| {
+    let office = Office::new(db);
+    for file in [&b""[..], b"hello", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\n!\n-----END"] {
+        assert!(matches!(office.import(file).await, Err(CheckError::Invalid("file", _))));
+    }
+    let imported = office.import(&[0x30, 0x03, 0x02, 0x01, 0x05]).await.unwrap();
+    assert_eq!((imported.certificates, imported.refused.len()), (0, 1));
+    assert!(office.db.recorded.events().is_empty());
+    let lists = made()["lists"].as_array().unwrap().clone();
+    for list in lists {
+        let imported = office.import(&bytes(&list["list"])).await;
+        match list["count"].as_u64() {
+            None => {
+                let taken = imported.map_or(0, |imported| imported.certificates);
+                assert_eq!(taken, 0, "{}", list["name"]);
+            }
+            Some(count) => {
+                let imported = imported.unwrap();
+                assert_eq!(u64::try_from(imported.certificates).unwrap(), count);
+                assert_eq!(imported.signers.len(), 1);
+            }
+        }
+    }
+});
+
+on_both!(a_challenge_is_good_for_one_answer, |db: TestDb| {
+    let office = Office::new(db);
+    let (asked, authorities) = chip("the chip answers");
+    office.import(&authorities[0]).await.unwrap();
+    // The answer is right, but to a challenge that was not made here.
+    let report = office.check(asked.clone()).await;
+    assert_eq!(report.status, Status::Failed);
+    assert!(matches!(report.found.active, Active::Passed { .. }));
+    assert!(codes(&report).contains(&"challenge_unknown"));
+
+    let (challenge, until) = office.checks.challenge().await.unwrap();
+    assert_eq!(challenge.len(), 8);
+    assert!(until > portcullis_types::Clock::now(&*office.clock));
+    let (_, response) = asked.answer.clone().unwrap();
+    let other = EmrtdAsked { answer: Some((challenge, response)), ..asked.clone() };
+    let wrong = codes(&office.check(other.clone()).await);
+    assert!(wrong.contains(&"active_authentication_wrong"));
+    assert!(!wrong.contains(&"challenge_unknown"), "it was made here");
+    let again = codes(&office.check(other).await);
+    assert!(again.contains(&"challenge_unknown"), "and is used up");
+
+    let (late, _) = office.checks.challenge().await.unwrap();
+    office.clock.advance(CHALLENGE_TTL);
+    let (_, response) = asked.answer.clone().unwrap();
+    let late = EmrtdAsked { answer: Some((late, response)), ..asked };
+    assert!(codes(&office.check(late).await).contains(&"challenge_unknown"));
+});
+
+on_both!(the_chip_is_held_against_what_is_printed_and_said, |db: TestDb| {
+    let office = Office::new(db);
+    let (asked, authorities) = chip("as issued");
+    office.import(&authorities[0]).await.unwrap();
+    let zone = office.check(asked.clone()).await.found.passive.zone.unwrap();
+    let expected = Expected { surname: Some("Mustermann".into()), ..Expected::default() };
+    let printed = Some(zone.lines.join("\n"));
+    let same = EmrtdAsked { printed, expected, ..asked.clone() };
+    assert_eq!(office.check(same).await.status, Status::Passed);
+    let other = zone.lines.join("\n").replace("ERIKA", "ERICA");
+    let printed = EmrtdAsked { printed: Some(other), ..asked.clone() };
+    assert!(codes(&office.check(printed).await).contains(&"printed_differs"));
+    let expected = Expected { surname: Some("Musterfrau".into()), ..Expected::default() };
+    let report = office.check(EmrtdAsked { expected, ..asked }).await;
+    assert_eq!(report.status, Status::Failed);
+    assert!(codes(&report).contains(&"field_differs"));
+});
+
+on_both!(zones_are_read_and_recorded, |db: TestDb| {
+    let office = Office::new(db);
+    let text = "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\n\
+                L898902C36UTO7408122F1204159ZE184226B<<<<<10";
+    let (status, codes) = office.zone(text, Expected::default()).await;
+    assert_eq!(status, Status::Failed);
+    assert_eq!(codes, ["document_expired", "specimen", "specimen"]);
+    let (status, codes) = office.zone("nothing", Expected::default()).await;
+    assert_eq!((status, codes), (Status::Failed, vec!["zone_unreadable"]));
+    let recorded = office.recorded();
+    assert_eq!(recorded.iter().map(|one| one.status).collect::<Vec<_>>(), ["failed", "failed"]);
+    assert_eq!(recorded[0].codes, ["document_expired", "specimen"]);
+    let long = ZoneAsked { text: "<".repeat(5000), find: true, expected: Expected::default() };
+    let refused = office.checks.zone(long, &machine(), &Origin::default()).await;
+    assert!(matches!(refused, Err(CheckError::Invalid("mrz", _))));
+});
