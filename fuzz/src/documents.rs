@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, str};
 
+use portcullis_capture::{Picture, Quality, pdf417};
 use portcullis_documents::{
-    Certificate, Crl, MasterList, Trust,
+    Certificate, Crl, MasterList, Trust, aamva,
     chip::{Files, active, passive},
     zone::{self, Day, Expected},
 };
@@ -19,6 +20,29 @@ pub const ZONES: &[&[u8]] = &[
     b"P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10",
     b"I<UTOD231458907<<<<<<<<<<<<<<<\n7408122F1204159UTO<<<<<<<<<<<6\nERIKSSON<<ANNA<MARIA<<<<<<<<<<",
 ];
+
+pub const LICENCE: &[u8] = include_bytes!("../../crates/documents/tests/licence.txt");
+pub const PICTURE: &[u8] = include_bytes!("../seeds/picture.png");
+
+/// What stands in a barcode.
+pub fn licence(input: &[u8]) {
+    let today = Day::at(NOW);
+    if let Ok(licence) = aamva::read(input) {
+        drop(licence.findings(today));
+        drop(licence.compare(&Expected { surname: Some("x".to_owned()), ..Expected::default() }));
+    }
+}
+
+/// A picture that somebody may send.
+pub fn picture(input: &[u8]) {
+    let Ok(picture) = Picture::decode(input) else { return };
+    assert_eq!(picture.luma.len(), (picture.width as usize) * (picture.height as usize));
+    assert!(Quality::of(&picture).sharpness >= -1e-6);
+    // Large ones take the fuzzer too long.
+    if picture.luma.len() < 50_000 {
+        drop(pdf417(&picture));
+    }
+}
 
 /// What a reader may send: a security object, each data group a slice of the same bytes.
 pub fn chip(input: &[u8]) {

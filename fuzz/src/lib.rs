@@ -32,7 +32,7 @@ use portcullis_types::{AddrKey, Entropy, Timestamp};
 use serde_json::json;
 
 use documents::ZONES;
-pub use documents::{authorities, chip, zone};
+pub use documents::{authorities, chip, licence, picture, zone};
 use http1::HTTP1;
 pub use http1::http1;
 use records::{LISTS, RECORDS, RULES};
@@ -88,12 +88,14 @@ pub fn targets() -> Vec<Target> {
         target("list_senzing", list_senzing, &[screening::SENZING]),
         target("list_csv", list_csv, &[screening::CSV]),
         target("list_delta", list_delta, &[screening::DELTA]),
+        target("licence", licence, &[documents::LICENCE]),
         target("lists", lists, LISTS),
         target("names", names, NAMES),
         target("note", note, &[NOTE.as_bytes(), b"\0\x01a\0\0"]),
         target("password_hash", password_hash, HASHES),
         target("params", params, &[b"grant_type=authorization_code&code=a%20b&x=", b"a=1&a=2"]),
         target("path", path, &[b"/profile/%7Eme/x", b"/a/%2e%2e/b", b"/%F0%9F%94%92;x"]),
+        target("picture", picture, &[documents::PICTURE]),
         target("policies", policies, &[POLICIES]),
         target("proof", proof, &[PROOF]),
         target("proxy_header", proxy_header, PROXY_HEADERS),

@@ -347,6 +347,9 @@ def forgeries():
     anchors = [de.authority]
     usual = ["crl_missing", "copy_not_excluded"]
 
+    alike = Certificate(de.signer.key, de.signer.subject, de.authority, serial=de.signer.serial)
+    alike.issuer = name_of("DE", "csca")
+    ca_alike = Certificate(EcKey(), name_of("DE", "Another"), ca=True, serial=de.signer.serial)
     past = Certificate(EcKey(), de.authority.subject, ca=True, start=NOW - 6 * YEAR, end=NOW - YEAR)
 
     def variant(name, codes, sod=sod, groups=groups, anchors=anchors, base=usual, **more):
@@ -412,6 +415,12 @@ def forgeries():
     follower = Certificate(EcKey("P-384"), de.authority.subject, ca=True, start=NOW - YEAR)
     yield variant("revoked by the next key of the authority", ["signer_revoked"], anchors=[de.authority, follower], crls=[crl(follower, [de.signer.serial])], chain="broken", base=["copy_not_excluded"])
     yield variant("revoked by one key, and another key says nobody is", ["signer_revoked"], anchors=[de.authority, follower], crls=[crl(de.authority, [de.signer.serial]), crl(follower, [])], chain="broken", base=["copy_not_excluded"])
+    point = lambda name: [extension("2.5.29.28", seq(tlv(0xA0, tlv(0xA0, tlv(0x86, name)))), critical=True)]
+    yield variant("revoked in one part of the list, and not in another", ["signer_revoked"], crls=[crl(de.authority, [de.signer.serial], critical=point(b"http://a/1")), crl(de.authority, [], critical=point(b"http://a/2"), this=NOW - datetime.timedelta(days=9))], chain="broken", base=["copy_not_excluded"])
+    heir = Certificate(EcKey("P-384"), name_of("DE", "CSCA of the heir"), ca=True, start=NOW - YEAR)
+    small = Certificate(EcKey(), de.signer.subject, de.authority, serial=4711)
+    yield variant("revoked by the heir in the name of the authority", ["signer_revoked"], sod=other(small), anchors=[de.authority, heir], crls=[crl(heir, [4711], subject=de.authority.subject), crl(heir, [])], chain="broken", base=["copy_not_excluded"])
+    yield variant("the authority comes along with the same number", [], sod=other(alike, certificates=[ca_alike, de.signer]))
     yield variant("another signer revoked", [], crls=[crl(de.authority, [de.signer.serial + 1])], base=["copy_not_excluded"])
     yield variant("nobody revoked", [], crls=[crl(de.authority, [])], base=["copy_not_excluded"])
     yield variant("revocation list overdue", ["crl_overdue"], crls=[crl(de.authority, [], following=NOW - datetime.timedelta(days=1))], base=["copy_not_excluded"])
@@ -441,7 +450,7 @@ def forgeries():
     yield variant("PKCS #1 of a signer whose certificate is under PSS", [], sod=pss.sod(groups, by=plain), anchors=[pss.authority])
     yield variant("key named in place of the signature", [], sod=pss.sod(groups, by=plain, algorithm=seq(oid("1.2.840.113549.1.1.1"), NULL)), anchors=[pss.authority])
     expired = {**groups, 1: zone_group(zone(expiry="200228"))}
-    yield variant("document expired", ["document_expired"], sod=de.sod(expired), groups=expired, chain="broken")
+    yield variant("document expired", ["document_expired"], sod=de.sod(expired), groups=expired)
 
     # Active authentication
     challenge = bytes(range(8))

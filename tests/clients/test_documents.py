@@ -3,7 +3,9 @@ and what a hostile caller sends."""
 
 import base64
 import datetime
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from passport import Certificate, Country, EcKey, RsaKey, b64
 from portcullis import Demo, bearer, tokens, until
 
 EMRTD, MRZ, TRUST = "/idv/v1/checks/emrtd", "/idv/v1/checks/mrz", "/idv/v1/trust"
+BARCODE, IMAGE = "/idv/v1/checks/barcode", "/idv/v1/checks/image"
 EXPIRY = (datetime.date.today() + datetime.timedelta(days=5 * 365)).strftime("%y%m%d")
 ZONE = passport.zone(expiry=EXPIRY)
 LINES = f"{ZONE[:44]}\n{ZONE[44:]}"
@@ -122,6 +125,7 @@ def test_a_chip_answers_a_challenge_once(client, german):
     answer = {"challenge": b64(own), "response": b64(german.chip.answer(own))}
     report = check(client, german.read(active_authentication=answer))
     assert report["status"] == "failed" and "challenge_unknown" in codes(report)
+    assert report["active"]["status"] == "failed"
 
 
 def test_an_rsa_chip_answers(place, client):
@@ -160,7 +164,14 @@ def test_master_lists_and_what_is_none(place, client):
     countries = [Country(code, EcKey(), EcKey()) for code in ("FR", "SE", "NL")]
     signer = Certificate(EcKey(), passport.name_of("FR", "Master List Signer"), countries[0].authority, purposes=["2.23.136.1.1.3"])
     before = client.get(TRUST).json()["authorities"]
-    done = trust(place, passport.master_list(signer, [one.authority for one in countries], []))
+    file = place.data / "list.ml"
+    file.write_bytes(passport.master_list(signer, [one.authority for one in countries], []))
+    fingerprint = hashlib.sha256(signer.der).hexdigest()
+    looked = place.cli("idv", "trust", "import", "--dry-run", "--data", place.data, file)
+    assert fingerprint in looked.stdout and client.get(TRUST).json()["authorities"] == before
+    other = place.cli("idv", "trust", "import", "--signer", "00" * 32, "--data", place.data, file, check=False)
+    assert other.returncode == 1 and client.get(TRUST).json()["authorities"] == before
+    done = place.cli("idv", "trust", "import", "--signer", fingerprint, "--data", place.data, file)
     assert "3 authorities" in done.stdout and "Master List Signer" in done.stdout
     assert client.get(TRUST).json()["authorities"] == before + 3
     # Who signs documents is no authority, and what is no certificate is nothing.
@@ -191,6 +202,7 @@ def test_hostile_callers_get_a_clear_answer(place, client, german):
         ({**good, "sod": b64(bytes(70_000))}, "/sod"),
         ({**good, "data_groups": {"3": b64(bytes(1_100_000))}}, "/data_groups"),
         ({**good, "expected": {"date_of_birth": "12.8.1964"}}, "/expected/date_of_birth"),
+        ({**good, "expected": {"date_of_birth": "1964-13-45"}}, "/expected/date_of_birth"),
         ({**good, "mrz": "<" * 5000}, "/mrz"),
     ]:
         answer = check(client, body, 422)
@@ -204,3 +216,33 @@ def test_hostile_callers_get_a_clear_answer(place, client, german):
     person = tokens(place, place.facts()["users"][0])["access_token"]
     assert client.post(EMRTD, json=good, headers=bearer(person)).status_code == 403
     assert client.post(EMRTD, json=good, headers={"authorization": ""}).status_code == 401
+
+
+HERE = Path(__file__).resolve().parent.parent.parent
+LICENCE = (HERE / "crates/documents/tests/licence.txt").read_bytes()
+PHOTO = (HERE / "crates/capture/tests/photo.jpg").read_bytes()
+
+
+def test_licences_are_read(client):
+    answer = client.post(BARCODE, json={"payload": b64(LICENCE), "expected": {"surname": "Lovelace"}}).json()
+    assert (answer["status"], answer["assurance"]) == ("passed", "self_asserted"), answer
+    assert (answer["licence"]["jurisdiction"], answer["licence"]["date_of_birth"]) == ("CA", "1985-12-10")
+    seen = client.post(BARCODE, json={"image": b64(PHOTO)}, timeout=60).json()
+    assert seen["licence"] == answer["licence"] and seen["quality"]["sharpness"] > 100
+    answer = client.post(BARCODE, json={"payload": b64(LICENCE), "expected": {"surname": "Love"}}).json()
+    assert answer["status"] == "failed" and codes(answer) == {"field_differs"}
+    assert client.post(BARCODE, json={"payload": b64(b"hello")}).json()["licence"] is None
+    assert client.post(BARCODE, json={}).status_code == 422
+    assert client.post(BARCODE, json={"payload": "", "image": ""}).status_code == 422
+
+
+def test_pictures_are_measured(client):
+    answer = client.post(IMAGE, json={"image": b64(PHOTO)}).json()
+    assert (answer["status"], answer["assurance"]) == ("passed", "heuristic"), answer
+    # A header that promises more pixels than there is memory.
+    bomb = bytearray((HERE / "crates/capture/tests/licence.png").read_bytes())
+    bomb[16:24] = bytes([0, 0, 0xB0, 0, 0, 0, 0xB0, 0])
+    answer = client.post(IMAGE, json={"image": b64(bytes(bomb))}).json()
+    assert answer["status"] == "failed" and codes(answer) == {"picture_unusable"} and answer["quality"] is None
+    assert client.post(IMAGE, json={"image": b64(bytes(12_600_000))}).status_code == 422
+    assert client.post(IMAGE, content=b"0" * 18_000_000, headers={"content-type": "application/json"}).status_code in (400, 413)

@@ -81,6 +81,8 @@ pub struct Crl {
     pub this_update: i64,
     /// Seconds since 1970.
     pub next_update: Option<i64>,
+    /// The distribution point that it is of, as it stands there; empty if it is of all.
+    pub point: Vec<u8>,
     /// Numbers of revoked certificates, without zeros in front, in order.
     revoked: Vec<Vec<u8>>,
 }
@@ -139,7 +141,7 @@ impl Certificate {
                 signature: parsed.signature_value.data.to_vec(),
             },
             subject: parsed.subject().as_raw().to_vec(),
-            subject_text: parsed.subject().to_string(),
+            subject_text: text(parsed.subject()),
             issuer: parsed.issuer().as_raw().to_vec(),
             country: country(parsed.subject())
                 .or_else(|| country(parsed.issuer()))
@@ -237,11 +239,12 @@ impl Crl {
         if !rest.is_empty() {
             return Err(Malformed("there is something behind a revocation list"));
         }
+        let mut point = Vec::new();
         for extension in parsed.extensions() {
             let oid = extension.oid.to_id_string();
             match oid.as_str() {
                 DELTA => return Err(Malformed("a revocation list has only what changed")),
-                DISTRIBUTION_POINT => whole(extension.value)?,
+                DISTRIBUTION_POINT => point = point_of(extension.value)?,
                 _ if extension.critical && !CRL_UNDERSTOOD.contains(&oid.as_str()) => {
                     return Err(Malformed("a revocation list has a critical extension"));
                 }
@@ -265,10 +268,11 @@ impl Crl {
                 signature: parsed.signature_value.data.to_vec(),
             },
             issuer: parsed.issuer().as_raw().to_vec(),
-            issuer_text: parsed.issuer().to_string(),
+            issuer_text: text(parsed.issuer()),
             country: country(parsed.issuer()).unwrap_or_default(),
             this_update: parsed.last_update().timestamp(),
             next_update: parsed.next_update().map(|time| time.timestamp()),
+            point,
             revoked,
         })
     }
@@ -311,21 +315,42 @@ const DISTRIBUTION_POINT: &str = "2.5.29.28";
 /// `issuerAltName`, `cRLNumber`, `authorityKeyIdentifier`
 const CRL_UNDERSTOOD: [&str; 3] = ["2.5.29.18", "2.5.29.20", "2.5.29.35"];
 
-/// A list of some certificates only would clear those that it leaves out. One may say where it is to be had, and
-/// that it is not of authorities (RFC 5280, 5.2.5).
-fn whole(value: &[u8]) -> Result<(), Malformed> {
+/// A list of some certificates only would clear those that it leaves out. One may be of a distribution point,
+/// beside those of others, and not of authorities (RFC 5280, 5.2.5).
+fn point_of(value: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut inside = der::only(value, tag::SEQUENCE)?;
+    let mut point = Vec::new();
     while !inside.is_empty() {
-        if !matches!(inside.any()?.tag, tag::CONTEXT_0 | 0x81) {
-            return Err(Malformed("a revocation list is of some certificates only"));
+        let element = inside.any()?;
+        match element.tag {
+            tag::CONTEXT_0 => point = element.value.to_vec(),
+            0x81 => {}
+            _ => return Err(Malformed("a revocation list is of some certificates only")),
         }
     }
-    Ok(())
+    Ok(point)
+}
+
+/// A name for people: whoever made it must not write into a terminal or a log.
+fn text(name: &X509Name<'_>) -> String {
+    const MOST: usize = 300;
+    let hidden = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    name.to_string()
+        .chars()
+        .map(|letter| if hidden(letter) { '?' } else { letter })
+        .take(MOST)
+        .collect()
 }
 
 /// The country of a name, in capitals: some write it small.
 fn country(name: &X509Name<'_>) -> Option<String> {
-    name.iter_country().next()?.as_str().ok().map(|country| country.trim().to_ascii_uppercase())
+    let country = name.iter_country().next()?.as_str().ok()?.trim().to_ascii_uppercase();
+    // Two letters, or none at all.
+    (country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase()))
+        .then_some(country)
 }
 
 fn number(raw: &[u8]) -> Vec<u8> {

@@ -88,10 +88,36 @@ codes! {
     FieldDiffers = "field_differs", Failure;
     /// A name cannot be written in the letters of a zone, so it was not compared; the detail is the field.
     NameNotCompared = "name_not_compared", Doubt;
+    /// Something was to be compared, and there was no zone to compare it with; the detail is what.
+    NotCompared = "not_compared", Doubt;
     /// Letters of the text were read as others that look alike, so that the check digits are right.
     ZoneRepaired = "zone_repaired", Doubt;
     /// A document of nowhere: the specimens of ICAO.
     Specimen = "specimen", Doubt;
+
+    /// The barcode cannot be read, or is none of a licence; the detail says why.
+    BarcodeUnreadable = "barcode_unreadable", Failure;
+    /// No barcode is found in the picture.
+    BarcodeNotFound = "barcode_not_found", Failure;
+    /// A field is not there that each has; the detail is the field.
+    FieldMissing = "field_missing", Doubt;
+    /// The number of the issuer is none that is known; the detail is it.
+    IssuerUnknown = "issuer_unknown", Doubt;
+    /// A name did not fit and was cut; the detail is the field.
+    NameTruncated = "name_truncated", Information;
+
+    /// The picture cannot be decoded; the detail says why.
+    PictureUnusable = "picture_unusable", Failure;
+    /// The picture has too few pixels to be read.
+    PictureTooSmall = "picture_too_small", Doubt;
+    /// The picture has no steep edges: it is out of focus, or was moved.
+    PictureBlurred = "picture_blurred", Doubt;
+    /// The picture is too dark.
+    PictureDark = "picture_dark", Doubt;
+    /// The picture is too bright.
+    PictureBright = "picture_bright", Doubt;
+    /// Much of the picture is white beyond reading: a reflection, or white paper.
+    PictureSaturated = "picture_saturated", Information;
 
     /// The security object cannot be read; the detail says why.
     SodUnreadable = "sod_unreadable", Failure;

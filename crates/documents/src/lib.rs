@@ -2,11 +2,13 @@
 //! ICAO Doc 9303. Pure: bytes in, findings out; no clock, no files, no network.
 //!
 //! - [`zone`] reads machine readable zones. Their check digits find slips of the pen, not forgers.
+//! - [`aamva`] reads what stands in the barcode of a licence of North America.
 //! - [`chip`] verifies what a reader got from a chip: passive authentication up to the authorities that the
 //!   operator trusts ([`Trust`]), active authentication by a challenge.
 //!
 //! A document is hostile until it is verified: each parser has a limit of bytes and of depth.
 
+pub mod aamva;
 mod certificate;
 pub mod chip;
 mod cms;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     Malformed,
     certificate::Certificate,
-    cms::SignedData,
+    cms::{SIGNED_DATA, SignedData},
     der::{self, tag},
 };
 
@@ -32,7 +32,9 @@ pub struct MasterList {
 impl MasterList {
     /// Whether this may be one.
     pub fn looks_like(bytes: &[u8]) -> bool {
-        SignedData::read(bytes).is_ok_and(|data| data.content_type == MASTER_LIST)
+        // Told by what it says it is, so that one that is damaged is refused as what it is.
+        let ahead = bytes.get(..bytes.len().min(32)).unwrap_or_default();
+        ahead.windows(SIGNED_DATA.len()).any(|part| part == SIGNED_DATA)
     }
 
     /// Reads one. Its signer must be allowed to sign such lists and be signed by an authority that is in it or
@@ -43,7 +45,7 @@ impl MasterList {
         }
         let data = SignedData::read(bytes)?;
         if data.content_type != MASTER_LIST {
-            return Err(Malformed("it is no master list"));
+            return Err(Malformed("what is signed is no master list"));
         }
         let mut inside = der::only(data.content, tag::SEQUENCE)?;
         inside.small()?;

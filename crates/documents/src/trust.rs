@@ -53,7 +53,10 @@ impl Trust {
     pub fn of_known(anchors: Vec<Anchor>, crls: Vec<Crl>) -> Self {
         let fingerprints = anchors.iter().map(Certificate::fingerprint).collect();
         let mut trust = Self { anchors, fingerprints, crls: Vec::new() };
-        trust.crls = crls.into_iter().filter_map(|crl| trust.listed(crl)).collect();
+        for crl in crls {
+            // One whose authority is gone says nothing any more, and of two of the same the newer counts.
+            let _known = trust.admit_crl(crl, i64::MAX);
+        }
         trust
     }
 
@@ -79,7 +82,8 @@ impl Trust {
         Ok(is_new)
     }
 
-    /// Takes up a revocation list in place of an older one that the same key signed. Whether it was not there yet.
+    /// Takes up a revocation list in place of an older one that the same key signed in the same name for the same
+    /// distribution point. Whether it was not there yet.
     /// `now` is in seconds since 1970.
     pub fn admit_crl(&mut self, crl: Crl, now: i64) -> Result<bool, Refused> {
         if crl.this_update > now {
@@ -87,7 +91,12 @@ impl Trust {
         }
         let fingerprint = crl.fingerprint();
         let listed = self.listed(crl).ok_or(Refused::NotSigned)?;
-        match self.crls.iter_mut().find(|other| other.key == listed.key) {
+        let same = |other: &&mut Listed| {
+            let (one, other) = (&listed, &**other);
+            (&one.key, &one.crl.issuer, &one.crl.point)
+                == (&other.key, &other.crl.issuer, &other.crl.point)
+        };
+        match self.crls.iter_mut().find(same) {
             Some(other) if other.crl.fingerprint() == fingerprint => return Ok(false),
             Some(other) if other.crl.this_update >= listed.crl.this_update => {
                 return Err(Refused::Older);
@@ -138,7 +147,11 @@ impl Trust {
 
     /// The revocation lists for what this authority signed: of its key, and of other keys under its name.
     pub fn crls_of(&self, anchor: &Anchor) -> impl Iterator<Item = &Crl> {
-        let own = |listed: &&Listed| listed.key == anchor.key_hash || listed.name == anchor.subject;
+        let own = |listed: &&Listed| {
+            listed.key == anchor.key_hash
+                || listed.name == anchor.subject
+                || (listed.crl.issuer == anchor.subject && listed.crl.country == anchor.country)
+        };
         self.crls.iter().filter(own).map(|listed| &listed.crl)
     }
 

@@ -33,6 +33,22 @@ impl Day {
     }
 }
 
+impl Day {
+    /// `YYYY-MM-DD`, if it is in the calendar.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let [year, month, day] = parts.as_slice() else { return None };
+        let digits = |text: &str, count: usize| {
+            text.len() == count && text.bytes().all(|digit| digit.is_ascii_digit())
+        };
+        if !(digits(year, 4) && digits(month, 2) && digits(day, 2)) {
+            return None;
+        }
+        let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+        date.is_well_formed().then(|| date.into())
+    }
+}
+
 impl From<Date> for Day {
     fn from(date: Date) -> Self {
         Self { year: date.year, month: date.month, day: date.day }
@@ -79,7 +95,7 @@ pub struct Zone {
 }
 
 /// What else is known about the holder and the document, to be compared. What is `None` is not.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, PartialEq, Debug)]
 pub struct Expected {
     /// In any writing that ICAO 9303-3, 6 brings into capital letters.
     pub surname: Option<String>,
@@ -359,7 +375,9 @@ fn is_name(ours: &str, expected: &str, cut: bool) -> Option<bool> {
         .collect();
     let ways: Vec<String> = [composed, bare, other].iter().map(|way| words(way)).collect();
     let ours = words(ours);
-    if ways.iter().all(String::is_empty) {
+    // What has no letter in zones is dropped, and what is left is another name.
+    let writable = |letter: char| !words(&letter.to_string()).is_empty();
+    if !expected.nfc().filter(|letter| letter.is_alphabetic()).all(writable) {
         return None;
     }
     let fits = |way: &String| ours == *way || cut && !ours.is_empty() && way.starts_with(&ours);

@@ -224,11 +224,11 @@ pub struct Screening {
 pub struct Check {
     /// The report.
     pub report: String,
-    /// `mrz`, `emrtd`
+    /// `mrz`, `emrtd`, `barcode`, `image`
     pub check: &'static str,
     /// `passed`, `failed`, `review`
     pub status: &'static str,
-    /// `cryptographic`, `self_asserted`
+    /// `cryptographic`, `heuristic`, `self_asserted`
     pub assurance: &'static str,
     /// Why.
     pub codes: Vec<&'static str>,

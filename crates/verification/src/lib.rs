@@ -15,6 +15,7 @@ pub use aml::{
     Wanted,
 };
 pub use checks::{
-    Assurance, CHALLENGE_TTL, CheckError, CheckParts, Checks, EmrtdAsked, EmrtdReport, Imported,
-    RefusedItem, Report, Status, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
+    Assurance, Barcode, BarcodeAsked, BarcodeReport, CHALLENGE_TTL, CheckError, CheckParts, Checks,
+    EmrtdAsked, EmrtdReport, Imported, MasterListSigner, PictureReport, Quality, RefusedItem,
+    Report, Status, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
 };

@@ -1,5 +1,5 @@
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
-use portcullis_documents::zone::Expected;
+use portcullis_documents::zone::{Day, Expected};
 use portcullis_identity::FieldError;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -35,7 +35,7 @@ impl ExpectedInput {
             ("expected/date_of_expiry", &self.date_of_expiry),
         ];
         for (field, day) in days {
-            if day.as_deref().is_some_and(|day| !is_day(day)) {
+            if day.as_deref().is_some_and(|day| Day::parse(day).is_none()) {
                 return Err(invalid(field, "must be a day, YYYY-MM-DD"));
             }
         }
@@ -60,15 +60,6 @@ impl ExpectedInput {
             issuing_state: self.issuing_state,
         })
     }
-}
-
-fn is_day(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
-        })
 }
 
 /// Base64 of either alphabet, with its end or without.

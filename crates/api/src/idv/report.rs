@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReportView {
     id: String,
-    /// `mrz`, `emrtd`
+    /// `mrz`, `emrtd`, `barcode`, `image`
     check: &'static str,
     /// `passed`, `failed`, `review` (a person should look).
     status: &'static str,
-    /// By what that is known: `cryptographic` or `self_asserted`.
+    /// By what that is known: `cryptographic`, `heuristic` or `self_asserted`.
     assurance: &'static str,
     /// Why, the gravest first.
     reasons: Vec<ReasonView>,

@@ -17,6 +17,8 @@ use crate::{
 pub struct Passive {
     /// What is wrong, and what is good to know.
     pub findings: Vec<Finding>,
+    /// The same of the zone, which its issuer signed as it is: a document whose day is past is genuine all the same.
+    pub zone_findings: Vec<Finding>,
     /// Whether an authority that is trusted stands behind.
     pub chain: Chain,
     /// Each data group that was signed or given.
@@ -133,6 +135,7 @@ impl Summary {
 pub fn passive(files: &Files, trust: &Trust, now: i64) -> Passive {
     let mut passive = Passive {
         findings: Vec::new(),
+        zone_findings: Vec::new(),
         chain: Chain::Broken,
         groups: Vec::new(),
         hash: None,
@@ -151,6 +154,7 @@ pub fn passive(files: &Files, trust: &Trust, now: i64) -> Passive {
     }
     if !passive.holds {
         passive.zone = None;
+        passive.zone_findings.clear();
     }
     passive
 }
@@ -214,8 +218,11 @@ impl Passive {
             }
         }
         // Names are written in several ways, so the number will do: what counts is whether its key signed.
+        let signed = |one: &Certificate| signer.verify(data, one).is_ok();
         let named = read.iter().position(|certificate| signer.is(certificate));
-        let named = named.or_else(|| read.iter().position(|one| signer.has_serial_of(one)));
+        let named = named
+            .or_else(|| read.iter().position(|one| signer.has_serial_of(one) && signed(one)))
+            .or_else(|| read.iter().position(|one| signer.has_serial_of(one)));
         if let Some(at) = named {
             return Some(read.swap_remove(at));
         }
@@ -324,14 +331,14 @@ impl Passive {
             .and_then(|letters| zone::from_chip(letters, today));
         match zone {
             Ok(zone) => {
-                self.findings.extend(zone.findings(today).into_iter().map(odd));
+                self.zone_findings.extend(zone.findings(today).into_iter().map(odd));
                 // A code that is not known leaves open whose document it is.
                 if may_sign("", &zone.issuing_state).is_none() {
-                    self.found(Finding::of(Code::StateUnknown, "issuing_state"));
+                    self.zone_findings.push(Finding::of(Code::StateUnknown, "issuing_state"));
                 }
                 self.zone = Some(zone);
             }
-            Err(finding) => self.found(odd(finding)),
+            Err(finding) => self.zone_findings.push(odd(finding)),
         }
     }
 }

@@ -62,7 +62,12 @@ fn each_chip_is_judged_as_it_was_made() {
             Active::Failed(finding) => ("failed", Some(finding)),
             Active::NotPerformed(finding) => ("not_performed", Some(finding)),
         };
-        let codes = found.findings.iter().chain(finding).map(|finding| finding.code.as_str());
+        let codes = found
+            .findings
+            .iter()
+            .chain(&found.zone_findings)
+            .chain(finding)
+            .map(|finding| finding.code.as_str());
         let mut codes: Vec<&str> = codes.collect();
         codes.sort_unstable();
         let expected: Vec<&str> = all(&chip["codes"]).map(|code| code.as_str().unwrap()).collect();

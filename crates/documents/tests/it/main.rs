@@ -2,4 +2,5 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::allow_attributes, reason = "tests")]
 
 mod chips;
+mod licences;
 mod zones;

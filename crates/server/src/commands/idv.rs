@@ -29,6 +29,12 @@ pub enum TrustCommand {
     Import {
         #[command(flatten)]
         place: Place,
+        /// Say what would be taken up, and by whom a master list is signed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Take a master list only if this certificate signed it: SHA-256, hexadecimal
+        #[arg(long, value_name = "SHA256")]
+        signer: Option<String>,
         /// Master lists (CMS), certificates and revocation lists, as DER or PEM
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
@@ -52,42 +58,68 @@ pub enum TrustCommand {
 
 pub async fn run(IdvCommand::Trust(command): IdvCommand) -> Result<ExitCode> {
     match command {
-        TrustCommand::Import { place, files } => import(&place, &files).await,
+        TrustCommand::Import { place, dry_run, signer, files } => {
+            import(&place, &files, signer.as_deref(), dry_run).await
+        }
         TrustCommand::List { place, json } => list(&place, json).await,
         TrustCommand::Remove { place, fingerprint } => remove(&place, &fingerprint).await,
     }
 }
 
 /// Whether everything was taken up.
-async fn import(place: &Place, files: &[PathBuf]) -> Result<ExitCode> {
+async fn import(
+    place: &Place,
+    paths: &[PathBuf],
+    signer: Option<&str>,
+    dry: bool,
+) -> Result<ExitCode> {
     let offline = Offline::open(place).await?;
     let event = |kind| offline.event(kind);
     let store = TrustStore { db: &offline.db, tenant: DEFAULT_TENANT, event: &event };
-    let mut refused = 0;
-    for path in files {
-        let shown = path.display().to_string();
+    let mut files = Vec::new();
+    for path in paths {
+        let shown = path.display();
         let mut bytes = Vec::new();
         let file = File::open(path).with_context(|| format!("read {shown}"))?;
         file.take(FILE_MAX_BYTES + 1)
             .read_to_end(&mut bytes)
             .with_context(|| format!("read {shown}"))?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let imported = store.import(&name, &bytes, offline.clock.now()).await;
-        let imported = imported.with_context(|| shown.clone())?;
-        tell(&shown, &imported);
-        refused += imported.refused.len();
+        files.push((name, bytes));
     }
-    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    let now = offline.clock.now();
+    if let Some(signer) = signer {
+        let wanted = hexadecimal(signer)?;
+        let looked = store.import(&files, now, true).await?;
+        ensure!(!looked.signers.is_empty(), "there is no master list among the files");
+        let other = looked.signers.iter().find(|one| one.fingerprint != wanted);
+        ensure!(
+            other.is_none(),
+            "a master list is signed by another certificate: {}",
+            other.map(|one| one.fingerprint.as_str()).unwrap_or_default()
+        );
+    }
+    let imported = store.import(&files, now, dry).await?;
+    tell(&imported, dry);
+    Ok(if imported.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
-fn tell(file: &str, imported: &Imported) {
-    for (subject, fingerprint) in &imported.signers {
-        say(&format!("{file}: a master list, signed by {subject} (SHA-256 {fingerprint})"));
+fn hexadecimal(fingerprint: &str) -> Result<String> {
+    let fingerprint = fingerprint.trim().replace(':', "").to_ascii_lowercase();
+    let digits = fingerprint.bytes().all(|digit| digit.is_ascii_hexdigit());
+    ensure!(digits && fingerprint.len() == 64, "a fingerprint has 64 hexadecimal digits");
+    Ok(fingerprint)
+}
+
+fn tell(imported: &Imported, dry: bool) {
+    for signer in &imported.signers {
+        let late = if signer.in_force { "" } else { ", whose certificate is not in force" };
+        say(&format!("{}\n  signed a master list{late}: {}", signer.fingerprint, signer.subject));
     }
     let Imported { certificates, crls, known, refused, .. } = imported;
+    let verb = if dry { "would be new" } else { "are new" };
     say(&format!(
-        "{file}: {certificates} authorities and {crls} revocation lists are new, {known} were there, \
-         {} refused",
+        "{certificates} authorities and {crls} revocation lists {verb}, {known} were there, {} refused",
         refused.len()
     ));
     for item in refused {
@@ -134,14 +166,16 @@ async fn list(place: &Place, json: bool) -> Result<ExitCode> {
 }
 
 async fn remove(place: &Place, fingerprint: &str) -> Result<ExitCode> {
-    let fingerprint = fingerprint.trim().replace(':', "").to_ascii_lowercase();
-    ensure!(fingerprint.len() == 64, "a fingerprint has 64 hexadecimal digits");
+    let fingerprint = hexadecimal(fingerprint)?;
     let offline = Offline::open(place).await?;
     let event = |kind| offline.event(kind);
     let store = TrustStore { db: &offline.db, tenant: DEFAULT_TENANT, event: &event };
-    if !store.remove(&fingerprint).await? {
+    let gone = store.remove(&fingerprint).await?;
+    if gone.is_empty() {
         bail!("nothing with that fingerprint is trusted");
     }
-    say(&format!("{fingerprint} is trusted no longer"));
+    for row in gone {
+        say(&format!("{}  {} counts no longer: {}", row.fingerprint, row.kind, row.subject));
+    }
     Ok(ExitCode::SUCCESS)
 }

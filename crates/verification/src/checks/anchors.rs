@@ -10,6 +10,7 @@ use portcullis_store::{
     idv::trust::{self, TrustRow},
 };
 use portcullis_types::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{CheckError, Checks, TrustUsed};
@@ -31,8 +32,19 @@ pub struct Imported {
     pub known: usize,
     /// What was not taken up.
     pub refused: Vec<RefusedItem>,
-    /// Who signed a master list: its name, and SHA-256 of its certificate, hexadecimal.
-    pub signers: Vec<(String, String)>,
+    /// Who signed master lists.
+    pub signers: Vec<MasterListSigner>,
+}
+
+/// Who signed a master list.
+#[derive(Debug, Serialize)]
+pub struct MasterListSigner {
+    /// SHA-256 of the certificate, hexadecimal.
+    pub fingerprint: String,
+    /// Its name.
+    pub subject: String,
+    /// Whether the certificate is in force now.
+    pub in_force: bool,
 }
 
 /// Something in a file that was not taken up.
@@ -68,77 +80,107 @@ impl TrustStore<'_> {
         Ok(trust::all(self.db, self.tenant).await?)
     }
 
-    /// Takes up what is in a file: a master list, or certificates and revocation lists as DER or PEM. What is
-    /// refused is told; the rest is taken up as a whole or not at all.
+    /// Takes up what is in files: master lists, or certificates and revocation lists as DER or PEM, each file with
+    /// its name. What is refused is told; the rest is taken up as a whole or not at all.
     pub async fn import(
         &self,
-        source: &str,
-        file: &[u8],
+        files: &[(String, Vec<u8>)],
         now: Timestamp,
+        dry: bool,
     ) -> Result<Imported, CheckError> {
-        let mut imported = Imported::default();
-        let items = items(file, &mut imported)?;
-        let rows = self.all().await?;
-        let (before, items) = (rows.clone(), items);
-        let (mut accepted, gone) = admit(restore(&rows)?, items, now, &mut imported);
-        for row in &mut accepted {
-            row.source = source.to_owned();
-            row.imported_at = now.micros();
+        loop {
+            let version = trust::version(self.db, self.tenant).await?;
+            let rows = self.all().await?;
+            let mut imported = Imported::default();
+            let mut found = Vec::new();
+            for (name, file) in files {
+                found.extend(items(name, file, now, &mut imported)?);
+            }
+            let (mut accepted, gone) = admit(&rows, found, now, &mut imported);
+            accepted.iter_mut().for_each(|row| row.imported_at = now.micros());
+            if dry || accepted.is_empty() {
+                return Ok(imported);
+            }
+            let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+            let change = json!({
+                "certificates": imported.certificates,
+                "crls": imported.crls,
+                "fingerprints": accepted.iter().map(|row| &row.fingerprint).collect::<Vec<_>>(),
+                "replaced": gone,
+                "signers": imported.signers,
+            });
+            let event = self.changed("import", &names.join(", "), None, Some(change));
+            if self.replace(version, &gone, &accepted, &event).await? {
+                return Ok(imported);
+            }
+            // Somebody else changed it meanwhile: what was vouched for may not be now.
         }
-        if accepted.is_empty() {
-            return Ok(imported);
+    }
+
+    /// Trusts somebody no longer, by the fingerprint: every certificate of that key, and whom nobody else vouches
+    /// for. What went.
+    pub async fn remove(&self, fingerprint: &str) -> Result<Vec<Trusted>, CheckError> {
+        loop {
+            let version = trust::version(self.db, self.tenant).await?;
+            let rows = self.all().await?;
+            let Some(row) = rows.iter().find(|row| row.fingerprint == fingerprint) else {
+                return Ok(Vec::new());
+            };
+            let gone = without(&rows, row);
+            let names: Vec<&String> = gone.iter().map(|row| &row.fingerprint).collect();
+            let before = json!({
+                "kind": row.kind,
+                "subject": row.subject,
+                "country": row.country,
+                "fingerprints": names,
+            });
+            let event = self.changed("remove", fingerprint, Some(before), None);
+            let fingerprints: Vec<String> = names.into_iter().cloned().collect();
+            if self.replace(version, &fingerprints, &[], &event).await? {
+                return Ok(gone);
+            }
         }
-        let gone: Vec<&str> = before
-            .iter()
-            .map(|row| row.fingerprint.as_str())
-            .filter(|fingerprint| gone.iter().any(|other| other == fingerprint))
-            .collect();
-        let (accepted, gone) = (&accepted, &gone);
-        let change = json!({
-            "certificates": imported.certificates,
-            "crls": imported.crls,
-            "fingerprints": accepted.iter().map(|row| &row.fingerprint).collect::<Vec<_>>(),
-            "replaced": gone,
-            "signers": imported.signers,
-        });
-        let event = &self.changed("import", source, change);
+    }
+
+    /// Changes what is there, if nobody else has since a version.
+    async fn replace(
+        &self,
+        version: i64,
+        gone: &[String],
+        new: &[TrustRow],
+        event: &Event,
+    ) -> Result<bool, CheckError> {
         self.db
             .write(|tx| async move {
+                if trust::version(&tx, self.tenant).await? != version {
+                    return Ok(false);
+                }
                 for fingerprint in gone {
                     trust::remove(&tx, self.tenant, fingerprint).await?;
                 }
-                for row in accepted {
+                for row in new {
                     trust::insert(&tx, self.tenant, row).await?;
                 }
                 trust::changed(&tx, self.tenant).await?;
-                Ok::<_, CheckError>(tx.emit(event.clone()).await?)
-            })
-            .await?;
-        Ok(imported)
-    }
-
-    /// Trusts somebody no longer, by the fingerprint; whether that is so.
-    pub async fn remove(&self, fingerprint: &str) -> Result<bool, CheckError> {
-        let event = &self.changed("remove", fingerprint, Value::Null);
-        self.db
-            .write(|tx| async move {
-                let removed = trust::remove(&tx, self.tenant, fingerprint).await?;
-                if removed {
-                    trust::changed(&tx, self.tenant).await?;
-                    tx.emit(event.clone()).await?;
-                }
-                Ok(removed)
+                tx.emit(event.clone()).await?;
+                Ok(true)
             })
             .await
     }
 
-    fn changed(&self, action: &'static str, object: &str, after: Value) -> Event {
+    fn changed(
+        &self,
+        action: &'static str,
+        object: &str,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Event {
         (self.event)(Kind::Admin(AdminChange {
             action,
             object_type: "idv_trust",
             object: object.to_owned(),
-            before: None,
-            after: Some(after),
+            before,
+            after,
         }))
     }
 }
@@ -147,14 +189,30 @@ impl Checks {
     /// The authorities as they are now.
     pub(super) async fn trust(&self) -> Result<Arc<Loaded>, CheckError> {
         let version = trust::version(&self.db, &self.tenant).await?;
-        let loaded = self.inner().loaded.load_full();
-        if let Some(loaded) = loaded.filter(|loaded| loaded.used.version == version) {
+        if let Some(loaded) = self.loaded(version) {
             return Ok(loaded);
         }
-        let rows = trust::all(&self.db, &self.tenant).await?;
-        let loaded = Arc::new(self.on_core(move || load(&rows, version)).await??);
+        let _loading = self.inner().loading.lock().await;
+        let mut version = trust::version(&self.db, &self.tenant).await?;
+        if let Some(loaded) = self.loaded(version) {
+            return Ok(loaded);
+        }
+        let rows = loop {
+            let rows = trust::all(&self.db, &self.tenant).await?;
+            let after = trust::version(&self.db, &self.tenant).await?;
+            if after == version {
+                break rows;
+            }
+            version = after;
+        };
+        let loaded = tokio::task::spawn_blocking(move || Arc::new(load(&rows, version))).await;
+        let loaded = loaded.map_err(|_| CheckError::Busy)?;
         self.inner().loaded.store(Some(loaded.clone()));
         Ok(loaded)
+    }
+
+    fn loaded(&self, version: i64) -> Option<Arc<Loaded>> {
+        self.inner().loaded.load_full().filter(|loaded| loaded.used.version == version)
     }
 
     /// Whom the next check depends on.
@@ -163,9 +221,13 @@ impl Checks {
     }
 }
 
-fn load(rows: &[TrustRow], version: i64) -> Result<Loaded, CheckError> {
-    let trust = restore(rows)?;
-    let mut fingerprints: Vec<&str> = rows.iter().map(|row| row.fingerprint.as_str()).collect();
+fn load(rows: &[TrustRow], version: i64) -> Loaded {
+    let trust = restore(rows);
+    let authorities = trust.anchors().iter().map(Certificate::fingerprint);
+    let mut fingerprints: Vec<String> = authorities
+        .chain(trust.crls().map(Crl::fingerprint))
+        .map(|one| HEXLOWER.encode(&one))
+        .collect();
     fingerprints.sort_unstable();
     let used = TrustUsed {
         version,
@@ -173,37 +235,66 @@ fn load(rows: &[TrustRow], version: i64) -> Result<Loaded, CheckError> {
         authorities: trust.anchors().len(),
         crls: trust.crls().count(),
     };
-    Ok(Loaded { trust, used })
+    Loaded { trust, used }
 }
 
-/// What was vouched for when it was imported needs nobody to vouch for it again.
-fn restore(rows: &[TrustRow]) -> Result<Trust, CheckError> {
+/// What was vouched for when it was imported needs nobody to vouch for it again. A row that cannot be read any
+/// more, by another version of this program, is left out and told of.
+fn restore(rows: &[TrustRow]) -> Trust {
     let (mut certificates, mut crls) = (Vec::new(), Vec::new());
-    for row in rows {
-        let unreadable = |Malformed(why)| CheckError::Trust(why);
-        if row.kind == "crl" {
-            crls.push(Crl::read(&row.der).map_err(unreadable)?);
-        } else {
-            certificates.push(Certificate::read(&row.der).map_err(unreadable)?);
+    for item in rows.iter().filter_map(read) {
+        match item {
+            Item::Certificate(certificate) => certificates.push(certificate),
+            Item::Crl(crl) => crls.push(crl),
         }
     }
-    Ok(Trust::of_known(certificates, crls))
+    Trust::of_known(certificates, crls)
 }
 
-/// Admits what is vouched for, as often as somebody new may vouch for others. What came new, and the
-/// fingerprints of lists that it replaces.
+fn read(row: &TrustRow) -> Option<Item> {
+    let read = match row.kind.as_str() {
+        "crl" => Crl::read(&row.der).map(Item::Crl),
+        _ => Certificate::read(&row.der).map(Item::Certificate),
+    };
+    if let Err(Malformed(why)) = &read {
+        tracing::error!(fingerprint = row.fingerprint, why, "what was imported cannot be read");
+    }
+    read.ok()
+}
+
+/// What goes with a row: certificates of the same key, and whom nobody who is left vouches for.
+fn without(rows: &[TrustRow], row: &TrustRow) -> Vec<TrustRow> {
+    let key = match read(row) {
+        Some(Item::Certificate(certificate)) => certificate.key_hash,
+        _ => return vec![row.clone()],
+    };
+    let left = rows.iter().filter_map(read).filter(|item| match item {
+        Item::Certificate(certificate) => certificate.key_hash != key,
+        Item::Crl(_) => true,
+    });
+    let left = left.map(|item| (item, String::new())).collect();
+    let (accepted, _) =
+        admit(&[], left, Timestamp::from_micros(i64::MAX), &mut Imported::default());
+    let stays = |row: &&TrustRow| !accepted.iter().any(|one| one.fingerprint == row.fingerprint);
+    rows.iter().filter(stays).cloned().collect()
+}
+
+/// Admits what is vouched for by those of the rows, as often as somebody new may vouch for others. What came new,
+/// and the fingerprints of rows that say nothing any more.
 fn admit(
-    mut trust: Trust,
-    items: Vec<Item>,
+    rows: &[TrustRow],
+    items: Vec<(Item, String)>,
     now: Timestamp,
     imported: &mut Imported,
 ) -> (Vec<TrustRow>, Vec<String>) {
-    let before: Vec<String> = trust.crls().map(|crl| HEXLOWER.encode(&crl.fingerprint())).collect();
+    /// Certificates that vouch for each other in a row.
+    const CHAIN_MAX: usize = 6;
+    let mut trust = restore(rows);
     let seconds = now.micros().div_euclid(1_000_000);
     let (mut accepted, mut waiting) = (Vec::new(), items);
-    loop {
+    for pass in 0..CHAIN_MAX {
         let (mut left, mut progress) = (Vec::new(), false);
-        for item in waiting {
+        for (item, source) in waiting {
             let admitted = match &item {
                 Item::Certificate(certificate) => trust.admit(certificate.clone()),
                 Item::Crl(crl) => trust.admit_crl(crl.clone(), seconds),
@@ -211,27 +302,25 @@ fn admit(
             match admitted {
                 Ok(true) => {
                     progress = true;
-                    accepted.push(row(&item));
+                    accepted.push(TrustRow { source, ..row(&item) });
                 }
                 Ok(false) => imported.known += 1,
-                Err(why) => left.push((item, why)),
+                Err(why) => left.push((item, source, why)),
             }
         }
-        if !progress || left.is_empty() {
-            imported.refused.extend(left.iter().map(|(item, why)| refused(item, *why)));
+        if !progress || left.is_empty() || pass + 1 == CHAIN_MAX {
+            imported.refused.extend(left.iter().map(|(item, _, why)| refused(item, *why)));
             break;
         }
-        waiting = left.into_iter().map(|(item, _)| item).collect();
+        waiting = left.into_iter().map(|(item, source, _)| (item, source)).collect();
     }
-    let kept = |fingerprint: &String| {
-        trust.crls().any(|crl| HEXLOWER.encode(&crl.fingerprint()) == *fingerprint)
-    };
+    let live: Vec<String> = trust.crls().map(|crl| HEXLOWER.encode(&crl.fingerprint())).collect();
     // Of two lists of one authority in the same file, one went again.
-    accepted.retain(|row| row.kind == "certificate" || kept(&row.fingerprint));
+    accepted.retain(|row| row.kind == "certificate" || live.contains(&row.fingerprint));
     imported.certificates = accepted.iter().filter(|row| row.kind == "certificate").count();
     imported.crls = accepted.len() - imported.certificates;
-    let gone = before.into_iter().filter(|fingerprint| !kept(fingerprint)).collect();
-    (accepted, gone)
+    let dead = |row: &&TrustRow| row.kind == "crl" && !live.contains(&row.fingerprint);
+    (accepted, rows.iter().filter(dead).map(|row| row.fingerprint.clone()).collect())
 }
 
 fn refused(item: &Item, why: Refused) -> RefusedItem {
@@ -267,27 +356,38 @@ fn row(item: &Item) -> TrustRow {
 }
 
 /// What is in a file.
-fn items(file: &[u8], imported: &mut Imported) -> Result<Vec<Item>, CheckError> {
+fn items(
+    name: &str,
+    file: &[u8],
+    now: Timestamp,
+    imported: &mut Imported,
+) -> Result<Vec<(Item, String)>, CheckError> {
     let mut items = Vec::new();
-    let refuse = |why: Malformed| RefusedItem { whose: "unknown".to_owned(), why: why.to_string() };
+    let refuse = |why: Malformed| RefusedItem { whose: name.to_owned(), why: why.to_string() };
     for der in pieces(file)? {
         if MasterList::looks_like(&der) {
             let list = MasterList::read(&der)
-                .map_err(|why| CheckError::Invalid("file", why.to_string()))?;
+                .map_err(|why| CheckError::Invalid("file", format!("is refused: {why}")))?;
             let signer = &list.signer;
-            let fingerprint = HEXLOWER.encode(&signer.fingerprint());
-            imported.signers.push((signer.subject_text.clone(), fingerprint));
+            let in_force = signer.is_valid_at(now.micros().div_euclid(1_000_000));
+            imported.signers.push(MasterListSigner {
+                fingerprint: HEXLOWER.encode(&signer.fingerprint()),
+                subject: signer.subject_text.clone(),
+                in_force,
+            });
             for certificate in list.certificates {
                 match certificate {
-                    Ok(certificate) => items.push(Item::Certificate(certificate)),
+                    Ok(certificate) => {
+                        items.push((Item::Certificate(certificate), name.to_owned()));
+                    }
                     Err(why) => imported.refused.push(refuse(why)),
                 }
             }
             continue;
         }
         match (Certificate::read(&der), Crl::read(&der)) {
-            (Ok(certificate), _) => items.push(Item::Certificate(certificate)),
-            (_, Ok(crl)) => items.push(Item::Crl(crl)),
+            (Ok(certificate), _) => items.push((Item::Certificate(certificate), name.to_owned())),
+            (_, Ok(crl)) => items.push((Item::Crl(crl), name.to_owned())),
             (Err(why), Err(other)) => {
                 // Each names what it tried; the one that got further knows more.
                 let crl = other != Malformed("a revocation list cannot be read");

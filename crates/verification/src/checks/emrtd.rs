@@ -68,21 +68,30 @@ impl Checks {
         for (number, file) in numbers.iter().zip(files.groups.values()) {
             pieces.extend([&number[..], &file[..]]);
         }
+        let held = format!("{:?}", (&asked.printed, &asked.expected));
+        pieces.push(held.as_bytes());
+        if let Some((challenge, response)) = &asked.answer {
+            pieces.extend([&challenge[..], &response[..]]);
+        }
         let begun = self.begin("emrtd", &pieces);
+        let loaded = self.trust().await?;
         let fresh = match &asked.answer {
             // Used up before anything is looked at, so that it cannot be tried again.
             Some((challenge, _)) => self.take(challenge).await?,
             None => true,
         };
-        let loaded = self.trust().await?;
         let used = loaded.used.clone();
         let now = self.clock.now().micros().div_euclid(1_000_000);
         let (found, findings) = self
             .on_core(move || {
                 let passive = passive(&asked.files, &loaded.trust, now);
                 let answer = asked.answer.as_ref().map(|(one, other)| (&one[..], &other[..]));
-                let active = active(&asked.files, &passive, answer);
-                let findings = judge(&asked, &passive, &active, fresh, now);
+                let active = match fresh {
+                    true => active(&asked.files, &passive, answer),
+                    // Whoever knew an answer before proves nothing.
+                    false => Active::Failed(Code::ChallengeUnknown.into()),
+                };
+                let findings = judge(&asked, &passive, &active, now);
                 (EmrtdReport { passive, active }, findings)
             })
             .await?;
@@ -130,22 +139,19 @@ fn limits(asked: &EmrtdAsked) -> Result<(), CheckError> {
 }
 
 /// Everything that was found out.
-fn judge(
-    asked: &EmrtdAsked,
-    passive: &Passive,
-    active: &Active,
-    fresh: bool,
-    now: i64,
-) -> Vec<Finding> {
-    let mut findings = passive.findings.clone();
+fn judge(asked: &EmrtdAsked, passive: &Passive, active: &Active, now: i64) -> Vec<Finding> {
+    let mut findings = [&passive.findings[..], &passive.zone_findings].concat();
     match active {
         Active::Failed(finding) | Active::NotPerformed(finding) => findings.push(finding.clone()),
         Active::Passed { .. } => {}
     }
-    if !fresh {
-        findings.push(Code::ChallengeUnknown.into());
-    }
-    let Some(zone) = &passive.zone else { return findings };
+    let Some(zone) = &passive.zone else {
+        let some =
+            [("expected", asked.expected != Expected::default()), ("mrz", asked.printed.is_some())];
+        let asked_for = some.iter().filter(|(_, is_some)| *is_some);
+        findings.extend(asked_for.map(|(what, _)| Finding::of(Code::NotCompared, *what)));
+        return findings;
+    };
     findings.extend(zone.compare(&asked.expected));
     if let Some(text) = &asked.printed {
         match zone::read(text, Day::at(now)) {

@@ -12,9 +12,6 @@ pub enum CheckError {
     /// The report could not be recorded.
     #[error("the report could not be recorded in the audit log")]
     NotRecorded,
-    /// A certificate that was imported cannot be read any more.
-    #[error("a certificate that was imported cannot be read: {0}")]
-    Trust(&'static str),
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),

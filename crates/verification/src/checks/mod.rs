@@ -4,13 +4,16 @@
 mod anchors;
 mod emrtd;
 mod error;
+mod picture;
 mod report;
 mod service;
 mod zone;
 
-pub use anchors::{Imported, RefusedItem, TrustStore, Trusted};
+pub use anchors::{Imported, MasterListSigner, RefusedItem, TrustStore, Trusted};
 pub use emrtd::{CHALLENGE_TTL, EmrtdAsked, EmrtdReport};
 pub use error::CheckError;
+pub use picture::{Barcode, BarcodeAsked, BarcodeReport, PictureReport};
+pub use portcullis_capture::Quality;
 pub use report::{Assurance, Report, Status, TrustUsed};
 pub use service::{CheckParts, Checks};
 pub use zone::{ZoneAsked, ZoneReport};

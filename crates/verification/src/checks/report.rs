@@ -40,6 +40,8 @@ impl Status {
 pub enum Assurance {
     /// A signature up to somebody whom the operator trusts.
     Cryptographic,
+    /// A rule of thumb.
+    Heuristic,
     /// Nothing but what whoever sent it says: the check digits of a zone are printed by whoever prints it.
     SelfAsserted,
 }
@@ -49,6 +51,7 @@ impl Assurance {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cryptographic => "cryptographic",
+            Self::Heuristic => "heuristic",
             Self::SelfAsserted => "self_asserted",
         }
     }
@@ -72,7 +75,7 @@ pub struct TrustUsed {
 pub struct Report<T> {
     /// It.
     pub id: Id<tags::Check>,
-    /// `mrz`, `emrtd`
+    /// `mrz`, `emrtd`, `barcode`, `image`
     pub check: &'static str,
     /// What came of it.
     pub status: Status,

@@ -7,7 +7,7 @@ use portcullis_documents::finding::Finding;
 use portcullis_events::{Actor, Check, Event, Kind, Origin, Outcome};
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::{Assurance, CheckError, Report, Status, TrustUsed, anchors::Loaded};
 
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     parts: CheckParts,
     digest_key: hmac::Key,
     pub(super) loaded: ArcSwapOption<Loaded>,
+    /// Held by whoever reads the authorities anew, so that one does.
+    pub(super) loading: Mutex<()>,
     waiting: Semaphore,
     cores: Arc<Semaphore>,
 }
@@ -77,6 +79,7 @@ impl Checks {
         Self(Arc::new(Inner {
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &parts.digest_key),
             loaded: ArcSwapOption::empty(),
+            loading: Mutex::new(()),
             waiting: Semaphore::new(WAITING_MAX),
             cores: Arc::new(Semaphore::new(parts.cores.max(1))),
             parts,

@@ -35,9 +35,11 @@ impl Checks {
     ) -> Result<Report<ZoneReport>, CheckError> {
         if asked.text.len() > zone::TEXT_MAX_BYTES {
             let most = zone::TEXT_MAX_BYTES;
-            return Err(CheckError::Invalid("mrz", format!("must be at most {most} bytes")));
+            let field = if asked.find { "ocr_text" } else { "mrz" };
+            return Err(CheckError::Invalid(field, format!("must be at most {most} bytes")));
         }
-        let begun = self.begin("mrz", &[asked.text.as_bytes()]);
+        let held = format!("{:?}", (asked.find, &asked.expected));
+        let begun = self.begin("mrz", &[asked.text.as_bytes(), held.as_bytes()]);
         let today = Day::at(self.clock.now().micros().div_euclid(1_000_000));
         // Text of a picture is read in many ways.
         let (found, findings) = self.on_core(move || read(&asked, today)).await?;
