@@ -170,8 +170,10 @@ codes! {
 
     /// The chip answered the challenge with another key, or not this challenge.
     ActiveAuthenticationWrong = "active_authentication_wrong", Failure;
-    /// The challenge was not issued here, was used before, or is too old.
-    ChallengeUnknown = "challenge_unknown", Failure;
+    /// The challenge was used before, or is too old.
+    ChallengeSpent = "challenge_spent", Failure;
+    /// The challenge was not made here, so the chip may have answered it at any time.
+    ChallengeForeign = "challenge_foreign", Doubt;
     /// The zone that is printed on the document is not that of the chip.
     PrintedDiffers = "printed_differs", Failure;
     /// The chip has a key to prove that it is no copy, and was not asked.

@@ -17,11 +17,12 @@ CREATE TABLE idv_trust_version (
     tenant TEXT NOT NULL PRIMARY KEY,
     version BIGINT NOT NULL
 );
--- Challenges for chips, each for one answer. What is kept is a digest.
+-- Challenges for chips, each for one answer, and those of others that were answered. What is kept is a digest.
 CREATE TABLE idv_challenge (
     tenant TEXT NOT NULL,
     digest TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
+    used_at BIGINT,
     PRIMARY KEY (tenant, digest)
 );
 CREATE INDEX idv_challenge_expires ON idv_challenge (expires_at);

@@ -66,7 +66,7 @@ struct EmrtdInput {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AnswerInput {
-    /// As it was made here.
+    /// As it was made here. Another one leaves open when the chip answered it.
     challenge: String,
     /// What the chip gave back.
     response: String,
@@ -125,7 +125,8 @@ struct CertificateView {
 /// Active authentication (ICAO 9303-11, 6.1).
 #[derive(Debug, Serialize, ToSchema)]
 struct ActiveView {
-    /// `passed`, `failed`, `not_performed`
+    /// `passed`, `failed`, `not_performed`, or `review` where the answer is right and the challenge was not made
+    /// here.
     status: &'static str,
     /// `EC brainpoolP256r1`
     key: Option<String>,
@@ -167,7 +168,7 @@ async fn check(api: Api, call: Call) -> Reply {
     let asked = call.json::<EmrtdInput>()?.read()?;
     let report = api.checks.emrtd(asked, &call.caller.actor, &call.origin).await;
     let report = report.map_err(ApiError::from)?;
-    let EmrtdReport { passive, active } = &report.found;
+    let EmrtdReport { passive, active, is_fresh } = &report.found;
     ok(EmrtdReportView {
         report: (&report).into(),
         passive: PassiveView {
@@ -183,7 +184,7 @@ async fn check(api: Api, call: Call) -> Reply {
             authority: passive.authority.as_ref().map(CertificateView::from),
             signing_time: passive.signing_time.map(at),
         },
-        active: active.into(),
+        active: ActiveView::of(active, *is_fresh),
         document: passive.zone.as_ref().map(DocumentView::from),
     })
 }
@@ -212,12 +213,14 @@ impl From<&Summary> for CertificateView {
     }
 }
 
-impl From<&Active> for ActiveView {
-    fn from(active: &Active) -> Self {
+impl ActiveView {
+    fn of(active: &Active, is_fresh: bool) -> Self {
         match active {
-            Active::Passed { key, hash } => {
-                Self { status: "passed", key: Some(key.clone()), hash: Some(hash.name()) }
-            }
+            Active::Passed { key, hash } => Self {
+                status: if is_fresh { "passed" } else { "review" },
+                key: Some(key.clone()),
+                hash: Some(hash.name()),
+            },
             Active::Failed(_) => Self { status: "failed", key: None, hash: None },
             Active::NotPerformed(_) => Self { status: "not_performed", key: None, hash: None },
         }

@@ -21,14 +21,42 @@ pub async fn insert(
         .map(drop)
 }
 
-/// Uses up a challenge; whether it was there and in time.
-pub async fn take(tx: &Tx, tenant: &str, digest: &str, now: Timestamp) -> Result<bool, DbError> {
-    let taken =
-        sql("DELETE FROM idv_challenge WHERE tenant = $1 AND digest = $2 AND expires_at > $3")
-            .bind(tenant)
-            .bind(digest)
-            .bind(now)
-            .execute(tx)
-            .await?;
-    Ok(taken == 1)
+/// What a challenge was when it was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// It was made here, was not used before and is in time.
+    Fresh,
+    /// It was not made here, as far as is remembered, and was not used before.
+    Foreign,
+    /// It was used before, or is too old.
+    Spent,
+}
+
+/// Uses up a challenge. One that was not made here is remembered until `forget_at`.
+pub async fn take(
+    tx: &Tx,
+    tenant: &str,
+    digest: &str,
+    now: Timestamp,
+    forget_at: Timestamp,
+) -> Result<Used, DbError> {
+    let fresh = sql("UPDATE idv_challenge SET used_at = $3 \
+                     WHERE tenant = $1 AND digest = $2 AND used_at IS NULL AND expires_at > $3")
+    .bind(tenant)
+    .bind(digest)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    if fresh == 1 {
+        return Ok(Used::Fresh);
+    }
+    let foreign = sql("INSERT INTO idv_challenge (tenant, digest, expires_at, used_at) \
+                       VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, digest) DO NOTHING")
+    .bind(tenant)
+    .bind(digest)
+    .bind(forget_at)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(if foreign == 1 { Used::Foreign } else { Used::Spent })
 }

@@ -8,7 +8,7 @@ use portcullis_documents::{
     zone::{self, Day, Expected},
 };
 use portcullis_events::{Actor, Origin};
-use portcullis_store::idv::challenges;
+use portcullis_store::idv::challenges::{self, Used};
 use portcullis_types::Timestamp;
 
 use super::{Assurance, CheckError, Checks, Report, service::By};
@@ -36,6 +36,8 @@ pub struct EmrtdReport {
     pub passive: Passive,
     /// Whether it is no copy.
     pub active: Active,
+    /// Whether the challenge that it answered was made here, for this.
+    pub is_fresh: bool,
 }
 
 impl Checks {
@@ -75,10 +77,10 @@ impl Checks {
         }
         let begun = self.begin("emrtd", &pieces);
         let loaded = self.trust().await?;
-        let fresh = match &asked.answer {
+        let challenge = match &asked.answer {
             // Used up before anything is looked at, so that it cannot be tried again.
             Some((challenge, _)) => self.take(challenge).await?,
-            None => true,
+            None => Used::Fresh,
         };
         let used = loaded.used.clone();
         let now = self.clock.now().micros().div_euclid(1_000_000);
@@ -86,13 +88,17 @@ impl Checks {
             .on_core(move || {
                 let passive = passive(&asked.files, &loaded.trust, now);
                 let answer = asked.answer.as_ref().map(|(one, other)| (&one[..], &other[..]));
-                let active = match fresh {
-                    true => active(&asked.files, &passive, answer),
+                let active = match challenge {
                     // Whoever knew an answer before proves nothing.
-                    false => Active::Failed(Code::ChallengeUnknown.into()),
+                    Used::Spent => Active::Failed(Code::ChallengeSpent.into()),
+                    Used::Fresh | Used::Foreign => active(&asked.files, &passive, answer),
                 };
-                let findings = judge(&asked, &passive, &active, now);
-                (EmrtdReport { passive, active }, findings)
+                let mut findings = judge(&asked, &passive, &active, now);
+                if challenge == Used::Foreign {
+                    findings.push(Code::ChallengeForeign.into());
+                }
+                let is_fresh = challenge == Used::Fresh;
+                (EmrtdReport { passive, active, is_fresh }, findings)
             })
             .await?;
         let assurance = match found.passive.chain {
@@ -103,11 +109,12 @@ impl Checks {
         self.finish(begun, &by, (assurance, findings), Some(used), found).await
     }
 
-    async fn take(&self, challenge: &[u8]) -> Result<bool, CheckError> {
-        let digest = &digest(challenge);
+    async fn take(&self, challenge: &[u8]) -> Result<Used, CheckError> {
+        let (digest, now) = (&digest(challenge), self.clock.now());
+        let forget_at = now.plus(CHALLENGE_TTL);
         self.db
             .write(|tx| async move {
-                Ok(challenges::take(&tx, &self.tenant, digest, self.clock.now()).await?)
+                Ok(challenges::take(&tx, &self.tenant, digest, now, forget_at).await?)
             })
             .await
     }
