@@ -5,6 +5,8 @@
 //! a name is dismissed by adding up what its parts can add. Where that is not enough, the parts whose letters
 //! alone have been seen are measured, and then each pair counts.
 
+use zerocopy::little_endian::U32;
+
 use super::{
     bounds::Rest,
     layout::View,
@@ -39,6 +41,19 @@ struct Sum {
     open: u32,
 }
 
+impl Sum {
+    fn add(&mut self, known: &Known) {
+        self.gained += known.gain;
+        self.met |= known.met;
+        self.words |= known.words;
+        self.open |= known.open;
+        if known.met == 0 {
+            self.others.weight += known.weight;
+            self.others.against += known.against;
+        }
+    }
+}
+
 /// Weighs names against one that is looked for.
 pub struct Scale<'s, 'q> {
     view: View<'s>,
@@ -52,6 +67,10 @@ pub struct Scale<'s, 'q> {
     known: Vec<Known>,
     /// The parts of the name that is looked at.
     records: Vec<Record>,
+    /// The parts of names that are looked at together, one after another, and where what is known of each is.
+    slices: Vec<&'s [U32]>,
+    parts: Vec<u32>,
+    found: Vec<u32>,
 }
 
 fn bit(place: usize) -> u32 {
@@ -76,6 +95,9 @@ impl<'s, 'q> Scale<'s, 'q> {
             places: vec![0; view.parts.len()],
             known: Vec::new(),
             records: Vec::new(),
+            slices: Vec::new(),
+            parts: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -84,12 +106,46 @@ impl<'s, 'q> Scale<'s, 'q> {
         &self.sought
     }
 
-    /// Whether the parts of a name allow the similarity that is needed, apart from what common keys find.
+    /// Leaves those names whose parts allow the similarity that is needed, apart from what common keys find, as far
+    /// as it is known without measuring. What is known of them lies far apart, so the same is fetched for all of
+    /// them before the next: a core waits for many at once then.
+    pub fn dismiss(&mut self, names: &mut Vec<u32>) {
+        let view = self.view;
+        self.slices.clear();
+        self.slices.extend(names.iter().map(|name| view.names.get(*name as usize)));
+        self.parts.clear();
+        self.slices.iter().for_each(|parts| self.parts.extend(parts.iter().map(|part| part.get())));
+        self.found.clear();
+        let places = &self.places;
+        let place = |part: &u32| places.get(*part as usize).copied().unwrap_or(0);
+        self.found.extend(self.parts.iter().map(place));
+        for at in 0..self.found.len() {
+            if self.found[at] == 0 {
+                let part = self.parts[at];
+                self.look(part);
+                self.found[at] = self.places.get(part as usize).copied().unwrap_or(0);
+            }
+        }
+        let mut from = 0;
+        let mut stays = Vec::with_capacity(names.len());
+        for parts in &self.slices {
+            let of = &self.found[from..from + parts.len()];
+            from += parts.len();
+            let mut sum = Sum::default();
+            for place in of {
+                if let Some(known) = self.known.get((*place as usize).wrapping_sub(1)) {
+                    sum.add(known);
+                }
+            }
+            stays.push(self.is_enough(&sum));
+        }
+        let mut stays = stays.into_iter();
+        names.retain(|_| stays.next().unwrap_or(true));
+    }
+
+    /// The same for one that stays, with all of it measured.
     pub fn may_reach(&mut self, name: u32, parts: &mut Parts) -> bool {
         let sum = self.sum(name);
-        if !self.is_enough(&sum) {
-            return false;
-        }
         if sum.open != 0 {
             self.measure(name, parts);
             let sum = self.sum(name);
@@ -109,14 +165,7 @@ impl<'s, 'q> Scale<'s, 'q> {
                 Some(known) => *known,
                 None => self.look(part),
             };
-            sum.gained += known.gain;
-            sum.met |= known.met;
-            sum.words |= known.words;
-            sum.open |= known.open;
-            if known.met == 0 {
-                sum.others.weight += known.weight;
-                sum.others.against += known.against;
-            }
+            sum.add(&known);
         }
         sum
     }

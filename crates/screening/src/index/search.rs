@@ -14,13 +14,17 @@ use crate::{
     dates::{self, Birth, DateMatch},
     entity::{Entity, Schema},
     names::{
-        KEY_MIN_CONSONANTS, Kind, Name, Subject, WORD_MAX_LETTERS, compare, initials, runs, telling,
+        KEY_MIN_CONSONANTS, Kind, Name, Subject, WORD_MAX_LETTERS, compare, initials, runs,
+        stand_together, telling,
     },
     policy::Policy,
     profile::{Alias, Profile, subject},
     score::{QUALIFIERS_MAX_NATS, Verdict, nats, score},
 };
 use rustc_hash::FxHashMap;
+
+/// Names that are weighed together.
+const TOGETHER: usize = 128;
 
 /// How a list is searched.
 #[derive(Clone, Copy, Debug)]
@@ -198,12 +202,17 @@ impl<'s> Seeker<'s> {
         let sought: Vec<Sought<'_>> = parts
             .map(|part| Sought::new(&view, &mut self.parts, part, self.subject, &plan, weights))
             .collect();
-        for name in self.with_key(&alias.name) {
-            if self.first_time(name) {
-                self.compare(alias, name, all);
-            }
-        }
         let mut scale = Scale::new(view, weights, self.subject, sought, raw);
+        let mut keyed = self.with_key(&alias.name);
+        keyed.retain(|name| self.first_time(*name));
+        let mut by_parts = keyed.clone();
+        scale.dismiss(&mut by_parts);
+        let mut by_parts = by_parts.into_iter().peekable();
+        for name in keyed {
+            // A key is in common with many that have nothing else: consonants.
+            let likely = by_parts.next_if_eq(&name).is_some();
+            self.compare(alias, name, !likely, all);
+        }
         for at in 0..scale.sought().len() {
             for place in 0..scale.sought()[at].strong.len() {
                 let (ours, part) =
@@ -211,10 +220,15 @@ impl<'s> Seeker<'s> {
                 if plan.leaves_out(ours) && plan.leaves_out(view.record(part).kind) {
                     continue;
                 }
-                for name in view.postings.get(part as usize) {
-                    let name = name.get();
-                    if self.first_time(name) && scale.may_reach(name, &mut self.parts) {
-                        self.compare(alias, name, all);
+                for some in view.postings.get(part as usize).chunks(TOGETHER) {
+                    let new =
+                        some.iter().map(|name| name.get()).filter(|name| self.first_time(*name));
+                    let mut names: Vec<u32> = new.collect();
+                    scale.dismiss(&mut names);
+                    for name in names {
+                        if scale.may_reach(name, &mut self.parts) {
+                            self.compare(alias, name, false, all);
+                        }
                     }
                 }
             }
@@ -224,7 +238,7 @@ impl<'s> Seeker<'s> {
             let raw = self.least_raw(*gain);
             for name in at(view.entity_names, *entity)..at(view.entity_names, entity + 1) {
                 if scale.reaches(name, raw, &mut self.parts) {
-                    self.compare(alias, name, all);
+                    self.compare(alias, name, false, all);
                 }
             }
         }
@@ -380,8 +394,9 @@ impl<'s> Seeker<'s> {
         entities.into_iter().filter_map(gain).collect()
     }
 
-    /// Compares a name for good, and keeps its entity if that may reach the least score.
-    fn compare(&mut self, alias: &Alias, name: u32, all: &mut FxHashMap<u32, f64>) {
+    /// Compares a name for good, and keeps its entity if that may reach the least score. One whose parts do not
+    /// allow it is left unless both stand `together` in another way.
+    fn compare(&mut self, alias: &Alias, name: u32, together: bool, all: &mut FxHashMap<u32, f64>) {
         let view = self.view;
         let tag = view.name_tags.get(name as usize).copied().unwrap_or(0);
         let (subject, _) = unpack_name(tag);
@@ -394,6 +409,9 @@ impl<'s> Seeker<'s> {
             parts.push(self.parts.get(&view, number.get()).clone());
         }
         let theirs = Name { parts, subject };
+        if together && !stand_together(&alias.name, &theirs) {
+            return;
+        }
         let raw = compare(&alias.name, &theirs, &self.policy.names).raw;
         let most = nats(raw) + self.gain(entity);
         if most >= self.needed {

@@ -14,7 +14,7 @@ pub use alike::How;
 pub(crate) use alike::{LEAST_SIMILARITY, alike};
 pub(crate) use joined::{KEY_MIN_CONSONANTS, Run, runs};
 pub use pair::{Matched, NameScore, compare};
-pub(crate) use pair::{initials, telling, whole_key, worth};
+pub(crate) use pair::{initials, stand_together, telling, whole_key, worth};
 pub(crate) use parts::part;
 pub use parts::{Kind, Name, Part, Subject};
 pub use script::Script;

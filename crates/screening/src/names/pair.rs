@@ -64,6 +64,19 @@ pub fn compare(left: &Name, right: &Name, weights: &Weights) -> NameScore {
     Pair { left, right, weights }.score()
 }
 
+/// Whether two names have more in common than their parts, one by one: parts written together, the whole as one
+/// word, first letters. Where they have not, [`compare`] finds no more than the parts allow.
+pub(crate) fn stand_together(left: &Name, right: &Name) -> bool {
+    let mut found = false;
+    joined(left, right, |_, _, _| found = true);
+    if !found {
+        joined(right, left, |_, _, _| found = true);
+    }
+    found
+        || telling(left).count() != telling(right).count() && whole_key(left) == whole_key(right)
+        || left.subject != Subject::Person && (stands_for(left, right) || stands_for(right, left))
+}
+
 impl Pair<'_> {
     fn score(&self) -> NameScore {
         let taken = Taken::from(self);
