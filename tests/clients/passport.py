@@ -439,6 +439,8 @@ def forgeries():
     unknown = {**groups, 1: zone_group(zone(state="QQQ"))}
     yield variant("an issuer that is not known", ["state_unknown", "state_unknown", "state_unknown"], sod=de.sod(unknown), groups=unknown)
     yield variant("two digests of the content", ["sod_unreadable", "active_authentication_unsupported"], sod=de.sod(groups, attributes=lambda inner: [*inner, seq(oid("1.2.840.113549.1.9.4"), set_of(octets(bytes(32))))]), chain="broken", base=[])
+    many = lambda inner: [*inner, *[seq(oid(f"1.2.3.{number}"), set_of(NULL)) for number in range(40)]]
+    yield variant("more attributes than anybody needs", ["sod_unreadable", "active_authentication_unsupported"], sod=de.sod(groups, attributes=many), chain="broken", base=[])
     yield variant("no digest of the content", ["sod_unreadable", "active_authentication_unsupported"], sod=de.sod(groups, attributes=lambda inner: inner[:1]), chain="broken", base=[])
     yield variant("cut", ["sod_unreadable", "active_authentication_unsupported"], sod=sod[:-100], chain="broken", base=[])
     yield variant("with something behind", [], sod=sod + b"\x00\x00")

@@ -66,6 +66,12 @@ struct Signed {
     signature: Vec<u8>,
 }
 
+impl Signed {
+    fn is_by(&self, key: &PublicKey) -> bool {
+        key.verifies(self.scheme, &self.message, &self.signature)
+    }
+}
+
 /// A revocation list.
 #[derive(Clone, Debug)]
 pub struct Crl {
@@ -208,7 +214,7 @@ impl Certificate {
 
     /// Whether this key signed it.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        key.verifies(self.signed.scheme, &self.signed.message, &self.signed.signature)
+        self.signed.is_by(key)
     }
 
     /// How it was signed.
@@ -289,7 +295,7 @@ impl Crl {
 
     /// Whether this key signed it.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        key.verifies(self.signed.scheme, &self.signed.message, &self.signed.signature)
+        self.signed.is_by(key)
     }
 
     /// Whether it has this number.

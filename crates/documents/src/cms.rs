@@ -128,6 +128,9 @@ impl<'a> Signer<'a> {
         let mut count = 0;
         while !rest.is_empty() {
             count += 1;
+            if count > ATTRIBUTES_MAX {
+                return Err(Malformed("a signature has more than 32 signed attributes"));
+            }
             let mut attribute = rest.nested(tag::SEQUENCE)?;
             let (oid, mut values) = (attribute.value(tag::OID)?, attribute.nested(tag::SET)?);
             let [start @ .., number] = oid else { continue };
@@ -140,7 +143,7 @@ impl<'a> Signer<'a> {
                 SIGNING_TIME => signing_time.replace(time(values.any()?)).is_some(),
                 _ => continue,
             };
-            if twice || !values.is_empty() || count > ATTRIBUTES_MAX {
+            if twice || !values.is_empty() {
                 return Err(Malformed("a signed attribute is there twice"));
             }
         }

@@ -3,8 +3,7 @@
 //! Whoever prints a document prints the check digits with it, so a zone without a fault says that it was read
 //! as it stands there, and nothing about who made it.
 
-use mrz::{Checks, Date, Format, MrzData, MrzDate, MrzError, ParseOptions, Sex};
-
+use mrz::{Checks, Date, Format, MrzData, MrzError, ParseOptions, Sex};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::finding::{Code, Finding};
@@ -31,9 +30,7 @@ impl Day {
     pub fn at(seconds: i64) -> Self {
         Date::from_epoch_days(seconds.div_euclid(86_400)).into()
     }
-}
 
-impl Day {
     /// `YYYY-MM-DD`, if it is in the calendar.
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('-').collect();
@@ -349,11 +346,6 @@ impl Zone {
         digits.len() == 8
             && digits[2..].chars().zip(self.date_of_birth.chars()).all(|(a, b)| b == '<' || a == b)
     }
-
-    /// The first letter and the whole of the code of the document.
-    pub fn kind(&self) -> &str {
-        &self.document_code
-    }
 }
 
 /// Whether a name is written so in a zone, which may have cut it; `None` if it has no letters that a zone has.
@@ -388,9 +380,4 @@ fn is_name(ours: &str, expected: &str, cut: bool) -> Option<bool> {
 fn is_state(expected: &str, zone: &str) -> bool {
     let expected = expected.trim().to_ascii_uppercase();
     expected == zone || mrz::codes_equivalent(&expected, zone) || (expected == "DEU" && zone == "D")
-}
-
-/// The date as a zone has it, for tests and demonstrations that write one.
-pub fn date(year: i32, month: u32, day: u32) -> MrzDate {
-    MrzDate::Calendar(Date::new(year, month, day))
 }

@@ -93,6 +93,11 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             KEEP_SUBJECTS,
             sql("DELETE FROM aml_subject WHERE screened_at < $1 AND NOT monitored"),
         ),
+        (
+            "idv_challenge",
+            Duration::ZERO,
+            sql("DELETE FROM idv_challenge WHERE expires_at < $1 AND used_at IS NULL"),
+        ),
         ("idv_challenge", KEEP_USED, sql("DELETE FROM idv_challenge WHERE expires_at < $1")),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]

@@ -166,8 +166,7 @@ impl EmrtdInput {
 
 async fn check(api: Api, call: Call) -> Reply {
     let asked = call.json::<EmrtdInput>()?.read()?;
-    let report = api.checks.emrtd(asked, &call.caller.actor, &call.origin).await;
-    let report = report.map_err(ApiError::from)?;
+    let report = api.checks.emrtd(asked, &call.caller.actor, &call.origin).await?;
     let EmrtdReport { passive, active, is_fresh } = &report.found;
     ok(EmrtdReportView {
         report: (&report).into(),
@@ -190,7 +189,7 @@ async fn check(api: Api, call: Call) -> Reply {
 }
 
 async fn challenge(api: Api, _: Call) -> Reply {
-    let (challenge, until) = api.checks.challenge().await.map_err(ApiError::from)?;
+    let (challenge, until) = api.checks.challenge().await?;
     created(ChallengeView { challenge: BASE64.encode(&challenge), expires_at: until.to_rfc3339() })
 }
 

@@ -8,7 +8,6 @@ use super::{
     report::{DocumentView, ReportView},
 };
 use crate::{
-    ApiError,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Idv, Reply, ok},
 };
@@ -57,8 +56,7 @@ async fn check(api: Api, call: Call) -> Reply {
         _ => return Err(invalid("mrz", "must be there, or ocr_text in its place")),
     };
     let asked = ZoneAsked { text, find, expected: input.expected.read()? };
-    let report = api.checks.zone(asked, &call.caller.actor, &call.origin).await;
-    let report = report.map_err(ApiError::from)?;
+    let report = api.checks.zone(asked, &call.caller.actor, &call.origin).await?;
     ok(ZoneReportView {
         report: (&report).into(),
         document: report.found.zone.as_ref().map(DocumentView::from),

@@ -11,7 +11,6 @@ use super::{
     report::ReportView,
 };
 use crate::{
-    ApiError,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Idv, Reply, ok},
 };
@@ -178,8 +177,7 @@ async fn barcode(api: Api, call: Call) -> Reply {
         _ => return Err(invalid("payload", "must be there, or image in its place")),
     };
     let asked = BarcodeAsked { barcode, expected: input.expected.read()? };
-    let report = api.checks.barcode(asked, &call.caller.actor, &call.origin).await;
-    let report = report.map_err(ApiError::from)?;
+    let report = api.checks.barcode(asked, &call.caller.actor, &call.origin).await?;
     ok(BarcodeReportView {
         report: (&report).into(),
         licence: report.found.licence.as_ref().map(LicenceView::from),
@@ -190,8 +188,7 @@ async fn barcode(api: Api, call: Call) -> Reply {
 async fn picture(api: Api, call: Call) -> Reply {
     let input: PictureInput = call.json()?;
     let picture = bytes("image", &input.image)?;
-    let report = api.checks.picture(picture, &call.caller.actor, &call.origin).await;
-    let report = report.map_err(ApiError::from)?;
+    let report = api.checks.picture(picture, &call.caller.actor, &call.origin).await?;
     ok(PictureReportView {
         report: (&report).into(),
         quality: report.found.quality.as_ref().map(QualityView::from),

@@ -2,7 +2,6 @@ use http::{Method, StatusCode};
 
 use super::report::TrustView;
 use crate::{
-    ApiError,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Idv, Reply, ok},
 };
@@ -21,6 +20,6 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn show(api: Api, _: Call) -> Reply {
-    let used = api.checks.trust_used().await.map_err(ApiError::from)?;
+    let used = api.checks.trust_used().await?;
     ok(TrustView::from(&used))
 }

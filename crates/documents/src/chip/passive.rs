@@ -251,7 +251,7 @@ impl Passive {
             self.found(Code::SignerExpiredSince);
         }
         let Some(zone) = &self.zone else { return };
-        let kind = zone.kind().to_owned();
+        let kind = zone.document_code.clone();
         // `P` stands for all passports, `ID` for that kind of cards alone.
         let allowed = |allowed: &String| {
             let allowed = allowed.replace('<', "");

@@ -11,7 +11,10 @@ use portcullis_events::{Actor, Origin};
 use portcullis_store::idv::challenges::{self, Used};
 use portcullis_types::Timestamp;
 
-use super::{Assurance, CheckError, Checks, Report, service::By};
+use super::{
+    Assurance, CheckError, Checks, Report,
+    service::{By, held},
+};
 
 /// How long a chip may take to answer a challenge.
 pub const CHALLENGE_TTL: Duration = Duration::from_secs(5 * 60);
@@ -70,7 +73,7 @@ impl Checks {
         for (number, file) in numbers.iter().zip(files.groups.values()) {
             pieces.extend([&number[..], &file[..]]);
         }
-        let held = format!("{:?}", (&asked.printed, &asked.expected));
+        let held = held(&asked.expected, asked.printed.as_deref());
         pieces.push(held.as_bytes());
         if let Some((challenge, response)) = &asked.answer {
             pieces.extend([&challenge[..], &response[..]]);

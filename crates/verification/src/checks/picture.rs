@@ -6,7 +6,10 @@ use portcullis_documents::{
 };
 use portcullis_events::{Actor, Origin};
 
-use super::{Assurance, CheckError, Checks, Report, service::By};
+use super::{
+    Assurance, CheckError, Checks, Report,
+    service::{By, held},
+};
 
 /// Pixels that the shorter side of a picture of a document should have: a letter of a card then has some ten.
 const SHORT_SIDE_MIN: u32 = 600;
@@ -67,7 +70,7 @@ impl Checks {
             Barcode::Picture(bytes) => ("image", bytes, PICTURE_MAX_BYTES),
         };
         limit(field, bytes, most)?;
-        let held = format!("{:?}", asked.expected);
+        let held = held(&asked.expected, None);
         let begun = self.begin("barcode", &[field.as_bytes(), bytes, held.as_bytes()]);
         let today = Day::at(self.clock.now().micros().div_euclid(1_000_000));
         let (found, findings) = self.on_core(move || read(&asked, today)).await?;

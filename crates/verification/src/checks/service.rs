@@ -3,10 +3,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
-use portcullis_documents::finding::Finding;
+use portcullis_documents::{finding::Finding, zone::Expected};
 use portcullis_events::{Actor, Check, Event, Kind, Origin, Outcome};
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp};
+use serde_json::json;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{Assurance, CheckError, Report, Status, TrustUsed, anchors::Loaded};
@@ -58,6 +59,21 @@ impl std::fmt::Debug for Checks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Checks")
     }
+}
+
+/// What a document is held against, as it goes into the digest of a check.
+pub(super) fn held(expected: &Expected, printed: Option<&str>) -> String {
+    json!({
+        "surname": expected.surname,
+        "given_names": expected.given_names,
+        "date_of_birth": expected.date_of_birth,
+        "date_of_expiry": expected.date_of_expiry,
+        "document_number": expected.document_number,
+        "nationality": expected.nationality,
+        "issuing_state": expected.issuing_state,
+        "mrz": printed,
+    })
+    .to_string()
 }
 
 /// Who asks, and from where.

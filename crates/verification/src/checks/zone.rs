@@ -4,7 +4,10 @@ use portcullis_documents::{
 };
 use portcullis_events::{Actor, Origin};
 
-use super::{Assurance, CheckError, Checks, Report, service::By};
+use super::{
+    Assurance, CheckError, Checks, Report,
+    service::{By, held},
+};
 
 /// A machine readable zone to look at.
 #[derive(Debug, Clone)]
@@ -33,13 +36,14 @@ impl Checks {
         actor: &Actor,
         origin: &Origin,
     ) -> Result<Report<ZoneReport>, CheckError> {
+        let field = if asked.find { "ocr_text" } else { "mrz" };
         if asked.text.len() > zone::TEXT_MAX_BYTES {
             let most = zone::TEXT_MAX_BYTES;
-            let field = if asked.find { "ocr_text" } else { "mrz" };
             return Err(CheckError::Invalid(field, format!("must be at most {most} bytes")));
         }
-        let held = format!("{:?}", (asked.find, &asked.expected));
-        let begun = self.begin("mrz", &[asked.text.as_bytes(), held.as_bytes()]);
+        let held = held(&asked.expected, None);
+        let pieces = [field.as_bytes(), asked.text.as_bytes(), held.as_bytes()];
+        let begun = self.begin("mrz", &pieces);
         let today = Day::at(self.clock.now().micros().div_euclid(1_000_000));
         // Text of a picture is read in many ways.
         let (found, findings) = self.on_core(move || read(&asked, today)).await?;
