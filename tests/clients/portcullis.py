@@ -295,3 +295,18 @@ def exchange(demo, browser, scope="openid profile email account"):
 
 def bearer(token):
     return {"authorization": f"Bearer {token}"}
+
+
+def officer(demo, name, scope="aml"):
+    """Somebody with the role compliance, and their token of the scope."""
+    password = "plum rivet otter canvas"
+    demo.new_user(name, password)
+    operator = demo.operator()
+    users = operator.get("/api/admin/v1/users", params={"limit": 200}).json()["items"]
+    account = next(user for user in users if user["username"] == name)
+    answer = operator.put(f"/api/admin/v1/users/{account['id']}/roles", json={"roles": ["compliance"]})
+    assert answer.status_code in (200, 204), answer.text
+    token = tokens(demo, {"username": name, "password": password}, f"openid profile {scope}")["access_token"]
+    colleague = demo.client()
+    colleague.headers.update(bearer(token))
+    return colleague

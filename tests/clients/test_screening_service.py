@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from portcullis import Demo, bearer, tokens, until
+from portcullis import Demo, bearer, officer, tokens, until
 
 SCREEN, MONITORS = "/idv/v1/aml/screen", "/idv/v1/aml/monitors"
 HITS, LISTS, SUBJECTS = "/idv/v1/aml/hits", "/idv/v1/aml/lists", "/idv/v1/aml/subjects"
@@ -55,22 +55,6 @@ def client(place):
 def person(name, **more):
     properties = {"name": [name], **{key: [value] for key, value in more.items()}}
     return {"schema": "Person", "properties": properties}
-
-
-def officer(demo, name):
-    """Somebody with the role compliance, and their token."""
-    password = "plum rivet otter canvas"
-    demo.new_user(name, password)
-    operator = demo.operator()
-    users = operator.get("/api/admin/v1/users", params={"limit": 200}).json()["items"]
-    account = next(user for user in users if user["username"] == name)
-    answer = operator.put(f"/api/admin/v1/users/{account['id']}/roles", json={"roles": ["compliance"]})
-    assert answer.status_code in (200, 204), answer.text
-    person = {"username": name, "password": password}
-    token = tokens(demo, person, "openid profile aml")["access_token"]
-    colleague = demo.client()
-    colleague.headers.update(bearer(token))
-    return colleague
 
 
 def test_a_verdict_says_why_and_what_it_depends_on(place, client):

@@ -33,6 +33,8 @@ pub(crate) struct Call {
     pub origin: Origin,
     pub path: HashMap<String, String>,
     pub query: Params,
+    /// `Idempotency-Key`, as it came.
+    pub key: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -51,6 +53,26 @@ impl Call {
     pub fn id<T: FromStr>(&self) -> Result<T, ApiError> {
         let text = self.path.get("id").ok_or(ApiError::NotFound)?;
         text.parse().map_err(|_| ApiError::NotFound)
+    }
+
+    /// A number in the path.
+    pub fn number(&self, name: &'static str) -> Result<i64, ApiError> {
+        let text = self.path.get(name).ok_or(ApiError::NotFound)?;
+        let digits = text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits).ok_or(ApiError::NotFound)
+    }
+
+    /// What makes two requests one, if the caller says so: 1 to 255 letters without spaces.
+    pub fn idempotency_key(&self) -> Result<Option<&str>, ApiError> {
+        match self.key.as_deref() {
+            Some(key) if key.is_empty() || key.len() > 255 => {
+                Err(ApiError::Parameter("Idempotency-Key"))
+            }
+            Some(key) if !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Err(ApiError::Parameter("Idempotency-Key"))
+            }
+            key => Ok(key),
+        }
     }
 
     /// Where a page begins that is not in the order of ids, and how long it is.

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
 use portcullis_identity::Identity;
 use portcullis_oidc::{Params, Provider};
-use portcullis_verification::{Aml, Checks};
+use portcullis_verification::{Aml, Checks, Sessions};
 use serde::Serialize;
 
 use utoipa::{
@@ -43,6 +43,7 @@ pub struct Api {
     pub(crate) aml: Aml,
     pub(crate) batches: Batches,
     pub(crate) checks: Checks,
+    pub(crate) sessions: Sessions,
 }
 
 /// Who may call an endpoint.
@@ -95,6 +96,7 @@ pub struct Endpoint {
     pub(crate) takes: Option<NamedSchema>,
     pub(crate) returns: Option<NamedSchema>,
     pub(crate) paged: bool,
+    pub(crate) is_idempotent: bool,
     pub(crate) query: &'static [&'static str],
     pub(crate) streaming: Option<Streaming>,
     pub(crate) max_body: usize,
@@ -128,6 +130,7 @@ impl Endpoint {
             takes: None,
             returns: None,
             paged: false,
+            is_idempotent: false,
             query: &[],
             streaming: None,
             max_body: MAX_BODY_BYTES,
@@ -180,6 +183,12 @@ impl Endpoint {
         self.streaming.is_some()
     }
 
+    /// Takes a key that makes two requests one.
+    pub(crate) fn idempotent(mut self) -> Self {
+        self.is_idempotent = true;
+        self
+    }
+
     pub(crate) fn paged(mut self) -> Self {
         self.paged = true;
         self
@@ -217,11 +226,11 @@ pub fn router(
     identity: Identity,
     provider: Provider,
     reload: Reload,
-    aml: Aml,
-    checks: Checks,
+    (aml, checks, sessions): (Aml, Checks, Sessions),
 ) -> Router {
     let issuer = provider.settings.issuer.clone();
-    let api = Api { identity, provider, reload, aml, batches: Batches::default(), checks };
+    let api =
+        Api { identity, provider, reload, aml, batches: Batches::default(), checks, sessions };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()
@@ -260,12 +269,15 @@ async fn answer(
     let query = parts.uri.query().unwrap_or_default();
     let query = Params::parse(query.as_bytes()).map_err(|_| ApiError::Parameter("query"))?;
     let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
+    let key = parts.headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
+    let key = key.map(str::to_owned);
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
     if let Some(streaming) = endpoint.streaming
         && kind == Some(JSON_LINES)
     {
-        return streaming(api, Call { caller, origin, path, query, body: Vec::new() }, body);
+        let call = Call { caller, origin, path, query, key, body: Vec::new() };
+        return streaming(api, call, body);
     }
     let body = Limited::new(body, endpoint.max_body).collect().await.map_err(|_| ApiError::Body)?;
     let body = body.to_bytes().to_vec();
@@ -273,7 +285,7 @@ async fn answer(
         return Err(ApiError::Body);
     }
 
-    (endpoint.handler)(api, Call { caller, origin, path, query, body }).await
+    (endpoint.handler)(api, Call { caller, origin, path, query, key, body }).await
 }
 
 fn no_store(mut response: Response) -> Response {

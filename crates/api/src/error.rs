@@ -6,7 +6,8 @@ use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
 use portcullis_oidc::{ClientError, KeyRingError};
 use portcullis_store::DbError;
-use portcullis_verification::{AmlError, CheckError};
+use portcullis_verification::{AmlError, CheckError, SessionError};
+use portcullis_workflow::Problem as GraphProblem;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -75,6 +76,24 @@ pub enum ApiError {
     /// A check failed on our side.
     #[error("the request could not be completed")]
     Checking(#[source] CheckError),
+    /// A graph makes no sense.
+    #[error("the graph makes no sense")]
+    Graph(Vec<GraphProblem>),
+    /// Not now; why.
+    #[error("{0}")]
+    Conflict(String),
+    /// The session waits for other steps.
+    #[error("the session does not wait for this step; it waits for: {0}")]
+    NotAsked(String),
+    /// The same key came with another request.
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
+    /// What it was about was erased.
+    #[error("it was erased")]
+    Gone,
+    /// A session failed on our side.
+    #[error("the request could not be completed")]
+    Verifying(#[source] SessionError),
     /// A part of ours failed.
     #[error("the request could not be completed")]
     Failed(#[source] IdentityError),
@@ -129,6 +148,29 @@ impl From<CheckError> for ApiError {
     }
 }
 
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Invalid(field, message) => {
+                Self::Invalid(vec![FieldError { field, message }])
+            }
+            SessionError::Graph(problems) => Self::Graph(problems),
+            SessionError::NotFound => Self::NotFound,
+            SessionError::Stale => Self::Stale,
+            SessionError::NotPublished | SessionError::Refused(_) => {
+                Self::Conflict(error.to_string())
+            }
+            SessionError::NotAsked(steps) => Self::NotAsked(match &steps[..] {
+                [] => "nothing of the person".to_owned(),
+                steps => steps.join(", "),
+            }),
+            SessionError::KeyReused => Self::KeyReused,
+            SessionError::Erased => Self::Gone,
+            error => Self::Verifying(error),
+        }
+    }
+}
+
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         Self::Failed(error.into())
@@ -174,6 +216,10 @@ pub(crate) struct Problem {
     /// The values that cannot be accepted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
+    /// What is wrong with a graph.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub problems: Vec<GraphProblem>,
 }
 
 impl ApiError {
@@ -188,15 +234,22 @@ impl ApiError {
             Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
             Self::FourEyes => (StatusCode::CONFLICT, "four_eyes"),
             Self::OpenHits => (StatusCode::CONFLICT, "open_hits"),
+            Self::Graph(_) => (StatusCode::UNPROCESSABLE_ENTITY, "graph"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::NotAsked(_) => (StatusCode::CONFLICT, "not_asked"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key_reused"),
+            Self::Gone => (StatusCode::GONE, "gone"),
             Self::NoLists => (StatusCode::SERVICE_UNAVAILABLE, "no_lists"),
             Self::List(_) => (StatusCode::SERVICE_UNAVAILABLE, "list"),
             Self::Stale => (StatusCode::CONFLICT, "stale"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Failed(_) | Self::Keys(_) | Self::Screening(_) | Self::Checking(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-            }
+            Self::Failed(_)
+            | Self::Keys(_)
+            | Self::Screening(_)
+            | Self::Checking(_)
+            | Self::Verifying(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
 }
@@ -204,7 +257,9 @@ impl ApiError {
 impl ApiError {
     /// What failed on our side is for our log.
     pub(crate) fn trace(&self) {
-        if let Self::Failed(_) | Self::Keys(_) | Self::Screening(_) | Self::Checking(_) = self {
+        if self.status().0 == StatusCode::SERVICE_UNAVAILABLE
+            && std::error::Error::source(self).is_some()
+        {
             tracing::error!(error = self as &dyn std::error::Error, "an API call failed");
         }
     }
@@ -228,6 +283,10 @@ impl ApiError {
             status: status.as_u16(),
             detail: self.to_string(),
             violations,
+            problems: match self {
+                Self::Graph(problems) => problems.clone(),
+                _ => Vec::new(),
+            },
         }
     }
 }

@@ -22,6 +22,7 @@ mod call;
 mod endpoint;
 mod error;
 mod openapi;
+mod reviewer;
 
 pub use admin_configuration::{ConfigurationStatus, Reload};
 pub use aml::{MATCH_HEALTH_PATHS, MATCH_PATHS, match_router};

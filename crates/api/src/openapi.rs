@@ -82,9 +82,17 @@ fn operation(endpoint: &Endpoint) -> Value {
 
 fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     let mut parameters = Vec::new();
-    if endpoint.path.contains("{id}") {
-        let text = json!({ "type": "string", "maxLength": 128 });
-        parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": text }));
+    for part in endpoint.path.split('/') {
+        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            let text = json!({ "type": "string", "maxLength": 128 });
+            parameters
+                .push(json!({ "name": name, "in": "path", "required": true, "schema": text }));
+        }
+    }
+    if endpoint.is_idempotent {
+        let text = "Requests with the same key are one; it is remembered for a day";
+        let key = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
+        parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "description": text, "schema": key }));
     }
     for name in endpoint.query {
         let text = json!({ "type": "string", "maxLength": 128 });

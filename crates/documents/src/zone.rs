@@ -44,6 +44,12 @@ impl Day {
         let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
         date.is_well_formed().then(|| date.into())
     }
+
+    /// Whole years from here to a later day; 0 if it is not later.
+    pub fn years_until(self, later: Self) -> u32 {
+        let early = (later.month, later.day) < (self.month, self.day);
+        u32::try_from(later.year - self.year - i32::from(early)).unwrap_or(0)
+    }
 }
 
 impl From<Date> for Day {

@@ -26,6 +26,8 @@ pub enum Kind {
     Screening(Screening),
     /// A document or another proof of identity was checked.
     Check(Check),
+    /// A session of verification went on.
+    Verification(Verification),
     /// A detector found something.
     Alert(AlertRaised),
     /// An address was blocked, or a block lifted.
@@ -238,6 +240,52 @@ pub struct Check {
     pub trust: Option<String>,
 }
 
+/// That a session of verification went on. Whose it is has no name here.
+#[derive(Debug, Clone, Default)]
+pub struct Verification {
+    /// The session.
+    pub session: String,
+    /// `began`, `given`, `performed`, `voted`, `resubmitted`, `due`, `expired`, `cancelled`, `decided`, `told`, `erased`
+    pub change: &'static str,
+    /// Where it is after that.
+    pub status: &'static str,
+    /// How many events it had by then.
+    pub version: i64,
+    /// The workflow.
+    pub workflow: String,
+    /// The version of it, to which the session is pinned.
+    pub workflow_version: i64,
+    /// SHA-256 of what that version means, hexadecimal.
+    pub workflow_digest: String,
+    /// The step that it is about.
+    pub node: Option<String>,
+    /// The report of a check.
+    pub report: Option<String>,
+    /// `approved`, `declined`: what somebody said, or what was decided.
+    pub verdict: Option<&'static str>,
+    /// Why, in a word.
+    pub reason: Option<String>,
+    /// What was decided by: `rule`, `graph`, `reviewers`.
+    pub decided_by: Option<&'static str>,
+    /// With a decision: each step with its report and what that came to.
+    pub reports: Vec<ReportUsed>,
+    /// With a decision: the way that was taken, `node way`.
+    pub trace: Vec<String>,
+}
+
+/// A report that a decision rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportUsed {
+    /// The step.
+    pub node: String,
+    /// The report, if the check was done.
+    pub report: Option<String>,
+    /// As what it counts.
+    pub status: &'static str,
+    /// By what that is known.
+    pub assurance: Option<&'static str>,
+}
+
 /// A list that was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListUsed {
@@ -382,6 +430,7 @@ impl Kind {
             Self::Screening(screening) if screening.cause == "request" => "aml_screened",
             Self::Screening(_) => "aml_rescreened",
             Self::Check(_) => "idv_checked",
+            Self::Verification(session) => return format!("idv_session_{}", session.change),
             Self::Alert(alert) => return format!("alert_{}", alert.rule),
             Self::Block(block) if block.active => "block_added",
             Self::Block(_) => "block_lifted",

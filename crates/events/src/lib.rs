@@ -6,6 +6,7 @@
 
 mod clean;
 mod entry;
+mod idv;
 mod kind;
 mod ocsf;
 mod request_leaf;
@@ -16,8 +17,8 @@ pub use clean::{MAX_TEXT_BYTES, clean};
 pub use entry::{SearchFields, pruned, search_fields};
 pub use kind::{
     AccountChange, AdminChange, AlertRaised, BlockChange, Check, HitChange, Kind, Lifecycle,
-    ListUsed, LoginAttempt, PRUNED, PolicyDecision, Pruned, Removed, RequestSeen, Screening, Stage,
-    TokenOperation,
+    ListUsed, LoginAttempt, PRUNED, PolicyDecision, Pruned, Removed, ReportUsed, RequestSeen,
+    Screening, Stage, TokenOperation, Verification,
 };
 pub use ocsf::{OCSF_VERSION, class_uid, known_method, leaf, ocsf};
 pub use request_leaf::leaf_into;

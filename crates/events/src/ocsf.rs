@@ -4,8 +4,9 @@ use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Check, Event, Kind, Lifecycle,
-    LoginAttempt, Outcome, RequestSeen, Screening, TokenOperation, clean,
+    AccountChange, Actor, AdminChange, AlertRaised, BlockChange, Event, Kind, Lifecycle,
+    LoginAttempt, Outcome, RequestSeen, TokenOperation, clean,
+    idv::{checked, screened, verification},
     request_leaf::request_leaf,
 };
 
@@ -46,6 +47,7 @@ fn activity_name(kind: &Kind) -> String {
         Kind::Request(seen) => clean(&seen.method),
         Kind::Screening(_) => "screen".to_owned(),
         Kind::Check(_) => "check".to_owned(),
+        Kind::Verification(session) => session.change.to_owned(),
         other => other.code(true),
     }
 }
@@ -65,7 +67,11 @@ pub fn class_uid(kind: &Kind) -> u32 {
     match kind {
         Kind::Login(_) | Kind::Logout { .. } | Kind::Token(_) => 3002,
         Kind::Account(_) => 3001,
-        Kind::Admin(_) | Kind::Block(_) | Kind::Screening(_) | Kind::Check(_) => 3004,
+        Kind::Admin(_)
+        | Kind::Block(_)
+        | Kind::Screening(_)
+        | Kind::Check(_)
+        | Kind::Verification(_) => 3004,
         Kind::Request(_) => 6003,
         Kind::Alert(_) => 2004,
         Kind::Lifecycle(_) => 6002,
@@ -168,6 +174,10 @@ fn body(event: &Event) -> (Class, u32, Map<String, Value>) {
         Kind::Check(check) => {
             let severity = if check.status == "passed" { 1 } else { 3 };
             (class(3004, 3, OTHER), severity, checked(event, check))
+        }
+        Kind::Verification(session) => {
+            let severity = if session.status == "declined" { 3 } else { 1 };
+            (class(3004, 3, OTHER), severity, verification(event, session))
         }
         Kind::Alert(raised) => (class(2004, 2, 1), raised.severity, alert(raised)),
         Kind::Block(change) => {
@@ -369,55 +379,6 @@ fn alert(raised: &AlertRaised) -> Value {
     })
 }
 
-fn screened(event: &Event, screening: &Screening) -> Value {
-    let lists = screening.lists.iter();
-    let lists = lists
-        .map(|list| json!({ "name": list.name, "version": list.version, "digest": list.digest }));
-    let changes = screening.changes.iter().map(|change| {
-        json!({
-            "change": change.change,
-            "hit": change.hit,
-            "list": change.list,
-            "entity": clean(&change.entity),
-            "score": change.score,
-        })
-    });
-    json!({
-        "actor": actor(&event.actor),
-        "entity": {
-            "uid": screening.subject.as_ref().unwrap_or(&screening.digest),
-            "type": "aml_subject",
-        },
-        "unmapped": {
-            "cause": screening.cause,
-            "subject_digest": screening.digest,
-            "lists": lists.collect::<Value>(),
-            "policy": screening.policy,
-            "policy_hash": screening.policy_hash,
-            "threshold": screening.threshold,
-            "topics": screening.topics,
-            "filter": screening.filter.as_deref().map(clean),
-            "hits": screening.hits,
-            "changes": changes.collect::<Value>(),
-        },
-    })
-}
-
-fn checked(event: &Event, check: &Check) -> Value {
-    json!({
-        "actor": actor(&event.actor),
-        "entity": { "uid": check.report, "type": "idv_report" },
-        "unmapped": {
-            "check": check.check,
-            "status": check.status,
-            "assurance": check.assurance,
-            "codes": check.codes,
-            "inputs_hash": check.inputs_hash,
-            "trust": check.trust,
-        },
-    })
-}
-
 fn block(event: &Event, change: &BlockChange) -> Value {
     json!({
         "actor": actor(&event.actor),
@@ -482,7 +443,7 @@ fn user(actor: &Actor) -> Value {
     }
 }
 
-fn actor(actor: &Actor) -> Value {
+pub(crate) fn actor(actor: &Actor) -> Value {
     json!({ "user": user(actor) })
 }
 

@@ -29,7 +29,7 @@ use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
-use portcullis_verification::{Aml, Checks};
+use portcullis_verification::{Aml, Checks, Sessions};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -106,6 +106,8 @@ pub struct App {
     pub aml: Aml,
     /// Checks of documents.
     pub checks: Checks,
+    /// Sessions of verification.
+    pub verification: Sessions,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -188,6 +190,7 @@ impl App {
         let stored = (identity.db.clone(), sink as Arc<dyn CommitSink>);
         let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
+        let verification = checks::sessions(&vault, &identity.db, &aml, &clock, &entropy).await?;
         // The same for issuers of tokens.
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
@@ -230,7 +233,7 @@ impl App {
                 &provider,
                 &ca,
                 (&login_providers, &theme),
-                (&reload.handle, &aml, &checks),
+                (&reload.handle, &aml, &checks, &verification),
                 &session_state,
                 (&audit_dir(data), record.node()),
             )?,
@@ -266,6 +269,7 @@ impl App {
             spans,
             aml,
             checks,
+            verification,
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;
@@ -312,7 +316,7 @@ impl App {
             provider,
             ca,
             (login_providers, theme),
-            (&reload.handle, &self.aml, &self.checks),
+            (&reload.handle, &self.aml, &self.checks, &self.verification),
             session_state,
             log,
         )
@@ -414,7 +418,7 @@ fn snapshot(
     provider: &Provider,
     ca: &Arc<Ca>,
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
-    (reload, aml, checks): (&Reload, &Aml, &Checks),
+    (reload, aml, checks, verification): (&Reload, &Aml, &Checks, &Sessions),
     session_state: &Arc<SessionState>,
     (log_dir, log_name): (&PathBuf, &str),
 ) -> Result<Snapshot> {
@@ -434,8 +438,7 @@ fn snapshot(
             identity.clone(),
             provider.clone(),
             reload.clone(),
-            aml.clone(),
-            checks.clone(),
+            (aml.clone(), checks.clone(), verification.clone()),
         ),
         matches: portcullis_api::match_router(aml.clone()),
         pki: certificates::router(config, ca)?,

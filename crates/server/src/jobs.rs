@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     app::{App, Queues},
-    certificates,
+    certificates, checks,
     mailer::Mailer,
     quotas,
     record::audit_dir,
@@ -51,6 +51,8 @@ const FILES_EVERY: Duration = Duration::from_secs(1);
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
 /// What strangers can have stored goes soon after it has expired.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// Workflows are taken further; between, they wait for something to happen.
+const WORKFLOWS_EVERY: Duration = Duration::from_millis(20);
 /// Whether a year began in which the log must go on, and what of it is old enough, is looked at so often.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 /// Lists that were imported are taken over, and whoever is monitored compared with them, so soon.
@@ -109,6 +111,9 @@ pub fn start(
         every(app, LISTS_EVERY, closing, "monitoring", |app| async move {
             app.aml.monitor().await?;
             Ok(())
+        }),
+        every(app, WORKFLOWS_EVERY, closing, "workflows", |app| async move {
+            checks::run_workflows(&app.verification).await
         }),
         every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {

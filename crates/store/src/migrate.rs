@@ -31,6 +31,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (21, include_str!("../migrations/0021_month_keys.sql")),
     (22, include_str!("../migrations/0022_aml.sql")),
     (23, include_str!("../migrations/0023_idv.sql")),
+    (24, include_str!("../migrations/0024_workflows.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -99,6 +99,12 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             sql("DELETE FROM idv_challenge WHERE expires_at < $1 AND used_at IS NULL"),
         ),
         ("idv_challenge", KEEP_USED, sql("DELETE FROM idv_challenge WHERE expires_at < $1")),
+        ("idv_session", Duration::ZERO, sql("DELETE FROM idv_session WHERE expires_at < $1")),
+        (
+            "idv_idempotency",
+            Duration::ZERO,
+            sql("DELETE FROM idv_idempotency WHERE expires_at < $1"),
+        ),
         ("block", KEEP_BLOCKS, sql("DELETE FROM block WHERE until_at < $1")),
     ]
 }
@@ -125,6 +131,10 @@ pub const KEPT: &[(&str, &str)] = &[
     ("aml_list", "one row for each list"),
     ("idv_trust", "whom the operator trusts; removed by the operator"),
     ("idv_trust_version", "one row for each tenant"),
+    ("idv_workflow", "what sessions were decided by"),
+    ("idv_workflow_version", "what sessions were decided by"),
+    ("idv_session_event", "goes with its session"),
+    ("idv_effect", "goes as soon as it was brought about, and with its session"),
     ("event_outbox", "emptied as soon as the log has the event"),
     ("mail_outbox", "emptied as soon as the mail is sent or given up"),
     ("schema_migration", "one row for each migration"),

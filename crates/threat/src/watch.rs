@@ -131,6 +131,7 @@ impl Watch {
             Kind::Logout { .. }
             | Kind::Screening(_)
             | Kind::Check(_)
+            | Kind::Verification(_)
             | Kind::Alert(_)
             | Kind::Block(_)
             | Kind::Lifecycle(_) => {}

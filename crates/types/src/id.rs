@@ -169,6 +169,10 @@ pub mod tags {
         AmlHit = "hit";
         /// What a check of a document found out.
         Check = "chk";
+        /// A workflow of identity verification.
+        Workflow = "wfl";
+        /// A session of identity verification.
+        IdvSession = "ids";
         /// A review of an account that was flagged.
         Case = "cas";
         /// One request at the gate.

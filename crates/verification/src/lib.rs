@@ -7,6 +7,7 @@
 
 mod aml;
 mod checks;
+mod sessions;
 
 pub use aml::{
     ALLOW_MAX, Aml, AmlError, AmlParts, Asked, AskedTerms, Changes, HITS_MAX, ListError, ListHit,
@@ -15,7 +16,12 @@ pub use aml::{
     Wanted,
 };
 pub use checks::{
-    Assurance, Barcode, BarcodeAsked, BarcodeReport, CHALLENGE_TTL, CheckError, CheckParts, Checks,
+    Barcode, BarcodeAsked, BarcodeReport, CHALLENGE_TTL, CheckError, CheckParts, Checks,
     EmrtdAsked, EmrtdReport, Imported, MasterListSigner, PictureReport, Quality, RefusedItem,
-    Report, Status, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
+    Report, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
+};
+pub use portcullis_workflow::{Assurance, CheckStatus};
+pub use sessions::{
+    Asked as AskedStep, Backtested, Begin, Begun, Change, Diff, Differing, Erasure, Given, Known,
+    Open, REVIEW_REASON_MAX_CHARS, Reviewed, SessionError, SessionParts, Sessions, Told,
 };

@@ -1,11 +1,7 @@
 use http::{Method, StatusCode};
-use portcullis_events::Actor;
-use portcullis_store::{
-    accounts,
-    aml::{self, HitFilter, HitRow},
-};
+use portcullis_store::aml::{self, HitFilter, HitRow};
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::{Resolution, Reviewer, State};
+use portcullis_verification::{Resolution, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -15,6 +11,7 @@ use crate::{
     ApiError,
     call::{Call, Page},
     endpoint::{Api, Endpoint, Permission::Aml, Reply, ok},
+    reviewer::reviewer,
 };
 
 const HITS: &str = "/idv/v1/aml/hits";
@@ -257,21 +254,4 @@ async fn decline(api: Api, call: Call) -> Reply {
     let by = reviewer(&api, &call).await?;
     let SecondInput { version } = call.json()?;
     detail(&api, &api.aml.decline(call.id()?, version, &by, &call.origin).await?)
-}
-
-/// The person who decides. A key or client is none, and neither is somebody who acts as somebody else: one
-/// could be both persons then. The account is looked up, since clients may know a person by different names.
-async fn reviewer(api: &Api, call: &Call) -> Result<Reviewer, ApiError> {
-    let caller = &call.caller;
-    let Actor::User { username, .. } = &caller.actor else { return Err(ApiError::Forbidden) };
-    if caller.acted || username.is_empty() {
-        return Err(ApiError::Forbidden);
-    }
-    let (db, tenant) = (&api.identity.db, &api.identity.tenant);
-    let account = accounts::by_username(db, tenant, username).await?.ok_or(ApiError::Forbidden)?;
-    let may = account.has_role("compliance") || account.has_role("admin");
-    if !may || account.disabled_at.is_some() {
-        return Err(ApiError::Forbidden);
-    }
-    Ok(Reviewer { account: account.id, actor: caller.actor.clone() })
 }

@@ -7,7 +7,7 @@ use portcullis_documents::{
     chip::{Active, Chain, Files, Summary},
 };
 use portcullis_types::Timestamp;
-use portcullis_verification::{EmrtdAsked, EmrtdReport};
+use portcullis_verification::{EmrtdAsked, EmrtdReport, Report};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// All data groups as base64; portraits and prints are most of it.
-const CHIP_MAX_BYTES: usize = 4 << 20;
+pub(crate) const CHIP_MAX_BYTES: usize = 4 << 20;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -50,7 +50,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 /// What a reader got from a chip. All bytes are base64.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct EmrtdInput {
+pub(crate) struct EmrtdInput {
     /// `EF.SOD`, at most 64 KiB.
     sod: String,
     /// `EF.DG1` to `EF.DG16` by their numbers, whole files, each at most 1 MiB: `{"1": "…", "2": "…"}`.
@@ -74,7 +74,7 @@ struct AnswerInput {
 
 /// What a chip proves.
 #[derive(Debug, Serialize, ToSchema)]
-struct EmrtdReportView {
+pub(crate) struct EmrtdReportView {
     #[serde(flatten)]
     report: ReportView,
     passive: PassiveView,
@@ -143,7 +143,7 @@ struct ChallengeView {
 }
 
 impl EmrtdInput {
-    fn read(self) -> Result<EmrtdAsked, ApiError> {
+    pub fn read(self) -> Result<EmrtdAsked, ApiError> {
         let mut files = Files { sod: bytes("sod", &self.sod)?, ..Files::default() };
         for (number, file) in &self.data_groups {
             let read = number.parse().ok().filter(|read| GROUPS.contains(read));
@@ -167,25 +167,35 @@ impl EmrtdInput {
 async fn check(api: Api, call: Call) -> Reply {
     let asked = call.json::<EmrtdInput>()?.read()?;
     let report = api.checks.emrtd(asked, &call.caller.actor, &call.origin).await?;
-    let EmrtdReport { passive, active, is_fresh } = &report.found;
-    ok(EmrtdReportView {
-        report: (&report).into(),
-        passive: PassiveView {
-            status: match passive.chain {
-                _ if passive.failed() => "failed",
-                Chain::Verified => "passed",
-                Chain::Unverified | Chain::Broken => "unverified",
+    ok(EmrtdReportView::from(&report))
+}
+
+impl From<&Report<EmrtdReport>> for EmrtdReportView {
+    fn from(report: &Report<EmrtdReport>) -> Self {
+        let EmrtdReport { passive, active, is_fresh } = &report.found;
+        Self {
+            report: report.into(),
+            passive: PassiveView {
+                status: match passive.chain {
+                    _ if passive.failed() => "failed",
+                    Chain::Verified => "passed",
+                    Chain::Unverified | Chain::Broken => "unverified",
+                },
+                chain: passive.chain.as_str(),
+                hash: passive.hash.map(portcullis_documents::Hash::name),
+                data_groups: passive
+                    .groups
+                    .iter()
+                    .map(|(at, state)| (*at, state.as_str()))
+                    .collect(),
+                signer: passive.signer.as_ref().map(CertificateView::from),
+                authority: passive.authority.as_ref().map(CertificateView::from),
+                signing_time: passive.signing_time.map(at),
             },
-            chain: passive.chain.as_str(),
-            hash: passive.hash.map(portcullis_documents::Hash::name),
-            data_groups: passive.groups.iter().map(|(at, state)| (*at, state.as_str())).collect(),
-            signer: passive.signer.as_ref().map(CertificateView::from),
-            authority: passive.authority.as_ref().map(CertificateView::from),
-            signing_time: passive.signing_time.map(at),
-        },
-        active: ActiveView::of(active, *is_fresh),
-        document: passive.zone.as_ref().map(DocumentView::from),
-    })
+            active: ActiveView::of(active, *is_fresh),
+            document: passive.zone.as_ref().map(DocumentView::from),
+        }
+    }
 }
 
 async fn challenge(api: Api, _: Call) -> Reply {

@@ -1,14 +1,26 @@
-//! Identity verification: checks of documents, one by one.
+//! Identity verification: workflows and their sessions, and checks of documents one by one.
 
 mod emrtd;
 mod input;
 mod mrz;
 mod picture;
 mod report;
+mod reviewing;
+mod sessions;
 mod trust;
+mod workflows;
 
 use crate::endpoint::Endpoint;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    [mrz::endpoints(), emrtd::endpoints(), picture::endpoints(), trust::endpoints()].concat()
+    [
+        mrz::endpoints(),
+        emrtd::endpoints(),
+        picture::endpoints(),
+        trust::endpoints(),
+        workflows::endpoints(),
+        sessions::endpoints(),
+        reviewing::endpoints(),
+    ]
+    .concat()
 }

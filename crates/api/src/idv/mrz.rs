@@ -1,5 +1,5 @@
 use http::{Method, StatusCode};
-use portcullis_verification::ZoneAsked;
+use portcullis_verification::{Report, ZoneAsked, ZoneReport};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,6 +8,7 @@ use super::{
     report::{DocumentView, ReportView},
 };
 use crate::{
+    ApiError,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Idv, Reply, ok},
 };
@@ -29,7 +30,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 /// A machine readable zone, as it was typed or found by another program.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ZoneInput {
+pub(crate) struct ZoneInput {
     /// Its lines as they stand on the document, with line breaks between.
     mrz: Option<String>,
     /// Instead of that: text of a picture in which a zone is looked for. Letters may be read as others that look
@@ -41,7 +42,7 @@ struct ZoneInput {
 
 /// What a zone says. Nothing in it is signed.
 #[derive(Debug, Serialize, ToSchema)]
-struct ZoneReportView {
+pub(crate) struct ZoneReportView {
     #[serde(flatten)]
     report: ReportView,
     /// `null` if no zone can be read.
@@ -49,16 +50,25 @@ struct ZoneReportView {
 }
 
 async fn check(api: Api, call: Call) -> Reply {
-    let input: ZoneInput = call.json()?;
-    let (text, find) = match (input.mrz, input.ocr_text) {
-        (Some(text), None) => (text, false),
-        (None, Some(text)) => (text, true),
-        _ => return Err(invalid("mrz", "must be there, or ocr_text in its place")),
-    };
-    let asked = ZoneAsked { text, find, expected: input.expected.read()? };
+    let asked = call.json::<ZoneInput>()?.read()?;
     let report = api.checks.zone(asked, &call.caller.actor, &call.origin).await?;
-    ok(ZoneReportView {
-        report: (&report).into(),
-        document: report.found.zone.as_ref().map(DocumentView::from),
-    })
+    ok(ZoneReportView::from(&report))
+}
+
+impl ZoneInput {
+    pub fn read(self) -> Result<ZoneAsked, ApiError> {
+        let (text, find) = match (self.mrz, self.ocr_text) {
+            (Some(text), None) => (text, false),
+            (None, Some(text)) => (text, true),
+            _ => return Err(invalid("mrz", "must be there, or ocr_text in its place")),
+        };
+        Ok(ZoneAsked { text, find, expected: self.expected.read()? })
+    }
+}
+
+impl From<&Report<ZoneReport>> for ZoneReportView {
+    fn from(report: &Report<ZoneReport>) -> Self {
+        let document = report.found.zone.as_ref().map(DocumentView::from);
+        Self { report: report.into(), document }
+    }
 }

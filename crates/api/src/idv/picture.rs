@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
 use portcullis_documents::{aamva::Licence, zone::Day};
-use portcullis_verification::{Barcode, BarcodeAsked, Quality};
+use portcullis_verification::{
+    Barcode, BarcodeAsked, BarcodeReport, PictureReport, Quality, Report,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,12 +13,13 @@ use super::{
     report::ReportView,
 };
 use crate::{
+    ApiError,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Idv, Reply, ok},
 };
 
 /// A picture of 12 MiB as base64, and what stands around it.
-const PICTURE_BODY_MAX_BYTES: usize = 17 << 20;
+pub(crate) const PICTURE_BODY_MAX_BYTES: usize = 17 << 20;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -46,7 +49,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 /// The barcode (PDF417) on the back of a licence or card, as AAMVA has it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct BarcodeInput {
+pub(crate) struct BarcodeInput {
     /// What stands in it, base64, at most 4 KiB.
     payload: Option<String>,
     /// Instead of that a picture, JPEG or PNG, base64, at most 12 MiB.
@@ -58,14 +61,14 @@ struct BarcodeInput {
 /// A picture.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PictureInput {
+pub(crate) struct PictureInput {
     /// JPEG or PNG, base64, at most 12 MiB.
     image: String,
 }
 
 /// What a barcode says. Nothing in it is signed.
 #[derive(Debug, Serialize, ToSchema)]
-struct BarcodeReportView {
+pub(crate) struct BarcodeReportView {
     #[serde(flatten)]
     report: ReportView,
     /// `null` if none can be read.
@@ -76,7 +79,7 @@ struct BarcodeReportView {
 
 /// What was measured of a picture.
 #[derive(Debug, Serialize, ToSchema)]
-struct PictureReportView {
+pub(crate) struct PictureReportView {
     #[serde(flatten)]
     report: ReportView,
     /// `null` if it cannot be decoded.
@@ -170,27 +173,47 @@ impl From<&Licence> for LicenceView {
 }
 
 async fn barcode(api: Api, call: Call) -> Reply {
-    let input: BarcodeInput = call.json()?;
-    let barcode = match (&input.payload, &input.image) {
-        (Some(payload), None) => Barcode::Payload(bytes("payload", payload)?),
-        (None, Some(image)) => Barcode::Picture(bytes("image", image)?),
-        _ => return Err(invalid("payload", "must be there, or image in its place")),
-    };
-    let asked = BarcodeAsked { barcode, expected: input.expected.read()? };
+    let asked = call.json::<BarcodeInput>()?.read()?;
     let report = api.checks.barcode(asked, &call.caller.actor, &call.origin).await?;
-    ok(BarcodeReportView {
-        report: (&report).into(),
-        licence: report.found.licence.as_ref().map(LicenceView::from),
-        quality: report.found.quality.as_ref().map(QualityView::from),
-    })
+    ok(BarcodeReportView::from(&report))
 }
 
 async fn picture(api: Api, call: Call) -> Reply {
-    let input: PictureInput = call.json()?;
-    let picture = bytes("image", &input.image)?;
+    let picture = call.json::<PictureInput>()?.read()?;
     let report = api.checks.picture(picture, &call.caller.actor, &call.origin).await?;
-    ok(PictureReportView {
-        report: (&report).into(),
-        quality: report.found.quality.as_ref().map(QualityView::from),
-    })
+    ok(PictureReportView::from(&report))
+}
+
+impl BarcodeInput {
+    pub fn read(self) -> Result<BarcodeAsked, ApiError> {
+        let barcode = match (&self.payload, &self.image) {
+            (Some(payload), None) => Barcode::Payload(bytes("payload", payload)?),
+            (None, Some(image)) => Barcode::Picture(bytes("image", image)?),
+            _ => return Err(invalid("payload", "must be there, or image in its place")),
+        };
+        Ok(BarcodeAsked { barcode, expected: self.expected.read()? })
+    }
+}
+
+impl PictureInput {
+    pub fn read(self) -> Result<Vec<u8>, ApiError> {
+        bytes("image", &self.image)
+    }
+}
+
+impl From<&Report<BarcodeReport>> for BarcodeReportView {
+    fn from(report: &Report<BarcodeReport>) -> Self {
+        Self {
+            report: report.into(),
+            licence: report.found.licence.as_ref().map(LicenceView::from),
+            quality: report.found.quality.as_ref().map(QualityView::from),
+        }
+    }
+}
+
+impl From<&Report<PictureReport>> for PictureReportView {
+    fn from(report: &Report<PictureReport>) -> Self {
+        let quality = report.found.quality.as_ref().map(QualityView::from);
+        Self { report: report.into(), quality }
+    }
 }

@@ -1,4 +1,6 @@
 //! What identity verification keeps.
 
 pub mod challenges;
+pub mod sessions;
 pub mod trust;
+pub mod workflows;

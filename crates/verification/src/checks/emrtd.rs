@@ -10,9 +10,10 @@ use portcullis_documents::{
 use portcullis_events::{Actor, Origin};
 use portcullis_store::idv::challenges::{self, Used};
 use portcullis_types::Timestamp;
+use portcullis_workflow::Assurance;
 
 use super::{
-    Assurance, CheckError, Checks, Report,
+    CheckError, Checks, Report,
     service::{By, held},
 };
 

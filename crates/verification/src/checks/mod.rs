@@ -14,6 +14,6 @@ pub use emrtd::{CHALLENGE_TTL, EmrtdAsked, EmrtdReport};
 pub use error::CheckError;
 pub use picture::{Barcode, BarcodeAsked, BarcodeReport, PictureReport};
 pub use portcullis_capture::Quality;
-pub use report::{Assurance, Report, Status, TrustUsed};
+pub use report::{Report, TrustUsed};
 pub use service::{CheckParts, Checks};
 pub use zone::{ZoneAsked, ZoneReport};

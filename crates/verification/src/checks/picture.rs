@@ -5,9 +5,10 @@ use portcullis_documents::{
     zone::{Day, Expected},
 };
 use portcullis_events::{Actor, Origin};
+use portcullis_workflow::Assurance;
 
 use super::{
-    Assurance, CheckError, Checks, Report,
+    CheckError, Checks, Report,
     service::{By, held},
 };
 

@@ -1,59 +1,13 @@
 use portcullis_documents::finding::{Code, Finding, Severity, gravest};
 use portcullis_types::{Id, Timestamp, tags};
+use portcullis_workflow::{Assurance, CheckStatus};
 
-/// What came of a check. How sure that is is another matter: [`Assurance`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Nothing is wrong.
-    Passed,
-    /// Something is.
-    Failed,
-    /// A person should look.
-    Review,
-    /// It was not done: nobody asked for it, or the document cannot.
-    NotPerformed,
-}
-
-impl Status {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Failed => "failed",
-            Self::Review => "review",
-            Self::NotPerformed => "not_performed",
-        }
-    }
-
-    /// What findings come to.
-    pub(super) fn of(findings: &[Finding]) -> Self {
-        match gravest(findings) {
-            Some(Severity::Failure) => Self::Failed,
-            Some(Severity::Doubt) => Self::Review,
-            Some(Severity::Information) | None => Self::Passed,
-        }
-    }
-}
-
-/// By what it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Assurance {
-    /// A signature up to somebody whom the operator trusts.
-    Cryptographic,
-    /// A rule of thumb.
-    Heuristic,
-    /// Nothing but what whoever sent it says: the check digits of a zone are printed by whoever prints it.
-    SelfAsserted,
-}
-
-impl Assurance {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cryptographic => "cryptographic",
-            Self::Heuristic => "heuristic",
-            Self::SelfAsserted => "self_asserted",
-        }
+/// What findings come to.
+pub(super) fn status(findings: &[Finding]) -> CheckStatus {
+    match gravest(findings) {
+        Some(Severity::Failure) => CheckStatus::Failed,
+        Some(Severity::Doubt) => CheckStatus::Review,
+        Some(Severity::Information) | None => CheckStatus::Passed,
     }
 }
 
@@ -78,7 +32,7 @@ pub struct Report<T> {
     /// `mrz`, `emrtd`, `barcode`, `image`
     pub check: &'static str,
     /// What came of it.
-    pub status: Status,
+    pub status: CheckStatus,
     /// By what that is known.
     pub assurance: Assurance,
     /// Why.

@@ -7,10 +7,11 @@ use portcullis_documents::{finding::Finding, zone::Expected};
 use portcullis_events::{Actor, Check, Event, Kind, Origin, Outcome};
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp};
+use portcullis_workflow::Assurance;
 use serde_json::json;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::{Assurance, CheckError, Report, Status, TrustUsed, anchors::Loaded};
+use super::{CheckError, Report, TrustUsed, anchors::Loaded, report::status};
 
 /// Checks that may wait for a core.
 const WAITING_MAX: usize = 256;
@@ -147,7 +148,7 @@ impl Checks {
         let report = Report {
             id: Id::new(now, &*self.entropy),
             check: begun.check,
-            status: Status::of(&findings),
+            status: status(&findings),
             assurance,
             findings,
             inputs_hash: begun.inputs_hash,

@@ -3,9 +3,10 @@ use portcullis_documents::{
     zone::{self, Day, Expected, Zone},
 };
 use portcullis_events::{Actor, Origin};
+use portcullis_workflow::Assurance;
 
 use super::{
-    Assurance, CheckError, Checks, Report,
+    CheckError, Checks, Report,
     service::{By, held},
 };
 

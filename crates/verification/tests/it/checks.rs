@@ -15,8 +15,8 @@ use portcullis_store::idv::trust::{self, TrustRow};
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
 use portcullis_types::Id;
 use portcullis_verification::{
-    Assurance, Barcode, BarcodeAsked, CHALLENGE_TTL, CheckError, CheckParts, Checks, EmrtdAsked,
-    EmrtdReport, Imported, Report, Status, TrustStore, ZoneAsked,
+    Assurance, Barcode, BarcodeAsked, CHALLENGE_TTL, CheckError, CheckParts, CheckStatus, Checks,
+    EmrtdAsked, EmrtdReport, Imported, Report, TrustStore, ZoneAsked,
 };
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ impl Office {
         self.checks.emrtd(asked, &machine(), &Origin::default()).await.unwrap()
     }
 
-    async fn zone(&self, text: &str, expected: Expected) -> (Status, Vec<&'static str>) {
+    async fn zone(&self, text: &str, expected: Expected) -> (CheckStatus, Vec<&'static str>) {
         let asked = ZoneAsked { text: text.to_owned(), find: false, expected };
         let report = self.checks.zone(asked, &machine(), &Origin::default()).await.unwrap();
         assert_eq!(report.assurance, Assurance::SelfAsserted);
@@ -127,13 +127,13 @@ on_both!(nobody_is_trusted_at_first, |db: TestDb| {
     let office = Office::new(db);
     let (asked, authorities) = chip("as issued");
     let report = office.check(asked.clone()).await;
-    assert_eq!((report.status, report.assurance), (Status::Review, Assurance::SelfAsserted));
+    assert_eq!((report.status, report.assurance), (CheckStatus::Review, Assurance::SelfAsserted));
     assert!(codes(&report).contains(&"authority_unknown"));
     let imported = office.import(&authorities[0]).await.unwrap();
     assert_eq!((imported.certificates, imported.refused.len()), (1, 0));
     // The next check follows.
     let report = office.check(asked).await;
-    assert_eq!((report.status, report.assurance), (Status::Passed, Assurance::Cryptographic));
+    assert_eq!((report.status, report.assurance), (CheckStatus::Passed, Assurance::Cryptographic));
     let recorded = office.recorded();
     let kept = recorded.last().unwrap();
     assert_eq!((kept.status, kept.assurance), ("passed", "cryptographic"));
@@ -161,7 +161,10 @@ on_both!(a_forged_chip_fails_whoever_is_trusted, |db: TestDb| {
             office.import(file).await.unwrap();
         }
         let report = office.check(asked).await;
-        assert_eq!((report.status, report.assurance), (Status::Failed, Assurance::SelfAsserted));
+        assert_eq!(
+            (report.status, report.assurance),
+            (CheckStatus::Failed, Assurance::SelfAsserted)
+        );
     }
 });
 
@@ -171,13 +174,13 @@ on_both!(who_is_removed_is_not_trusted_by_any_node, |db: TestDb| {
     let (asked, authorities) = chip("as issued");
     office.import(&authorities[0]).await.unwrap();
     let passed = other.emrtd(asked.clone(), &machine(), &Origin::default()).await.unwrap();
-    assert_eq!(passed.status, Status::Passed);
+    assert_eq!(passed.status, CheckStatus::Passed);
     let fingerprint = Certificate::read(&authorities[0]).unwrap().fingerprint();
     let fingerprint = HEXLOWER.encode(&fingerprint);
     assert_eq!(office.remove(&fingerprint).await, 1);
     assert_eq!(office.remove(&fingerprint).await, 0);
     let after = other.emrtd(asked, &machine(), &Origin::default()).await.unwrap();
-    assert_eq!(after.status, Status::Review);
+    assert_eq!(after.status, CheckStatus::Review);
     let events = office.db.recorded.events();
     let changes: Vec<String> = events.iter().map(|event| event.kind.code(true)).collect();
     let changes: Vec<&str> =
@@ -192,13 +195,13 @@ on_both!(revocation_lists_count_and_newer_ones_replace_them, |db: TestDb| {
         office.import(file).await.unwrap();
     }
     let report = office.check(asked.clone()).await;
-    assert_eq!(report.status, Status::Failed);
+    assert_eq!(report.status, CheckStatus::Failed);
     assert!(codes(&report).contains(&"signer_revoked"));
     // One that says otherwise and is not newer does not undo it.
     let (_, others) = chip("nobody revoked");
     let imported = office.import(&others[1]).await.unwrap();
     assert_eq!((imported.crls, imported.refused.len()), (0, 1));
-    assert_eq!(office.check(asked).await.status, Status::Failed);
+    assert_eq!(office.check(asked).await.status, CheckStatus::Failed);
     let used = office.checks.trust_used().await.unwrap();
     assert_eq!((used.authorities, used.crls), (1, 1), "one list of each authority");
 });
@@ -252,11 +255,11 @@ on_both!(a_challenge_is_good_for_one_answer, |db: TestDb| {
     office.import(&authorities[0]).await.unwrap();
     // The answer is right, but to a challenge that was not made here: a person looks, once.
     let report = office.check(asked.clone()).await;
-    assert_eq!((report.status, report.found.is_fresh), (Status::Review, false));
+    assert_eq!((report.status, report.found.is_fresh), (CheckStatus::Review, false));
     assert!(matches!(report.found.active, Active::Passed { .. }));
     assert!(codes(&report).contains(&"challenge_foreign"));
     let report = office.check(asked.clone()).await;
-    assert_eq!(report.status, Status::Failed);
+    assert_eq!(report.status, CheckStatus::Failed);
     assert!(matches!(report.found.active, Active::Failed(_)), "an answer that was known");
     assert!(codes(&report).contains(&"challenge_spent"));
 
@@ -286,13 +289,13 @@ on_both!(the_chip_is_held_against_what_is_printed_and_said, |db: TestDb| {
     let expected = Expected { surname: Some("Mustermann".into()), ..Expected::default() };
     let printed = Some(zone.lines.join("\n"));
     let same = EmrtdAsked { printed, expected, ..asked.clone() };
-    assert_eq!(office.check(same).await.status, Status::Passed);
+    assert_eq!(office.check(same).await.status, CheckStatus::Passed);
     let other = zone.lines.join("\n").replace("ERIKA", "ERICA");
     let printed = EmrtdAsked { printed: Some(other), ..asked.clone() };
     assert!(codes(&office.check(printed).await).contains(&"printed_differs"));
     let expected = Expected { surname: Some("Musterfrau".into()), ..Expected::default() };
     let report = office.check(EmrtdAsked { expected, ..asked }).await;
-    assert_eq!(report.status, Status::Failed);
+    assert_eq!(report.status, CheckStatus::Failed);
     assert!(codes(&report).contains(&"field_differs"));
 });
 
@@ -301,10 +304,10 @@ on_both!(zones_are_read_and_recorded, |db: TestDb| {
     let text = "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\n\
                 L898902C36UTO7408122F1204159ZE184226B<<<<<10";
     let (status, codes) = office.zone(text, Expected::default()).await;
-    assert_eq!(status, Status::Failed);
+    assert_eq!(status, CheckStatus::Failed);
     assert_eq!(codes, ["document_expired", "specimen", "specimen"]);
     let (status, codes) = office.zone("nothing", Expected::default()).await;
-    assert_eq!((status, codes), (Status::Failed, vec!["zone_unreadable"]));
+    assert_eq!((status, codes), (CheckStatus::Failed, vec!["zone_unreadable"]));
     let recorded = office.recorded();
     assert_eq!(recorded.iter().map(|one| one.status).collect::<Vec<_>>(), ["failed", "failed"]);
     assert_eq!(recorded[0].codes, ["document_expired", "specimen"]);
@@ -327,13 +330,13 @@ on_both!(licences_are_read_from_pictures_as_from_their_barcode, |db: TestDb| {
     let [typed, seen] =
         [Barcode::Payload(LICENCE.to_vec()), Barcode::Picture(PHOTO.to_vec())].map(check);
     let (typed, seen) = (typed.await, seen.await);
-    assert_eq!((typed.status, typed.assurance), (Status::Passed, Assurance::SelfAsserted));
+    assert_eq!((typed.status, typed.assurance), (CheckStatus::Passed, Assurance::SelfAsserted));
     assert_eq!(typed.found.licence, seen.found.licence);
     assert!(seen.found.quality.is_some() && typed.found.quality.is_none());
     let blurred = check(Barcode::Picture(BLURRED.to_vec())).await;
     assert_eq!(codes(&blurred), ["picture_blurred", "barcode_not_found"]);
     let none = check(Barcode::Picture(b"hello".to_vec())).await;
-    assert_eq!((none.status, codes(&none)), (Status::Failed, vec!["picture_unusable"]));
+    assert_eq!((none.status, codes(&none)), (CheckStatus::Failed, vec!["picture_unusable"]));
     let other = check(Barcode::Payload(b"hello".to_vec())).await;
     assert_eq!(codes(&other), ["barcode_unreadable"]);
 });
@@ -345,7 +348,7 @@ on_both!(pictures_are_measured, |db: TestDb| {
         office.checks.picture(picture.to_vec(), &actor, &Origin::default()).await.unwrap()
     };
     let photo = check(PHOTO).await;
-    assert_eq!((photo.status, photo.assurance), (Status::Passed, Assurance::Heuristic));
+    assert_eq!((photo.status, photo.assurance), (CheckStatus::Passed, Assurance::Heuristic));
     assert_eq!(codes(&check(BLURRED).await), ["picture_blurred"]);
     assert_eq!(office.recorded()[1].codes, ["picture_blurred"]);
 });
@@ -356,10 +359,10 @@ on_both!(who_vouched_takes_along_whom_nobody_else_vouches_for, |db: TestDb| {
     for file in &files {
         office.import(file).await.unwrap();
     }
-    assert_eq!(office.check(asked.clone()).await.status, Status::Passed);
+    assert_eq!(office.check(asked.clone()).await.status, CheckStatus::Passed);
     let old = HEXLOWER.encode(&Certificate::read(&files[0]).unwrap().fingerprint());
     assert_eq!(office.remove(&old).await, 2, "and the link");
-    assert_eq!(office.check(asked).await.status, Status::Review);
+    assert_eq!(office.check(asked).await.status, CheckStatus::Review);
 });
 
 on_both!(an_expired_document_is_genuine_all_the_same, |db: TestDb| {
@@ -367,7 +370,7 @@ on_both!(an_expired_document_is_genuine_all_the_same, |db: TestDb| {
     let (asked, files) = chip("document expired");
     office.import(&files[0]).await.unwrap();
     let report = office.check(asked).await;
-    assert_eq!((report.status, report.assurance), (Status::Failed, Assurance::Cryptographic));
+    assert_eq!((report.status, report.assurance), (CheckStatus::Failed, Assurance::Cryptographic));
     assert!(!report.found.passive.failed());
 });
 
@@ -378,7 +381,7 @@ on_both!(what_could_not_be_compared_is_told, |db: TestDb| {
     asked.expected.surname = Some("Nobody".into());
     asked.printed = Some("AAA".into());
     let report = office.check(asked.clone()).await;
-    assert_eq!(report.status, Status::Review);
+    assert_eq!(report.status, CheckStatus::Review);
     assert_eq!(codes(&report).iter().filter(|code| **code == "not_compared").count(), 2);
     // Whatever was asked for is in the digest.
     let plain = EmrtdAsked { files: asked.files.clone(), ..EmrtdAsked::default() };
@@ -420,6 +423,6 @@ on_both!(a_row_that_cannot_be_read_stops_nothing, |db: TestDb| {
         })
         .await
         .unwrap();
-    assert_eq!(office.check(asked).await.status, Status::Passed);
+    assert_eq!(office.check(asked).await.status, CheckStatus::Passed);
     assert_eq!(office.remove("00").await, 1);
 });

@@ -5,4 +5,5 @@ mod checks;
 mod monitoring;
 mod reviews;
 mod screening;
+mod sessions;
 mod world;

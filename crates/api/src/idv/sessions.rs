@@ -1,0 +1,363 @@
+use http::{Method, StatusCode};
+use portcullis_store::idv::sessions::{SessionFilter, SessionRow};
+use portcullis_types::{Id, Timestamp, tags};
+use portcullis_verification::{
+    AskedStep, BarcodeReport, Begin, EmrtdReport, Given, Open, PictureReport, ZoneReport,
+};
+use portcullis_workflow::{Phase, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    emrtd::{EmrtdInput, EmrtdReportView},
+    input::{ExpectedInput, invalid},
+    mrz::{ZoneInput, ZoneReportView},
+    picture::{
+        BarcodeInput, BarcodeReportView, PICTURE_BODY_MAX_BYTES, PictureInput, PictureReportView,
+    },
+};
+use crate::{
+    ApiError,
+    call::{Call, Page},
+    endpoint::{Api, Endpoint, Permission::Idv, Reply, created, ok},
+};
+
+const SESSIONS: &str = "/idv/v1/sessions";
+pub(super) const SESSION: &str = "/idv/v1/sessions/{id}";
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let (get, post) = (Method::GET, Method::POST);
+    let ok = StatusCode::OK;
+    vec![
+        Endpoint::new(
+            get.clone(),
+            SESSIONS,
+            Idv,
+            "Sessions, by status, reference, workflow or queue",
+            list,
+        )
+        .paged()
+        .query(&["status", "reference", "workflow", "queue"])
+        .returns::<Page<SessionRowView>>(ok),
+        Endpoint::new(post.clone(), SESSIONS, Idv, "Begin a session", begin)
+            .idempotent()
+            .takes::<SessionInput>()
+            .returns::<SessionView>(StatusCode::CREATED),
+        Endpoint::new(get, SESSION, Idv, "One session, and what it waits for", show)
+            .returns::<SessionView>(ok),
+        Endpoint::new(
+            post.clone(),
+            "/idv/v1/sessions/{id}/inputs",
+            Idv,
+            "Give what a step asks for: it is checked at once, and not kept",
+            give,
+        )
+        .body(PICTURE_BODY_MAX_BYTES)
+        .takes::<GivenInput>()
+        .returns::<GivenView>(ok),
+        Endpoint::new(
+            post,
+            "/idv/v1/sessions/{id}/cancel",
+            Idv,
+            "End a session that is not decided",
+            cancel,
+        )
+        .takes::<CancelInput>()
+        .returns::<SessionView>(ok),
+    ]
+}
+
+/// A session that is to be begun.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SessionInput {
+    /// The id or the name of one that was published.
+    workflow: String,
+    /// A version of it; the current one if it is left out.
+    version: Option<i64>,
+    /// How you call the person, 1 to 128 bytes. Screening knows them under this name in all sessions.
+    reference: Option<String>,
+    /// Who the person should be; each document is held against it.
+    #[serde(default)]
+    expected: ExpectedInput,
+    /// Their language (BCP 47).
+    locale: Option<String>,
+    /// An object of at most 4 KiB that you want to see again.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    metadata: Value,
+}
+
+/// A session in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionRowView {
+    id: String,
+    /// `created`, `awaiting_input`, `processing`, `in_review`, `approved`, `declined`, `expired`, `cancelled`
+    status: String,
+    /// Grows with each event.
+    version: i64,
+    /// Its id.
+    workflow: String,
+    /// The version to which the session is pinned.
+    workflow_version: i64,
+    /// As whoever began it calls the person.
+    reference: String,
+    /// Whose review it waits for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    queue: String,
+    /// Since when, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_review_since: Option<String>,
+    /// By when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review_due: Option<String>,
+    /// Until when the person has time, RFC 3339.
+    expires_at: Option<String>,
+    created_at: String,
+    updated_at: String,
+    /// When what it was about was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_at: Option<String>,
+}
+
+fn time(micros: Option<i64>) -> Option<String> {
+    micros.map(|micros| Timestamp::from_micros(micros).to_rfc3339())
+}
+
+impl From<&SessionRow> for SessionRowView {
+    fn from(row: &SessionRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            status: row.status.clone(),
+            version: row.version,
+            workflow: row.workflow_id.to_string(),
+            workflow_version: row.workflow_version,
+            reference: row.reference.clone(),
+            queue: row.queue.clone(),
+            in_review_since: time(row.in_review_since),
+            review_due: time(row.review_due),
+            expires_at: time(row.deadline),
+            created_at: row.created_at.to_rfc3339(),
+            updated_at: row.updated_at.to_rfc3339(),
+            erased_at: time(row.erased_at),
+        }
+    }
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionView {
+    #[serde(flatten)]
+    session: SessionRowView,
+    /// The steps that the person is asked for.
+    awaiting: Vec<StepView>,
+    /// What was said so far where people decide.
+    votes: Vec<VoteView>,
+    locale: String,
+    #[schema(value_type = Object)]
+    metadata: Value,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct StepView {
+    node: String,
+    /// What it takes, and how the member of the input is called.
+    check: String,
+    /// Which try it is, from 1.
+    attempt: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct VoteView {
+    /// The account.
+    by: String,
+    /// `approved`, `declined`
+    verdict: &'static str,
+    reason: String,
+    /// RFC 3339.
+    at: String,
+}
+
+impl From<&Open> for SessionView {
+    fn from(open: &Open) -> Self {
+        let check = |node: &str| match open.plan.node(node) {
+            Some(portcullis_workflow::Node::Check(check)) => check.check.clone(),
+            _ => String::new(),
+        };
+        let step = |task: &portcullis_workflow::Task| match task.phase {
+            Phase::Asking { attempt } => {
+                Some(StepView { node: task.node.clone(), check: check(&task.node), attempt })
+            }
+            _ => None,
+        };
+        let votes = open.state.tasks.values().flat_map(|task| match &task.phase {
+            Phase::Reviewing { votes, .. } => &votes[..],
+            _ => &[],
+        });
+        let votes = votes.map(|vote| VoteView {
+            by: vote.by.clone(),
+            verdict: vote.verdict.as_str(),
+            reason: vote.reason.clone(),
+            at: vote.at.to_rfc3339(),
+        });
+        Self {
+            session: (&open.row).into(),
+            awaiting: open.state.tasks.values().filter_map(step).collect(),
+            votes: votes.collect(),
+            locale: open.start.locale.clone(),
+            metadata: open.start.metadata.clone(),
+        }
+    }
+}
+
+/// What is given for a step: one member, named like its check, or `unsupported`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GivenInput {
+    node: String,
+    /// Without `expected`: that is given when the session begins.
+    mrz: Option<ZoneInput>,
+    emrtd: Option<EmrtdInput>,
+    barcode: Option<BarcodeInput>,
+    image: Option<PictureInput>,
+    /// Instead of all that: why the person cannot, in a word like `no_nfc`.
+    unsupported: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, ToSchema)]
+struct GivenView {
+    /// The same report as of the check alone; `null` if nothing was checked.
+    #[schema(value_type = Object)]
+    report: Value,
+    session: SessionView,
+}
+
+/// Why it ends.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CancelInput {
+    /// In a word of letters, digits and underscores.
+    reason_code: String,
+}
+
+async fn begin(api: Api, call: Call) -> Reply {
+    let input: SessionInput = call.json()?;
+    let key = call.idempotency_key()?.map(|key| (key.to_owned(), call.body.clone()));
+    let asked = Begin {
+        workflow: input.workflow,
+        version: input.version,
+        reference: input.reference,
+        expected: input.expected.read()?.into(),
+        locale: input.locale,
+        metadata: input.metadata,
+        key,
+    };
+    let begun = api.sessions.begin(asked, &call.caller.actor, &call.origin).await?;
+    let view = SessionView::from(&begun.open);
+    if begun.is_repeated { ok(view) } else { created(view) }
+}
+
+async fn list(api: Api, call: Call) -> Reply {
+    let (after, limit) = call.page::<Id<tags::IdvSession>>()?;
+    let given = |name| call.query.get(name).unwrap_or_default();
+    let status = given("status");
+    if !status.is_empty() && Status::ALL.iter().all(|known| known.as_str() != status) {
+        return Err(ApiError::Parameter("status"));
+    }
+    let filter = SessionFilter {
+        status,
+        reference: given("reference"),
+        workflow: given("workflow"),
+        queue: given("queue"),
+    };
+    let rows = api.sessions.page(filter, &after, limit).await?;
+    ok(Page::of(rows, limit, |row| row.id.to_string(), |row| SessionRowView::from(&row)))
+}
+
+async fn show(api: Api, call: Call) -> Reply {
+    let id = call.id()?;
+    match api.sessions.read(id).await {
+        Ok(open) => ok(SessionView::from(&open)),
+        // That there was one is still told.
+        Err(portcullis_verification::SessionError::Erased) => {
+            ok(SessionRowView::from(&api.sessions.row(id).await?))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn cancel(api: Api, call: Call) -> Reply {
+    let CancelInput { reason_code } = call.json()?;
+    let (by, origin) = (&call.caller.actor, &call.origin);
+    let open = api.sessions.cancel(call.id()?, &reason_code, by, origin).await?;
+    ok(SessionView::from(&open))
+}
+
+async fn give(api: Api, call: Call) -> Reply {
+    let id: Id<tags::IdvSession> = call.id()?;
+    let input: GivenInput = call.json()?;
+    let asked = api.sessions.asked(id, &input.node).await?;
+    let by = (&call.caller.actor, &call.origin);
+    let checks = &api.checks;
+    let GivenInput { mrz, emrtd, barcode, image, unsupported, .. } = input;
+    if let Some(why) = unsupported {
+        if mrz.is_some() || emrtd.is_some() || barcode.is_some() || image.is_some() {
+            return Err(invalid("unsupported", "stands alone"));
+        }
+        let given = Given::<ZoneReport>::Unsupported(why);
+        let open = api.sessions.given(id, asked.serial, given, by).await?;
+        return ok(GivenView { report: Value::Null, session: (&open).into() });
+    }
+    let (report, open) = match (&asked.check[..], mrz, emrtd, barcode, image) {
+        ("mrz", Some(zone), None, None, None) => {
+            let mut zone = zone.read()?;
+            held(&mut zone.expected, &asked)?;
+            let report = checks.zone(zone, by.0, by.1).await?;
+            let view = json!(ZoneReportView::from(&report));
+            let given: Given<'_, ZoneReport> = Given::Report(&report, view.clone());
+            (view, api.sessions.given(id, asked.serial, given, by).await?)
+        }
+        ("emrtd", None, Some(chip), None, None) => {
+            let mut chip = chip.read()?;
+            held(&mut chip.expected, &asked)?;
+            chip.printed = chip.printed.or_else(|| asked.printed.clone());
+            let report = checks.emrtd(chip, by.0, by.1).await?;
+            let view = json!(EmrtdReportView::from(&report));
+            let given: Given<'_, EmrtdReport> = Given::Report(&report, view.clone());
+            (view, api.sessions.given(id, asked.serial, given, by).await?)
+        }
+        ("barcode", None, None, Some(barcode), None) => {
+            let mut barcode = barcode.read()?;
+            held(&mut barcode.expected, &asked)?;
+            let report = checks.barcode(barcode, by.0, by.1).await?;
+            let view = json!(BarcodeReportView::from(&report));
+            let given: Given<'_, BarcodeReport> = Given::Report(&report, view.clone());
+            (view, api.sessions.given(id, asked.serial, given, by).await?)
+        }
+        ("image", None, None, None, Some(picture)) => {
+            let report = checks.picture(picture.read()?, by.0, by.1).await?;
+            let view = json!(PictureReportView::from(&report));
+            let given: Given<'_, PictureReport> = Given::Report(&report, view.clone());
+            (view, api.sessions.given(id, asked.serial, given, by).await?)
+        }
+        (check, ..) => {
+            let must = format!("must come with {check} and nothing else, or with unsupported");
+            return Err(invalid("node", &must));
+        }
+    };
+    ok(GivenView { report, session: (&open).into() })
+}
+
+/// What a document is held against is said when the session begins, and by what others said.
+fn held(
+    given: &mut portcullis_documents::zone::Expected,
+    asked: &AskedStep,
+) -> Result<(), ApiError> {
+    if *given != portcullis_documents::zone::Expected::default() {
+        return Err(invalid("expected", "is given when the session begins"));
+    }
+    *given = asked.expected.clone();
+    Ok(())
+}

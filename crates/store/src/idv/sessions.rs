@@ -1,0 +1,410 @@
+//! Sessions of verification: what happened to them, and what has to be brought about.
+
+use portcullis_types::{Id, Timestamp, tags};
+
+use crate::db::{DbError, Tx};
+use crate::query::{Source, sql};
+
+/// A row of `idv_session`.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SessionRow {
+    /// The session.
+    #[sqlx(try_from = "String")]
+    pub id: Id<tags::IdvSession>,
+    /// Its workflow.
+    #[sqlx(try_from = "String")]
+    pub workflow_id: Id<tags::Workflow>,
+    /// The version to which it is pinned.
+    pub workflow_version: i64,
+    /// How whoever began it calls the person; empty if they did not say.
+    pub reference: String,
+    /// Where it is.
+    pub status: String,
+    /// How many events there are.
+    pub version: i64,
+    /// The key of what is sealed, itself sealed; `None` once it was erased.
+    pub key: Option<Vec<u8>>,
+    /// What was given when it began, sealed.
+    pub given: Vec<u8>,
+    /// In whose queue a review is; empty if there is none.
+    pub queue: String,
+    /// Since when people are to decide.
+    pub in_review_since: Option<i64>,
+    /// By when.
+    pub review_due: Option<i64>,
+    /// Until when the person has time.
+    pub deadline: Option<i64>,
+    /// When it began.
+    #[sqlx(try_from = "i64")]
+    pub created_at: Timestamp,
+    /// When something happened last.
+    #[sqlx(try_from = "i64")]
+    pub updated_at: Timestamp,
+    /// When it was over.
+    pub ended_at: Option<i64>,
+    /// When it goes.
+    pub expires_at: Option<i64>,
+    /// When its key was destroyed.
+    pub erased_at: Option<i64>,
+}
+
+/// A row of `idv_session_event`.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct EventRow {
+    /// From 1.
+    pub number: i64,
+    /// What happened, in a word.
+    pub kind: String,
+    /// When.
+    #[sqlx(try_from = "i64")]
+    pub at: Timestamp,
+    /// All of it, sealed.
+    pub sealed: Vec<u8>,
+}
+
+/// A row of `idv_effect`.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct EffectRow {
+    /// Of which session.
+    #[sqlx(try_from = "String")]
+    pub session_id: Id<tags::IdvSession>,
+    /// For which of its tasks.
+    pub task: i64,
+    /// `perform` or `timer`.
+    pub kind: String,
+    /// Not before.
+    #[sqlx(try_from = "i64")]
+    pub due_at: Timestamp,
+    /// How often somebody took it before.
+    pub tries: i64,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, workflow_id, workflow_version, reference, status, version, key, given, \
+             queue, in_review_since, review_due, deadline, created_at, updated_at, ended_at, \
+             expires_at, erased_at FROM idv_session WHERE ",
+            $rest
+        )
+    };
+}
+
+/// Adds a session.
+pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbError> {
+    sql("INSERT INTO idv_session (tenant, id, workflow_id, workflow_version, reference, status, \
+         version, key, given, queue, in_review_since, review_due, deadline, created_at, \
+         updated_at, ended_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)")
+    .bind(tenant)
+    .bind(row.id)
+    .bind(row.workflow_id)
+    .bind(row.workflow_version)
+    .bind(&row.reference)
+    .bind(&row.status)
+    .bind(row.version)
+    .bind(row.key.clone().unwrap_or_default())
+    .bind(row.given.as_slice())
+    .bind(&row.queue)
+    .bind(row.in_review_since)
+    .bind(row.review_due)
+    .bind(row.deadline)
+    .bind(row.created_at)
+    .bind(row.updated_at)
+    .bind(row.ended_at)
+    .bind(row.expires_at)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Writes what may change of a session as of version `before`; `false` if it changed meanwhile.
+pub async fn update(tx: &Tx, tenant: &str, row: &SessionRow, before: i64) -> Result<bool, DbError> {
+    let changed = sql("UPDATE idv_session SET status = $3, version = $4, queue = $5, \
+                       in_review_since = $6, review_due = $7, deadline = $8, updated_at = $9, \
+                       ended_at = $10, expires_at = $11 \
+                       WHERE tenant = $1 AND id = $2 AND version = $12 AND erased_at IS NULL")
+    .bind(tenant)
+    .bind(row.id)
+    .bind(&row.status)
+    .bind(row.version)
+    .bind(&row.queue)
+    .bind(row.in_review_since)
+    .bind(row.review_due)
+    .bind(row.deadline)
+    .bind(row.updated_at)
+    .bind(row.ended_at)
+    .bind(row.expires_at)
+    .bind(before)
+    .execute(tx)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Destroys the key of a session and everything that was sealed with it; `false` if that was done before.
+pub async fn erase(
+    tx: &Tx,
+    tenant: &str,
+    id: Id<tags::IdvSession>,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let erased = sql("UPDATE idv_session SET key = NULL, given = $3, reference = '', \
+                      erased_at = $4, updated_at = $4 \
+                      WHERE tenant = $1 AND id = $2 AND erased_at IS NULL")
+    .bind(tenant)
+    .bind(id)
+    .bind(Vec::new())
+    .bind(now)
+    .execute(tx)
+    .await?;
+    for text in [
+        "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM idv_idempotency WHERE tenant = $1 AND session_id = $2",
+    ] {
+        sql(text).bind(tenant).bind(id).execute(tx).await?;
+    }
+    Ok(erased == 1)
+}
+
+/// The session with this id.
+pub async fn by_id(
+    source: impl Source,
+    tenant: &str,
+    id: Id<tags::IdvSession>,
+) -> Result<Option<SessionRow>, DbError> {
+    sql(select!("tenant = $1 AND id = $2")).bind(tenant).bind(id).optional(source).await
+}
+
+/// Which sessions; what is empty does not count.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionFilter<'a> {
+    /// That are here.
+    pub status: &'a str,
+    /// Of whom their beginner calls so.
+    pub reference: &'a str,
+    /// Of this workflow.
+    pub workflow: &'a str,
+    /// In this queue of reviews.
+    pub queue: &'a str,
+}
+
+/// A page of sessions, after the id `after`.
+pub async fn page(
+    source: impl Source,
+    tenant: &str,
+    filter: SessionFilter<'_>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<SessionRow>, DbError> {
+    sql(select!(
+        "tenant = $1 AND id > $2 AND ($3 = '' OR status = $3) AND ($4 = '' OR reference = $4) \
+         AND ($5 = '' OR workflow_id = $5) AND ($6 = '' OR queue = $6) ORDER BY id LIMIT $7"
+    ))
+    .bind(tenant)
+    .bind(after)
+    .bind(filter.status)
+    .bind(filter.reference)
+    .bind(filter.workflow)
+    .bind(filter.queue)
+    .bind(limit)
+    .all(source)
+    .await
+}
+
+/// The last sessions of a workflow that were decided, the newest first.
+pub async fn decided(
+    source: impl Source,
+    tenant: &str,
+    workflow: Id<tags::Workflow>,
+    limit: i64,
+) -> Result<Vec<SessionRow>, DbError> {
+    sql(select!(
+        "tenant = $1 AND workflow_id = $2 AND status IN ('approved', 'declined') \
+         AND erased_at IS NULL ORDER BY id DESC LIMIT $3"
+    ))
+    .bind(tenant)
+    .bind(workflow)
+    .bind(limit)
+    .all(source)
+    .await
+}
+
+/// Sessions whose person has no time left.
+pub async fn overdue(
+    source: impl Source,
+    tenant: &str,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<SessionRow>, DbError> {
+    sql(select!("tenant = $1 AND deadline <= $2 ORDER BY deadline LIMIT $3"))
+        .bind(tenant)
+        .bind(now)
+        .bind(limit)
+        .all(source)
+        .await
+}
+
+/// Adds what happened. A number that is taken is an error: somebody else was faster.
+pub async fn append(
+    tx: &Tx,
+    tenant: &str,
+    session: Id<tags::IdvSession>,
+    row: &EventRow,
+) -> Result<(), DbError> {
+    sql("INSERT INTO idv_session_event (tenant, session_id, number, kind, at, sealed) \
+         VALUES ($1, $2, $3, $4, $5, $6)")
+    .bind(tenant)
+    .bind(session)
+    .bind(row.number)
+    .bind(&row.kind)
+    .bind(row.at)
+    .bind(row.sealed.as_slice())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// What happened after `after`, in order.
+pub async fn events(
+    source: impl Source,
+    tenant: &str,
+    session: Id<tags::IdvSession>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<EventRow>, DbError> {
+    sql("SELECT number, kind, at, sealed FROM idv_session_event \
+         WHERE tenant = $1 AND session_id = $2 AND number > $3 ORDER BY number LIMIT $4")
+    .bind(tenant)
+    .bind(session)
+    .bind(after)
+    .bind(limit)
+    .all(source)
+    .await
+}
+
+/// Adds something to bring about.
+pub async fn add_effect(tx: &Tx, tenant: &str, row: &EffectRow) -> Result<(), DbError> {
+    sql("INSERT INTO idv_effect (tenant, session_id, task, kind, due_at, tries) \
+         VALUES ($1, $2, $3, $4, $5, 0)")
+    .bind(tenant)
+    .bind(row.session_id)
+    .bind(row.task)
+    .bind(&row.kind)
+    .bind(row.due_at)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Nothing has to be brought about for a task any more.
+pub async fn drop_task(
+    tx: &Tx,
+    tenant: &str,
+    session: Id<tags::IdvSession>,
+    task: i64,
+) -> Result<(), DbError> {
+    sql("DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2 AND task = $3")
+        .bind(tenant)
+        .bind(session)
+        .bind(task)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// One effect has been brought about, or never will be.
+pub async fn drop_effect(tx: &Tx, tenant: &str, row: &EffectRow) -> Result<(), DbError> {
+    sql("DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2 AND task = $3 AND kind = $4")
+        .bind(tenant)
+        .bind(row.session_id)
+        .bind(row.task)
+        .bind(&row.kind)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Takes what is due, the oldest first. Nobody else gets it before `until`, so that it is taken again only if
+/// whoever took it is gone by then.
+pub async fn take_effects(
+    tx: &Tx,
+    tenant: &str,
+    now: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> Result<Vec<EffectRow>, DbError> {
+    sql("UPDATE idv_effect SET due_at = $3, tries = tries + 1 \
+         WHERE tenant = $1 AND (session_id, task, kind) IN \
+         (SELECT session_id, task, kind FROM idv_effect WHERE tenant = $1 AND due_at <= $2 \
+          ORDER BY due_at LIMIT $4) \
+         RETURNING session_id, task, kind, due_at, tries")
+    .bind(tenant)
+    .bind(now)
+    .bind(until)
+    .bind(limit)
+    .all(tx)
+    .await
+}
+
+/// What has to be brought about for one session.
+pub async fn effects_of(
+    source: impl Source,
+    tenant: &str,
+    session: Id<tags::IdvSession>,
+) -> Result<Vec<EffectRow>, DbError> {
+    sql("SELECT session_id, task, kind, due_at, tries FROM idv_effect \
+         WHERE tenant = $1 AND session_id = $2 ORDER BY task, kind")
+    .bind(tenant)
+    .bind(session)
+    .all(source)
+    .await
+}
+
+/// A request that was made before.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct MadeRow {
+    /// The digest of it.
+    pub request: String,
+    /// What came of it.
+    #[sqlx(try_from = "String")]
+    pub session_id: Id<tags::IdvSession>,
+}
+
+/// The request with this key.
+pub async fn made(
+    source: impl Source,
+    tenant: &str,
+    key: &str,
+    now: Timestamp,
+) -> Result<Option<MadeRow>, DbError> {
+    sql("SELECT request, session_id FROM idv_idempotency \
+         WHERE tenant = $1 AND key = $2 AND expires_at > $3")
+    .bind(tenant)
+    .bind(key)
+    .bind(now)
+    .optional(source)
+    .await
+}
+
+/// Remembers a request by its key.
+pub async fn remember(
+    tx: &Tx,
+    tenant: &str,
+    key: &str,
+    row: &MadeRow,
+    expires_at: Timestamp,
+) -> Result<(), DbError> {
+    sql("INSERT INTO idv_idempotency (tenant, key, request, session_id, expires_at) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, key) DO UPDATE SET \
+         request = excluded.request, session_id = excluded.session_id, \
+         expires_at = excluded.expires_at")
+    .bind(tenant)
+    .bind(key)
+    .bind(&row.request)
+    .bind(row.session_id)
+    .bind(expires_at)
+    .execute(tx)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+
+use portcullis_events::{Actor, Origin};
+use portcullis_store::{
+    Sealer, Tx,
+    idv::{
+        sessions::{self, MadeRow, SessionRow},
+        workflows,
+    },
+};
+use portcullis_types::{Id, Timestamp, random_array};
+use portcullis_workflow::{Event, Facts, State};
+use serde_json::Value;
+
+use super::{Known, Open, SessionError, Sessions, open::Start, service::Pinned};
+
+/// Bytes of what whoever begins a session wants to see again.
+const METADATA_MAX_BYTES: usize = 4 * 1024;
+/// Bytes of how they call the person.
+const REFERENCE_MAX_BYTES: usize = 128;
+/// A request is not made twice for so long.
+const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+/// Bytes of the key of a session.
+const KEY_BYTES: usize = 32;
+
+/// A session that is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Begin {
+    /// The id or the name of the workflow.
+    pub workflow: String,
+    /// A version of it; the current one if there is none.
+    pub version: Option<i64>,
+    /// How the caller calls the person.
+    pub reference: Option<String>,
+    /// Who the person should be.
+    pub expected: Known,
+    /// Their language, as BCP 47 has it.
+    pub locale: Option<String>,
+    /// Whatever the caller wants to see again.
+    pub metadata: Value,
+    /// What makes two requests one, with a digest of the request.
+    pub key: Option<(String, Vec<u8>)>,
+}
+
+/// A session that was begun, now or by the same request before.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// It.
+    pub open: Open,
+    /// Whether it was begun before.
+    pub is_repeated: bool,
+}
+
+impl Sessions {
+    /// Begins a session.
+    pub async fn begin(
+        &self,
+        asked: Begin,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<Begun, SessionError> {
+        check(&asked)?;
+        let asked = &asked;
+        // Whose key it is is part of it: one caller cannot come upon what another began.
+        let key = asked.key.as_ref().map(|(key, request)| {
+            let whose = format!("{by:?}");
+            let key = self.hex_digest(&[b"idempotency", whose.as_bytes(), key.as_bytes()]);
+            (key, self.hex_digest(&[b"request", request]))
+        });
+        let key = key.as_ref();
+        let begun = self
+            .db
+            .write(|tx| async move {
+                let now = self.now();
+                if let Some((key, request)) = key
+                    && let Some(made) = sessions::made(&tx, &self.tenant, key, now).await?
+                {
+                    if made.request != *request {
+                        return Err(SessionError::KeyReused);
+                    }
+                    let open = self.open(&tx, made.session_id).await?;
+                    return Ok(Begun { open, is_repeated: true });
+                }
+                let open = self.prepare(&tx, asked, now).await?;
+                let facts = Facts {
+                    bucket: self.bucket(&open),
+                    locale: open.start.locale.clone(),
+                    has_expected: !open.start.expected.is_empty(),
+                };
+                let begins = Event::Began { facts };
+                let open = self.take(&tx, open, begins, (by, Some(origin))).await?;
+                if let Some((key, request)) = key {
+                    let made = MadeRow { request: request.clone(), session_id: open.row.id };
+                    let until = now.plus(REMEMBER);
+                    sessions::remember(&tx, &self.tenant, key, &made, until).await?;
+                }
+                Ok(Begun { open, is_repeated: false })
+            })
+            .await?;
+        self.inner().due.notify_one();
+        Ok(begun)
+    }
+
+    /// A session before anything happened.
+    async fn prepare(&self, tx: &Tx, asked: &Begin, now: Timestamp) -> Result<Open, SessionError> {
+        let workflow = match asked.workflow.parse() {
+            Ok(id) => workflows::by_id(tx, &self.tenant, id).await?,
+            Err(_) => workflows::by_name(tx, &self.tenant, &asked.workflow).await?,
+        };
+        let none = || SessionError::Invalid("workflow", "must be the id or name of one".into());
+        let workflow = workflow.ok_or_else(none)?;
+        let version = asked.version.or(workflow.current_version);
+        let version = version.ok_or(SessionError::NotPublished)?;
+        let pinned = self.plan(tx, workflow.id, version).await.map_err(|error| match error {
+            SessionError::NotFound => {
+                SessionError::Invalid("version", "must be one that was published".into())
+            }
+            error => error,
+        })?;
+        let Pinned { plan, digest } = pinned;
+        let needs = |field, must: &str| Err(SessionError::Invalid(field, must.to_owned()));
+        if plan.needs_expected() && asked.expected.entity().is_none() {
+            return needs("expected", "must have a name: the workflow screens who is expected");
+        }
+        if plan.needs_reference() && asked.reference.is_none() {
+            return needs("reference", "is needed, since the workflow monitors the person");
+        }
+        let id = Id::new(now, &*self.entropy);
+        let key = random_array::<KEY_BYTES>(&*self.entropy);
+        let sealed = self.sealer.seal(&Open::purpose(id, "key"), &key, &*self.entropy)?;
+        let key = Arc::new(Sealer::new(&key)?);
+        let start = Start {
+            expected: asked.expected.clone(),
+            metadata: asked.metadata.clone(),
+            locale: asked.locale.clone().unwrap_or_default(),
+        };
+        let text = serde_json::to_vec(&start).map_err(|_| SessionError::Sealed)?;
+        let row = SessionRow {
+            id,
+            workflow_id: workflow.id,
+            workflow_version: version,
+            reference: asked.reference.clone().unwrap_or_default(),
+            status: String::new(),
+            version: 0,
+            key: Some(sealed),
+            given: key.seal(&Open::purpose(id, "given"), &text, &*self.entropy)?,
+            queue: String::new(),
+            in_review_since: None,
+            review_due: None,
+            deadline: None,
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+            expires_at: None,
+            erased_at: None,
+        };
+        Ok(Open { row, start, state: State::default(), plan, digest, key })
+    }
+
+    /// From 0 to 99, the same for one person where the caller says who it is.
+    fn bucket(&self, open: &Open) -> u8 {
+        let id = open.row.id.to_string();
+        let whose = if open.row.reference.is_empty() { &id } else { &open.row.reference };
+        let workflow = open.row.workflow_id.to_string();
+        let digest = self.digest(&[b"bucket", workflow.as_bytes(), whose.as_bytes()]);
+        let number = digest.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        u8::try_from(number % 100).unwrap_or(0)
+    }
+}
+
+fn check(asked: &Begin) -> Result<(), SessionError> {
+    let invalid = |field, must: String| Err(SessionError::Invalid(field, must));
+    let plain = |text: &str, most| {
+        !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control)
+    };
+    if asked.reference.as_ref().is_some_and(|text| !plain(text, REFERENCE_MAX_BYTES)) {
+        return invalid("reference", format!("must be 1 to {REFERENCE_MAX_BYTES} bytes of text"));
+    }
+    let tag = |text: &String| {
+        plain(text, 35) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if asked.locale.as_ref().is_some_and(|text| !tag(text)) {
+        return invalid("locale", "must be a language tag (BCP 47)".to_owned());
+    }
+    let object = asked.metadata.is_object() || asked.metadata.is_null();
+    if !object || asked.metadata.to_string().len() > METADATA_MAX_BYTES {
+        return invalid("metadata", format!("must be an object of {METADATA_MAX_BYTES} bytes"));
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Whatever a workflow asks for that nobody has to do by hand: checks without the person, and time.
+
+use portcullis_events::{Actor, Origin};
+use portcullis_store::idv::sessions::{self, EffectRow};
+use portcullis_types::{Id, tags};
+use portcullis_workflow::{
+    Assurance, Check, CheckStatus, Event, Node, Outcome, Phase, Reason, Refused, Report, Value,
+    Values, Weight,
+};
+use serde_json::{Value as Json, json};
+
+use super::{Open, SessionError, Sessions, told::Detail};
+use crate::{AmlError, Asked, AskedTerms, Screened, Shown};
+
+/// Effects that are taken at once.
+const BATCH: i64 = 32;
+/// Whoever took an effect has so long; then it is somebody else's.
+const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
+
+impl Sessions {
+    /// Brings about what is due, and tells how much of it that was.
+    pub async fn run_due(&self) -> Result<usize, SessionError> {
+        let (now, until) = (self.now(), self.now().plus(LEASE));
+        let taken = self
+            .db
+            .write(|tx| async move {
+                let taken = sessions::take_effects(&tx, &self.tenant, now, until, BATCH).await?;
+                Ok::<_, SessionError>(taken)
+            })
+            .await?;
+        let mut done = 0;
+        for effect in &taken {
+            match self.bring_about(effect).await {
+                Ok(()) => done += 1,
+                Err(error) => {
+                    // It is taken again when the lease is over.
+                    let (session, task) = (effect.session_id.to_string(), effect.task);
+                    tracing::warn!(session, task, %error, "a step of a workflow was not taken");
+                }
+            }
+        }
+        let overdue = sessions::overdue(&self.db, &self.tenant, now, BATCH).await?;
+        for row in &overdue {
+            match self.advance(row.id, SYSTEM, |_| Ok(Event::Expired)).await {
+                Ok(_) => done += 1,
+                // Another node was faster.
+                Err(error) if is_late(&error) => {}
+                Err(error) => {
+                    let session = row.id.to_string();
+                    tracing::warn!(session, %error, "a session could not expire");
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Until there may be something to bring about.
+    pub async fn wait_due(&self) {
+        self.inner().due.notified().await;
+    }
+
+    /// Brings about one effect, and takes up what came of it.
+    async fn bring_about(&self, effect: &EffectRow) -> Result<(), SessionError> {
+        let id = effect.session_id;
+        let serial = u32::try_from(effect.task).map_err(|_| SessionError::Sealed)?;
+        let event = match &effect.kind[..] {
+            "timer" => Event::Due { serial },
+            _ => match self.perform(id, serial).await? {
+                Some(outcome) => Event::Performed { serial, outcome },
+                None => return self.drop(effect).await,
+            },
+        };
+        match self.advance(id, SYSTEM, |_| Ok(event.clone())).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_late(&error) => self.drop(effect).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn drop(&self, effect: &EffectRow) -> Result<(), SessionError> {
+        self.db
+            .write(|tx| async move { Ok(sessions::drop_effect(&tx, &self.tenant, effect).await?) })
+            .await
+    }
+
+    /// What comes of a check; `None` if nobody waits for it any more.
+    async fn perform(
+        &self,
+        id: Id<tags::IdvSession>,
+        serial: u32,
+    ) -> Result<Option<Outcome>, SessionError> {
+        let open = match self.read(id).await {
+            Ok(open) => open,
+            Err(SessionError::NotFound | SessionError::Erased) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let task = open.state.tasks.get(&serial);
+        let task = task.filter(|task| matches!(task.phase, Phase::Performing { .. }));
+        let Some(task) = task else { return Ok(None) };
+        let Some(Node::Check(check)) = open.plan.node(&task.node) else { return Ok(None) };
+        Ok(Some(self.screen(&open, check).await))
+    }
+
+    async fn screen(&self, open: &Open, check: &Check) -> Outcome {
+        let known = match check.from.as_deref() {
+            Some("expected") => Some(open.start.expected.clone()),
+            Some(from) => open.known_by(from),
+            None => open.last_known(),
+        };
+        let Some(subject) = known.and_then(|known| known.entity()) else {
+            return Outcome::Unsupported("no_name".to_owned());
+        };
+        let reference = &open.row.reference;
+        let asked = Asked {
+            subject,
+            // Under its reference somebody is one subject in all sessions, so that what people found about
+            // hits counts in the next one.
+            reference: (!reference.is_empty()).then(|| reference.clone()),
+            terms: AskedTerms { policy: check.policy.clone(), ..AskedTerms::default() },
+            monitor: check.monitor.then_some(true),
+            shown: Shown::default(),
+        };
+        let started_at = self.now();
+        let id: Id<tags::Check> = Id::new(started_at, &*self.entropy);
+        match self.aml.screen(&asked, &Actor::System, &Origin::default()).await {
+            Ok(screened) => report(&screened, id),
+            Err(AmlError::Invalid(..)) => Outcome::Error("not_screened".to_owned()),
+            Err(error) => {
+                tracing::warn!(session = open.row.id.to_string(), %error, "nobody was screened");
+                Outcome::Unavailable("screening_unavailable".to_owned())
+            }
+        }
+    }
+}
+
+const SYSTEM: (&Actor, Option<&Origin>) = (&Actor::System, None);
+
+/// Whether somebody or something else was faster.
+fn is_late(error: &SessionError) -> bool {
+    matches!(
+        error,
+        SessionError::Refused(Refused::Stale | Refused::Over)
+            | SessionError::NotFound
+            | SessionError::Erased
+    )
+}
+
+/// A screening as the report of a check: whether somebody is a match is for people.
+fn report(screened: &Screened, id: Id<tags::Check>) -> Outcome {
+    let is_match = screened.is_match();
+    let open: Vec<_> = screened.hits.iter().filter(|hit| hit.verdict.is_match).collect();
+    let score = open.iter().map(|hit| hit.verdict.score).fold(0.0, f64::max);
+    let hits = u32::try_from(open.len()).unwrap_or(u32::MAX);
+    let mut topics: Vec<String> =
+        open.iter().flat_map(|hit| hit.listed.get("topics").iter().cloned()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let shown = open.iter().map(|hit| {
+        json!({
+            "list": hit.list,
+            "entity": hit.entity_id,
+            "name": hit.listed.get("name").first(),
+            "score": hit.verdict.score,
+            "hit": hit.row.as_ref().map(|row| row.id.to_string()),
+        })
+    });
+    let view: Json = json!({
+        "subject": screened.subject.as_ref().map(|row| row.id.to_string()),
+        "hits": shown.collect::<Json>(),
+        "used": screened.used.to_json(),
+    });
+    let values = Values::from([
+        ("hits".to_owned(), Value::Number(if is_match { f64::from(hits) } else { 0.0 })),
+        ("score".to_owned(), Value::Number(if is_match { score } else { 0.0 })),
+        ("topics".to_owned(), Value::Texts(if is_match { topics } else { Vec::new() })),
+    ]);
+    let hit = || Reason { code: "listed".to_owned(), severity: Weight::Doubt };
+    Outcome::Report(Box::new(Report {
+        id: id.to_string(),
+        status: if is_match { CheckStatus::Review } else { CheckStatus::Passed },
+        assurance: Assurance::Database,
+        reasons: is_match.then(hit).into_iter().collect(),
+        values,
+        detail: json!(Detail { known: None, view }),
+    }))
+}

@@ -1,0 +1,89 @@
+use portcullis_documents::zone::Expected;
+use portcullis_events::{Actor, Origin};
+use portcullis_types::{Id, tags};
+use portcullis_workflow::{Event, Node, Outcome, Phase};
+use serde_json::Value;
+
+use super::{Open, SessionError, Sessions, told::Told, told::outcome};
+use crate::checks::Report;
+
+/// Characters of why something cannot be done.
+const WHY_MAX_BYTES: usize = 64;
+
+/// A step that the person is asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Its task; what is given for another one comes too late.
+    pub serial: u32,
+    /// The check, as the catalogue calls it.
+    pub check: String,
+    /// What the document is held against.
+    pub expected: Expected,
+    /// The zone that is printed on the document, if another step read it.
+    pub printed: Option<String>,
+}
+
+/// What was given for a step.
+#[derive(Debug)]
+pub enum Given<'a, T> {
+    /// This came of looking at it, and the caller was shown this.
+    Report(&'a Report<T>, Value),
+    /// The person cannot; why, in a word.
+    Unsupported(String),
+}
+
+impl Sessions {
+    /// What the person is asked for at a node.
+    pub async fn asked(&self, id: Id<tags::IdvSession>, node: &str) -> Result<Asked, SessionError> {
+        let open = self.read(id).await?;
+        if open.state.status.is_final() {
+            return Err(portcullis_workflow::Refused::Over.into());
+        }
+        let task = open
+            .state
+            .tasks
+            .iter()
+            .find(|(_, task)| task.node == node && matches!(task.phase, Phase::Asking { .. }));
+        let others = || open.asked().into_iter().map(str::to_owned).collect();
+        let (serial, task) = task.ok_or_else(|| SessionError::NotAsked(others()))?;
+        let Some(Node::Check(check)) = open.plan.node(&task.node) else {
+            return Err(SessionError::NotAsked(others()));
+        };
+        let mut expected = open.start.expected.expected();
+        // Whoever they are, they were born on one day.
+        if expected.date_of_birth.is_none() {
+            let others = open.state.done.keys().filter(|name| *name != node);
+            let known = others.filter_map(|name| open.known_by(name));
+            expected.date_of_birth = known.filter_map(|known| known.date_of_birth).next();
+        }
+        let printed = check.from.as_deref().and_then(|from| open.known_by(from));
+        let printed = printed.map(|known| known.mrz.join("\n")).filter(|text| !text.is_empty());
+        Ok(Asked { serial: *serial, check: check.check.clone(), expected, printed })
+    }
+
+    /// Takes up what came of a step.
+    pub async fn given<T: Told>(
+        &self,
+        id: Id<tags::IdvSession>,
+        serial: u32,
+        given: Given<'_, T>,
+        (by, origin): (&Actor, &Origin),
+    ) -> Result<Open, SessionError> {
+        let outcome = match given {
+            Given::Report(report, view) => outcome(report, self.today(), view),
+            Given::Unsupported(why) => Outcome::Unsupported(word("unsupported", &why)?),
+        };
+        let event = || Event::Given { serial, outcome: outcome.clone() };
+        self.advance(id, (by, Some(origin)), |_| Ok(event())).await
+    }
+}
+
+/// A reason in a word that programs understand.
+pub(super) fn word(field: &'static str, text: &str) -> Result<String, SessionError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if (1..=WHY_MAX_BYTES).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    let must = format!("must be 1 to {WHY_MAX_BYTES} letters, digits and underscores");
+    Err(SessionError::Invalid(field, must))
+}

@@ -1,0 +1,28 @@
+//! Sessions of verification: a workflow, what happened on the way through it, and what was decided.
+//!
+//! A session is its events. Whoever changes one reads them, lets the engine take the step, and adds the event,
+//! what it asks for and the entry in the audit log in one transaction; of two who do so at once one comes
+//! too late. What has to be brought about is in the same transaction, so a node that dies leaves it to others.
+
+mod begin;
+mod erase;
+mod error;
+mod execute;
+mod give;
+mod known;
+mod open;
+mod people;
+mod service;
+mod told;
+mod workflows;
+
+pub use begin::{Begin, Begun};
+pub use erase::Erasure;
+pub use error::SessionError;
+pub use give::{Asked, Given};
+pub use known::Known;
+pub use open::Open;
+pub use people::{REVIEW_REASON_MAX_CHARS, Reviewed};
+pub use service::{SessionParts, Sessions};
+pub use told::Told;
+pub use workflows::{Backtested, Change, Diff, Differing};

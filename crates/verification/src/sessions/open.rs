@@ -1,0 +1,322 @@
+use std::sync::Arc;
+
+use portcullis_events::{Actor, Kind, Origin, ReportUsed, Verification};
+use portcullis_store::{
+    Sealer, Tx,
+    idv::sessions::{self, EffectRow, EventRow, SessionRow},
+};
+use portcullis_types::{Id, Timestamp, tags};
+use portcullis_workflow::{
+    By, EVENTS_MAX, Effect, Event, Happened, Node, Outcome, Phase, Plan, State, Verdict, step,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Known, SessionError, Sessions, service::Pinned, told::Detail};
+
+/// What was decided is kept for five years from then (FATF recommendation 11).
+const KEEP_DECIDED_DAYS: u64 = 5 * 365 + 2;
+/// Whatever came to nothing.
+const KEEP_OTHERS_DAYS: u64 = 30;
+
+/// What was given when a session began.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Start {
+    /// Who the person should be.
+    pub expected: Known,
+    /// Whatever whoever began it wants to see again.
+    pub metadata: Value,
+    /// Their language.
+    pub locale: String,
+}
+
+/// A session with all that happened.
+#[derive(Debug, Clone)]
+pub struct Open {
+    /// Its row.
+    pub row: SessionRow,
+    /// What was given when it began.
+    pub start: Start,
+    /// What it has come to.
+    pub state: State,
+    /// Its workflow.
+    pub plan: Arc<Plan>,
+    /// SHA-256 of what that means.
+    pub digest: Arc<str>,
+    pub(super) key: Arc<Sealer>,
+}
+
+impl Open {
+    /// Who somebody is by a node, if it tells.
+    pub(super) fn known_by(&self, node: &str) -> Option<Known> {
+        let report = self.state.done.get(node)?.report.as_ref()?;
+        Detail::deserialize(&report.detail).ok()?.known
+    }
+
+    /// Who the person is by the last node that told.
+    pub(super) fn last_known(&self) -> Option<Known> {
+        let mut done: Vec<_> = self.state.done.iter().collect();
+        done.sort_by_key(|(_, done)| std::cmp::Reverse(done.order));
+        done.into_iter().find_map(|(node, _)| self.known_by(node))
+    }
+
+    /// The nodes for which the person is asked.
+    pub fn asked(&self) -> Vec<&str> {
+        let asking = |phase: &Phase| matches!(phase, Phase::Asking { .. });
+        let tasks = self.state.tasks.values().filter(|task| asking(&task.phase));
+        tasks.map(|task| &task.node[..]).collect()
+    }
+
+    /// With what is said of each event.
+    fn about(&self, about: Verification) -> Verification {
+        Verification {
+            session: self.row.id.to_string(),
+            status: self.state.status.as_str(),
+            version: self.row.version,
+            workflow: self.row.workflow_id.to_string(),
+            workflow_version: self.row.workflow_version,
+            workflow_digest: self.digest.to_string(),
+            ..about
+        }
+    }
+
+    /// The purpose of what is sealed with its key.
+    pub(super) fn purpose(id: Id<tags::IdvSession>, what: &str) -> String {
+        format!("idv_session:{id}:{what}")
+    }
+}
+
+impl Sessions {
+    /// Reads a session with all that happened.
+    pub(super) async fn open(
+        &self,
+        tx: &Tx,
+        id: Id<tags::IdvSession>,
+    ) -> Result<Open, SessionError> {
+        let row = sessions::by_id(tx, &self.tenant, id).await?.ok_or(SessionError::NotFound)?;
+        let sealed = row.key.as_ref().ok_or(SessionError::Erased)?;
+        let key = self.sealer.open(&Open::purpose(id, "key"), sealed)?;
+        let key = Arc::new(Sealer::new(&key)?);
+        let Pinned { plan, digest } = self.plan(tx, row.workflow_id, row.workflow_version).await?;
+        let given = key.open(&Open::purpose(id, "given"), &row.given)?;
+        let start = serde_json::from_slice(&given).map_err(|_| SessionError::Sealed)?;
+        let most = i64::from(EVENTS_MAX) + 2;
+        let events = sessions::events(tx, &self.tenant, id, 0, most).await?;
+        let mut state = State::default();
+        for event in events {
+            let happened = read(&key, id, &event)?;
+            // What was taken once is taken again.
+            (state, _) = step(&plan, state, &happened).map_err(|_| SessionError::Sealed)?;
+        }
+        Ok(Open { row, start, state, plan, digest, key })
+    }
+
+    /// A session, read alone.
+    pub async fn read(&self, id: Id<tags::IdvSession>) -> Result<Open, SessionError> {
+        self.db.write(|tx| async move { self.open(&tx, id).await }).await
+    }
+
+    /// Takes a session one step further. Of two who do so at once, one finds it changed and looks again.
+    pub(super) async fn advance(
+        &self,
+        id: Id<tags::IdvSession>,
+        (by, origin): (&Actor, Option<&Origin>),
+        make: impl Fn(&Open) -> Result<Event, SessionError>,
+    ) -> Result<Open, SessionError> {
+        let make = &make;
+        let next = self
+            .db
+            .write(|tx| async move {
+                let open = self.open(&tx, id).await?;
+                let event = make(&open)?;
+                self.take(&tx, open, event, (by, origin)).await
+            })
+            .await?;
+        self.inner().due.notify_one();
+        Ok(next)
+    }
+
+    /// One step, with everything that belongs to it.
+    pub(super) async fn take(
+        &self,
+        tx: &Tx,
+        open: Open,
+        event: Event,
+        (by, origin): (&Actor, Option<&Origin>),
+    ) -> Result<Open, SessionError> {
+        let now = self.now().max(open.row.updated_at);
+        let (before, tasks) = (open.row.version, open.state.tasks.clone());
+        let happened = Happened { at: now, event };
+        let about = about(&open.state, &happened.event);
+        let (state, effects) = step(&open.plan, open.state, &happened)?;
+        let mut row = open.row;
+        settle(&mut row, &state, &open.plan, now);
+        let next = Open { row, state, ..open };
+        if before == 0 {
+            sessions::insert(tx, &self.tenant, &next.row).await?;
+        } else if !sessions::update(tx, &self.tenant, &next.row, before).await? {
+            return Err(SessionError::Stale);
+        }
+        let id = next.row.id;
+        let text = serde_json::to_vec(&happened).map_err(|_| SessionError::Sealed)?;
+        let purpose = Open::purpose(id, &next.row.version.to_string());
+        let event = EventRow {
+            number: next.row.version,
+            kind: happened.event.kind().to_owned(),
+            at: now,
+            sealed: next.key.seal(&purpose, &text, &*self.entropy)?,
+        };
+        sessions::append(tx, &self.tenant, id, &event).await?;
+        for serial in tasks.keys().filter(|serial| !next.state.tasks.contains_key(serial)) {
+            sessions::drop_task(tx, &self.tenant, id, i64::from(*serial)).await?;
+        }
+        let told: Vec<(String, String)> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Notify { node, event } => Some((node.clone(), event.clone())),
+                _ => None,
+            })
+            .collect();
+        self.add_effects(tx, &next, effects, now).await?;
+        self.emit(tx, &next, (by, origin), about).await?;
+        for (node, event) in told {
+            // Whoever listens to the log hears of it.
+            let (node, reason) = (Some(node), Some(event));
+            let told = Verification { change: "told", node, reason, ..Verification::default() };
+            tx.emit(self.event(&Actor::System, None, Kind::Verification(next.about(told)))).await?;
+        }
+        Ok(next)
+    }
+
+    async fn add_effects(
+        &self,
+        tx: &Tx,
+        next: &Open,
+        effects: Vec<Effect>,
+        now: Timestamp,
+    ) -> Result<(), SessionError> {
+        for effect in effects {
+            let (task, kind, due_at) = match effect {
+                Effect::Perform { serial, .. } => (serial, "perform", now),
+                Effect::Timer { serial, at } => (serial, "timer", at),
+                // The deadline is a column of the session.
+                Effect::Deadline { .. } | Effect::Notify { .. } => continue,
+            };
+            // What began and ended in one step is over.
+            if !next.state.tasks.contains_key(&task) {
+                continue;
+            }
+            let (task, kind) = (i64::from(task), kind.to_owned());
+            let row = EffectRow { session_id: next.row.id, task, kind, due_at, tries: 0 };
+            sessions::add_effect(tx, &self.tenant, &row).await?;
+        }
+        Ok(())
+    }
+
+    async fn emit(
+        &self,
+        tx: &Tx,
+        next: &Open,
+        (by, origin): (&Actor, Option<&Origin>),
+        about: Verification,
+    ) -> Result<(), SessionError> {
+        let told = next.about(about);
+        tx.emit(self.event(by, origin, Kind::Verification(told.clone()))).await?;
+        let Some(decision) = &next.state.decision else { return Ok(()) };
+        let reports = next.state.done.iter().map(|(node, done)| ReportUsed {
+            node: node.clone(),
+            report: done.report.as_ref().map(|report| report.id.clone()),
+            status: done.status.as_str(),
+            assurance: done.report.as_ref().map(|report| report.assurance.as_str()),
+        });
+        let decided = Verification {
+            change: "decided",
+            node: Some(decision.node.clone()),
+            report: None,
+            verdict: Some(decision.verdict.as_str()),
+            reason: decision.reason.clone(),
+            decided_by: Some(match decision.by {
+                By::Rule => "rule",
+                By::Graph => "graph",
+                By::Reviewers(_) => "reviewers",
+            }),
+            reports: reports.collect(),
+            trace: next
+                .state
+                .trace
+                .iter()
+                .map(|trace| format!("{} {}", trace.node, trace.way))
+                .collect(),
+            ..told
+        };
+        Ok(tx.emit(self.event(&Actor::System, None, Kind::Verification(decided))).await?)
+    }
+}
+
+/// What happened, as it was sealed.
+pub(super) fn read(
+    key: &Sealer,
+    id: Id<tags::IdvSession>,
+    event: &EventRow,
+) -> Result<Happened, SessionError> {
+    let text = key.open(&Open::purpose(id, &event.number.to_string()), &event.sealed)?;
+    serde_json::from_slice(&text).map_err(|_| SessionError::Sealed)
+}
+
+/// The columns by which a session is found.
+fn settle(row: &mut SessionRow, state: &State, plan: &Plan, now: Timestamp) {
+    row.status = state.status.as_str().to_owned();
+    row.version = i64::from(state.version);
+    row.updated_at = now;
+    row.deadline = state.open_deadline().map(Timestamp::micros);
+    let review = state.reviews().next().map(|(_, task)| task);
+    let terms = review.and_then(|task| match plan.node(&task.node)? {
+        Node::Review(review) => Some((review.queue.clone(), review.sla)),
+        Node::Decide(decide) => {
+            let review = decide.review.clone().unwrap_or_default();
+            Some((review.queue, review.sla))
+        }
+        _ => None,
+    });
+    let since = review.map(|task| task.since);
+    row.in_review_since = since.map(Timestamp::micros);
+    let sla = terms.as_ref().and_then(|(_, sla)| *sla);
+    row.review_due = since.zip(sla).map(|(since, sla)| since.plus(sla.duration()).micros());
+    row.queue = terms.map(|(queue, _)| queue).unwrap_or_default();
+    if state.status.is_final() {
+        let days = if state.decision.is_some() { KEEP_DECIDED_DAYS } else { KEEP_OTHERS_DAYS };
+        let keep = std::time::Duration::from_secs(days * 24 * 3600);
+        row.ended_at = Some(now.micros());
+        row.expires_at = Some(now.plus(keep).micros());
+    }
+}
+
+/// What an event is about.
+fn about(state: &State, event: &Event) -> Verification {
+    let node = |serial: &u32| state.tasks.get(serial).map(|task| task.node.clone());
+    let mut about = Verification { change: event.kind(), ..Verification::default() };
+    match event {
+        Event::Began { .. } | Event::Expired => {}
+        Event::Given { serial, outcome } | Event::Performed { serial, outcome } => {
+            about.node = node(serial);
+            match outcome {
+                Outcome::Report(report) => about.report = Some(report.id.clone()),
+                Outcome::Unsupported(why) | Outcome::Unavailable(why) | Outcome::Error(why) => {
+                    about.reason = Some(why.clone());
+                }
+            }
+        }
+        Event::Due { serial } => about.node = node(serial),
+        Event::Voted { serial, verdict, reason, .. } => {
+            about.node = node(serial);
+            about.verdict = Some(Verdict::as_str(*verdict));
+            about.reason = Some(reason.clone());
+        }
+        Event::Resubmitted { serial, reason, .. } => {
+            about.node = node(serial);
+            about.reason = Some(reason.clone());
+        }
+        Event::Cancelled { reason, .. } => about.reason = Some(reason.clone()),
+    }
+    about
+}

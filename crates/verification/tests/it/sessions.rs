@@ -1,0 +1,524 @@
+//! Sessions of workflows: what they come to, who may take them further, and what is left after a crash.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use portcullis_documents::zone::Expected;
+use portcullis_events::{Event, Kind, Origin, Verification};
+use portcullis_store::{
+    Sealer,
+    idv::sessions::{self as rows, SessionFilter},
+};
+use portcullis_testkit::{FixedClock, SeededEntropy, TestDb, on_both};
+use portcullis_types::{Id, tags};
+use portcullis_verification::{
+    Aml, Begin, CheckParts, Checks, Given, Known, Open, Reviewed, SessionError, SessionParts,
+    Sessions, ZoneAsked, ZoneReport,
+};
+use portcullis_workflow::{Refused, Verdict};
+use serde_json::{Value, json};
+
+use crate::world::{FakeList, World, machine, person, reviewer, set};
+
+/// The specimen of ICAO 9303-4.
+const ZONE: &str =
+    "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10";
+
+fn graph() -> Value {
+    json!({
+        "schema": "idv.workflow/1",
+        "start": "zone",
+        "limits": { "ttl": "PT1H", "attempts": 2 },
+        "nodes": {
+            "zone": { "type": "check", "check": "mrz", "next": "lists" },
+            "lists": { "type": "check", "check": "aml", "next": "route",
+                       "retry": { "max": 1, "backoff": "PT10S" } },
+            "route": { "type": "branch", "else": "end", "cases": [
+                { "id": "listed", "goto": "human", "when": { "cel": "lists.hits > 0" } },
+                { "id": "down", "goto": "human", "when": { "cel": "lists.status == 'error'" } }
+            ] },
+            "human": { "type": "review", "queue": "kyc", "approvers": 2, "sla": "P1D" },
+            "end": { "type": "decide", "set": "approved" }
+        }
+    })
+}
+
+struct Office {
+    world: World,
+    checks: Checks,
+    sessions: Sessions,
+}
+
+fn node(world: &World, aml: &Aml, seed: u64) -> Sessions {
+    Sessions::new(SessionParts {
+        tenant: "main".into(),
+        db: world.db.db.clone(),
+        sealer: Arc::new(Sealer::new(&[7; 32]).unwrap()),
+        clock: world.clock.clone(),
+        entropy: SeededEntropy::new(seed),
+        digest_key: vec![5; 32],
+        aml: aml.clone(),
+    })
+}
+
+impl Office {
+    async fn new(db: TestDb) -> Self {
+        let world = World::new(db);
+        world.lists(&[&FakeList::new("un", 1, vec![person("q", "Somebody Else", &[])])]);
+        let clock: &Arc<FixedClock> = &world.clock;
+        let checks = Checks::new(CheckParts {
+            tenant: "main".into(),
+            db: world.db.db.clone(),
+            sink: world.db.recorded.clone(),
+            clock: clock.clone(),
+            entropy: SeededEntropy::new(40),
+            digest_key: vec![9; 32],
+            cores: 2,
+        });
+        let sessions = node(&world, &world.aml, 50);
+        let office = Self { world, checks, sessions };
+        office.publish("kyc", &graph()).await;
+        office
+    }
+
+    async fn publish(&self, name: &str, graph: &Value) -> Id<tags::Workflow> {
+        let (by, origin) = (machine(), Origin::default());
+        let made = self.sessions.create_workflow(name, graph, &by, &origin).await.unwrap();
+        self.sessions.publish(made.id, 1, "first", (&by, &origin)).await.unwrap();
+        made.id
+    }
+
+    async fn begin(&self, asked: Begin) -> Result<Open, SessionError> {
+        let begun = self.sessions.begin(asked, &machine(), &Origin::default()).await?;
+        Ok(begun.open)
+    }
+
+    async fn kyc(&self) -> Open {
+        self.begin(Begin { workflow: "kyc".into(), ..Begin::default() }).await.unwrap()
+    }
+
+    async fn give(&self, id: Id<tags::IdvSession>, zone: &str) -> Result<Open, SessionError> {
+        let asked = self.sessions.asked(id, "zone").await?;
+        let zone = ZoneAsked { text: zone.to_owned(), find: false, expected: asked.expected };
+        let report = self.checks.zone(zone, &machine(), &Origin::default()).await.unwrap();
+        let given: Given<'_, ZoneReport> = Given::Report(&report, json!({ "seen": true }));
+        self.sessions.given(id, asked.serial, given, (&machine(), &Origin::default())).await
+    }
+
+    async fn run(&self) {
+        while self.sessions.run_due().await.unwrap() > 0 {}
+    }
+
+    async fn read(&self, id: Id<tags::IdvSession>) -> Open {
+        self.sessions.read(id).await.unwrap()
+    }
+
+    async fn status(&self, id: Id<tags::IdvSession>) -> &'static str {
+        self.read(id).await.state.status.as_str()
+    }
+
+    async fn vote(
+        &self,
+        id: Id<tags::IdvSession>,
+        name: &str,
+        verdict: Verdict,
+    ) -> Result<Open, SessionError> {
+        let version = self.read(id).await.row.version;
+        let reviewed = Reviewed { version, verdict, reason: "LOOKED".into() };
+        self.sessions.review(id, reviewed, &reviewer(name), &Origin::default()).await
+    }
+
+    fn recorded(&self) -> Vec<Verification> {
+        let session = |event: Event| match event.kind {
+            Kind::Verification(session) => Some(session),
+            _ => None,
+        };
+        self.world.db.recorded.events().into_iter().filter_map(session).collect()
+    }
+
+    /// What is stored of a session is all there, and asks for what the session waits for and nothing else.
+    async fn is_whole(&self, id: Id<tags::IdvSession>) {
+        let open = self.read(id).await;
+        assert_eq!(open.row.version, i64::from(open.state.version));
+        assert_eq!(open.row.status, open.state.status.as_str());
+        let effects = rows::effects_of(&self.world.db.db, "main", id).await.unwrap();
+        for effect in &effects {
+            let serial = u32::try_from(effect.task).unwrap();
+            assert!(open.state.tasks.contains_key(&serial), "{effect:?}");
+        }
+        let performing = open.state.tasks.iter().filter(|(_, task)| {
+            matches!(task.phase, portcullis_workflow::Phase::Performing { .. })
+        });
+        for (serial, _) in performing {
+            let asked = |kind: &str| {
+                effects.iter().any(|one| one.task == i64::from(*serial) && one.kind == kind)
+            };
+            assert!(asked("perform"), "nobody would ever do it");
+        }
+    }
+}
+
+on_both!(a_session_goes_its_way, |db: TestDb| {
+    let office = Office::new(db).await;
+    let begun = office.kyc().await;
+    let id = begun.row.id;
+    assert_eq!((begun.state.status.as_str(), begun.asked()), ("created", vec!["zone"]));
+    let given = office.give(id, ZONE).await.unwrap();
+    assert_eq!(given.state.status.as_str(), "processing");
+    office.run().await;
+    let open = office.read(id).await;
+    assert_eq!(open.state.status.as_str(), "approved");
+    let kinds: Vec<&str> = office.recorded().iter().map(|one| one.change).collect();
+    assert_eq!(kinds, ["began", "given", "performed", "decided"]);
+    let decided = office.recorded().pop().unwrap();
+    assert_eq!((decided.verdict, decided.decided_by), (Some("approved"), Some("graph")));
+    assert_eq!(decided.trace, ["zone next", "lists next", "route else", "end approved"]);
+    let reports: Vec<_> = decided.reports.iter().map(|one| (&one.node[..], one.status)).collect();
+    assert_eq!(reports, [("lists", "passed"), ("zone", "failed")], "the document has expired");
+    assert_eq!(decided.workflow_digest.len(), 64);
+    let recorded = format!("{:?}", office.world.db.recorded.events());
+    assert!(!recorded.contains("ERIKSSON"), "the log knows no names");
+    // That was it.
+    assert!(matches!(office.give(id, ZONE).await, Err(SessionError::Refused(Refused::Over))));
+    office.is_whole(id).await;
+});
+
+on_both!(what_is_stored_is_sealed_and_can_be_erased, |db: TestDb| {
+    let office = Office::new(db).await;
+    let expected = Known { surname: Some("Eriksson".into()), ..Known::default() };
+    let metadata = json!({ "order": "secret-order" });
+    let asked = Begin { workflow: "kyc".into(), expected, metadata, ..Begin::default() };
+    let id = office.begin(asked).await.unwrap().row.id;
+    office.give(id, ZONE).await.unwrap();
+    let row = rows::by_id(&office.world.db.db, "main", id).await.unwrap().unwrap();
+    let events = rows::events(&office.world.db.db, "main", id, 0, 100).await.unwrap();
+    assert_eq!(events.len(), 2);
+    let sealed: Vec<u8> =
+        events.into_iter().flat_map(|event| event.sealed).chain(row.given).collect();
+    for text in ["ERIKSSON", "Eriksson", "secret-order", "L898902C3"] {
+        assert!(!sealed.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
+    }
+    assert_eq!(office.read(id).await.start.metadata["order"], "secret-order");
+    let receipt = office.sessions.erase(id, &machine(), &Origin::default()).await.unwrap();
+    assert!(receipt.aml_subject.is_none());
+    let events = office.world.db.recorded.events();
+    assert!(events.iter().any(|event| event.id == receipt.event));
+    assert!(matches!(office.sessions.read(id).await, Err(SessionError::Erased)));
+    let again = office.sessions.erase(id, &machine(), &Origin::default()).await;
+    assert!(matches!(again, Err(SessionError::Erased)));
+    let row = office.sessions.row(id).await.unwrap();
+    assert!(row.key.is_none() && row.given.is_empty() && row.reference.is_empty());
+    assert_eq!(rows::events(&office.world.db.db, "main", id, 0, 100).await.unwrap().len(), 0);
+    // What was on its way ends there.
+    office.run().await;
+});
+
+on_both!(of_two_at_once_one_is_too_late, |db: TestDb| {
+    let office = Office::new(db).await;
+    let id = office.kyc().await.row.id;
+    let asked = office.sessions.asked(id, "zone").await.unwrap();
+    office.give(id, ZONE).await.unwrap();
+    let late: Given<'_, ZoneReport> = Given::Unsupported("no_document".into());
+    let late =
+        office.sessions.given(id, asked.serial, late, (&machine(), &Origin::default())).await;
+    assert!(matches!(late, Err(SessionError::Refused(Refused::Stale))), "{late:?}");
+    let wrong = office.sessions.asked(id, "lists").await;
+    assert!(matches!(wrong, Err(SessionError::NotAsked(steps)) if steps.is_empty()));
+    // Both at the same time.
+    let id = office.kyc().await.row.id;
+    let (one, other) = tokio::join!(office.give(id, ZONE), office.give(id, ZONE));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    office.run().await;
+    office.is_whole(id).await;
+});
+
+on_both!(a_request_with_the_same_key_is_one, |db: TestDb| {
+    let office = Office::new(db).await;
+    let asked = |request: &str| Begin {
+        workflow: "kyc".into(),
+        key: Some(("k1".into(), request.into())),
+        ..Begin::default()
+    };
+    let (by, origin) = (machine(), Origin::default());
+    let one = office.sessions.begin(asked("a"), &by, &origin).await.unwrap();
+    let same = office.sessions.begin(asked("a"), &by, &origin).await.unwrap();
+    assert_eq!((one.open.row.id, one.is_repeated), (same.open.row.id, false));
+    assert!(same.is_repeated);
+    let other = office.sessions.begin(asked("b"), &by, &origin).await;
+    assert!(matches!(other, Err(SessionError::KeyReused)));
+    // Somebody else's key is another one.
+    let somebody = portcullis_events::Actor::Client { id: "another".into() };
+    let theirs = office.sessions.begin(asked("a"), &somebody, &origin).await.unwrap();
+    assert_ne!(theirs.open.row.id, one.open.row.id);
+    // Two at once are one as well.
+    let together = Begin { key: Some(("k2".into(), b"a".to_vec())), ..asked("a") };
+    let (one, other) = tokio::join!(
+        office.sessions.begin(together.clone(), &by, &origin),
+        office.sessions.begin(together.clone(), &by, &origin)
+    );
+    assert_eq!(one.unwrap().open.row.id, other.unwrap().open.row.id);
+    office.world.clock.advance(Duration::from_secs(25 * 3600));
+    let later = office.sessions.begin(asked("b"), &by, &origin).await.unwrap();
+    assert!(!later.is_repeated);
+});
+
+on_both!(people_decide_and_must_be_two, |db: TestDb| {
+    let office = Office::new(db).await;
+    let listed =
+        person("q7", "Anna Maria Eriksson", &[("birthDate", "1974-08-12"), ("topics", "sanction")]);
+    office.world.lists(&[&FakeList::new("un", 2, vec![listed])]);
+    let asked =
+        Begin { workflow: "kyc".into(), reference: Some("anna".into()), ..Begin::default() };
+    let id = office.begin(asked).await.unwrap().row.id;
+    office.give(id, ZONE).await.unwrap();
+    office.run().await;
+    let open = office.read(id).await;
+    assert_eq!((open.state.status.as_str(), &open.row.queue[..]), ("in_review", "kyc"));
+    assert!(open.row.review_due.is_some());
+    let queue = SessionFilter { queue: "kyc", ..SessionFilter::default() };
+    assert_eq!(office.sessions.page(queue, "", 10).await.unwrap().len(), 1);
+    assert_eq!(
+        open.state.done["lists"].values["topics"],
+        portcullis_workflow::Value::Texts(vec!["sanction".into()])
+    );
+    // Somebody who did not see the last state of it.
+    let reviewed =
+        Reviewed { version: open.row.version - 1, verdict: Verdict::Approved, reason: "OK".into() };
+    let stale = office.sessions.review(id, reviewed, &reviewer("ada"), &Origin::default()).await;
+    assert!(matches!(stale, Err(SessionError::Stale)));
+    office.vote(id, "ada", Verdict::Approved).await.unwrap();
+    office.vote(id, "ada", Verdict::Approved).await.unwrap();
+    assert_eq!(office.status(id).await, "in_review");
+    // One step again.
+    let version = office.read(id).await.row.version;
+    let nodes = ["zone".to_owned()].into();
+    let resubmit = (version, nodes, "UNCLEAR".to_owned());
+    office.sessions.resubmit(id, resubmit, &reviewer("ada"), &Origin::default()).await.unwrap();
+    assert_eq!(office.status(id).await, "awaiting_input");
+    office.give(id, ZONE).await.unwrap();
+    assert_eq!(office.status(id).await, "in_review");
+    office.vote(id, "ada", Verdict::Approved).await.unwrap();
+    assert_eq!(
+        office.status(id).await,
+        "in_review",
+        "what was said before was about something else"
+    );
+    let open = office.vote(id, "b", Verdict::Approved).await.unwrap();
+    assert_eq!(open.state.status.as_str(), "approved");
+    assert!(open.row.queue.is_empty() && open.row.expires_at.is_some());
+    office.is_whole(id).await;
+});
+
+on_both!(time_passes_for_sessions, |db: TestDb| {
+    let office = Office::new(db).await;
+    let (late, done) = (office.kyc().await.row.id, office.kyc().await.row.id);
+    office.give(done, ZONE).await.unwrap();
+    office.run().await;
+    office.world.clock.advance(Duration::from_secs(3_599));
+    office.run().await;
+    assert_eq!(office.status(late).await, "created");
+    office.world.clock.advance(Duration::from_secs(1));
+    office.run().await;
+    assert_eq!(office.status(late).await, "expired");
+    assert_eq!(office.status(done).await, "approved");
+    // What came to nothing goes after 30 days, what was decided after years.
+    let forget = |days: u64| {
+        office.world.clock.advance(Duration::from_secs(days * 86_400));
+        let now = portcullis_types::Clock::now(&*office.world.clock);
+        portcullis_store::retention::run(&office.world.db.db, now)
+    };
+    forget(31).await.unwrap();
+    assert!(matches!(office.sessions.row(late).await, Err(SessionError::NotFound)));
+    assert!(office.sessions.row(done).await.is_ok());
+    forget(5 * 366).await.unwrap();
+    assert!(matches!(office.sessions.row(done).await, Err(SessionError::NotFound)));
+});
+
+on_both!(what_cannot_be_screened_is_tried_again, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.world.lists(&[]);
+    let id = office.kyc().await.row.id;
+    office.give(id, ZONE).await.unwrap();
+    office.run().await;
+    assert_eq!(office.status(id).await, "processing");
+    office.world.clock.advance(Duration::from_secs(9));
+    office.run().await;
+    assert_eq!(office.read(id).await.state.done.len(), 1, "it is too early");
+    office.world.clock.advance(Duration::from_secs(1));
+    office.run().await;
+    let open = office.read(id).await;
+    assert_eq!((open.state.status.as_str(), &open.row.queue[..]), ("in_review", "kyc"));
+    assert_eq!(open.state.done["lists"].why.as_deref(), Some("screening_unavailable"));
+});
+
+on_both!(sessions_are_pinned_to_what_was_published, |db: TestDb| {
+    let office = Office::new(db).await;
+    let old = office.kyc().await;
+    let (by, origin) = (machine(), Origin::default());
+    let mut graph = graph();
+    graph["nodes"]["end"] = json!({ "type": "decide", "set": "declined", "reason": "CLOSED" });
+    let workflow = old.row.workflow_id;
+    let stale = office.sessions.draft(workflow, 1, &graph, (&by, &origin)).await;
+    assert!(matches!(stale, Err(SessionError::Stale)));
+    office.sessions.draft(workflow, 2, &graph, (&by, &origin)).await.unwrap();
+    let untried = office.sessions.backtest(workflow, &graph, 10).await.unwrap();
+    assert_eq!(untried.sessions, 0);
+    office.sessions.publish(workflow, 3, "closed", (&by, &origin)).await.unwrap();
+    let new = office.kyc().await;
+    assert_eq!((old.row.workflow_version, new.row.workflow_version), (1, 2));
+    for id in [old.row.id, new.row.id] {
+        office.give(id, ZONE).await.unwrap();
+    }
+    office.run().await;
+    assert_eq!(office.status(old.row.id).await, "approved");
+    assert_eq!(office.status(new.row.id).await, "declined");
+    // Each would have come to what the other did.
+    let tested = office.sessions.backtest(workflow, &graph, 10).await.unwrap();
+    assert_eq!((tested.sessions, tested.same, tested.different.len()), (2, 1, 1));
+    let one = &tested.different[0];
+    assert_eq!(
+        (one.session, one.was.as_str(), one.would_be.as_str()),
+        (old.row.id, "approved", "declined")
+    );
+    let back = office.sessions.roll_back(workflow, 4, 1, (&by, &origin)).await.unwrap();
+    assert_eq!((back.current_version, back.latest_version), (Some(1), 2));
+    assert_eq!(office.kyc().await.row.workflow_version, 1);
+    let none = office.sessions.roll_back(workflow, 5, 9, (&by, &origin)).await;
+    assert!(matches!(none, Err(SessionError::Invalid("version", _))));
+    let versions = office.sessions.versions(workflow, i64::MAX, 10).await.unwrap();
+    let told: Vec<_> = versions.iter().map(|one| (one.version, &one.note[..])).collect();
+    assert_eq!(told, [(2, "closed"), (1, "first")]);
+    let diff = Sessions::diff(&crate::sessions::graph(), &graph).unwrap();
+    assert_eq!(diff.nodes.keys().collect::<Vec<_>>(), ["end"]);
+    assert!(diff.frame.is_empty());
+});
+
+on_both!(what_makes_no_sense_is_not_published, |db: TestDb| {
+    let office = Office::new(db).await;
+    let (by, origin) = (machine(), Origin::default());
+    let mut graph = graph();
+    graph["nodes"]["route"]["else"] = json!("nowhere");
+    let made = office.sessions.create_workflow("broken", &graph, &by, &origin).await.unwrap();
+    let refused = office.sessions.publish(made.id, 1, "", (&by, &origin)).await;
+    assert!(
+        matches!(refused, Err(SessionError::Graph(problems)) if problems[0].code == "unknown_node")
+    );
+    let begun = office.begin(Begin { workflow: "broken".into(), ..Begin::default() }).await;
+    assert!(matches!(begun, Err(SessionError::NotPublished)));
+    let twice = office.sessions.create_workflow("broken", &graph, &by, &origin).await;
+    assert!(matches!(twice, Err(SessionError::Invalid("name", _))));
+    let none = office.begin(Begin { workflow: "nothing".into(), ..Begin::default() }).await;
+    assert!(matches!(none, Err(SessionError::Invalid("workflow", _))));
+    let version = Begin { workflow: "kyc".into(), version: Some(9), ..Begin::default() };
+    assert!(matches!(office.begin(version).await, Err(SessionError::Invalid("version", _))));
+    let long = json!({ "more": "x".repeat(5_000) });
+    let long = Begin { workflow: "kyc".into(), metadata: long, ..Begin::default() };
+    assert!(matches!(office.begin(long).await, Err(SessionError::Invalid("metadata", _))));
+    // Whoever is to be screened must have a name.
+    let mut graph = crate::sessions::graph();
+    graph["nodes"]["lists"]["from"] = json!("expected");
+    office.publish("expected", &graph).await;
+    let begin = Begin { workflow: "expected".into(), ..Begin::default() };
+    assert!(matches!(office.begin(begin).await, Err(SessionError::Invalid("expected", _))));
+    graph["nodes"]["lists"]["from"] = json!("zone");
+    graph["nodes"]["lists"]["monitor"] = json!(true);
+    office.publish("monitored", &graph).await;
+    let begin = Begin { workflow: "monitored".into(), ..Begin::default() };
+    assert!(matches!(office.begin(begin).await, Err(SessionError::Invalid("reference", _))));
+});
+
+on_both!(whoever_listens_to_the_log_is_told, |db: TestDb| {
+    let office = Office::new(db).await;
+    let mut graph = graph();
+    graph["nodes"]["zone"]["next"] = json!("tell");
+    graph["nodes"]["tell"] = json!({ "type": "webhook", "event": "zone_read", "next": "lists" });
+    office.publish("telling", &graph).await;
+    let begin = Begin { workflow: "telling".into(), ..Begin::default() };
+    let id = office.begin(begin).await.unwrap().row.id;
+    office.give(id, ZONE).await.unwrap();
+    let told = office.recorded().pop().unwrap();
+    assert_eq!((told.change, told.reason.as_deref()), ("told", Some("zone_read")));
+    assert_eq!((told.node.as_deref(), told.session), (Some("tell"), id.to_string()));
+});
+
+on_both!(a_born_day_is_one_for_all_documents, |db: TestDb| {
+    let office = Office::new(db).await;
+    let mut graph = graph();
+    graph["nodes"]["zone"]["next"] = json!("second");
+    graph["nodes"]["second"] = json!({ "type": "check", "check": "mrz", "next": "lists" });
+    office.publish("two", &graph).await;
+    let begin = Begin { workflow: "two".into(), ..Begin::default() };
+    let id = office.begin(begin).await.unwrap().row.id;
+    office.give(id, ZONE).await.unwrap();
+    let asked = office.sessions.asked(id, "second").await.unwrap();
+    let born = Expected { date_of_birth: Some("1974-08-12".into()), ..Expected::default() };
+    assert_eq!(asked.expected, born);
+});
+
+on_both!(nothing_is_done_that_is_not_recorded, |db: TestDb| {
+    let office = Office::new(db).await;
+    let id = office.kyc().await.row.id;
+    office.world.db.recorded.refuse(true);
+    let cancelled = office.sessions.cancel(id, "GONE", &machine(), &Origin::default()).await;
+    assert!(cancelled.is_err());
+    office.world.db.recorded.refuse(false);
+    // It is stored with its entry, which the outbox brings to the log.
+    assert_eq!(office.status(id).await, "cancelled");
+    let twice = office.sessions.cancel(id, "GONE", &machine(), &Origin::default()).await;
+    assert!(matches!(twice, Err(SessionError::Refused(Refused::Over))));
+});
+
+/// Runs a future until it has been woken so often, and then lets it go.
+struct Killed<F> {
+    inner: Pin<Box<F>>,
+    polls: u32,
+}
+
+impl<F: Future> Future for Killed<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.inner.as_mut().poll(context).map(Some)
+    }
+}
+
+fn killed<F: Future>(polls: u32, inner: F) -> Killed<F> {
+    Killed { inner: Box::pin(inner), polls }
+}
+
+on_both!(whoever_dies_leaves_it_to_others, |db: TestDb| {
+    let office = Office::new(db).await;
+    let other = node(&office.world, &office.world.another_node(), 99);
+    let mut finished = 0;
+    for polls in 1..60 {
+        let id = office.kyc().await.row.id;
+        // At whatever place it ends, a step was taken as a whole or not at all.
+        drop(killed(polls, office.give(id, ZONE)).await);
+        office.is_whole(id).await;
+        if !office.read(id).await.asked().is_empty() {
+            office.give(id, ZONE).await.unwrap();
+        }
+        let ended = killed(polls, office.sessions.run_due()).await;
+        finished += u32::from(ended.is_some());
+        office.is_whole(id).await;
+        // Nobody else takes it before its time is over, and then somebody does.
+        office.world.clock.advance(Duration::from_secs(61));
+        set(&other.aml, &[&FakeList::new("un", 1, vec![person("q", "Somebody Else", &[])])]);
+        while other.run_due().await.unwrap() > 0 {}
+        assert_eq!(office.status(id).await, "approved", "killed after {polls}");
+        let performed = office.sessions.events(id, 0, 100).await.unwrap();
+        let kinds: Vec<&str> = performed.iter().map(|(_, one)| one.event.kind()).collect();
+        assert_eq!(kinds, ["began", "given", "performed"], "what came of a check counts once");
+        office.is_whole(id).await;
+    }
+    assert!(finished > 0, "some were not killed at all");
+});

@@ -1,0 +1,178 @@
+//! The checks there are, with what each takes and tells. A node of the builder, a condition and the report of a
+//! check all go by this.
+
+use crate::value::{Assurance, CheckStatus, Kind};
+
+/// Who gives a check what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// The person, or a service for them.
+    Person,
+    /// What is known already.
+    Session,
+}
+
+/// A field that a condition can look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// After the dot.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// A check.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckSpec {
+    /// As it stands in a graph.
+    pub name: &'static str,
+    /// Who gives it what it needs.
+    pub input: Input,
+    /// Whether it tells who somebody is.
+    pub tells_person: bool,
+    /// Whether it needs to know who somebody is.
+    pub needs_person: bool,
+    /// Whether it can be held against what another check read.
+    pub compares: bool,
+    /// Parts of it that a graph can insist on.
+    pub parts: &'static [&'static str],
+    /// Codes after which the person may try again: not the document is wrong, but how it was captured.
+    pub retake: &'static [&'static str],
+    /// What it tells, beside what each check does.
+    pub fields: &'static [FieldSpec],
+}
+
+const fn field(name: &'static str, kind: Kind) -> FieldSpec {
+    FieldSpec { name, kind }
+}
+
+/// What every check tells.
+const COMMON: [FieldSpec; 3] = [
+    field("status", Kind::Choice(&CheckStatus::ALL)),
+    field("assurance", Kind::Choice(&Assurance::ALL)),
+    field("codes", Kind::Texts),
+];
+
+/// What is known of each session.
+pub const SESSION_FIELDS: [FieldSpec; 3] = [
+    // From 0 to 99, always the same for one session: to send some of them another way.
+    field("bucket", Kind::Number),
+    field("locale", Kind::Text),
+    field("has_expected", Kind::Flag),
+];
+
+const PART: Kind = Kind::Choice(&["passed", "failed", "not_performed", "unverified", "review"]);
+const SEX: Kind = Kind::Choice(&["M", "F", "X"]);
+
+/// Every check there is.
+pub const CATALOGUE: &[CheckSpec] = &[
+    CheckSpec {
+        name: "mrz",
+        input: Input::Person,
+        tells_person: true,
+        needs_person: false,
+        compares: false,
+        parts: &[],
+        retake: &["zone_unreadable", "check_digit_wrong", "date_impossible"],
+        fields: &[
+            field("document_code", Kind::Text),
+            field("issuing_state", Kind::Text),
+            field("nationality", Kind::Text),
+            field("sex", SEX),
+            field("date_of_birth", Kind::Day),
+            field("date_of_expiry", Kind::Day),
+            field("age", Kind::Number),
+        ],
+    },
+    CheckSpec {
+        name: "emrtd",
+        input: Input::Person,
+        tells_person: true,
+        needs_person: false,
+        compares: true,
+        parts: &["passive", "active"],
+        retake: &[],
+        fields: &[
+            field("passive", PART),
+            field("active", PART),
+            field("chain", Kind::Choice(&["verified", "unverified", "broken"])),
+            field("document_code", Kind::Text),
+            field("issuing_state", Kind::Text),
+            field("nationality", Kind::Text),
+            field("sex", SEX),
+            field("date_of_birth", Kind::Day),
+            field("date_of_expiry", Kind::Day),
+            field("age", Kind::Number),
+        ],
+    },
+    CheckSpec {
+        name: "barcode",
+        input: Input::Person,
+        tells_person: true,
+        needs_person: false,
+        compares: false,
+        parts: &[],
+        retake: &["barcode_not_found", "barcode_unreadable", "picture_unusable"],
+        fields: &[
+            field("country", Kind::Text),
+            field("jurisdiction", Kind::Text),
+            field("sex", SEX),
+            field("date_of_birth", Kind::Day),
+            field("date_of_expiry", Kind::Day),
+            field("age", Kind::Number),
+        ],
+    },
+    CheckSpec {
+        name: "image",
+        input: Input::Person,
+        tells_person: false,
+        needs_person: false,
+        compares: false,
+        parts: &[],
+        retake: &[
+            "picture_unusable",
+            "picture_too_small",
+            "picture_blurred",
+            "picture_dark",
+            "picture_bright",
+        ],
+        fields: &[
+            field("width", Kind::Number),
+            field("height", Kind::Number),
+            field("sharpness", Kind::Number),
+            field("brightness", Kind::Number),
+        ],
+    },
+    CheckSpec {
+        name: "aml",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: true,
+        compares: false,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            field("hits", Kind::Number),
+            // From 0 to 1; 0 where there is no hit.
+            field("score", Kind::Number),
+            field("topics", Kind::Texts),
+        ],
+    },
+];
+
+/// A check by its name.
+pub fn check_spec(name: &str) -> Option<&'static CheckSpec> {
+    CATALOGUE.iter().find(|spec| spec.name == name)
+}
+
+impl CheckSpec {
+    /// A field by its name, those of every check among them.
+    pub fn field(&self, name: &str) -> Option<FieldSpec> {
+        self.all_fields().find(|field| field.name == name)
+    }
+
+    /// Everything it tells.
+    pub fn all_fields(&self) -> impl Iterator<Item = FieldSpec> + use<> {
+        COMMON.into_iter().chain(self.fields.iter().copied())
+    }
+}

@@ -1,0 +1,34 @@
+//! Workflows of identity verification: what is checked in what order, and what follows from it.
+//!
+//! A [`Graph`] is what somebody drew. [`validate`] finds everything that is wrong with it, or makes a [`Plan`].
+//! [`step`] is the engine: from a [`State`], an [`Event`] and a time it makes the next state and the
+//! [`Effect`]s that somebody has to bring about. It does nothing itself, so the same events always come to the
+//! same state, in a test, in a simulation and after a crash alike.
+
+mod catalogue;
+mod condition;
+mod engine;
+mod graph;
+mod read;
+mod simulate;
+mod span;
+mod validate;
+mod value;
+
+pub use catalogue::{CATALOGUE, CheckSpec, FieldSpec, Input, SESSION_FIELDS, check_spec};
+pub use condition::{CEL_MAX_BYTES, Condition, Field, Op, Operand, Pattern};
+pub use engine::{
+    By, Decision, Done, EVENTS_MAX, Effect, Event, Facts, Happened, Outcome, Phase,
+    REASON_MAX_CHARS, Reason, Refused, Report, State, Status, Task, Trace, Verdict, Vote, Weight,
+    step,
+};
+pub use graph::{
+    Branch, Case, Check, Decide, Edge, Fallback, Graph, Join, JoinMode, LABEL_MAX_CHARS, Limits,
+    NODES_MAX, Node, Parallel, Retry, Review, Rule, SCHEMA, Set, SetTo, TEXT_MAX_BYTES, Visits,
+    Wait, Webhook,
+};
+pub use read::GraphError;
+pub use simulate::{Fixture, Simulated, simulate};
+pub use span::Span;
+pub use validate::{FieldAt, Lane, Plan, Problem, Severity, fields_at, validate};
+pub use value::{Assurance, CheckStatus, Kind, Value, Values};

@@ -1,0 +1,186 @@
+//! Everything that can be known about a graph before anybody goes through it.
+
+mod flow;
+mod lanes;
+mod nodes;
+mod scope;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::{
+    condition::{self, Condition},
+    graph::{Check, Graph, Node},
+};
+
+pub use lanes::Lane;
+use scope::At;
+pub use scope::{FieldAt, fields_at};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It cannot be published so.
+    Error,
+    /// It may not be what was meant.
+    Warning,
+}
+
+/// Something that is wrong with a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What, in a word that does not change.
+    pub code: &'static str,
+    /// Where; `None` for the graph as a whole.
+    pub node: Option<String>,
+    /// The member of the node, as a JSON pointer (RFC 6901); empty for the node itself.
+    pub at: String,
+    /// The same for a person.
+    pub message: String,
+}
+
+/// A graph that makes sense: every way through it ends with a decision, and every condition on it looks only at
+/// what is known by then.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(crate) graph: Graph,
+    /// By the node of the branch, in the order of its cases.
+    pub(crate) conditions: BTreeMap<String, Vec<Condition>>,
+    pub(crate) lanes: BTreeMap<String, Lane>,
+}
+
+impl Plan {
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// A node that is there.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.graph.nodes.get(name)
+    }
+
+    /// What beside the person's own data a session has to be begun with: whether some check takes who somebody is
+    /// from what is expected.
+    pub fn needs_expected(&self) -> bool {
+        self.checks().any(|check| check.from.as_deref() == Some("expected"))
+    }
+
+    /// Whether a session has to say how the person is called elsewhere.
+    pub fn needs_reference(&self) -> bool {
+        self.checks().any(|check| check.monitor)
+    }
+
+    fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.graph.nodes.values().filter_map(|node| match node {
+            Node::Check(check) => Some(check),
+            _ => None,
+        })
+    }
+}
+
+/// What is found as it goes.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(
+        &mut self,
+        code: &'static str,
+        node: Option<&str>,
+        at: &str,
+        message: impl Into<String>,
+    ) {
+        self.0.push(Problem::of(code, node, at, message));
+    }
+
+    fn warn(&mut self, code: &'static str, node: &str, at: &str, message: impl Into<String>) {
+        let problem = Problem::of(code, Some(node), at, message);
+        self.0.push(Problem { severity: Severity::Warning, ..problem });
+    }
+
+    fn has_errors(&self) -> bool {
+        self.0.iter().any(|problem| problem.severity == Severity::Error)
+    }
+}
+
+/// A plan with what may not be meant, or everything that is wrong.
+pub fn validate(graph: Graph) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
+    let mut problems = Problems::default();
+    nodes::check(&graph, &mut problems);
+    // Where an edge leads nowhere, nothing can be said about ways.
+    if !nodes::edges(&graph, &mut problems) {
+        return Err(problems.0);
+    }
+    let lanes = lanes::find(&graph, &mut problems);
+    flow::check_loops(&graph, &mut problems);
+    let known = flow::known(&graph, &lanes);
+    check_inputs(&graph, &known, &mut problems);
+    let conditions = read_conditions(&graph, &known, &mut problems);
+    if problems.has_errors() {
+        return Err(problems.0);
+    }
+    Ok((Plan { graph, conditions, lanes: lanes.of }, problems.0))
+}
+
+/// By node: the checks that were made on every way to it. A node to which there is no way is not among them.
+type Known = BTreeMap<String, BTreeSet<String>>;
+
+/// Whoever needs to know who somebody is must stand behind somebody who tells.
+fn check_inputs(graph: &Graph, known: &Known, problems: &mut Problems) {
+    for (name, node) in &graph.nodes {
+        let (Node::Check(check), Some(known)) = (node, known.get(name)) else { continue };
+        let Some(spec) = crate::check_spec(&check.check) else { continue };
+        let tells = |node: &str| match graph.nodes.get(node) {
+            Some(Node::Check(check)) => {
+                crate::check_spec(&check.check).is_some_and(|spec| spec.tells_person)
+            }
+            _ => false,
+        };
+        let mut missing = |message: String| problems.add("input_missing", Some(name), "", message);
+        match check.from.as_deref() {
+            None if !spec.needs_person => {}
+            Some("expected") if spec.needs_person => {}
+            Some(from) if !tells(from) => missing(format!("{from} does not tell who somebody is")),
+            Some(from) if !known.contains(from) => {
+                missing(format!("{from} is not done on every way to this node"));
+            }
+            Some(_) => {}
+            None if known.iter().any(|node| tells(node)) => {}
+            None => missing(format!(
+                "{} needs to know who somebody is: put a check of a document before it on every way, or set \
+                 from to expected",
+                check.check
+            )),
+        }
+    }
+}
+
+fn read_conditions(
+    graph: &Graph,
+    known: &Known,
+    problems: &mut Problems,
+) -> BTreeMap<String, Vec<Condition>> {
+    let mut conditions = BTreeMap::new();
+    for (name, node) in &graph.nodes {
+        let (Node::Branch(branch), Some(known)) = (node, known.get(name)) else { continue };
+        let scope = At::new(graph, known);
+        let mut read = Vec::new();
+        for (at, case) in branch.cases.iter().enumerate() {
+            let pointer = format!("/cases/{at}/when");
+            match condition::read(&case.when, &scope) {
+                Ok(condition) => read.push(condition),
+                Err(message) => {
+                    let code = scope.take_code().unwrap_or("condition");
+                    problems.add(code, Some(name), &pointer, message);
+                }
+            }
+        }
+        conditions.insert(name.clone(), read);
+    }
+    conditions
+}

@@ -1,0 +1,330 @@
+//! Sessions on their way.
+
+use std::collections::BTreeSet;
+
+use portcullis_workflow::{
+    By, CheckStatus, Effect, Event, Fixture, Outcome, Refused, Status, Verdict, Weight, simulate,
+};
+use serde_json::json;
+
+use crate::world::{BEGIN, Session, kyc, passed, plan, report};
+
+fn chip() -> Outcome {
+    passed(json!({ "passive": "passed", "active": "passed" }))
+}
+
+fn nothing_listed() -> Outcome {
+    passed(json!({ "hits": 0, "score": 0 }))
+}
+
+#[test]
+fn all_that_passes_is_approved() {
+    let mut session = Session::begin(&kyc());
+    assert_eq!((session.status(), session.waits()), ("created", vec!["zone"]));
+    let until = BEGIN.plus(std::time::Duration::from_secs(86_400));
+    assert_eq!(session.effects, [Effect::Deadline { at: until }]);
+    session.give("zone", passed(json!({})));
+    assert_eq!((session.status(), session.waits()), ("awaiting_input", vec!["chip", "lists"]));
+    let serial = session.serial("lists");
+    let at = BEGIN.plus(std::time::Duration::from_secs(30));
+    let timer = Effect::Timer { serial, at };
+    assert_eq!(session.effects, [Effect::Perform { serial, node: "lists".into() }, timer]);
+    session.give("chip", chip());
+    assert_eq!(session.status(), "processing");
+    session.perform("lists", nothing_listed());
+    assert_eq!(session.status(), "approved");
+    let decision = session.state.decision.clone().unwrap();
+    assert_eq!((decision.by, &decision.node[..]), (By::Rule, "end"));
+    assert_eq!(
+        session.ways(),
+        [
+            "zone next",
+            "both branches",
+            "chip next",
+            "lists next",
+            "both join",
+            "route else",
+            "end approved"
+        ]
+    );
+    // That was it.
+    let again = session.happen(Event::Given { serial, outcome: chip() });
+    assert_eq!(again, Err(Refused::Over));
+    assert_eq!(session.happen(Event::Expired), Err(Refused::Over));
+}
+
+#[test]
+fn what_failed_declines_with_its_reason() {
+    let mut session = Session::begin(&kyc());
+    session.give(
+        "zone",
+        report(CheckStatus::Failed, &[("document_expired", Weight::Failure)], &json!({})),
+    );
+    session.give("chip", chip());
+    session.perform("lists", nothing_listed());
+    assert_eq!(session.status(), "declined");
+    let reason = session.state.decision.unwrap().reason;
+    assert_eq!(reason.as_deref(), Some("DOCUMENT_EXPIRED"));
+}
+
+#[test]
+fn the_person_may_try_again_what_was_captured_badly() {
+    let mut session = Session::begin(&kyc());
+    let typo =
+        || report(CheckStatus::Failed, &[("check_digit_wrong", Weight::Failure)], &json!({}));
+    session.give("zone", typo());
+    session.give("zone", typo());
+    assert_eq!(session.waits(), ["zone"]);
+    // The third try was the last.
+    session.give("zone", typo());
+    assert_eq!(session.waits(), ["chip", "lists"]);
+}
+
+#[test]
+fn two_people_must_agree() {
+    let soft = || {
+        let mut session = Session::begin(&kyc());
+        session.give("zone", passed(json!({})));
+        session.give("chip", Outcome::Unsupported("no_reader".into()));
+        session.perform("lists", report(CheckStatus::Review, &[], &json!({ "hits": 2 })));
+        assert_eq!((session.status(), session.waits()), ("in_review", vec!["human"]));
+        session
+    };
+    let mut session = soft();
+    session.vote("ada", Verdict::Approved).unwrap();
+    session.vote("ada", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "in_review", "one person twice is one person");
+    session.vote("bob", Verdict::Declined).unwrap();
+    session.vote("cyd", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "in_review", "somebody objects");
+    session.vote("bob", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "approved");
+    let by = session.state.decision.unwrap().by;
+    assert_eq!(by, By::Reviewers(["ada", "cyd", "bob"].map(String::from).to_vec()));
+    // Nobody looked in time.
+    let mut session = soft();
+    session.vote("ada", Verdict::Approved).unwrap();
+    session.later(86_400);
+    session.due("human");
+    assert_eq!(session.status(), "declined");
+    assert_eq!(session.state.decision.unwrap().reason.as_deref(), Some("DOC_FORGED"));
+}
+
+#[test]
+fn steps_can_be_asked_for_again() {
+    let mut session = Session::begin(&kyc());
+    session.give("zone", passed(json!({})));
+    session.give(
+        "chip",
+        report(
+            CheckStatus::Review,
+            &[("authority_unknown", Weight::Doubt)],
+            &json!({ "passive": "unverified", "active": "passed" }),
+        ),
+    );
+    session.perform("lists", nothing_listed());
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
+    let serial = session.serial("end");
+    let again = |session: &mut Session, nodes: &[&str]| {
+        let nodes: BTreeSet<String> = nodes.iter().map(|node| (*node).to_owned()).collect();
+        let (by, reason) = ("ada".to_owned(), "UNCLEAR".to_owned());
+        session.happen(Event::Resubmitted { serial, by, nodes, reason })
+    };
+    assert_eq!(again(&mut session, &["lists"]), Err(Refused::NoStep));
+    assert_eq!(again(&mut session, &["human"]), Err(Refused::NoStep));
+    assert_eq!(again(&mut session, &[]), Err(Refused::NoStep));
+    session.later(3 * 86_400);
+    again(&mut session, &["chip"]).unwrap();
+    assert_eq!(session.status(), "awaiting_input");
+    assert_eq!(session.vote("ada", Verdict::Approved), Err(Refused::Asked));
+    assert_eq!(again(&mut session, &["chip"]), Err(Refused::Asked));
+    session.give("chip", chip());
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
+    assert_eq!(session.state.done["chip"].status, CheckStatus::Passed);
+    session.later(5 * 86_400);
+    assert_eq!(again(&mut session, &["chip"]), Err(Refused::TooLate));
+    session.vote("ada", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "approved");
+}
+
+#[test]
+fn the_time_of_the_person_ends() {
+    let mut session = Session::begin(&kyc());
+    assert_eq!(session.happen(Event::Expired), Err(Refused::Stale), "it is too early");
+    session.later(86_400);
+    session.happen(Event::Expired).unwrap();
+    assert_eq!(session.status(), "expired");
+    // Who has done all that was asked has all the time of the world.
+    let mut session = Session::begin(&kyc());
+    session.give("zone", passed(json!({})));
+    session.give("chip", chip());
+    session.later(86_400);
+    session.happen(Event::Expired).unwrap();
+    assert_eq!(session.status(), "processing");
+}
+
+#[test]
+fn what_cannot_be_done_is_tried_again_and_then_left() {
+    let mut session = Session::begin(&kyc());
+    session.give("zone", passed(json!({})));
+    session.give("chip", chip());
+    let down = || Outcome::Unavailable("no_lists".into());
+    let wait = |session: &Session| match session.effects[..] {
+        [Effect::Timer { at, .. }] => at.since(session.at).as_secs(),
+        ref other => panic!("{other:?}"),
+    };
+    session.perform("lists", down());
+    assert_eq!(wait(&session), 1);
+    let old = session.serial("lists");
+    session.due("lists");
+    assert_ne!(session.serial("lists"), old);
+    assert_eq!(
+        session.happen(Event::Performed { serial: old, outcome: down() }),
+        Err(Refused::Stale)
+    );
+    // This time nobody answers at all.
+    session.later(30);
+    session.due("lists");
+    assert_eq!(wait(&session), 2);
+    session.due("lists");
+    session.perform("lists", down());
+    // The branch went on another way, and is no reason for people to look.
+    assert_eq!(session.status(), "approved");
+    assert!(session.ways().contains(&"lists on_unavailable".to_owned()));
+    assert!(
+        session
+            .effects
+            .contains(&Effect::Notify { node: "tell".into(), event: "lists_down".into() })
+    );
+}
+
+#[test]
+fn without_a_way_around_people_decide() {
+    let mut graph = kyc();
+    graph["nodes"]["lists"].as_object_mut().unwrap().remove("on_unavailable");
+    graph["nodes"]["lists"]["retry"]["max"] = json!(0);
+    graph["nodes"].as_object_mut().unwrap().remove("tell");
+    let mut session = Session::begin(&graph);
+    session.give("zone", passed(json!({})));
+    session.give("chip", chip());
+    session.perform("lists", Outcome::Error("broken".into()));
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
+}
+
+#[test]
+fn a_required_part_that_is_missing_does_not_pass() {
+    let mut graph = kyc();
+    graph["nodes"]["chip"]["on_unsupported"] = json!({ "set": "failed" });
+    let mut session = Session::begin(&graph);
+    session.give("zone", passed(json!({})));
+    session.give("chip", passed(json!({ "passive": "passed", "active": "not_performed" })));
+    session.perform("lists", nothing_listed());
+    assert_eq!(session.status(), "declined");
+}
+
+fn race(mode: &str) -> Session {
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "both",
+        "nodes": {
+            "both": { "type": "parallel", "branches": ["zone", "card"],
+                      "join": { "mode": mode, "then": "end" } },
+            "zone": { "type": "check", "check": "mrz", "next": "pause" },
+            "pause": { "type": "wait", "for": "PT1H", "next": "chip" },
+            "chip": { "type": "check", "check": "emrtd" },
+            "card": { "type": "check", "check": "barcode" },
+            "end": { "type": "decide", "rule": "fold" }
+        }
+    });
+    Session::begin(&graph)
+}
+
+#[test]
+fn the_first_branch_ends_the_others() {
+    let mut session = race("any");
+    session.give("zone", passed(json!({})));
+    let pause = session.serial("pause");
+    session.give("card", Outcome::Unsupported("none".into()));
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
+    assert_eq!(session.happen(Event::Due { serial: pause }), Err(Refused::Stale));
+
+    let mut session = race("first_decisive");
+    session.give("zone", passed(json!({})));
+    session.give("card", Outcome::Unsupported("none".into()));
+    session.later(3_600);
+    session.due("pause");
+    assert_eq!(session.waits(), ["chip"]);
+    session.give("chip", passed(json!({})));
+    assert_eq!(
+        (session.status(), session.waits()),
+        ("in_review", vec!["end"]),
+        "the card is missing"
+    );
+
+    let mut session = race("first_decisive");
+    session.give("card", passed(json!({})));
+    assert_eq!((session.status(), session.waits()), ("approved", vec![]));
+}
+
+#[test]
+fn loops_end_where_they_must() {
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "nodes": {
+            "zone": { "type": "check", "check": "mrz", "next": "route",
+                      "visits": { "max": 2, "over": "no" } },
+            "route": { "type": "branch", "else": "yes",
+                       "cases": [{ "id": "again", "goto": "zone", "when": { "cel": "zone.age < 18" } }] },
+            "yes": { "type": "decide", "set": "approved" },
+            "no": { "type": "decide", "set": "declined", "reason": "TOO_YOUNG" }
+        }
+    });
+    let mut session = Session::begin(&graph);
+    session.give("zone", passed(json!({ "age": 17 })));
+    assert_eq!(session.waits(), ["zone"]);
+    session.give("zone", passed(json!({ "age": 17 })));
+    assert_eq!(session.status(), "declined");
+    assert_eq!(session.ways().last().unwrap(), "no declined");
+}
+
+#[test]
+fn nothing_but_what_passed_approves() {
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "nodes": {
+            "zone": { "type": "check", "check": "mrz", "next": "end",
+                      "on_unsupported": { "set": "not_performed" } },
+            "end": { "type": "decide", "rule": "fold", "review": { "queue": "front", "approvers": 2 } }
+        }
+    });
+    let mut session = Session::begin(&graph);
+    session.give("zone", Outcome::Unsupported("lost".into()));
+    assert_eq!(session.status(), "in_review");
+    session.vote("ada", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "in_review");
+    session.vote("bob", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "approved");
+}
+
+#[test]
+fn a_simulation_takes_no_time() {
+    let plan = plan(&kyc());
+    let mut fixture = Fixture::default();
+    fixture.outcomes.insert("mrz".into(), vec![passed(json!({}))]);
+    fixture.outcomes.insert("chip".into(), vec![Outcome::Unsupported("no_reader".into())]);
+    let down = Outcome::Unavailable("down".into());
+    let listed = report(CheckStatus::Review, &[], &json!({ "hits": 1 }));
+    fixture.outcomes.insert("lists".into(), vec![down, listed]);
+    let stuck = simulate(&plan, &fixture, BEGIN);
+    // Nobody looked within a day.
+    assert_eq!(
+        (stuck.status, stuck.decision.unwrap().reason.as_deref()),
+        (Status::Declined, Some("DOC_FORGED"))
+    );
+    fixture.review = Some(Verdict::Approved);
+    let approved = simulate(&plan, &fixture, BEGIN);
+    assert_eq!(approved.status, Status::Approved);
+    assert_eq!(simulate(&plan, &fixture, BEGIN), approved);
+    fixture.outcomes.remove("mrz");
+    let waits = simulate(&plan, &fixture, BEGIN);
+    assert_eq!((waits.status, &waits.waits_at[..]), (Status::Created, &["zone".to_owned()][..]));
+}
