@@ -141,20 +141,26 @@ pub async fn update(tx: &Tx, tenant: &str, row: &SessionRow, before: i64) -> Res
     Ok(changed == 1)
 }
 
-/// Destroys the key of a session and everything that was sealed with it; `false` if that was done before.
+/// Destroys the key of a session and everything that was sealed with it; `false` if that was done before. One
+/// that was not over is cancelled by that, and its row goes at `expires_at`.
 pub async fn erase(
     tx: &Tx,
     tenant: &str,
     id: Id<tags::IdvSession>,
     now: Timestamp,
+    expires_at: Timestamp,
 ) -> Result<bool, DbError> {
     let erased = sql("UPDATE idv_session SET key = NULL, given = $3, reference = '', \
-                      erased_at = $4, updated_at = $4 \
+                      erased_at = $4, updated_at = $4, deadline = NULL, queue = '', \
+                      in_review_since = NULL, review_due = NULL, \
+                      status = CASE WHEN ended_at IS NULL THEN 'cancelled' ELSE status END, \
+                      ended_at = COALESCE(ended_at, $4), expires_at = COALESCE(expires_at, $5) \
                       WHERE tenant = $1 AND id = $2 AND erased_at IS NULL")
     .bind(tenant)
     .bind(id)
     .bind(Vec::new())
     .bind(now)
+    .bind(expires_at)
     .execute(tx)
     .await?;
     for text in [

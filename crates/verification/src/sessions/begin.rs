@@ -12,7 +12,11 @@ use portcullis_types::{Id, Timestamp, random_array};
 use portcullis_workflow::{Event, Facts, State};
 use serde_json::Value;
 
-use super::{Known, Open, SessionError, Sessions, open::Start, service::Pinned};
+use super::{
+    Known, Open, SessionError, Sessions,
+    open::Start,
+    service::{Pinned, label},
+};
 
 /// Bytes of what whoever begins a session wants to see again.
 const METADATA_MAX_BYTES: usize = 4 * 1024;
@@ -63,7 +67,7 @@ impl Sessions {
         let asked = &asked;
         // Whose key it is is part of it: one caller cannot come upon what another began.
         let key = asked.key.as_ref().map(|(key, request)| {
-            let whose = format!("{by:?}");
+            let whose = label(by);
             let key = self.hex_digest(&[b"idempotency", whose.as_bytes(), key.as_bytes()]);
             (key, self.hex_digest(&[b"request", request]))
         });

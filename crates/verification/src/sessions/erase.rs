@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_store::{aml, idv::sessions};
 use portcullis_types::{Id, Timestamp, tags};
 
-use super::{SessionError, Sessions};
+use super::{SessionError, Sessions, open::KEEP_OTHERS_DAYS};
 
 /// That what a session was about is gone.
 #[derive(Debug, Clone)]
@@ -31,7 +33,8 @@ impl Sessions {
                 let row = sessions::by_id(&tx, &self.tenant, id).await?;
                 let row = row.ok_or(SessionError::NotFound)?;
                 let at = self.now();
-                if !sessions::erase(&tx, &self.tenant, id, at).await? {
+                let until = at.plus(Duration::from_secs(KEEP_OTHERS_DAYS * 24 * 3600));
+                if !sessions::erase(&tx, &self.tenant, id, at, until).await? {
                     return Err(SessionError::Erased);
                 }
                 let subject = match &row.reference[..] {
@@ -41,7 +44,7 @@ impl Sessions {
                 let told = Verification {
                     session: id.to_string(),
                     change: "erased",
-                    status: status(&row.status),
+                    status: if row.ended_at.is_none() { "cancelled" } else { status(&row.status) },
                     version: row.version,
                     workflow: row.workflow_id.to_string(),
                     workflow_version: row.workflow_version,

@@ -17,7 +17,7 @@ use super::{Known, SessionError, Sessions, service::Pinned, told::Detail};
 /// What was decided is kept for five years from then (FATF recommendation 11).
 const KEEP_DECIDED_DAYS: u64 = 5 * 365 + 2;
 /// Whatever came to nothing.
-const KEEP_OTHERS_DAYS: u64 = 30;
+pub(super) const KEEP_OTHERS_DAYS: u64 = 30;
 
 /// What was given when a session began.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use portcullis_store::idv::sessions::{self, EventRow, SessionFilter, SessionRow}
 use portcullis_types::{Id, tags};
 use portcullis_workflow::{EVENTS_MAX, Event, Happened, Refused, Verdict};
 
-use super::{Open, SessionError, Sessions, give::word, open::read};
+use super::{Open, SessionError, Sessions, give::word, open::read, service::label};
 use crate::Reviewer;
 
 /// Bytes of a reason for what people decide.
@@ -97,7 +97,7 @@ impl Sessions {
         origin: &Origin,
     ) -> Result<Open, SessionError> {
         let reason = word("reason_code", reason)?;
-        let whose = format!("{by:?}");
+        let whose = label(by);
         self.advance(id, (by, Some(origin)), |_| {
             Ok(Event::Cancelled { by: whose.clone(), reason: reason.clone() })
         })

@@ -73,6 +73,19 @@ impl std::fmt::Debug for Sessions {
     }
 }
 
+/// Who somebody is, in a word.
+pub(super) fn label(by: &Actor) -> String {
+    match by {
+        Actor::User { id, .. } => format!("user:{id}"),
+        Actor::Client { id } => format!("client:{id}"),
+        Actor::ApiKey { id } => format!("key:{id}"),
+        Actor::Workload { spiffe_id } => spiffe_id.clone(),
+        Actor::Operator => "operator".to_owned(),
+        Actor::System => "system".to_owned(),
+        Actor::Anonymous | Actor::UnknownUser { .. } => "nobody".to_owned(),
+    }
+}
+
 impl Sessions {
     /// The service.
     pub fn new(parts: SessionParts) -> Self {

@@ -12,7 +12,7 @@ use portcullis_workflow::{
 };
 use serde_json::{Value, json};
 
-use super::{SessionError, Sessions, open::read};
+use super::{SessionError, Sessions, open::read, service::label};
 
 /// Bytes of the name of a workflow.
 const NAME_MAX_BYTES: usize = 64;
@@ -177,7 +177,7 @@ impl Sessions {
                 graph: row.draft.clone(),
                 digest: digest(&plan),
                 note: note.to_owned(),
-                published_by: format!("{by:?}"),
+                published_by: label(by),
                 published_at: self.now(),
             };
             let told = json!({ "version": version, "digest": published.digest });

@@ -214,8 +214,17 @@ on_both!(what_is_stored_is_sealed_and_can_be_erased, |db: TestDb| {
     let row = office.sessions.row(id).await.unwrap();
     assert!(row.key.is_none() && row.given.is_empty() && row.reference.is_empty());
     assert_eq!(rows::events(&office.world.db.db, "main", id, 0, 100).await.unwrap().len(), 0);
-    // What was on its way ends there.
+    // What was on its way ends there, and keeps nobody else waiting.
     office.run().await;
+    assert_eq!((&row.status[..], row.deadline), ("cancelled", None));
+    let waiting = office.kyc().await.row.id;
+    for _ in 0..33 {
+        let gone = office.kyc().await.row.id;
+        office.sessions.erase(gone, &machine(), &Origin::default()).await.unwrap();
+    }
+    office.world.clock.advance(Duration::from_secs(3_600));
+    office.run().await;
+    assert_eq!(office.status(waiting).await, "expired");
 });
 
 on_both!(of_two_at_once_one_is_too_late, |db: TestDb| {
