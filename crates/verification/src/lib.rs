@@ -23,5 +23,5 @@ pub use checks::{
 pub use portcullis_workflow::{Assurance, CheckStatus};
 pub use sessions::{
     Asked as AskedStep, Backtested, Begin, Begun, Change, Diff, Differing, Erasure, Given, Known,
-    Open, REVIEW_REASON_MAX_CHARS, Reviewed, SessionError, SessionParts, Sessions, Told,
+    Open, Reviewed, SessionError, SessionParts, Sessions, Told,
 };

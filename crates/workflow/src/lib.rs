@@ -18,16 +18,15 @@ mod value;
 pub use catalogue::{CATALOGUE, CheckSpec, FieldSpec, Input, SESSION_FIELDS, check_spec};
 pub use condition::{CEL_MAX_BYTES, Condition, Field, Op, Operand, Pattern};
 pub use engine::{
-    By, Decision, Done, EVENTS_MAX, Effect, Event, Facts, Happened, Outcome, Phase,
-    REASON_MAX_CHARS, Reason, Refused, Report, State, Status, Task, Trace, Verdict, Vote, Weight,
-    step,
+    By, Decision, Done, EVENTS_MAX, Effect, Event, Facts, Happened, Outcome, Phase, Reason,
+    Refused, Report, State, Status, Task, Trace, Verdict, Vote, Weight, step,
 };
 pub use graph::{
     Branch, Case, Check, Decide, Edge, Fallback, Graph, Join, JoinMode, LABEL_MAX_CHARS, Limits,
     NODES_MAX, Node, Parallel, Retry, Review, Rule, SCHEMA, Set, SetTo, TEXT_MAX_BYTES, Visits,
     Wait, Webhook,
 };
-pub use read::GraphError;
+pub use read::{GraphError, is_name};
 pub use simulate::{Fixture, Simulated, simulate};
 pub use span::Span;
 pub use validate::{FieldAt, Lane, Plan, Problem, Severity, fields_at, validate};

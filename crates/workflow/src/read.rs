@@ -103,8 +103,8 @@ impl Graph {
     }
 }
 
-/// Whether this can be the name of a node, a case or a queue.
-pub(crate) fn is_name(name: &str) -> bool {
+/// Whether this can be a name: 1 to 64 letters, digits, hyphens and underscores.
+pub fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=NAME_MAX_BYTES).contains(&name.len()) && name.bytes().all(fits)
 }

@@ -10,7 +10,6 @@ use crate::{
         Decision, Effect, Event, Facts, Happened, Outcome, Phase, State, Status, Trace, Verdict,
         step,
     },
-    graph::Node,
     validate::Plan,
 };
 
@@ -111,10 +110,7 @@ impl Play<'_> {
     }
 
     fn outcome(&mut self, node: &str) -> Option<Outcome> {
-        let check = match self.plan.node(node) {
-            Some(Node::Check(check)) => &check.check[..],
-            _ => "",
-        };
+        let check = self.plan.check(node).map_or("", |check| &check.check);
         let outcomes = self.fixture.outcomes.get(node);
         let outcomes = outcomes.or_else(|| self.fixture.outcomes.get(check))?;
         let used = self.used.entry(node.to_owned()).or_insert(0);

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use http::{Method, StatusCode};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{Erasure, Open, Reviewed};
-use portcullis_workflow::{By, Decision, Done, Node, Verdict};
+use portcullis_workflow::{By, Decision, Done, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -143,10 +143,7 @@ struct StepReportView {
 
 impl StepReportView {
     fn of(open: &Open, node: &str, done: &Done) -> Self {
-        let check = match open.plan.node(node) {
-            Some(Node::Check(check)) => check.check.clone(),
-            _ => String::new(),
-        };
+        let check = open.plan.check(node).map(|check| check.check.clone()).unwrap_or_default();
         let report = done.report.as_ref();
         Self {
             node: node.to_owned(),

@@ -181,10 +181,8 @@ struct VoteView {
 
 impl From<&Open> for SessionView {
     fn from(open: &Open) -> Self {
-        let check = |node: &str| match open.plan.node(node) {
-            Some(portcullis_workflow::Node::Check(check)) => check.check.clone(),
-            _ => String::new(),
-        };
+        let check =
+            |node: &str| open.plan.check(node).map(|check| check.check.clone()).unwrap_or_default();
         let step = |task: &portcullis_workflow::Task| match task.phase {
             Phase::Asking { attempt } => {
                 Some(StepView { node: task.node.clone(), check: check(&task.node), attempt })

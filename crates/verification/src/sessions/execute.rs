@@ -4,8 +4,8 @@ use portcullis_events::{Actor, Origin};
 use portcullis_store::idv::sessions::{self, EffectRow};
 use portcullis_types::{Id, tags};
 use portcullis_workflow::{
-    Assurance, Check, CheckStatus, Event, Node, Outcome, Phase, Reason, Refused, Report, Value,
-    Values, Weight,
+    Assurance, Check, CheckStatus, Event, Outcome, Phase, Reason, Refused, Report, Value, Values,
+    Weight,
 };
 use serde_json::{Value as Json, json};
 
@@ -97,7 +97,7 @@ impl Sessions {
         let task = open.state.tasks.get(&serial);
         let task = task.filter(|task| matches!(task.phase, Phase::Performing { .. }));
         let Some(task) = task else { return Ok(None) };
-        let Some(Node::Check(check)) = open.plan.node(&task.node) else { return Ok(None) };
+        let Some(check) = open.plan.check(&task.node) else { return Ok(None) };
         Ok(Some(self.screen(&open, check).await))
     }
 

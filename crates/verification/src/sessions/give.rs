@@ -1,7 +1,7 @@
 use portcullis_documents::zone::Expected;
 use portcullis_events::{Actor, Origin};
 use portcullis_types::{Id, tags};
-use portcullis_workflow::{Event, Node, Outcome, Phase};
+use portcullis_workflow::{Event, Outcome, Phase};
 use serde_json::Value;
 
 use super::{Open, SessionError, Sessions, told::Told, told::outcome};
@@ -46,9 +46,8 @@ impl Sessions {
             .find(|(_, task)| task.node == node && matches!(task.phase, Phase::Asking { .. }));
         let others = || open.asked().into_iter().map(str::to_owned).collect();
         let (serial, task) = task.ok_or_else(|| SessionError::NotAsked(others()))?;
-        let Some(Node::Check(check)) = open.plan.node(&task.node) else {
-            return Err(SessionError::NotAsked(others()));
-        };
+        let check = open.plan.check(&task.node);
+        let check = check.ok_or_else(|| SessionError::NotAsked(others()))?;
         let mut expected = open.start.expected.expected();
         // Whoever they are, they were born on one day.
         if expected.date_of_birth.is_none() {

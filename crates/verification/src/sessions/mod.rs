@@ -22,7 +22,7 @@ pub use error::SessionError;
 pub use give::{Asked, Given};
 pub use known::Known;
 pub use open::Open;
-pub use people::{REVIEW_REASON_MAX_CHARS, Reviewed};
+pub use people::Reviewed;
 pub use service::{SessionParts, Sessions};
 pub use told::Told;
 pub use workflows::{Backtested, Change, Diff, Differing};

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use portcullis_events::{Actor, Kind, Origin, ReportUsed, Verification};
 use portcullis_store::{
-    Sealer, Tx,
+    Sealer, Source, Tx,
     idv::sessions::{self, EffectRow, EventRow, SessionRow},
 };
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_workflow::{
-    By, EVENTS_MAX, Effect, Event, Happened, Node, Outcome, Phase, Plan, State, Verdict, step,
+    By, Effect, Event, Happened, Outcome, Phase, Plan, State, Verdict, step,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +18,9 @@ use super::{Known, SessionError, Sessions, service::Pinned, told::Detail};
 const KEEP_DECIDED_DAYS: u64 = 5 * 365 + 2;
 /// Whatever came to nothing.
 pub(super) const KEEP_OTHERS_DAYS: u64 = 30;
+
+/// Steps of a decision that its entry in the log names, the last ones: an entry has 64 KiB, and names 64 bytes.
+const EVENT_MAX_STEPS: usize = 150;
 
 /// What was given when a session began.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -90,18 +93,28 @@ impl Sessions {
     /// Reads a session with all that happened.
     pub(super) async fn open(
         &self,
-        tx: &Tx,
+        source: impl Source + Copy,
         id: Id<tags::IdvSession>,
     ) -> Result<Open, SessionError> {
-        let row = sessions::by_id(tx, &self.tenant, id).await?.ok_or(SessionError::NotFound)?;
+        let row = sessions::by_id(source, &self.tenant, id).await?;
+        let row = row.ok_or(SessionError::NotFound)?;
         let sealed = row.key.as_ref().ok_or(SessionError::Erased)?;
         let key = self.sealer.open(&Open::purpose(id, "key"), sealed)?;
         let key = Arc::new(Sealer::new(&key)?);
-        let Pinned { plan, digest } = self.plan(tx, row.workflow_id, row.workflow_version).await?;
+        let pinned = self.plan(source, row.workflow_id, row.workflow_version).await?;
+        let Pinned { plan, digest } = pinned;
         let given = key.open(&Open::purpose(id, "given"), &row.given)?;
         let start = serde_json::from_slice(&given).map_err(|_| SessionError::Sealed)?;
-        let most = i64::from(EVENTS_MAX) + 2;
-        let events = sessions::events(tx, &self.tenant, id, 0, most).await?;
+        // Not what has happened since the row was read.
+        let events = sessions::events(source, &self.tenant, id, 0, row.version).await?;
+        if i64::try_from(events.len()).ok() != Some(row.version) {
+            // It was erased meanwhile, or somebody removed what happened.
+            return Err(if events.is_empty() {
+                SessionError::Erased
+            } else {
+                SessionError::Sealed
+            });
+        }
         let mut state = State::default();
         for event in events {
             let happened = read(&key, id, &event)?;
@@ -113,7 +126,7 @@ impl Sessions {
 
     /// A session, read alone.
     pub async fn read(&self, id: Id<tags::IdvSession>) -> Result<Open, SessionError> {
-        self.db.write(|tx| async move { self.open(&tx, id).await }).await
+        self.open(&self.db, id).await
     }
 
     /// Takes a session one step further. Of two who do so at once, one finds it changed and looks again.
@@ -223,7 +236,12 @@ impl Sessions {
         let told = next.about(about);
         tx.emit(self.event(by, origin, Kind::Verification(told.clone()))).await?;
         let Some(decision) = &next.state.decision else { return Ok(()) };
-        let reports = next.state.done.iter().map(|(node, done)| ReportUsed {
+        let mut done: Vec<_> = next.state.done.iter().collect();
+        if done.len() > EVENT_MAX_STEPS {
+            done.sort_by_key(|(_, done)| std::cmp::Reverse(done.order));
+            done.truncate(EVENT_MAX_STEPS);
+        }
+        let reports = done.into_iter().map(|(node, done)| ReportUsed {
             node: node.clone(),
             report: done.report.as_ref().map(|report| report.id.clone()),
             status: done.status.as_str(),
@@ -241,9 +259,7 @@ impl Sessions {
                 By::Reviewers(_) => "reviewers",
             }),
             reports: reports.collect(),
-            trace: next
-                .state
-                .trace
+            trace: next.state.trace[next.state.trace.len().saturating_sub(EVENT_MAX_STEPS)..]
                 .iter()
                 .map(|trace| format!("{} {}", trace.node, trace.way))
                 .collect(),
@@ -270,19 +286,12 @@ fn settle(row: &mut SessionRow, state: &State, plan: &Plan, now: Timestamp) {
     row.updated_at = now;
     row.deadline = state.open_deadline().map(Timestamp::micros);
     let review = state.reviews().next().map(|(_, task)| task);
-    let terms = review.and_then(|task| match plan.node(&task.node)? {
-        Node::Review(review) => Some((review.queue.clone(), review.sla)),
-        Node::Decide(decide) => {
-            let review = decide.review.clone().unwrap_or_default();
-            Some((review.queue, review.sla))
-        }
-        _ => None,
-    });
+    let terms = review.and_then(|task| plan.review(&task.node));
     let since = review.map(|task| task.since);
     row.in_review_since = since.map(Timestamp::micros);
-    let sla = terms.as_ref().and_then(|(_, sla)| *sla);
+    let sla = terms.and_then(|terms| terms.sla);
     row.review_due = since.zip(sla).map(|(since, sla)| since.plus(sla.duration()).micros());
-    row.queue = terms.map(|(queue, _)| queue).unwrap_or_default();
+    row.queue = terms.map(|terms| terms.queue.clone()).unwrap_or_default();
     if state.status.is_final() {
         let days = if state.decision.is_some() { KEEP_DECIDED_DAYS } else { KEEP_OTHERS_DAYS };
         let keep = std::time::Duration::from_secs(days * 24 * 3600);

@@ -8,9 +8,6 @@ use portcullis_workflow::{EVENTS_MAX, Event, Happened, Refused, Verdict};
 use super::{Open, SessionError, Sessions, give::word, open::read, service::label};
 use crate::Reviewer;
 
-/// Bytes of a reason for what people decide.
-pub const REVIEW_REASON_MAX_CHARS: usize = 64;
-
 /// What somebody decides about a session.
 #[derive(Debug, Clone)]
 pub struct Reviewed {

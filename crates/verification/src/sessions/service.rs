@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use portcullis_documents::zone::Day;
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome};
 use portcullis_store::{
-    Db, Sealer, Tx,
+    Db, Sealer, Source, Tx,
     idv::workflows::{self, WorkflowRow},
 };
 use portcullis_types::{Id, SharedClock, SharedEntropy, Timestamp, tags};
@@ -151,7 +151,7 @@ impl Sessions {
     /// The plan of a version. It never changes, so it is read once.
     pub(super) async fn plan(
         &self,
-        tx: &Tx,
+        source: impl Source,
         workflow: Id<tags::Workflow>,
         version: i64,
     ) -> Result<Pinned, SessionError> {
@@ -160,7 +160,7 @@ impl Sessions {
         if let Some(pinned) = plans().get(&key) {
             return Ok(pinned.clone());
         }
-        let row = workflows::version(tx, &self.tenant, workflow, version).await?;
+        let row = workflows::version(source, &self.tenant, workflow, version).await?;
         let row = row.ok_or(SessionError::NotFound)?;
         let json: Value = serde_json::from_str(&row.graph).map_err(|_| SessionError::Sealed)?;
         let graph = Graph::read(&json).map_err(|_| SessionError::Sealed)?;

@@ -8,14 +8,12 @@ use portcullis_store::idv::{
 };
 use portcullis_types::{Id, tags};
 use portcullis_workflow::{
-    Event, Fixture, Graph, Plan, Problem, Status, TEXT_MAX_BYTES, simulate, validate,
+    Event, Fixture, Graph, Plan, Problem, Status, TEXT_MAX_BYTES, is_name, simulate, validate,
 };
 use serde_json::{Value, json};
 
 use super::{SessionError, Sessions, open::read, service::label};
 
-/// Bytes of the name of a workflow.
-const NAME_MAX_BYTES: usize = 64;
 /// Characters of why something was published.
 const NOTE_MAX_CHARS: usize = 1_000;
 /// Sessions that a graph is tried with at once.
@@ -76,8 +74,7 @@ impl Sessions {
         by: &Actor,
         origin: &Origin,
     ) -> Result<WorkflowRow, SessionError> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !(1..=NAME_MAX_BYTES).contains(&name.len()) || !name.bytes().all(fits) {
+        if !is_name(name) {
             let must = "must be 1 to 64 letters, digits, hyphens and underscores".to_owned();
             return Err(SessionError::Invalid("name", must));
         }
@@ -295,8 +292,8 @@ impl Sessions {
             if let Some((serial, outcome)) = happened.event.outcome()
                 && let Some(task) = state.tasks.get(&serial)
             {
-                let names = [Some(task.node.clone()), check_of(&open.plan, &task.node)];
-                for name in names.into_iter().flatten() {
+                let check = open.plan.check(&task.node).map(|check| check.check.clone());
+                for name in [Some(task.node.clone()), check].into_iter().flatten() {
                     let outcomes = fixture.outcomes.entry(name).or_default();
                     if outcomes.last() != Some(outcome) {
                         outcomes.push(outcome.clone());
@@ -353,13 +350,6 @@ impl Sessions {
         text(graph)?;
         let (plan, _) = validate(read_graph(graph)?).map_err(SessionError::Graph)?;
         Ok(plan)
-    }
-}
-
-fn check_of(plan: &Plan, node: &str) -> Option<String> {
-    match plan.node(node) {
-        Some(portcullis_workflow::Node::Check(check)) => Some(check.check.clone()),
-        _ => None,
     }
 }
 

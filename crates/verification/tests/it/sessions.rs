@@ -455,6 +455,41 @@ on_both!(whoever_listens_to_the_log_is_told, |db: TestDb| {
     assert_eq!((told.node.as_deref(), told.session), (Some("tell"), id.to_string()));
 });
 
+on_both!(a_decision_of_many_steps_fits_into_the_log, |db: TestDb| {
+    let office = Office::new(db).await;
+    let name = |at: usize| format!("{}{at:03}", "n".repeat(61));
+    let mut nodes = json!({ "end": { "type": "decide", "rule": "fold" } });
+    for at in 0..498 {
+        let next = if at == 497 { "end".to_owned() } else { name(at + 1) };
+        let route =
+            json!([{ "id": "never", "goto": "end", "when": { "cel": "session.bucket > 99" } }]);
+        nodes[name(at)] = json!({ "type": "branch", "cases": route, "else": next });
+    }
+    nodes["end"] = json!({ "type": "decide", "set": "approved" });
+    let long = json!({ "schema": "idv.workflow/1", "start": name(0), "nodes": nodes });
+    office.publish("long", &long).await;
+    let begin = Begin { workflow: "long".into(), ..Begin::default() };
+    let open = office.begin(begin).await.unwrap();
+    assert_eq!((open.state.status.as_str(), open.state.trace.len()), ("approved", 499));
+    let events = office.world.db.recorded.events();
+    let longest = events.iter().map(|event| portcullis_events::leaf(event).len()).max().unwrap();
+    assert!(longest < 60_000, "{longest}");
+});
+
+on_both!(what_was_removed_is_missed, |db: TestDb| {
+    let office = Office::new(db).await;
+    let id = office.kyc().await.row.id;
+    office.give(id, ZONE).await.unwrap();
+    let row = office.sessions.row(id).await.unwrap();
+    let cut = rows::SessionRow { version: row.version + 1, ..row.clone() };
+    let raised = office.world.db.db.write(|tx| {
+        let cut = cut.clone();
+        async move { rows::update(&tx, "main", &cut, row.version).await }
+    });
+    assert!(raised.await.unwrap());
+    assert!(matches!(office.sessions.read(id).await, Err(SessionError::Sealed)));
+});
+
 on_both!(a_born_day_is_one_for_all_documents, |db: TestDb| {
     let office = Office::new(db).await;
     let mut graph = graph();

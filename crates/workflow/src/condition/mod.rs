@@ -192,6 +192,16 @@ impl Condition {
         }
     }
 
+    /// How many regular expressions are in it.
+    pub(crate) fn patterns(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::patterns).sum(),
+            Self::Not(part) => part.patterns(),
+            Self::Matches(..) => 1,
+            _ => 0,
+        }
+    }
+
     /// The fields that it looks at.
     pub fn fields(&self) -> BTreeSet<&Field> {
         match self {

@@ -8,4 +8,4 @@ mod walk;
 
 pub use event::{Effect, Event, Facts, Happened, Outcome, Reason, Report, Verdict, Weight};
 pub use run::{EVENTS_MAX, Refused, step};
-pub use state::{By, Decision, Done, Phase, REASON_MAX_CHARS, State, Status, Task, Trace, Vote};
+pub use state::{By, Decision, Done, Phase, State, Status, Task, Trace, Vote};

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     catalogue::{CheckSpec, Input, check_spec},
-    graph::{Check, Node, Review},
+    graph::{Check, Node},
     validate::Plan,
     value::{CheckStatus, Value},
 };
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
             Outcome::Report(report)
                 if attempt < self.plan.graph.limits.attempts && may_retake(spec, report) =>
             {
-                self.done(&task.node, report.status, Some(report), None, false);
+                // It counts when it was the last try. Until then a branch that is given up says nothing.
                 self.trace(&task.node, "again");
                 let phase = Phase::Asking { attempt: attempt + 1 };
                 self.wait(&task.node, phase, task.review);
@@ -173,7 +173,7 @@ impl<'a> Run<'a> {
                 }
                 *is_overdue = true;
                 let node = task.node.clone();
-                let review = self.review(&node);
+                let review = self.plan.review(&node);
                 if let Some(to) = review.and_then(|review| review.on_timeout.as_deref()) {
                     self.drop_review(serial);
                     self.go(&node, "on_timeout", Some(to));
@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
             votes.iter().partition(|vote| vote.verdict == verdict);
         let by: Vec<String> = those.iter().map(|vote| vote.by.clone()).collect();
         let opposed = verdict == Verdict::Approved && !others.is_empty();
-        let Some(review) = self.review(&node) else { return Err(Refused::Stale) };
+        let Some(review) = self.plan.review(&node) else { return Err(Refused::Stale) };
         let needed = usize::try_from(review.approvers).unwrap_or(usize::MAX);
         if by.len() < needed || opposed {
             return Ok(());
@@ -236,10 +236,7 @@ impl<'a> Run<'a> {
             return Err(Refused::TooLate);
         }
         let asks = |node: &String| {
-            let spec = match self.plan.node(node) {
-                Some(Node::Check(check)) => check_spec(&check.check),
-                _ => None,
-            };
+            let spec = self.plan.check(node).and_then(|check| check_spec(&check.check));
             let asked = self.state.done.contains_key(node);
             asked && spec.is_some_and(|spec| spec.input == Input::Person)
         };
@@ -303,18 +300,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn check(&self, name: &str) -> Option<(&'a Check, &'static CheckSpec)> {
-        match self.plan.node(name)? {
-            Node::Check(check) => Some((check, check_spec(&check.check)?)),
-            _ => None,
-        }
-    }
-
-    fn review(&self, name: &str) -> Option<&'a Review> {
-        match self.plan.node(name)? {
-            Node::Review(review) => Some(review),
-            Node::Decide(decide) => Some(decide.review.as_ref().unwrap_or(&DEFAULT_REVIEW)),
-            _ => None,
-        }
+        let check = self.plan.check(name)?;
+        Some((check, check_spec(&check.check)?))
     }
 
     pub(super) fn trace(&mut self, node: &str, way: &str) {
@@ -322,9 +309,6 @@ impl<'a> Run<'a> {
         self.state.trace.push(Trace { node, way, at: self.at });
     }
 }
-
-pub(super) static DEFAULT_REVIEW: std::sync::LazyLock<Review> =
-    std::sync::LazyLock::new(Review::default);
 
 /// Whether not the document is wrong, but how it was captured.
 fn may_retake(spec: &CheckSpec, report: &Report) -> bool {

@@ -9,9 +9,6 @@ use crate::{
     value::{CheckStatus, Value, Values},
 };
 
-/// Characters of a reason.
-pub const REASON_MAX_CHARS: usize = 64;
-
 /// Where a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::{
     decide::fold,
     event::{Effect, Outcome, Report, Verdict},
-    run::{DEFAULT_REVIEW, Run},
+    run::Run,
     state::{By, Done, Phase, Task},
 };
 use crate::{
     catalogue::{Input, check_spec},
-    graph::{Check, Fallback, JoinMode, Node, Review, Set, SetTo},
+    graph::{Check, Fallback, JoinMode, Node, Set, SetTo},
     validate::{Lane, Plan},
     value::{CheckStatus, Value, Values},
 };
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
                 let at = self.at.plus(wait.span.duration());
                 self.effects.push(Effect::Timer { serial, at });
             }
-            Node::Review(review) => self.ask_people(name, review),
+            Node::Review(_) => self.ask_people(name),
             Node::Webhook(webhook) => {
                 let (node, event) = (name.to_owned(), webhook.event.clone());
                 self.effects.push(Effect::Notify { node, event });
@@ -184,18 +184,17 @@ impl<'a> Run<'a> {
                         // Nothing else counts any more but what people say.
                         self.stop();
                         self.trace(name, "review");
-                        let review = decide.review.as_ref();
-                        self.ask_people(name, review.unwrap_or(&DEFAULT_REVIEW));
+                        self.ask_people(name);
                     }
                 }
             }
         }
     }
 
-    fn ask_people(&mut self, name: &str, review: &Review) {
+    fn ask_people(&mut self, name: &str) {
         let phase = Phase::Reviewing { votes: Vec::new(), is_overdue: false };
         let serial = self.wait(name, phase, None);
-        if let Some(sla) = review.sla {
+        if let Some(sla) = self.plan.review(name).and_then(|review| review.sla) {
             self.effects.push(Effect::Timer { serial, at: self.at.plus(sla.duration()) });
         }
     }
@@ -234,9 +233,10 @@ fn is_inside(plan: &Plan, node: &str, parallel: &str) -> bool {
     false
 }
 
-/// A part that the graph insists on and that was not done, where nothing worse is wrong.
+/// A part that the graph insists on and that was not done, where nothing else is wrong: what failed or is
+/// doubtful stays so, whatever the graph says of what is missing.
 fn missing_part<'a>(check: &'a Check, report: &Report) -> Option<&'a str> {
-    if report.status == CheckStatus::Failed {
+    if report.status != CheckStatus::Passed {
         return None;
     }
     let done = |part: &&String| match report.values.get(*part) {

@@ -5,13 +5,16 @@ mod lanes;
 mod nodes;
 mod scope;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use serde::Serialize;
 
 use crate::{
     condition::{self, Condition},
-    graph::{Check, Graph, Node},
+    graph::{Check, Graph, Node, Review},
 };
 
 pub use lanes::Lane;
@@ -62,6 +65,24 @@ impl Plan {
     /// A node that is there.
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.graph.nodes.get(name)
+    }
+
+    /// The check at a node.
+    pub fn check(&self, name: &str) -> Option<&Check> {
+        match self.node(name)? {
+            Node::Check(check) => Some(check),
+            _ => None,
+        }
+    }
+
+    /// On what terms people decide at a node, if they may have to.
+    pub fn review(&self, name: &str) -> Option<&Review> {
+        static DEFAULT: LazyLock<Review> = LazyLock::new(Review::default);
+        match self.node(name)? {
+            Node::Review(review) => Some(review),
+            Node::Decide(decide) => Some(decide.review.as_ref().unwrap_or(&DEFAULT)),
+            _ => None,
+        }
     }
 
     /// What beside the person's own data a session has to be begun with: whether some check takes who somebody is
@@ -160,20 +181,31 @@ fn check_inputs(graph: &Graph, known: &Known, problems: &mut Problems) {
     }
 }
 
+/// Regular expressions of one graph: compiling one takes up to a millisecond.
+const PATTERNS_MAX: usize = 100;
+
 fn read_conditions(
     graph: &Graph,
     known: &Known,
     problems: &mut Problems,
 ) -> BTreeMap<String, Vec<Condition>> {
-    let mut conditions = BTreeMap::new();
+    let (mut conditions, mut patterns) = (BTreeMap::new(), 0);
     for (name, node) in &graph.nodes {
         let (Node::Branch(branch), Some(known)) = (node, known.get(name)) else { continue };
         let scope = At::new(graph, known);
         let mut read = Vec::new();
         for (at, case) in branch.cases.iter().enumerate() {
             let pointer = format!("/cases/{at}/when");
+            if patterns > PATTERNS_MAX {
+                let message = format!("a graph has at most {PATTERNS_MAX} regular expressions");
+                problems.add("limit", Some(name), &pointer, message);
+                return conditions;
+            }
             match condition::read(&case.when, &scope) {
-                Ok(condition) => read.push(condition),
+                Ok(condition) => {
+                    patterns += condition.patterns();
+                    read.push(condition);
+                }
                 Err(message) => {
                     let code = scope.take_code().unwrap_or("condition");
                     problems.add(code, Some(name), &pointer, message);

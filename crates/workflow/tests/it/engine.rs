@@ -222,6 +222,27 @@ fn a_required_part_that_is_missing_does_not_pass() {
     assert_eq!(session.status(), "declined");
 }
 
+#[test]
+fn a_doubt_is_not_excused_by_what_is_missing() {
+    // Nobody who is trusted signed it, and it cannot say that it is no copy.
+    let mut session = Session::begin(&kyc());
+    session.give("zone", passed(json!({})));
+    let values = json!({ "passive": "unverified", "active": "not_performed" });
+    let unknown = [("authority_unknown", Weight::Doubt)];
+    session.give("chip", report(CheckStatus::Review, &unknown, &values));
+    session.perform("lists", nothing_listed());
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
+}
+
+#[test]
+fn a_try_before_the_last_decides_nothing() {
+    let mut session = race("any");
+    let typo = [("check_digit_wrong", Weight::Failure)];
+    session.give("zone", report(CheckStatus::Failed, &typo, &json!({})));
+    session.give("card", passed(json!({})));
+    assert_eq!(session.status(), "approved", "the branch with the zone was given up");
+}
+
 fn race(mode: &str) -> Session {
     let graph = json!({
         "schema": "idv.workflow/1", "start": "both",

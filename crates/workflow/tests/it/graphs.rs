@@ -163,6 +163,15 @@ fn every_mistake_of_form_is_told_at_once() {
 }
 
 #[test]
+fn a_graph_has_so_many_patterns() {
+    let pattern = json!({ "field": "zone.nationality", "op": "matches", "value": "^D" });
+    let when = json!({ "any": vec![pattern; 60] });
+    let case = |id: &str| json!({ "id": id, "goto": "no", "when": when });
+    let graph = with("/nodes/route/cases", json!([case("a"), case("b"), case("c")]));
+    assert_eq!(problems(&graph), ["unreachable human", "limit route/cases/2/when"]);
+}
+
+#[test]
 fn nesting_has_an_end() {
     let mut nodes = json!({ "end": { "type": "decide", "rule": "fold" } });
     for depth in 0..5 {
