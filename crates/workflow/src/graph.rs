@@ -267,11 +267,11 @@ impl Default for Review {
     }
 }
 
-/// Somebody is told: whoever listens to the audit log. No HTTP request is made for it yet.
+/// Somebody is told: whoever receives webhooks, and whoever listens to the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// What the event is called, after `workflow.`.
+    /// What the event is called.
     pub event: String,
     /// The next node.
     #[serde(default, skip_serializing_if = "Option::is_none")]

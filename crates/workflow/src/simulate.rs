@@ -28,6 +28,17 @@ pub struct Fixture {
     pub review: Option<Verdict>,
 }
 
+/// Bytes of what a check comes to, as JSON.
+const OUTCOME_MAX_BYTES: usize = 4 * 1024;
+
+impl Fixture {
+    /// Whether each outcome is of a size that a graph of any length can be played with.
+    pub fn fits(&self) -> bool {
+        let size = |outcome| serde_json::to_vec(outcome).map_or(usize::MAX, |text| text.len());
+        self.outcomes.values().flatten().all(|outcome| size(outcome) <= OUTCOME_MAX_BYTES)
+    }
+}
+
 /// What would come of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Simulated {
@@ -99,7 +110,7 @@ impl Play<'_> {
                         return Some(Event::Voted { serial: *serial, by, verdict, reason });
                     }
                 }
-                Phase::BackingOff { .. } | Phase::Waiting => {}
+                Phase::BackingOff { .. } | Phase::Waiting | Phase::Held => {}
             }
         }
         self.timers.retain(|(_, serial)| state.tasks.contains_key(serial));

@@ -219,7 +219,8 @@ struct GivenInput {
     emrtd: Option<EmrtdInput>,
     barcode: Option<BarcodeInput>,
     image: Option<PictureInput>,
-    /// Instead of all that: why the person cannot, in a word like `no_nfc`.
+    /// Instead of all that: why the person cannot. `no_chip`, `no_nfc`, `no_camera`, `no_document`, `damaged`,
+    /// `lost`, `refused`, `other`
     unsupported: Option<String>,
 }
 
@@ -320,7 +321,13 @@ async fn give(api: Api, call: Call) -> Reply {
         ("emrtd", None, Some(chip), None, None) => {
             let mut chip = chip.read()?;
             held(&mut chip.expected, &asked)?;
-            chip.printed = chip.printed.or_else(|| asked.printed.clone());
+            if asked.is_held {
+                // Not even the reader of the chip says against what it is held.
+                if chip.printed.is_some() {
+                    return Err(invalid("mrz", "is what another step of the workflow reads"));
+                }
+                chip.printed.clone_from(&asked.printed);
+            }
             let report = checks.emrtd(chip, by.0, by.1).await?;
             let view = json!(EmrtdReportView::from(&report));
             let given: Given<'_, EmrtdReport> = Given::Report(&report, view.clone());

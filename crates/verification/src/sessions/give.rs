@@ -7,8 +7,11 @@ use serde_json::Value;
 use super::{Open, SessionError, Sessions, told::Told, told::outcome};
 use crate::checks::Report;
 
-/// Characters of why something cannot be done.
+/// Bytes of a reason of a person.
 const WHY_MAX_BYTES: usize = 64;
+/// Why the person cannot. It goes into the log for good, so that nothing else can be said here.
+pub const UNSUPPORTED: [&str; 8] =
+    ["no_chip", "no_nfc", "no_camera", "no_document", "damaged", "lost", "refused", "other"];
 
 /// A step that the person is asked for.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct Asked {
     pub expected: Expected,
     /// The zone that is printed on the document, if another step read it.
     pub printed: Option<String>,
+    /// Whether the workflow says that another step reads it.
+    pub is_held: bool,
 }
 
 /// What was given for a step.
@@ -28,7 +33,7 @@ pub struct Asked {
 pub enum Given<'a, T> {
     /// This came of looking at it, and the caller was shown this.
     Report(&'a Report<T>, Value),
-    /// The person cannot; why, in a word.
+    /// The person cannot; why, as one of [`UNSUPPORTED`].
     Unsupported(String),
 }
 
@@ -57,7 +62,8 @@ impl Sessions {
         }
         let printed = check.from.as_deref().and_then(|from| open.known_by(from));
         let printed = printed.map(|known| known.mrz.join("\n")).filter(|text| !text.is_empty());
-        Ok(Asked { serial: *serial, check: check.check.clone(), expected, printed })
+        let is_held = check.from.is_some();
+        Ok(Asked { serial: *serial, check: check.check.clone(), expected, printed, is_held })
     }
 
     /// Takes up what came of a step.
@@ -70,7 +76,11 @@ impl Sessions {
     ) -> Result<Open, SessionError> {
         let outcome = match given {
             Given::Report(report, view) => outcome(report, self.today(), view),
-            Given::Unsupported(why) => Outcome::Unsupported(word("unsupported", &why)?),
+            Given::Unsupported(why) if UNSUPPORTED.contains(&&why[..]) => Outcome::Unsupported(why),
+            Given::Unsupported(_) => {
+                let must = format!("must be one of {}", UNSUPPORTED.join(", "));
+                return Err(SessionError::Invalid("unsupported", must));
+            }
         };
         let event = || Event::Given { serial, outcome: outcome.clone() };
         self.advance(id, (by, Some(origin)), |_| Ok(event())).await

@@ -161,8 +161,9 @@ impl Sessions {
         note: &str,
         (by, origin): (&Actor, &Origin),
     ) -> Result<WorkflowRow, SessionError> {
-        if note.chars().count() > NOTE_MAX_CHARS {
-            let must = format!("must be at most {NOTE_MAX_CHARS} characters");
+        let breaks = |char: char| char.is_control() && char != '\n';
+        if note.chars().count() > NOTE_MAX_CHARS || note.contains(breaks) {
+            let must = format!("must be at most {NOTE_MAX_CHARS} characters, and text");
             return Err(SessionError::Invalid("note", must));
         }
         self.change(id, revision, (by, origin), "publish", |row| {

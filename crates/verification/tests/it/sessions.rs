@@ -301,7 +301,8 @@ on_both!(people_decide_and_must_be_two, |db: TestDb| {
     let stale = office.sessions.review(id, reviewed, &reviewer("ada"), &Origin::default()).await;
     assert!(matches!(stale, Err(SessionError::Stale)));
     office.vote(id, "ada", Verdict::Approved).await.unwrap();
-    office.vote(id, "ada", Verdict::Approved).await.unwrap();
+    let again = office.vote(id, "ada", Verdict::Approved).await;
+    assert!(matches!(again, Err(SessionError::Refused(Refused::Same))), "{again:?}");
     assert_eq!(office.status(id).await, "in_review");
     // One step again.
     let version = office.read(id).await.row.version;
@@ -310,6 +311,8 @@ on_both!(people_decide_and_must_be_two, |db: TestDb| {
     office.sessions.resubmit(id, resubmit, &reviewer("ada"), &Origin::default()).await.unwrap();
     assert_eq!(office.status(id).await, "awaiting_input");
     office.give(id, ZONE).await.unwrap();
+    assert_eq!(office.status(id).await, "processing", "whoever it is now is screened as well");
+    office.run().await;
     assert_eq!(office.status(id).await, "in_review");
     office.vote(id, "ada", Verdict::Approved).await.unwrap();
     assert_eq!(

@@ -18,7 +18,7 @@ pub(crate) use rules::read;
 /// Nodes of the tree of one condition.
 const TREE_MAX: usize = 200;
 /// How deep it may be.
-const DEPTH_MAX: usize = 16;
+const DEPTH_MAX: usize = 8;
 /// Bytes of a pattern.
 const PATTERN_MAX_BYTES: usize = 200;
 /// Bytes of a compiled pattern.
@@ -189,16 +189,6 @@ impl Condition {
                 let size = u32::try_from(size).map_or(f64::MAX, f64::from);
                 Some(op.holds(size.partial_cmp(number)?))
             }
-        }
-    }
-
-    /// How many regular expressions are in it.
-    pub(crate) fn patterns(&self) -> usize {
-        match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::patterns).sum(),
-            Self::Not(part) => part.patterns(),
-            Self::Matches(..) => 1,
-            _ => 0,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     value::{CheckStatus, Value},
 };
 
-/// Events of one session.
+/// Events of one session that people could bring about without an end.
 pub const EVENTS_MAX: u32 = 1_000;
 /// The longest time before a check is tried again.
 const BACKOFF_MAX_SECONDS: u64 = 24 * 3_600;
@@ -39,6 +39,9 @@ pub enum Refused {
     /// A step that cannot be asked for again.
     #[error("this is no step that the person has taken")]
     NoStep,
+    /// A vote that changes nothing.
+    #[error("you said so already")]
+    Same,
     /// Too much has happened.
     #[error("too much has happened in this session")]
     TooMany,
@@ -56,8 +59,7 @@ pub fn step(
     if matches!(happened.event, Event::Began { .. }) != (state.version == 0) {
         return Err(Refused::Begun);
     }
-    let ends = matches!(happened.event, Event::Cancelled { .. } | Event::Expired);
-    if state.version >= EVENTS_MAX && !ends {
+    if state.version >= EVENTS_MAX && is_bounded(&state, &happened.event) {
         return Err(Refused::TooMany);
     }
     let mut run = Run { plan, state, at: happened.at, effects: Vec::new(), next: VecDeque::new() };
@@ -65,6 +67,23 @@ pub fn step(
     run.settle();
     run.state.version += 1;
     Ok((run.state, run.effects))
+}
+
+/// Whether somebody could say it again and again. What follows from the graph alone comes to an end by itself,
+/// and what each person says once does too.
+fn is_bounded(state: &State, event: &Event) -> bool {
+    match event {
+        Event::Given { .. } | Event::Resubmitted { .. } => true,
+        Event::Voted { serial, by, .. } => match state.tasks.get(serial).map(|task| &task.phase) {
+            Some(Phase::Reviewing { votes, .. }) => votes.iter().any(|vote| vote.by == *by),
+            _ => true,
+        },
+        Event::Began { .. }
+        | Event::Performed { .. }
+        | Event::Due { .. }
+        | Event::Expired
+        | Event::Cancelled { .. } => false,
+    }
 }
 
 pub(super) struct Run<'a> {
@@ -89,7 +108,7 @@ impl<'a> Run<'a> {
                     Vote { by: by.clone(), verdict: *verdict, reason: reason.clone(), at: self.at };
                 self.vote(*serial, vote)?;
             }
-            Event::Resubmitted { serial, nodes, .. } => self.resubmit(*serial, nodes)?,
+            Event::Resubmitted { serial, by, nodes, .. } => self.resubmit(*serial, by, nodes)?,
             Event::Cancelled { .. } => self.end(Status::Cancelled),
         }
         while let Some(name) = self.next.pop_front() {
@@ -151,7 +170,7 @@ impl<'a> Run<'a> {
     fn due(&mut self, serial: u32) -> Result<(), Refused> {
         let task = self.state.tasks.get_mut(&serial).ok_or(Refused::Stale)?;
         match &mut task.phase {
-            Phase::Asking { .. } => return Err(Refused::Stale),
+            Phase::Asking { .. } | Phase::Held => return Err(Refused::Stale),
             Phase::Performing { .. } => {
                 return self.performed(serial, &Outcome::Error("timeout".to_owned()));
             }
@@ -203,6 +222,9 @@ impl<'a> Run<'a> {
         let task = self.state.tasks.get_mut(&serial).ok_or(Refused::Stale)?;
         let node = task.node.clone();
         let Phase::Reviewing { votes, .. } = &mut task.phase else { return Err(Refused::Stale) };
+        if votes.iter().any(|one| one.by == vote.by && one.verdict == vote.verdict) {
+            return Err(Refused::Same);
+        }
         // Whoever changes their mind has one vote all the same.
         votes.retain(|one| one.by != vote.by);
         let (verdict, reason) = (vote.verdict, vote.reason.clone());
@@ -228,7 +250,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn resubmit(&mut self, serial: u32, nodes: &BTreeSet<String>) -> Result<(), Refused> {
+    /// Asks for steps again, and for everything that followed from what was given there.
+    fn resubmit(&mut self, serial: u32, by: &str, nodes: &BTreeSet<String>) -> Result<(), Refused> {
         let task = self.state.tasks.get_mut(&serial).ok_or(Refused::Stale)?;
         let Phase::Reviewing { votes, .. } = &mut task.phase else { return Err(Refused::Stale) };
         let window = self.plan.graph.limits.window.duration();
@@ -243,17 +266,49 @@ impl<'a> Run<'a> {
         if nodes.is_empty() || !nodes.iter().all(asks) {
             return Err(Refused::NoStep);
         }
-        // They were about something else than what will be there then.
-        votes.clear();
+        // Who agreed did so about something else than what will be there then. Who objects is not passed over
+        // by asking again, unless it is they who ask.
+        votes.retain(|vote| vote.verdict == Verdict::Declined && vote.by != by);
         if nodes.iter().any(|node| self.state.task_at(node).is_some()) {
             return Err(Refused::Asked);
         }
         self.state.is_armed = false;
-        for node in nodes {
+        let plan = self.plan;
+        let all = plan.followers(nodes, |node| self.state.done.contains_key(node));
+        for node in &all {
             self.trace(node, "resubmit");
-            self.wait(node, Phase::Asking { attempt: 1 }, Some(serial));
+            // Until it was done again it was not done, and nothing can pass for that.
+            let why = Some("asked_again".to_owned());
+            self.done(node, CheckStatus::NotPerformed, None, why, false);
+            self.wait(node, Phase::Held, Some(serial));
         }
+        self.release(serial);
         Ok(())
+    }
+
+    /// Takes up what a review asked for again, as far as that on which it depends was given.
+    pub(super) fn release(&mut self, review: u32) {
+        let open: BTreeMap<u32, String> = self
+            .state
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.review == Some(review))
+            .map(|(serial, task)| (*serial, task.node.clone()))
+            .collect();
+        let nodes: BTreeSet<&str> = open.values().map(String::as_str).collect();
+        for (serial, node) in &open {
+            let held = self.state.tasks.get(serial).map(|task| &task.phase) == Some(&Phase::Held);
+            if !held || nodes.iter().any(|other| other != node && self.plan.follows(node, other)) {
+                continue;
+            }
+            self.state.tasks.remove(serial);
+            match self.check(node).map(|(_, spec)| spec.input) {
+                Some(Input::Person) => {
+                    self.wait(node, Phase::Asking { attempt: 1 }, Some(review));
+                }
+                _ => self.perform(node, 0, Some(review)),
+            }
+        }
     }
 
     pub(super) fn decide(&mut self, node: &str, verdict: Verdict, by: By, reason: Option<String>) {

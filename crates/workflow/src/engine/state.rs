@@ -114,6 +114,8 @@ pub enum Phase {
         /// Which try it is, from 1.
         attempt: u32,
     },
+    /// For other steps that were asked for again, on which it depends.
+    Held,
     /// For a check.
     Performing {
         /// How often it was tried before.

@@ -41,12 +41,18 @@ impl<'a> Run<'a> {
             }
         };
         let node = &task.node;
-        if task.review.is_some() {
+        if let Some(review) = task.review {
             // It goes back to whoever asked for it, and no other way.
-            return self.done(node, status, report, why, false);
+            self.done(node, status, report, why, false);
+            return self.release(review);
         }
         let (status, is_accepted, way, to) = match fallback {
-            Some(Fallback::Goto(to)) => (status, true, way, Some(to)),
+            Some(Fallback::Goto(to)) => {
+                // A way of its own for those who cannot is a way to go on. What should have been done and was
+                // not stays open on every way.
+                let is_other = way == "on_unsupported" && Some(to) != check.next.as_ref();
+                (status, is_other, way, Some(to))
+            }
             Some(Fallback::Set { set }) => {
                 let (status, is_accepted) = match set {
                     SetTo::NotPerformed => (CheckStatus::NotPerformed, true),
@@ -173,6 +179,9 @@ impl<'a> Run<'a> {
                     Some(Set::Review) => (None, None, By::Graph),
                     None => {
                         let (verdict, reason) = fold(&self.state);
+                        // What is going on beside it may come to something else.
+                        let alone = self.state.tasks.is_empty() && self.next.is_empty();
+                        let verdict = verdict.filter(|one| alone || *one == Verdict::Declined);
                         (verdict, reason, By::Rule)
                     }
                 };

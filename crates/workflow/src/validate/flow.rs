@@ -1,8 +1,8 @@
-//! What is known where, and whether every way comes to an end.
+//! What is known where.
 
 use std::collections::BTreeMap;
 
-use super::{Known, Problems, lanes::Lanes};
+use super::{Known, lanes::Lanes};
 use crate::graph::{Graph, JoinMode, Node};
 
 /// A set of nodes by their numbers.
@@ -211,50 +211,4 @@ impl Flow {
             all
         })
     }
-}
-
-/// Without the nodes that may be entered only so often, no way may come back to where it was.
-pub(super) fn check_loops(graph: &Graph, problems: &mut Problems) {
-    let bounded = |name: &str| graph.visits.contains_key(name);
-    // 1: on the way, 2: done.
-    let mut state: BTreeMap<&str, u8> = BTreeMap::new();
-    for start in graph.nodes.keys().filter(|name| !bounded(name)) {
-        if state.contains_key(&start[..]) {
-            continue;
-        }
-        let mut stack = vec![(&start[..], targets(graph, start))];
-        state.insert(start, 1);
-        while let Some((name, rest)) = stack.last_mut() {
-            let Some(to) = rest.pop() else {
-                state.insert(name, 2);
-                stack.pop();
-                continue;
-            };
-            if bounded(to) {
-                continue;
-            }
-            match state.get(to) {
-                Some(1) => problems.add(
-                    "unbounded_loop",
-                    Some(to),
-                    "",
-                    "comes back to itself: set visits on one node of the loop",
-                ),
-                Some(_) => {}
-                None => {
-                    state.insert(to, 1);
-                    stack.push((to, targets(graph, to)));
-                }
-            }
-        }
-    }
-}
-
-fn targets<'a>(graph: &'a Graph, name: &str) -> Vec<&'a str> {
-    let Some(node) = graph.nodes.get(name) else { return Vec::new() };
-    let mut targets: Vec<&str> = node.edges().iter().map(|edge| edge.to).collect();
-    if let Node::Parallel(parallel) = node {
-        targets.extend(parallel.branches.iter().map(String::as_str));
-    }
-    targets
 }

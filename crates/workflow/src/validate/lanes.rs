@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problems;
-use crate::graph::{Graph, JoinMode, Node};
+use crate::graph::{Graph, JoinMode, Node, Set};
 
 /// Branches of one `parallel`.
 const BRANCHES_MAX: usize = 8;
@@ -72,6 +72,14 @@ impl Finder<'_> {
             let Some(node) = self.graph.nodes.get(name) else { continue };
             let decides = matches!(node, Node::Decide(_));
             let new = if decides { Lane::Anywhere } else { lane.clone() };
+            if *lane != Lane::Main
+                && let Node::Decide(decide) = node
+                && decide.set == Some(Set::Approved)
+            {
+                let message =
+                    "approves out of a branch, whatever the other branches of the parallel come to";
+                self.problems.warn("decides_alone", name, "/set", message);
+            }
             let before = self.lanes.of.insert(name.clone(), new);
             if before.is_some() && !decides {
                 self.problems.add(

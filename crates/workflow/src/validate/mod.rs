@@ -2,6 +2,7 @@
 
 mod flow;
 mod lanes;
+mod loops;
 mod nodes;
 mod scope;
 
@@ -96,6 +97,35 @@ impl Plan {
         self.checks().any(|check| check.monitor)
     }
 
+    /// Whether what a node comes to depends on what another one told of the person.
+    pub(crate) fn follows(&self, node: &str, other: &str) -> bool {
+        let spec = |name| self.check(name).and_then(|check| crate::check_spec(&check.check));
+        let (Some(check), Some(own)) = (self.check(node), spec(node)) else { return false };
+        match check.from.as_deref() {
+            Some(from) => from == other,
+            None => own.needs_person && spec(other).is_some_and(|spec| spec.tells_person),
+        }
+    }
+
+    /// These nodes, and those that were made and follow from them.
+    pub(crate) fn followers(
+        &self,
+        nodes: &BTreeSet<String>,
+        is_made: impl Fn(&str) -> bool,
+    ) -> BTreeSet<String> {
+        let mut all = nodes.clone();
+        loop {
+            let before = all.len();
+            let follows =
+                |name: &&String| is_made(name) && all.iter().any(|other| self.follows(name, other));
+            let more: Vec<String> = self.graph.nodes.keys().filter(follows).cloned().collect();
+            all.extend(more);
+            if all.len() == before {
+                return all;
+            }
+        }
+    }
+
     fn checks(&self) -> impl Iterator<Item = &Check> {
         self.graph.nodes.values().filter_map(|node| match node {
             Node::Check(check) => Some(check),
@@ -124,6 +154,12 @@ impl Problems {
         self.0.push(Problem { severity: Severity::Warning, ..problem });
     }
 
+    /// Whether ways can be followed through the graph.
+    fn has_shape(&self) -> bool {
+        const SHAPELESS: [&str; 2] = ["branch_shared", "too_many_parallel"];
+        !self.0.iter().any(|problem| SHAPELESS.contains(&problem.code))
+    }
+
     fn has_errors(&self) -> bool {
         self.0.iter().any(|problem| problem.severity == Severity::Error)
     }
@@ -138,7 +174,11 @@ pub fn validate(graph: Graph) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
         return Err(problems.0);
     }
     let lanes = lanes::find(&graph, &mut problems);
-    flow::check_loops(&graph, &mut problems);
+    loops::check(&graph, &mut problems);
+    // Where branches are not apart from each other, what is known where has no meaning.
+    if !problems.has_shape() {
+        return Err(problems.0);
+    }
     let known = flow::known(&graph, &lanes);
     check_inputs(&graph, &known, &mut problems);
     let conditions = read_conditions(&graph, &known, &mut problems);
@@ -162,11 +202,18 @@ fn check_inputs(graph: &Graph, known: &Known, problems: &mut Problems) {
             }
             _ => false,
         };
+        let reads_zone = |node: &str| match graph.nodes.get(node) {
+            Some(Node::Check(check)) => matches!(&check.check[..], "mrz" | "emrtd"),
+            _ => false,
+        };
         let mut missing = |message: String| problems.add("input_missing", Some(name), "", message);
         match check.from.as_deref() {
             None if !spec.needs_person => {}
             Some("expected") if spec.needs_person => {}
             Some(from) if !tells(from) => missing(format!("{from} does not tell who somebody is")),
+            Some(from) if spec.compares && !reads_zone(from) => {
+                missing(format!("{from} reads no zone that the chip could be held against"));
+            }
             Some(from) if !known.contains(from) => {
                 missing(format!("{from} is not done on every way to this node"));
             }
@@ -196,16 +243,15 @@ fn read_conditions(
         let mut read = Vec::new();
         for (at, case) in branch.cases.iter().enumerate() {
             let pointer = format!("/cases/{at}/when");
+            // Whatever may be one, since those that cannot be compiled take their time as well.
+            patterns += case.when.to_string().matches("matches").count();
             if patterns > PATTERNS_MAX {
                 let message = format!("a graph has at most {PATTERNS_MAX} regular expressions");
                 problems.add("limit", Some(name), &pointer, message);
                 return conditions;
             }
             match condition::read(&case.when, &scope) {
-                Ok(condition) => {
-                    patterns += condition.patterns();
-                    read.push(condition);
-                }
+                Ok(condition) => read.push(condition),
                 Err(message) => {
                     let code = scope.take_code().unwrap_or("condition");
                     problems.add(code, Some(name), &pointer, message);

@@ -50,9 +50,6 @@ pub(super) fn check(graph: &Graph, problems: &mut Problems) {
                     let message = "has 1 to 64 letters, digits, hyphens and underscores";
                     problems.add("form", Some(name), "/event", message);
                 }
-                let message =
-                    "no HTTP request is made for it: it goes to the audit log and its exporters";
-                problems.warn("not_delivered", name, "", message);
             }
             Node::Parallel(_) | Node::Wait(_) => {}
         }

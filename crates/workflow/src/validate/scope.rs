@@ -11,6 +11,9 @@ use crate::{
     value::Kind,
 };
 
+/// So many nodes are named where there are several.
+const NAMED: usize = 5;
+
 /// What is known at one node.
 pub(super) struct At<'a> {
     graph: &'a Graph,
@@ -59,7 +62,8 @@ impl<'a> At<'a> {
                     match several.iter().filter(|node| known(node)).collect::<Vec<_>>()[..] {
                         [one] => one,
                         _ => {
-                            let nodes = several.join(", ");
+                            let some = several.len().min(NAMED);
+                            let nodes = several[..some].join(", ");
                             let message =
                                 format!("several nodes check {prefix}: name one of {nodes}");
                             return self.wrong("unknown_field", message);
@@ -123,6 +127,9 @@ pub fn fields_at(graph: &Graph, node: &str) -> Option<Vec<FieldAt>> {
         return None;
     }
     let lanes = lanes::find(graph, &mut problems);
+    if !problems.has_shape() {
+        return None;
+    }
     let known: Known = flow::known(graph, &lanes);
     let session = SESSION_FIELDS.iter();
     let session =

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use portcullis_workflow::{
-    By, CheckStatus, Effect, Event, Fixture, Outcome, Refused, Status, Verdict, Weight, simulate,
+    By, CheckStatus, Effect, Event, Fixture, Outcome, Phase, Refused, Status, Verdict, Weight,
+    simulate,
 };
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::world::{BEGIN, Session, kyc, passed, plan, report};
 
@@ -92,7 +93,7 @@ fn two_people_must_agree() {
     };
     let mut session = soft();
     session.vote("ada", Verdict::Approved).unwrap();
-    session.vote("ada", Verdict::Approved).unwrap();
+    assert_eq!(session.vote("ada", Verdict::Approved), Err(Refused::Same));
     assert_eq!(session.status(), "in_review", "one person twice is one person");
     session.vote("bob", Verdict::Declined).unwrap();
     session.vote("cyd", Verdict::Approved).unwrap();
@@ -147,6 +148,137 @@ fn steps_can_be_asked_for_again() {
     assert_eq!(session.status(), "approved");
 }
 
+/// A chip, a screening of whoever it says, and people who look at both.
+fn screened() -> Json {
+    json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "nodes": {
+            "zone": { "type": "check", "check": "mrz", "next": "chip" },
+            "chip": { "type": "check", "check": "emrtd", "from": "zone", "next": "lists" },
+            "lists": { "type": "check", "check": "aml", "from": "chip", "next": "human" },
+            "human": { "type": "review", "approvers": 2, "on_approved": "end", "sla": "P1D",
+                       "on_timeout": "end" },
+            "end": { "type": "decide", "rule": "fold" }
+        }
+    })
+}
+
+fn in_review() -> Session {
+    let mut session = Session::begin(&screened());
+    session.give("zone", passed(json!({})));
+    session.give("chip", chip());
+    session.perform("lists", nothing_listed());
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["human"]));
+    session
+}
+
+fn ask_again(session: &mut Session, by: &str, node: &str) {
+    let (serial, nodes) = (session.serial("human"), BTreeSet::from([node.to_owned()]));
+    let (by, reason) = (by.to_owned(), "UNCLEAR".to_owned());
+    session.happen(Event::Resubmitted { serial, by, nodes, reason }).unwrap();
+}
+
+#[test]
+fn what_followed_from_a_step_is_done_again_with_it() {
+    let mut session = in_review();
+    ask_again(&mut session, "ada", "zone");
+    let asking = |session: &Session| {
+        let tasks = session.state.tasks.values();
+        let asking = tasks.filter(|task| matches!(task.phase, Phase::Asking { .. }));
+        asking.map(|task| task.node.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(asking(&session), ["zone"], "the chip is held against the new zone");
+    session.give("zone", passed(json!({})));
+    assert_eq!(asking(&session), ["chip"]);
+    assert_eq!(session.vote("ada", Verdict::Approved), Err(Refused::Asked));
+    session.give("chip", chip());
+    assert_eq!((session.status(), asking(&session)), ("processing", vec![]));
+    assert_eq!(session.vote("ada", Verdict::Approved), Err(Refused::Asked));
+    session.perform("lists", report(CheckStatus::Failed, &[], &json!({ "hits": 1 })));
+    assert_eq!(session.status(), "in_review");
+    session.vote("ada", Verdict::Approved).unwrap();
+    session.vote("bob", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "declined", "whoever came the second time is listed");
+}
+
+#[test]
+fn what_was_asked_for_again_and_not_given_passes_for_nothing() {
+    let mut session = in_review();
+    ask_again(&mut session, "ada", "chip");
+    session.later(86_400);
+    session.due("human");
+    // The rule that all passed does not hold any more.
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
+    assert_eq!(session.state.done["lists"].status, CheckStatus::NotPerformed);
+}
+
+#[test]
+fn an_objection_is_not_passed_over_by_asking_again() {
+    let mut session = in_review();
+    session.vote("ada", Verdict::Declined).unwrap();
+    ask_again(&mut session, "bob", "chip");
+    session.give("chip", chip());
+    session.perform("lists", nothing_listed());
+    session.vote("bob", Verdict::Approved).unwrap();
+    session.vote("cyd", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "in_review");
+    ask_again(&mut session, "ada", "chip");
+    session.give("chip", chip());
+    session.perform("lists", nothing_listed());
+    session.vote("bob", Verdict::Approved).unwrap();
+    session.vote("cyd", Verdict::Approved).unwrap();
+    assert_eq!(session.status(), "approved");
+}
+
+#[test]
+fn the_rule_waits_for_what_goes_on_beside_it() {
+    let mut graph = kyc();
+    graph["nodes"]["chip"]["on_unsupported"] = json!("end");
+    let mut session = Session::begin(&graph);
+    session.give("zone", passed(json!({})));
+    session.give("chip", Outcome::Unsupported("no_nfc".into()));
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
+    // What failed declines, whatever else comes.
+    let mut session = Session::begin(&graph);
+    session.give("zone", report(CheckStatus::Failed, &[], &json!({})));
+    session.give("chip", Outcome::Unsupported("no_nfc".into()));
+    assert_eq!(session.status(), "declined");
+}
+
+#[test]
+fn a_way_of_its_own_for_those_who_cannot_is_a_way() {
+    let graph = |on_unsupported: &str| {
+        json!({
+            "schema": "idv.workflow/1", "start": "zone",
+            "nodes": {
+                "zone": { "type": "check", "check": "mrz", "next": "chip" },
+                "chip": { "type": "check", "check": "emrtd", "next": "end",
+                          "on_unsupported": on_unsupported },
+                "card": { "type": "check", "check": "barcode", "next": "end" },
+                "tell": { "type": "webhook", "event": "card", "next": "card" },
+                "end": { "type": "decide", "rule": "fold" }
+            }
+        })
+    };
+    let mut session = Session::begin(&graph("tell"));
+    session.give("zone", passed(json!({})));
+    session.give("chip", Outcome::Unsupported("no_nfc".into()));
+    session.give("card", passed(json!({})));
+    assert_eq!(session.status(), "approved");
+}
+
+#[test]
+fn a_session_of_many_events_still_comes_to_an_end() {
+    let mut session = in_review();
+    let votes = [Verdict::Approved, Verdict::Declined].into_iter().cycle();
+    let mut taken = votes.map(|verdict| session.vote("ada", verdict));
+    assert_eq!(taken.find(Result::is_err), Some(Err(Refused::TooMany)));
+    drop(taken);
+    session.later(86_400);
+    session.due("human");
+    assert_eq!(session.status(), "approved");
+}
+
 #[test]
 fn the_time_of_the_person_ends() {
     let mut session = Session::begin(&kyc());
@@ -188,8 +320,8 @@ fn what_cannot_be_done_is_tried_again_and_then_left() {
     assert_eq!(wait(&session), 2);
     session.due("lists");
     session.perform("lists", down());
-    // The branch went on another way, and is no reason for people to look.
-    assert_eq!(session.status(), "approved");
+    // The branch went on another way, but nobody was screened by that.
+    assert_eq!((session.status(), session.waits()), ("in_review", vec!["end"]));
     assert!(session.ways().contains(&"lists on_unavailable".to_owned()));
     assert!(
         session

@@ -3,7 +3,7 @@ mod views;
 use http::{Method, StatusCode};
 use portcullis_store::idv::workflows::{VersionRow, WorkflowRow};
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::Sessions;
+use portcullis_verification::{SessionError, Sessions};
 use portcullis_workflow::{CATALOGUE, Graph, Input, SESSION_FIELDS, Severity, fields_at, simulate};
 use serde_json::Value;
 
@@ -262,7 +262,7 @@ async fn backtest(api: Api, call: Call) -> Reply {
 
 async fn validate(_: Api, call: Call) -> Reply {
     let GraphInput { graph } = call.json()?;
-    let problems = Sessions::problems(&graph)?;
+    let problems = aside(move || Sessions::problems(&graph)).await??;
     let valid = problems.iter().all(|problem| problem.severity == Severity::Warning);
     ok(ValidationView { valid, problems: problems.into_iter().map(ProblemView::from).collect() })
 }
@@ -279,7 +279,18 @@ async fn fields(_: Api, call: Call) -> Reply {
 
 async fn play(api: Api, call: Call) -> Reply {
     let SimulationInput { graph, fixture } = call.json()?;
-    let plan = Sessions::plan_of(&graph)?;
+    if !fixture.fits() {
+        return Err(invalid("fixture", "may say 4 KiB of what each check comes to"));
+    }
     let now: Timestamp = api.identity.clock.now();
-    ok(SimulationView::from(simulate(&plan, &fixture, now)))
+    let played = move || Sessions::plan_of(&graph).map(|plan| simulate(&plan, &fixture, now));
+    ok(SimulationView::from(aside(played).await??))
+}
+
+/// Work that takes long enough to keep other requests waiting.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ApiError::Verifying(SessionError::Sealed))
 }
