@@ -1,4 +1,11 @@
-use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
@@ -141,6 +148,22 @@ impl Egress {
         self.call(Call { method: Method::POST, url, headers: &[], body }).await
     }
 
+    /// Whether a URL may be called as far as that can be told without looking up its name.
+    pub fn check(&self, url: &str) -> Result<(), EgressError> {
+        let target = Target::read(url)?;
+        let ip = match target.url.host() {
+            Some(Host::Ipv4(ip)) => ip.into(),
+            Some(Host::Ipv6(ip)) => ip.into(),
+            Some(Host::Domain(_)) | None => return Ok(()),
+        };
+        if self.may(ip) { Ok(()) } else { Err(EgressError::Address) }
+    }
+
+    fn may(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        is_public(ip) || self.0.allow.iter().any(|network| network.contains(&ip))
+    }
+
     /// Makes any call.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, EgressError> {
         let Call { url, .. } = call;
@@ -164,10 +187,7 @@ impl Egress {
                 .map_err(EgressError::Connect)?,
             None => Vec::new(),
         };
-        let may = |addr: &SocketAddr| {
-            let ip = addr.ip().to_canonical();
-            is_public(ip) || self.0.allow.iter().any(|network| network.contains(&ip))
-        };
+        let may = |addr: &SocketAddr| self.may(addr.ip());
         let fit = !addrs.is_empty() && addrs.len() <= MAX_ADDRESSES && addrs.iter().all(may);
         if fit { Ok(addrs) } else { Err(EgressError::Address) }
     }

@@ -7,6 +7,7 @@
 
 mod address;
 mod call;
+pub mod webhook;
 
 pub use address::is_public;
 pub use call::{

@@ -48,4 +48,4 @@ pub use slack::{Slack, slack_text};
 pub use splunk::Splunk;
 pub use syslog::{Format, Syslog, SyslogSettings, frame, message};
 pub use tls::{Tls, TlsSettings};
-pub use webhook::{Webhook, WebhookSecret};
+pub use webhook::Webhook;

@@ -190,7 +190,9 @@ impl App {
         let stored = (identity.db.clone(), sink as Arc<dyn CommitSink>);
         let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
-        let verification = checks::sessions(&vault, &identity.db, &aml, &clock, &entropy).await?;
+        let way_out = (&aml, self::egress(&config)?);
+        let verification =
+            checks::sessions(&vault, &identity.db, way_out, &clock, &entropy).await?;
         // The same for issuers of tokens.
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;

@@ -1,11 +1,15 @@
 //! Identity verification in the service: checks of documents, and sessions that are made of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::Result;
+use portcullis_egress::Egress;
 use portcullis_store::{CommitSink, Db};
-use portcullis_types::{DEFAULT_TENANT, SharedClock, SharedEntropy};
-use portcullis_verification::{Aml, CheckParts, Checks, SessionParts, Sessions};
+use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, tags};
+use portcullis_verification::{
+    Aml, CheckParts, Checks, SessionParts, Sessions, WebhookParts, Webhooks,
+};
+use tokio::{sync::Mutex, task::JoinSet};
 
 use crate::vault::Vault;
 
@@ -34,7 +38,7 @@ pub async fn open(
 pub async fn sessions(
     vault: &Vault,
     db: &Db,
-    aml: &Aml,
+    (aml, egress): (&Aml, Egress),
     clock: &SharedClock,
     entropy: &SharedEntropy,
 ) -> Result<Sessions> {
@@ -46,6 +50,14 @@ pub async fn sessions(
         entropy: entropy.clone(),
         digest_key: vault.random("idv_session_key").await?.expose().clone(),
         aml: aml.clone(),
+        webhooks: Webhooks::new(WebhookParts {
+            tenant: DEFAULT_TENANT.to_owned(),
+            db: db.clone(),
+            sealer: vault.sealer.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            egress,
+        }),
     }))
 }
 
@@ -53,5 +65,45 @@ pub async fn sessions(
 pub async fn run_workflows(sessions: &Sessions) -> Result<()> {
     while sessions.run_due().await? > 0 {}
     let _ = tokio::time::timeout(WORKFLOWS_WAIT, sessions.wait_due()).await;
+    Ok(())
+}
+
+/// Receivers of webhooks that are told something at once.
+const RECEIVERS: usize = 8;
+
+/// Who is being told something: one that is slow keeps nobody else waiting.
+#[derive(Default)]
+pub struct Telling(Mutex<JoinSet<Id<tags::Webhook>>>, Mutex<HashSet<Id<tags::Webhook>>>);
+
+/// Tells receivers of webhooks what is due, and then waits for a while or until something may be.
+pub async fn run_webhooks(webhooks: &Webhooks, telling: &Telling) -> Result<()> {
+    let due = webhooks.due().await?;
+    {
+        let mut running = telling.0.lock().await;
+        let mut told = telling.1.lock().await;
+        while let Some(done) = running.try_join_next() {
+            told.remove(&done?);
+        }
+        for id in due {
+            if told.len() >= RECEIVERS || !told.insert(id) {
+                continue;
+            }
+            let webhooks = webhooks.clone();
+            running.spawn(async move {
+                loop {
+                    match webhooks.drain(id).await {
+                        Ok(0) => return id,
+                        Ok(_) => {}
+                        Err(error) => {
+                            let webhook = id.to_string();
+                            tracing::warn!(webhook, %error, "a receiver could not be told");
+                            return id;
+                        }
+                    }
+                }
+            });
+        }
+    }
+    let _ = tokio::time::timeout(WORKFLOWS_WAIT, webhooks.wait_due()).await;
     Ok(())
 }

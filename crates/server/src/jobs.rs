@@ -115,6 +115,13 @@ pub fn start(
         every(app, WORKFLOWS_EVERY, closing, "workflows", |app| async move {
             checks::run_workflows(&app.verification).await
         }),
+        every(app, WORKFLOWS_EVERY, closing, "webhooks", {
+            let telling = Arc::<checks::Telling>::default();
+            move |app| {
+                let telling = telling.clone();
+                async move { checks::run_webhooks(&app.verification.webhooks, &telling).await }
+            }
+        }),
         every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;

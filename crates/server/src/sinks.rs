@@ -9,10 +9,11 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use http::{HeaderMap, HeaderValue, header};
+use portcullis_egress::webhook::Secret;
 use portcullis_events::{opened_entry, sealed_of};
 use portcullis_export::{
     Begin, Elastic, Exporter, Format, HttpClient, HttpSettings, Open, Otlp, Progress, Sink, Slack,
-    Splunk, Syslog, SyslogSettings, TlsSettings, Webhook, WebhookSecret,
+    Splunk, Syslog, SyslogSettings, TlsSettings, Webhook,
 };
 use portcullis_types::{SharedClock, SharedEntropy, random_array};
 use tokio::task::JoinHandle;
@@ -148,7 +149,7 @@ fn sink(
     }
     if let Some(webhook) = &own.webhook {
         let secrets = parts.secret(own)?.lines().map(|line| {
-            WebhookSecret::read(line).context("a secret is whsec_ and 24 to 64 bytes in base64")
+            Secret::read(line).context("a secret is whsec_ and 24 to 64 bytes in base64")
         });
         let secrets = secrets.collect::<Result<Vec<_>>>()?;
         let client = parts.client(&webhook.url, None)?;

@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (22, include_str!("../migrations/0022_aml.sql")),
     (23, include_str!("../migrations/0023_idv.sql")),
     (24, include_str!("../migrations/0024_workflows.sql")),
+    (25, include_str!("../migrations/0025_webhooks.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -100,6 +100,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ),
         ("idv_challenge", KEEP_USED, sql("DELETE FROM idv_challenge WHERE expires_at < $1")),
         ("idv_session", Duration::ZERO, sql("DELETE FROM idv_session WHERE expires_at < $1")),
+        ("idv_message", Duration::ZERO, sql("DELETE FROM idv_message WHERE expires_at < $1")),
         (
             "idv_idempotency",
             Duration::ZERO,
@@ -133,6 +134,8 @@ pub const KEPT: &[(&str, &str)] = &[
     ("idv_trust_version", "one row for each tenant"),
     ("idv_workflow", "what sessions were decided by"),
     ("idv_workflow_version", "what sessions were decided by"),
+    ("idv_webhook", "removed by whoever made it"),
+    ("idv_delivery", "goes with its message"),
     ("idv_session_event", "goes with its session"),
     ("idv_effect", "goes as soon as it was brought about, and with its session"),
     ("event_outbox", "emptied as soon as the log has the event"),

@@ -173,6 +173,10 @@ pub mod tags {
         Workflow = "wfl";
         /// A session of identity verification.
         IdvSession = "ids";
+        /// A receiver of webhooks.
+        Webhook = "whk";
+        /// What receivers of webhooks are told.
+        Message = "msg";
         /// A review of an account that was flagged.
         Case = "cas";
         /// One request at the gate.

@@ -8,6 +8,7 @@
 mod aml;
 mod checks;
 mod sessions;
+mod webhooks;
 
 pub use aml::{
     ALLOW_MAX, Aml, AmlError, AmlParts, Asked, AskedTerms, Changes, HITS_MAX, ListError, ListHit,
@@ -23,5 +24,6 @@ pub use checks::{
 pub use portcullis_workflow::{Assurance, CheckStatus};
 pub use sessions::{
     Asked as AskedStep, Backtested, Begin, Begun, Change, Diff, Differing, Erasure, Given, Known,
-    Open, Reviewed, SessionError, SessionParts, Sessions, Told,
+    Open, Reviewed, SessionError, SessionParts, Sessions, Told, UNSUPPORTED,
 };
+pub use webhooks::{Attempt, RETRIES, Receiver, Secrets, TYPES, WebhookParts, Webhooks};

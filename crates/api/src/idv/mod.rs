@@ -8,6 +8,7 @@ mod report;
 mod reviewing;
 mod sessions;
 mod trust;
+mod webhooks;
 mod workflows;
 
 use crate::endpoint::Endpoint;
@@ -21,6 +22,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         workflows::endpoints(),
         sessions::endpoints(),
         reviewing::endpoints(),
+        webhooks::endpoints(),
     ]
     .concat()
 }

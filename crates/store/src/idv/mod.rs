@@ -3,4 +3,5 @@
 pub mod challenges;
 pub mod sessions;
 pub mod trust;
+pub mod webhooks;
 pub mod workflows;

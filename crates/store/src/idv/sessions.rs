@@ -22,6 +22,8 @@ pub struct SessionRow {
     pub status: String,
     /// How many events there are.
     pub version: i64,
+    /// How many messages there were to receivers of webhooks.
+    pub messages: i64,
     /// The key of what is sealed, itself sealed; `None` once it was erased.
     pub key: Option<Vec<u8>>,
     /// What was given when it began, sealed.
@@ -82,8 +84,8 @@ pub struct EffectRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, workflow_id, workflow_version, reference, status, version, key, given, \
-             queue, in_review_since, review_due, deadline, created_at, updated_at, ended_at, \
+            "SELECT id, workflow_id, workflow_version, reference, status, version, messages, \
+             key, given, queue, in_review_since, review_due, deadline, created_at, updated_at, ended_at, \
              expires_at, erased_at FROM idv_session WHERE ",
             $rest
         )
@@ -94,8 +96,8 @@ macro_rules! select {
 pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbError> {
     sql("INSERT INTO idv_session (tenant, id, workflow_id, workflow_version, reference, status, \
          version, key, given, queue, in_review_since, review_due, deadline, created_at, \
-         updated_at, ended_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)")
+         updated_at, ended_at, expires_at, messages) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)")
     .bind(tenant)
     .bind(row.id)
     .bind(row.workflow_id)
@@ -113,6 +115,7 @@ pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbErr
     .bind(row.updated_at)
     .bind(row.ended_at)
     .bind(row.expires_at)
+    .bind(row.messages)
     .execute(tx)
     .await
     .map(drop)
@@ -122,7 +125,7 @@ pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbErr
 pub async fn update(tx: &Tx, tenant: &str, row: &SessionRow, before: i64) -> Result<bool, DbError> {
     let changed = sql("UPDATE idv_session SET status = $3, version = $4, queue = $5, \
                        in_review_since = $6, review_due = $7, deadline = $8, updated_at = $9, \
-                       ended_at = $10, expires_at = $11 \
+                       ended_at = $10, expires_at = $11, messages = $13 \
                        WHERE tenant = $1 AND id = $2 AND version = $12 AND erased_at IS NULL")
     .bind(tenant)
     .bind(row.id)
@@ -136,6 +139,7 @@ pub async fn update(tx: &Tx, tenant: &str, row: &SessionRow, before: i64) -> Res
     .bind(row.ended_at)
     .bind(row.expires_at)
     .bind(before)
+    .bind(row.messages)
     .execute(tx)
     .await?;
     Ok(changed == 1)
@@ -152,7 +156,7 @@ pub async fn erase(
 ) -> Result<bool, DbError> {
     let erased = sql("UPDATE idv_session SET key = NULL, given = $3, reference = '', \
                       erased_at = $4, updated_at = $4, deadline = NULL, queue = '', \
-                      in_review_since = NULL, review_due = NULL, \
+                      in_review_since = NULL, review_due = NULL, messages = messages + 1, \
                       status = CASE WHEN ended_at IS NULL THEN 'cancelled' ELSE status END, \
                       ended_at = COALESCE(ended_at, $4), expires_at = COALESCE(expires_at, $5) \
                       WHERE tenant = $1 AND id = $2 AND erased_at IS NULL")
@@ -167,6 +171,7 @@ pub async fn erase(
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_idempotency WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM idv_message WHERE tenant = $1 AND session_id = $2",
     ] {
         sql(text).bind(tenant).bind(id).execute(tx).await?;
     }

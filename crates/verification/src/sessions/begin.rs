@@ -101,7 +101,7 @@ impl Sessions {
                 Ok(Begun { open, is_repeated: false })
             })
             .await?;
-        self.inner().due.notify_one();
+        self.wake();
         Ok(begun)
     }
 
@@ -146,6 +146,7 @@ impl Sessions {
             reference: asked.reference.clone().unwrap_or_default(),
             status: String::new(),
             version: 0,
+            messages: 0,
             key: Some(sealed),
             given: key.seal(&Open::purpose(id, "given"), &text, &*self.entropy)?,
             queue: String::new(),

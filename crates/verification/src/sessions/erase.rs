@@ -5,6 +5,7 @@ use portcullis_store::{aml, idv::sessions};
 use portcullis_types::{Id, Timestamp, tags};
 
 use super::{SessionError, Sessions, open::KEEP_OTHERS_DAYS};
+use crate::webhooks::Told;
 
 /// That what a session was about is gone.
 #[derive(Debug, Clone)]
@@ -28,7 +29,8 @@ impl Sessions {
         by: &Actor,
         origin: &Origin,
     ) -> Result<Erasure, SessionError> {
-        self.db
+        let erased = self
+            .db
             .write(|tx| async move {
                 let row = sessions::by_id(&tx, &self.tenant, id).await?;
                 let row = row.ok_or(SessionError::NotFound)?;
@@ -37,6 +39,9 @@ impl Sessions {
                 if !sessions::erase(&tx, &self.tenant, id, at, until).await? {
                     return Err(SessionError::Erased);
                 }
+                let erased = sessions::by_id(&tx, &self.tenant, id).await?;
+                let erased = erased.ok_or(SessionError::NotFound)?;
+                self.webhooks.tell(&tx, &erased, &[Told::Erased]).await?;
                 let subject = match &row.reference[..] {
                     "" => None,
                     reference => aml::by_reference(&tx, &self.tenant, reference).await?,
@@ -56,7 +61,10 @@ impl Sessions {
                 let aml_subject = subject.map(|row| row.id);
                 Ok(Erasure { session: id, at, event: recorded, aml_subject })
             })
-            .await
+            .await?;
+        self.webhooks.wake();
+        self.db.overwrite_remnants().await;
+        Ok(erased)
     }
 }
 

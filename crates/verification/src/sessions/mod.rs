@@ -19,7 +19,7 @@ mod workflows;
 pub use begin::{Begin, Begun};
 pub use erase::Erasure;
 pub use error::SessionError;
-pub use give::{Asked, Given};
+pub use give::{Asked, Given, UNSUPPORTED};
 pub use known::Known;
 pub use open::Open;
 pub use people::Reviewed;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Known, SessionError, Sessions, service::Pinned, told::Detail};
+use crate::webhooks::Told as Message;
 
 /// What was decided is kept for five years from then (FATF recommendation 11).
 const KEEP_DECIDED_DAYS: u64 = 5 * 365 + 2;
@@ -145,7 +146,7 @@ impl Sessions {
                 self.take(&tx, open, event, (by, origin)).await
             })
             .await?;
-        self.inner().due.notify_one();
+        self.wake();
         Ok(next)
     }
 
@@ -163,7 +164,10 @@ impl Sessions {
         let about = about(&open.state, &happened.event);
         let (state, effects) = step(&open.plan, open.state, &happened)?;
         let mut row = open.row;
+        let was = std::mem::take(&mut row.status);
         settle(&mut row, &state, &open.plan, now);
+        let told = told(was, &row, &state, &effects);
+        row.messages += i64::try_from(told.len()).unwrap_or(0);
         let next = Open { row, state, ..open };
         if before == 0 {
             sessions::insert(tx, &self.tenant, &next.row).await?;
@@ -183,17 +187,12 @@ impl Sessions {
         for serial in tasks.keys().filter(|serial| !next.state.tasks.contains_key(serial)) {
             sessions::drop_task(tx, &self.tenant, id, i64::from(*serial)).await?;
         }
-        let told: Vec<(String, String)> = effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Notify { node, event } => Some((node.clone(), event.clone())),
-                _ => None,
-            })
-            .collect();
+        self.webhooks.tell(tx, &next.row, &told).await?;
         self.add_effects(tx, &next, effects, now).await?;
         self.emit(tx, &next, (by, origin), about).await?;
-        for (node, event) in told {
-            // Whoever listens to the log hears of it.
+        for told in told {
+            // Whoever listens to the log hears of it as well.
+            let Message::Notified { node, event } = told else { continue };
             let (node, reason) = (Some(node), Some(event));
             let told = Verification { change: "told", node, reason, ..Verification::default() };
             tx.emit(self.event(&Actor::System, None, Kind::Verification(next.about(told)))).await?;
@@ -298,6 +297,19 @@ fn settle(row: &mut SessionRow, state: &State, plan: &Plan, now: Timestamp) {
         row.ended_at = Some(now.micros());
         row.expires_at = Some(now.plus(keep).micros());
     }
+}
+
+/// What receivers of webhooks are told of a step.
+fn told(was: String, row: &SessionRow, state: &State, effects: &[Effect]) -> Vec<Message> {
+    let notified = effects.iter().filter_map(|effect| match effect {
+        Effect::Notify { node, event } => {
+            Some(Message::Notified { node: node.clone(), event: event.clone() })
+        }
+        Effect::Perform { .. } | Effect::Timer { .. } | Effect::Deadline { .. } => None,
+    });
+    let decision = state.decision.clone();
+    let status = (was != row.status).then_some(Message::Status { before: was, decision });
+    notified.chain(status).collect()
 }
 
 /// What an event is about.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::SessionError;
-use crate::Aml;
+use crate::{Aml, Webhooks};
 
 /// Plans that are kept in memory.
 const PLANS_MAX: usize = 256;
@@ -38,6 +38,8 @@ pub struct SessionParts {
     pub digest_key: Vec<u8>,
     /// Who screens.
     pub aml: Aml,
+    /// Whoever wants to know what becomes of sessions.
+    pub webhooks: Webhooks,
 }
 
 /// Sessions and their workflows. Cheap to clone.
@@ -99,6 +101,12 @@ impl Sessions {
 
     pub(super) fn inner(&self) -> &Inner {
         &self.0
+    }
+
+    /// Something may have to be brought about, and somebody to be told.
+    pub(super) fn wake(&self) {
+        self.0.due.notify_one();
+        self.webhooks.wake();
     }
 
     pub(super) fn now(&self) -> Timestamp {

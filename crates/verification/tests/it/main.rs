@@ -6,4 +6,5 @@ mod monitoring;
 mod reviews;
 mod screening;
 mod sessions;
+mod webhooks;
 mod world;

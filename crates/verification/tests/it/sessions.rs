@@ -9,6 +9,7 @@ use std::{
 };
 
 use portcullis_documents::zone::Expected;
+use portcullis_egress::{Egress, Settings, system_resolver};
 use portcullis_events::{Event, Kind, Origin, Verification};
 use portcullis_store::{
     Sealer,
@@ -18,7 +19,7 @@ use portcullis_testkit::{FixedClock, SeededEntropy, TestDb, on_both};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{
     Aml, Begin, CheckParts, Checks, Given, Known, Open, Reviewed, SessionError, SessionParts,
-    Sessions, ZoneAsked, ZoneReport,
+    Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -48,21 +49,35 @@ fn graph() -> Value {
     })
 }
 
+fn no_way_out() -> Egress {
+    Egress::new(Settings::default(), system_resolver()).unwrap()
+}
+
 struct Office {
     world: World,
     checks: Checks,
     sessions: Sessions,
 }
 
-fn node(world: &World, aml: &Aml, seed: u64) -> Sessions {
+pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
+    let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
+    let entropy = SeededEntropy::new(seed);
     Sessions::new(SessionParts {
         tenant: "main".into(),
         db: world.db.db.clone(),
-        sealer: Arc::new(Sealer::new(&[7; 32]).unwrap()),
+        sealer: sealer.clone(),
         clock: world.clock.clone(),
-        entropy: SeededEntropy::new(seed),
+        entropy: entropy.clone(),
         digest_key: vec![5; 32],
         aml: aml.clone(),
+        webhooks: Webhooks::new(WebhookParts {
+            tenant: "main".into(),
+            db: world.db.db.clone(),
+            sealer,
+            clock: world.clock.clone(),
+            entropy,
+            egress,
+        }),
     })
 }
 
@@ -80,7 +95,7 @@ impl Office {
             digest_key: vec![9; 32],
             cores: 2,
         });
-        let sessions = node(&world, &world.aml, 50);
+        let sessions = node(&world, &world.aml, 50, no_way_out());
         let office = Self { world, checks, sessions };
         office.publish("kyc", &graph()).await;
         office
@@ -544,7 +559,7 @@ fn killed<F: Future>(polls: u32, inner: F) -> Killed<F> {
 
 on_both!(whoever_dies_leaves_it_to_others, |db: TestDb| {
     let office = Office::new(db).await;
-    let other = node(&office.world, &office.world.another_node(), 99);
+    let other = node(&office.world, &office.world.another_node(), 99, no_way_out());
     let mut finished = 0;
     for polls in 1..60 {
         let id = office.kyc().await.row.id;
