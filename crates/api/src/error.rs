@@ -157,7 +157,7 @@ impl From<SessionError> for ApiError {
             SessionError::Graph(problems) => Self::Graph(problems),
             SessionError::NotFound => Self::NotFound,
             SessionError::Stale => Self::Stale,
-            SessionError::NotPublished | SessionError::Refused(_) => {
+            SessionError::NotPublished | SessionError::Overlap | SessionError::Refused(_) => {
                 Self::Conflict(error.to_string())
             }
             SessionError::NotAsked(steps) => Self::NotAsked(match &steps[..] {

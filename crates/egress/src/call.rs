@@ -166,12 +166,20 @@ impl Egress {
 
     /// Makes any call.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, EgressError> {
-        let Call { url, .. } = call;
-        let target = Target::read(url)?;
+        self.answered(&call, true).await
+    }
+
+    /// Makes a call of whose answer only the status counts: the rest is not waited for.
+    pub async fn status(&self, call: Call<'_>) -> Result<StatusCode, EgressError> {
+        Ok(self.answered(&call, false).await?.status)
+    }
+
+    async fn answered(&self, call: &Call<'_>, reads_body: bool) -> Result<Answer, EgressError> {
+        let target = Target::read(call.url)?;
         let work = async {
             let _place = self.0.calls.acquire().await.map_err(|_| EgressError::Timeout)?;
             let addrs = self.addresses(&target).await?;
-            self.exchange(&target, &addrs, &call).await
+            self.exchange(&target, &addrs, call, reads_body).await
         };
         timeout(CALL_TIMEOUT, work).await.map_err(|_| EgressError::Timeout)?
     }
@@ -197,6 +205,7 @@ impl Egress {
         target: &Target,
         addrs: &[SocketAddr],
         call: &Call<'_>,
+        reads_body: bool,
     ) -> Result<Answer, EgressError> {
         let stream = TcpStream::connect(addrs).await.map_err(EgressError::Connect)?;
         let name = ServerName::try_from(target.name.clone()).map_err(|_| EgressError::Url)?;
@@ -214,8 +223,12 @@ impl Egress {
             let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
             let kind = kind.and_then(|kind| kind.split(';').next());
             let content_type = kind.map(|kind| kind.trim().to_ascii_lowercase());
-            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-            let body = body.map_err(|_| EgressError::Answer)?.to_bytes();
+            let body = if reads_body {
+                let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+                body.map_err(|_| EgressError::Answer)?.to_bytes()
+            } else {
+                Bytes::new()
+            };
             Ok(Answer { status, content_type, body })
         };
         let answer = answered.await;

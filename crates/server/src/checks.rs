@@ -1,15 +1,18 @@
 //! Identity verification in the service: checks of documents, and sessions that are made of them.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use portcullis_egress::Egress;
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, tags};
 use portcullis_verification::{
-    Aml, CheckParts, Checks, SessionParts, Sessions, WebhookParts, Webhooks,
+    Aml, CheckParts, Checks, SessionError, SessionParts, Sessions, WebhookParts, Webhooks,
 };
-use tokio::{sync::Mutex, task::JoinSet};
+use tokio::{
+    sync::Mutex,
+    task::{AbortHandle, JoinSet},
+};
 
 use crate::vault::Vault;
 
@@ -68,42 +71,44 @@ pub async fn run_workflows(sessions: &Sessions) -> Result<()> {
     Ok(())
 }
 
-/// Receivers of webhooks that are told something at once.
-const RECEIVERS: usize = 8;
-
-/// Who is being told something: one that is slow keeps nobody else waiting.
+/// Receivers of webhooks that are told something: one at a time each, so that one that is slow keeps nobody else
+/// waiting. There are fewer of them than calls that may be made at once.
 #[derive(Default)]
-pub struct Telling(Mutex<JoinSet<Id<tags::Webhook>>>, Mutex<HashSet<Id<tags::Webhook>>>);
+pub struct Telling(Mutex<Running>);
+
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<()>,
+    told: HashMap<Id<tags::Webhook>, AbortHandle>,
+}
 
 /// Tells receivers of webhooks what is due, and then waits for a while or until something may be.
 pub async fn run_webhooks(webhooks: &Webhooks, telling: &Telling) -> Result<()> {
     let due = webhooks.due().await?;
     {
         let mut running = telling.0.lock().await;
-        let mut told = telling.1.lock().await;
-        while let Some(done) = running.try_join_next() {
-            told.remove(&done?);
-        }
+        let Running { tasks, told } = &mut *running;
+        while tasks.try_join_next().is_some() {}
+        told.retain(|_, handle| !handle.is_finished());
         for id in due {
-            if told.len() >= RECEIVERS || !told.insert(id) {
+            if told.contains_key(&id) {
                 continue;
             }
             let webhooks = webhooks.clone();
-            running.spawn(async move {
-                loop {
-                    match webhooks.drain(id).await {
-                        Ok(0) => return id,
-                        Ok(_) => {}
-                        Err(error) => {
-                            let webhook = id.to_string();
-                            tracing::warn!(webhook, %error, "a receiver could not be told");
-                            return id;
-                        }
-                    }
+            let handle = tasks.spawn(async move {
+                if let Err(error) = drain(&webhooks, id).await {
+                    let webhook = id.to_string();
+                    tracing::warn!(webhook, %error, "a receiver could not be told");
                 }
             });
+            told.insert(id, handle);
         }
     }
     let _ = tokio::time::timeout(WORKFLOWS_WAIT, webhooks.wait_due()).await;
+    Ok(())
+}
+
+async fn drain(webhooks: &Webhooks, id: Id<tags::Webhook>) -> Result<(), SessionError> {
+    while webhooks.drain(id).await? > 0 {}
     Ok(())
 }

@@ -65,7 +65,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             post.clone(),
             "/idv/v1/webhooks/{id}/replay",
             Idv,
-            "Send everything again that was given up since a time",
+            "Send everything again that was made since a time and given up",
             recover,
         )
         .takes::<RecoverInput>()
@@ -120,7 +120,7 @@ struct WebhookChange {
     url: Option<String>,
     description: Option<String>,
     types: Option<Vec<String>>,
-    /// One that is not enabled is told nothing; what waited for it goes on waiting.
+    /// One that is not enabled is told nothing of what happens meanwhile; what waited for it goes on waiting.
     enabled: Option<bool>,
 }
 
@@ -203,7 +203,7 @@ struct DeliveryView {
     sequence: i64,
     /// `pending`, `delivered`, `failed`
     status: String,
-    /// How often it was tried since it was made or sent again.
+    /// How often it was tried, of the last 20 times.
     attempts: usize,
     /// When it is tried next, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,7 +254,7 @@ struct AttemptView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RecoverInput {
-    /// RFC 3339. Messages are kept for 30 days.
+    /// When the first of them was made, RFC 3339. Messages are kept for 30 days.
     since: String,
 }
 

@@ -156,7 +156,8 @@ pub async fn erase(
 ) -> Result<bool, DbError> {
     let erased = sql("UPDATE idv_session SET key = NULL, given = $3, reference = '', \
                       erased_at = $4, updated_at = $4, deadline = NULL, queue = '', \
-                      in_review_since = NULL, review_due = NULL, messages = messages + 1, \
+                      in_review_since = NULL, review_due = NULL, \
+                      messages = messages + CASE WHEN ended_at IS NULL THEN 2 ELSE 1 END, \
                       status = CASE WHEN ended_at IS NULL THEN 'cancelled' ELSE status END, \
                       ended_at = COALESCE(ended_at, $4), expires_at = COALESCE(expires_at, $5) \
                       WHERE tenant = $1 AND id = $2 AND erased_at IS NULL")

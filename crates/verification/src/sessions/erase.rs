@@ -41,7 +41,10 @@ impl Sessions {
                 }
                 let erased = sessions::by_id(&tx, &self.tenant, id).await?;
                 let erased = erased.ok_or(SessionError::NotFound)?;
-                self.webhooks.tell(&tx, &erased, &[Told::Erased]).await?;
+                let ended = (row.ended_at.is_none())
+                    .then(|| Told::Status { before: row.status.clone(), decision: None });
+                let told: Vec<Told> = ended.into_iter().chain([Told::Erased]).collect();
+                self.webhooks.tell(&tx, &erased, &told).await?;
                 let subject = match &row.reference[..] {
                     "" => None,
                     reference => aml::by_reference(&tx, &self.tenant, reference).await?,

@@ -25,6 +25,9 @@ pub enum SessionError {
     /// The session waits for other steps than this one, which are named.
     #[error("the session does not wait for this")]
     NotAsked(Vec<String>),
+    /// The keys before these still sign; if they were changed again, whoever has them would be cut off.
+    #[error("the keys were changed less than a day ago")]
+    Overlap,
     /// The same key came with another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,

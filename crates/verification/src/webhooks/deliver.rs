@@ -89,13 +89,17 @@ impl Webhooks {
             let (service, row) = (self.clone(), row.clone());
             running.spawn(async move {
                 let attempt = service.attempt(&row, &delivery).await?;
-                service.settle(id, delivery.message.id, attempt).await
+                service.settle(&row, delivery.message.id, attempt).await
             });
         }
+        // What one comes to does not end the others.
+        let mut all = Ok(count);
         while let Some(done) = running.join_next().await {
-            done.map_err(|_| SessionError::Sealed)??;
+            if let Err(error) = done.unwrap_or(Err(SessionError::Sealed)) {
+                all = Err(error);
+            }
         }
-        Ok(count)
+        all
     }
 
     async fn attempt(
@@ -120,10 +124,10 @@ impl Webhooks {
             headers: &headers,
             body: Some((HeaderValue::from_static("application/json"), body.clone())),
         };
-        let answered = self.egress.call(call).await;
-        // What it says beside that is not kept: it may be the answer of somebody who was not meant.
+        let answered = self.egress.status(call).await;
+        // What it says beside that is not read: it may be the answer of somebody who was not meant.
         let (status, why) = match answered {
-            Ok(answer) => (Some(answer.status.as_u16()), None),
+            Ok(status) => (Some(status.as_u16()), None),
             Err(error) => (None, Some(word(&error).to_owned())),
         };
         let millis = u64::try_from(self.now().since(begun).as_millis()).unwrap_or(u64::MAX);
@@ -133,11 +137,11 @@ impl Webhooks {
     /// Takes up what came of an attempt.
     async fn settle(
         &self,
-        id: Id<tags::Webhook>,
+        tried: &WebhookRow,
         message: Id<tags::Message>,
         attempt: Attempt,
     ) -> Result<(), SessionError> {
-        let attempt = &attempt;
+        let (id, attempt) = (tried.id, &attempt);
         let done = self
             .db
             .write(|tx| async move {
@@ -150,6 +154,10 @@ impl Webhooks {
                 delivery.attempts = json!(&attempts[from..]).to_string();
                 self.follow(&tx, &mut delivery, attempt, id).await?;
                 webhooks::settle(&tx, &self.tenant, id, &delivery).await?;
+                if row.url != tried.url {
+                    // Whoever was there says nothing about who is there now.
+                    return Ok(());
+                }
                 self.rest(&tx, &row, attempt).await
             })
             .await;

@@ -141,7 +141,7 @@ impl Webhooks {
         Ok(changed)
     }
 
-    /// New keys for a receiver. Those before sign as well for a day.
+    /// New keys for a receiver. Those before sign as well for a day, in which there are no newer ones.
     pub async fn rotate(
         &self,
         id: Id<tags::Webhook>,
@@ -150,6 +150,9 @@ impl Webhooks {
         self.db
             .write(|tx| async move {
                 let mut row = self.find(&tx, id).await?;
+                if row.previous_until.is_some_and(|until| self.now().micros() < until) {
+                    return Err(SessionError::Overlap);
+                }
                 let (keys, sealed) = self.make_keys(id)?;
                 row.previous_keys = std::mem::replace(&mut row.keys, sealed);
                 row.previous_until = Some(self.now().plus(OVERLAP).micros());
@@ -272,7 +275,8 @@ impl Webhooks {
                     SessionError::Invalid("url", must.to_owned())
                 }
             })?;
-            row.url.clone_from(url);
+            // As it is read, so that nothing is hidden in how it is written.
+            row.url = url::Url::parse(url).map(String::from).unwrap_or_default();
         }
         if let Some(description) = &receiver.description {
             let breaks = description.chars().any(char::is_control);
@@ -283,8 +287,9 @@ impl Webhooks {
             row.description.clone_from(description);
         }
         if let Some(types) = &receiver.types {
-            if types.iter().any(|one| !TYPES.contains(&&one[..])) || types.len() > TYPES.len() {
-                let must = format!("must be among {}", TYPES.join(", "));
+            let known = types.iter().all(|one| TYPES.contains(&&one[..]));
+            if !known || !(1..=TYPES.len()).contains(&types.len()) {
+                let must = format!("must be some of {}", TYPES.join(", "));
                 return Err(SessionError::Invalid("types", must));
             }
             row.types = types.join(" ");
@@ -299,7 +304,6 @@ impl Webhooks {
 }
 
 /// Of a URL only the host goes into the log: paths of receivers are often secrets.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?']).next().unwrap_or_default()
+fn host(url: &str) -> Option<String> {
+    url::Url::parse(url).ok()?.host_str().map(str::to_owned)
 }

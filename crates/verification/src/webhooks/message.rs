@@ -160,6 +160,7 @@ impl Webhooks {
 /// Whoever wants to be told something of this type.
 fn wanting(receivers: &[WebhookRow], kind: &str) -> Vec<Id<tags::Webhook>> {
     let wants = |types: &str| types.is_empty() || types.split(' ').any(|one| one == kind);
-    let enabled = receivers.iter().filter(|row| row.disabled.is_empty());
-    enabled.filter(|row| wants(&row.types)).map(|row| row.id).collect()
+    // For one that seems to be gone it waits: that may have been a mistake of whatever stands before it.
+    let told = receivers.iter().filter(|row| row.disabled != "operator");
+    told.filter(|row| wants(&row.types)).map(|row| row.id).collect()
 }

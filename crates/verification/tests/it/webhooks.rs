@@ -14,7 +14,7 @@ use portcullis_store::idv::webhooks::{DeliveryFilter, DeliveryRow};
 use portcullis_testkit::{TestDb, on_both};
 use portcullis_types::{Clock, Id, tags};
 use portcullis_verification::{
-    Attempt, Begin, RETRIES, Receiver, Secrets, SessionError, Sessions, Webhooks,
+    Attempt, Begin, RETRIES, Receiver, Secrets, SessionError, Sessions, TYPES, Webhooks,
 };
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
@@ -296,10 +296,11 @@ on_both!(what_is_erased_is_not_told_any_more, |db: TestDb| {
     house.sessions.erase(id, &machine(), &Origin::default()).await.unwrap();
     house.tell().await;
     let heard = house.ear.take();
-    assert_eq!(heard.len(), 1);
-    let (body, data) = (&heard[0].1, &heard[0].1["data"]);
-    assert_eq!(body["type"], "idv.session.erased");
-    assert_eq!((&data["reference"], &data["sequence"]), (&json!(""), &json!(3)));
+    let told: Vec<_> = heard.iter().map(|(_, body)| (&body["type"], &body["data"])).collect();
+    let [(ended, status), (erased, data)] = told[..] else { panic!("{told:?}") };
+    assert_eq!((ended, &status["status"]), (&json!(TYPES[0]), &json!("cancelled")));
+    assert_eq!((erased, &data["sequence"]), (&json!(TYPES[2]), &json!(4)));
+    assert_eq!((&status["reference"], &data["reference"]), (&json!(""), &json!("")));
 });
 
 on_both!(who_is_gone_or_not_wanted_is_not_told, |db: TestDb| {
@@ -311,7 +312,7 @@ on_both!(who_is_gone_or_not_wanted_is_not_told, |db: TestDb| {
     house.ear.take();
     let row = house.hooks().receiver(house.hook).await.unwrap();
     assert_eq!((&row.disabled[..], row.revision), ("gone", 2));
-    // What happens now is not for them, and what waited goes on waiting.
+    // What happens now waits for them, as what waited before does.
     house.begin().await;
     house.ear.says(200);
     house.later(3_600);
@@ -322,11 +323,18 @@ on_both!(who_is_gone_or_not_wanted_is_not_told, |db: TestDb| {
     assert!(matches!(stale, Err(SessionError::Stale)));
     house.hooks().change(house.hook, (2, &enabled), (&by, &origin)).await.unwrap();
     house.tell().await;
-    assert_eq!(house.ear.told(), [(1, "in_review".to_owned()), (2, "in_review".to_owned())]);
+    assert_eq!(house.ear.told().len(), 4);
+    // What happens while somebody does not want it told is not told later either.
+    let disabled = Receiver { is_enabled: Some(false), ..Receiver::default() };
+    house.hooks().change(house.hook, (3, &disabled), (&by, &origin)).await.unwrap();
+    house.begin().await;
+    house.hooks().change(house.hook, (4, &enabled), (&by, &origin)).await.unwrap();
+    house.tell().await;
+    assert!(house.ear.take().is_empty());
     // Only what they want.
     let types = Some(vec!["idv.session.notified".to_owned()]);
     let few = Receiver { types, ..Receiver::default() };
-    house.hooks().change(house.hook, (3, &few), (&by, &origin)).await.unwrap();
+    house.hooks().change(house.hook, (5, &few), (&by, &origin)).await.unwrap();
     house.begin().await;
     house.tell().await;
     assert_eq!(house.ear.told(), [(1, "in_review".to_owned())]);
@@ -338,13 +346,18 @@ on_both!(who_is_gone_or_not_wanted_is_not_told, |db: TestDb| {
     house.hooks().remove(house.hook, (&by, &origin)).await.unwrap();
     house.tell().await;
     assert!(house.ear.take().is_empty());
-    assert_eq!(house.changes(), ["create", "disable", "update", "update", "delete"]);
+    assert_eq!(
+        house.changes(),
+        ["create", "disable", "update", "update", "update", "update", "delete"]
+    );
 });
 
 on_both!(keys_that_were_changed_sign_for_a_day, |db: TestDb| {
     let house = House::new(db).await;
     let (by, origin) = (machine(), Origin::default());
     let (row, new) = house.hooks().rotate(house.hook, (&by, &origin)).await.unwrap();
+    let again = house.hooks().rotate(house.hook, (&by, &origin)).await;
+    assert!(matches!(again, Err(SessionError::Overlap)), "{again:?}");
     assert_ne!(new.secret, house.secrets.secret);
     assert_eq!(house.hooks().public_key(&row).unwrap(), new.public_key);
     assert_ne!(new.public_key, house.secrets.public_key);
@@ -375,10 +388,13 @@ on_both!(nobody_is_told_where_nobody_may_be, |db: TestDb| {
     };
     let wrong = house.hooks().add(&receiver(&["idv.nothing"]), (&by, &origin)).await;
     assert!(matches!(wrong, Err(SessionError::Invalid("types", _))));
+    let none = house.hooks().add(&receiver(&[]), (&by, &origin)).await;
+    assert!(matches!(none, Err(SessionError::Invalid("types", _))));
+    let receiver = || receiver(&[TYPES[0]]);
     for _ in 1..20 {
-        house.hooks().add(&receiver(&[]), (&by, &origin)).await.unwrap();
+        house.hooks().add(&receiver(), (&by, &origin)).await.unwrap();
     }
-    let many = house.hooks().add(&receiver(&[]), (&by, &origin)).await;
+    let many = house.hooks().add(&receiver(), (&by, &origin)).await;
     assert!(matches!(many, Err(SessionError::Invalid("url", _))));
     assert_eq!(house.hooks().receivers().await.unwrap().len(), 20);
 });
