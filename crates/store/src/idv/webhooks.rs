@@ -245,7 +245,7 @@ pub async fn due(
 }
 
 /// Takes what a receiver can be told now, the longest due first: of each session only the first that it was
-/// not told. Nobody else gets it before `until`.
+/// not told. Nobody else gets it before `until`, by which whoever took it knows it again.
 pub async fn take(
     tx: &Tx,
     tenant: &str,
@@ -253,7 +253,7 @@ pub async fn take(
     (now, until): (Timestamp, Timestamp),
     limit: i64,
 ) -> Result<Vec<DeliveryRow>, DbError> {
-    let taken = sql(deliveries!(
+    let mut taken = sql(deliveries!(
         "d.status = 'pending' AND d.due_at <= $3 AND (d.session_id = '' OR NOT EXISTS \
          (SELECT 1 FROM idv_delivery e WHERE e.tenant = d.tenant AND e.webhook_id = d.webhook_id \
           AND e.session_id = d.session_id AND e.sequence < d.sequence AND e.status = 'pending')) \
@@ -265,7 +265,8 @@ pub async fn take(
     .bind(limit)
     .all::<DeliveryRow>(tx)
     .await?;
-    for row in &taken {
+    for row in &mut taken {
+        row.due_at = until;
         sql("UPDATE idv_delivery SET due_at = $4 \
              WHERE tenant = $1 AND webhook_id = $2 AND message_id = $3")
         .bind(tenant)

@@ -22,6 +22,9 @@ const LEASE: Duration = Duration::from_secs(60);
 /// After how many seconds a message that was not taken is told again. With what chance adds, which is up to a
 /// fifth, that is more than three days; then it is given up.
 pub const RETRIES: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+/// What is older and was not taken once more is given up, however often it was tried: behind a receiver that was
+/// down for long, much waits that was not tried at all.
+const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Attempts that are remembered.
 const ATTEMPTS_KEPT: usize = 20;
 /// After so many failures in a row a receiver is left alone for a while, twice as long each time.
@@ -89,7 +92,7 @@ impl Webhooks {
             let (service, row) = (self.clone(), row.clone());
             running.spawn(async move {
                 let attempt = service.attempt(&row, &delivery).await?;
-                service.settle(&row, delivery.message.id, attempt).await
+                service.settle(&row, &delivery, attempt).await
             });
         }
         // What one comes to does not end the others.
@@ -138,7 +141,7 @@ impl Webhooks {
     async fn settle(
         &self,
         tried: &WebhookRow,
-        message: Id<tags::Message>,
+        taken: &DeliveryRow,
         attempt: Attempt,
     ) -> Result<(), SessionError> {
         let (id, attempt) = (tried.id, &attempt);
@@ -146,13 +149,17 @@ impl Webhooks {
             .db
             .write(|tx| async move {
                 let row = self.find(&tx, id).await?;
-                let delivery = webhooks::delivery(&tx, &self.tenant, id, message).await?;
+                let delivery = webhooks::delivery(&tx, &self.tenant, id, taken.message.id).await?;
                 let mut delivery = delivery.ok_or(SessionError::NotFound)?;
                 let mut attempts = Attempt::all(&delivery);
                 attempts.push(attempt.clone());
                 let from = attempts.len().saturating_sub(ATTEMPTS_KEPT);
                 delivery.attempts = json!(&attempts[from..]).to_string();
-                self.follow(&tx, &mut delivery, attempt, id).await?;
+                // Unless somebody asked for it again meanwhile, or another node took it because this one was
+                // taken for dead.
+                if delivery.due_at == taken.due_at {
+                    self.follow(&tx, &mut delivery, attempt, id).await?;
+                }
                 webhooks::settle(&tx, &self.tenant, id, &delivery).await?;
                 if row.url != tried.url {
                     // Whoever was there says nothing about who is there now.
@@ -182,7 +189,8 @@ impl Webhooks {
         }
         let retry = usize::try_from(delivery.tries).ok().and_then(|at| RETRIES.get(at));
         delivery.tries += 1;
-        if let Some(seconds) = retry {
+        let is_old = self.now() > delivery.message.created_at.plus(AGE_MAX);
+        if let Some(seconds) = retry.filter(|_| !is_old) {
             delivery.due_at = self.now().plus(self.with_jitter(Duration::from_secs(*seconds)));
             return Ok(());
         }

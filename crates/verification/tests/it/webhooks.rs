@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    sync::OwnedMutexGuard,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -34,15 +35,22 @@ use crate::{
 };
 
 type Heard = Arc<Mutex<Vec<(String, Value)>>>;
+type Gate = Arc<tokio::sync::Mutex<()>>;
 
 /// A receiver over TLS, which says to everything what it was told to say.
 struct Ear {
     heard: Heard,
     says: Arc<AtomicU16>,
     egress: Egress,
+    /// Nothing is answered while somebody has it.
+    gate: Gate,
 }
 
-async fn hear(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, heard: Heard, says: u16) {
+async fn hear(
+    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    (heard, gate): (Heard, Gate),
+    says: u16,
+) {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     let end = |bytes: &[u8]| bytes.windows(4).position(|window| window == b"\r\n\r\n");
@@ -67,6 +75,7 @@ async fn hear(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, heard: Hear
         heard.lock().unwrap().push((field("webhook-id:"), serde_json::from_slice(body).unwrap()));
         break;
     }
+    drop(gate.lock().await);
     let answer = format!("HTTP/1.1 {says} Said\r\ncontent-length: 0\r\n\r\n");
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
@@ -88,7 +97,8 @@ impl Ear {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (heard, says): (Heard, _) = (Heard::default(), Arc::new(AtomicU16::new(204)));
-        let (to, answer) = (heard.clone(), says.clone());
+        let gate = Gate::default();
+        let (to, answer) = ((heard.clone(), gate.clone()), says.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, to) = (acceptor.clone(), to.clone());
@@ -102,7 +112,11 @@ impl Ear {
         let resolve: Resolve = Arc::new(move |_, _| Box::pin(async move { Ok(vec![addr]) }));
         let settings =
             Settings { allow: vec!["127.0.0.0/8".parse().unwrap()], ca_pem: Some(cert.pem()) };
-        Self { heard, says, egress: Egress::new(settings, resolve).unwrap() }
+        Self { heard, says, egress: Egress::new(settings, resolve).unwrap(), gate }
+    }
+
+    async fn holds(&self) -> OwnedMutexGuard<()> {
+        self.gate.clone().lock_owned().await
     }
 
     fn says(&self, status: u16) {
@@ -270,6 +284,46 @@ on_both!(who_does_not_listen_is_told_again_for_three_days, |db: TestDb| {
     assert_eq!(house.ear.take()[0].0, message.to_string().to_lowercase());
 });
 
+on_both!(what_is_asked_for_while_it_is_told_is_told_again, |db: TestDb| {
+    let house = House::new(db).await;
+    house.begin().await;
+    house.tell().await;
+    let message = house.deliveries("delivered").await[0].message.id;
+    house.ear.take();
+    let (by, origin) = (machine(), Origin::default());
+    let again = || house.hooks().replay(house.hook, message, (&by, &origin));
+    again().await.unwrap();
+    house.later(1);
+    // It is on its way, and the receiver holds it.
+    let held = house.ear.holds().await;
+    let (told, asked) = tokio::join!(house.hooks().drain(house.hook), async {
+        while house.ear.heard.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        house.later(1);
+        let asked = again().await;
+        drop(held);
+        asked
+    });
+    told.unwrap();
+    asked.unwrap();
+    assert_eq!(house.deliveries("pending").await.len(), 1);
+    house.tell().await;
+    assert_eq!(house.ear.take().len(), 2);
+    assert_eq!(house.deliveries("pending").await.len(), 0);
+});
+
+on_both!(what_is_old_is_tried_once_more, |db: TestDb| {
+    let house = House::new(db).await;
+    house.begin().await;
+    house.ear.says(500);
+    house.later(8 * 24 * 3600);
+    house.tell().await;
+    // The one before it was given up, and so was this one.
+    assert_eq!(house.ear.told().len(), 2);
+    assert_eq!(house.deliveries("failed").await.len(), 2);
+});
+
 on_both!(who_fails_again_and_again_is_left_alone_for_a_while, |db: TestDb| {
     let house = House::new(db).await;
     house.ear.says(503);
@@ -297,7 +351,8 @@ on_both!(what_is_erased_is_not_told_any_more, |db: TestDb| {
     house.tell().await;
     let heard = house.ear.take();
     let told: Vec<_> = heard.iter().map(|(_, body)| (&body["type"], &body["data"])).collect();
-    let [(ended, status), (erased, data)] = told[..] else { panic!("{told:?}") };
+    assert_eq!(told.len(), 2, "{told:?}");
+    let ((ended, status), (erased, data)) = (told[0], told[1]);
     assert_eq!((ended, &status["status"]), (&json!(TYPES[0]), &json!("cancelled")));
     assert_eq!((erased, &data["sequence"]), (&json!(TYPES[2]), &json!(4)));
     assert_eq!((&status["reference"], &data["reference"]), (&json!(""), &json!("")));
