@@ -207,7 +207,7 @@ pub async fn add_message(
     .map(drop)
 }
 
-/// A receiver has to be told a message.
+/// A receiver has to be told a message, not before what it has to be told of the session first.
 pub async fn add_delivery(
     tx: &Tx,
     tenant: &str,
@@ -215,7 +215,9 @@ pub async fn add_delivery(
     row: &MessageRow,
 ) -> Result<(), DbError> {
     sql("INSERT INTO idv_delivery (tenant, webhook_id, message_id, session_id, sequence, status, \
-         due_at, tries, attempts) VALUES ($1, $2, $3, $4, $5, 'pending', $6, 0, '[]')")
+         due_at, tries, attempts) SELECT $1, $2, $3, $4, $5, 'pending', \
+         COALESCE((SELECT MAX(due_at) FROM idv_delivery WHERE tenant = $1 AND webhook_id = $2 \
+         AND session_id = $4 AND session_id <> '' AND status = 'pending'), $6), 0, '[]'")
     .bind(tenant)
     .bind(webhook)
     .bind(row.id)
@@ -298,6 +300,30 @@ pub async fn settle(
     .execute(tx)
     .await?;
     Ok(settled == 1)
+}
+
+/// What a receiver has to be told of a session after a message is due from then on. That it is not told before it
+/// is the matter of [`take`]; this is so that nothing is looked at that cannot be told yet.
+pub async fn delay_followers(
+    tx: &Tx,
+    tenant: &str,
+    webhook: Id<tags::Webhook>,
+    message: &MessageRow,
+    due_at: Timestamp,
+) -> Result<(), DbError> {
+    if message.session_id.is_empty() {
+        return Ok(());
+    }
+    sql("UPDATE idv_delivery SET due_at = $5 WHERE tenant = $1 AND webhook_id = $2 \
+         AND session_id = $3 AND sequence > $4 AND status = 'pending'")
+    .bind(tenant)
+    .bind(webhook)
+    .bind(&message.session_id)
+    .bind(message.sequence)
+    .bind(due_at)
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// One delivery.

@@ -159,6 +159,10 @@ impl Webhooks {
                 // taken for dead.
                 if delivery.due_at == taken.due_at {
                     self.follow(&tx, &mut delivery, attempt, id).await?;
+                    let waits = delivery.status == "pending";
+                    let next = if waits { delivery.due_at } else { self.now() };
+                    let message = &delivery.message;
+                    webhooks::delay_followers(&tx, &self.tenant, id, message, next).await?;
                 }
                 webhooks::settle(&tx, &self.tenant, id, &delivery).await?;
                 if row.url != tried.url {

@@ -252,8 +252,12 @@ on_both!(who_does_not_listen_is_told_again_for_three_days, |db: TestDb| {
     house.tell().await;
     // The second message waits for the first.
     assert_eq!(house.ear.told().len(), 1);
+    assert_eq!(house.hooks().due().await.unwrap(), [], "it is too early");
     house.tell().await;
-    assert!(house.ear.told().is_empty(), "it is too early");
+    assert!(house.ear.told().is_empty());
+    // Nor is anything due that follows it.
+    house.cancel(id).await;
+    assert_eq!(house.hooks().due().await.unwrap(), []);
     for (at, seconds) in RETRIES.iter().enumerate() {
         house.later(seconds + seconds / 5 + 600);
         house.tell().await;
@@ -268,7 +272,8 @@ on_both!(who_does_not_listen_is_told_again_for_three_days, |db: TestDb| {
     house.later(600);
     house.ear.says(200);
     house.tell().await;
-    assert_eq!(house.ear.told(), [(2, "in_review".to_owned())]);
+    let rest = [(2, "in_review".to_owned()), (3, "cancelled".to_owned())];
+    assert_eq!(house.ear.told(), rest);
     // And the first one, if somebody asks for it, under the id that it had.
     let (by, origin) = (machine(), Origin::default());
     let count = house.hooks().recover(house.hook, begun, (&by, &origin)).await.unwrap();
