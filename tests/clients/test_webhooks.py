@@ -139,6 +139,34 @@ def test_who_fails_is_told_again_and_nobody_else_waits_for_it(client, workflow, 
     assert client.delete(f"{HOOKS}/{made['id']}").status_code == 204
 
 
+def test_many_who_are_slow_take_no_place_of_others(client, workflow, files):
+    slow, held, others = threading.Event(), [], [Ear(files) for _ in range(9)]
+
+    def hold(*_):
+        held.append(1)
+        slow.wait(30)
+        return 204, {}, b""
+
+    made = []
+    for other in others:
+        other.handle = hold
+        made.append(client.post(HOOKS, json={"url": other.url, "types": ["idv.session.notified"]}).json()["id"])
+    for _ in range(4):
+        begin(client)
+    until(lambda: len(held) >= 36, "all of them hold what they can")
+    ear = Ear(files)
+    ear.id = (mine := client.post(HOOKS, json={"url": ear.url}).json())["id"]
+    ear.trust(mine)
+    client.post(f"{HOOKS}/{ear.id}/ping")
+    until(lambda: ear.told, "a ping")
+    one = until(lambda: deliveries(client, ear, status="delivered"), "its delivery")[0]
+    slow.set()
+    log = client.get(f"{HOOKS}/{ear.id}/deliveries/{one['id']}").json()["log"]
+    assert [attempt["status"] for attempt in log] == [204]
+    for id in [ear.id, *made]:
+        client.delete(f"{HOOKS}/{id}")
+
+
 def test_a_receiver_is_tried_changed_and_given_new_keys(client, workflow, ear):
     assert client.post(f"{HOOKS}/{ear.id}/ping").status_code == 201
     until(lambda: ear.told and ear.told[-1][1]["type"] == "idv.ping", "a ping")

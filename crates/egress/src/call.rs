@@ -27,8 +27,8 @@ use crate::is_public;
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// The whole call is done in this time.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Calls at once.
-const MAX_CALLS: usize = 32;
+/// Calls at once, where nobody says otherwise.
+pub const MAX_CALLS: usize = 32;
 /// A URL is at most this long.
 const MAX_URL_BYTES: usize = 2_048;
 /// Addresses of one name that are looked at.
@@ -118,6 +118,15 @@ pub fn system_resolver() -> Resolve {
 impl Egress {
     /// A way out under these settings.
     pub fn new(settings: Settings, resolve: Resolve) -> Result<Self, EgressError> {
+        Self::with_calls(settings, resolve, MAX_CALLS)
+    }
+
+    /// A way out for so many calls at once. Waiting for one of them counts as time of a call.
+    pub fn with_calls(
+        settings: Settings,
+        resolve: Resolve,
+        calls: usize,
+    ) -> Result<Self, EgressError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for certificate in
             CertificateDer::pem_slice_iter(settings.ca_pem.unwrap_or_default().as_bytes())
@@ -132,7 +141,7 @@ impl Egress {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let tls = TlsConnector::from(Arc::new(config));
-        let calls = Semaphore::new(MAX_CALLS);
+        let calls = Semaphore::new(calls);
         Ok(Self(Arc::new(Inner { allow: settings.allow, tls, resolve, calls })))
     }
 

@@ -11,5 +11,6 @@ pub mod webhook;
 
 pub use address::is_public;
 pub use call::{
-    Answer, Call, Egress, EgressError, MAX_ANSWER_BYTES, Resolve, Settings, system_resolver,
+    Answer, Call, Egress, EgressError, MAX_ANSWER_BYTES, MAX_CALLS, Resolve, Settings,
+    system_resolver,
 };

@@ -29,7 +29,7 @@ use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
-use portcullis_verification::{Aml, Checks, Sessions};
+use portcullis_verification::{Aml, Checks, Sessions, WEBHOOK_CALLS};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -190,7 +190,7 @@ impl App {
         let stored = (identity.db.clone(), sink as Arc<dyn CommitSink>);
         let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
-        let way_out = (&aml, self::egress(&config)?);
+        let way_out = (&aml, egress_for(&config, WEBHOOK_CALLS)?);
         let verification =
             checks::sessions(&vault, &identity.db, way_out, &clock, &entropy).await?;
         // The same for issuers of tokens.
@@ -327,13 +327,18 @@ impl App {
 
 /// The way out, under the rules of the file.
 pub fn egress(config: &Config) -> Result<Egress> {
+    egress_for(config, portcullis_egress::MAX_CALLS)
+}
+
+/// The same for so many calls at once.
+fn egress_for(config: &Config, calls: usize) -> Result<Egress> {
     let read = |path: &PathBuf| {
         let path = config.path(path);
         std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
     let ca_pem = config.egress.ca.as_ref().map(read).transpose()?;
     let settings = portcullis_egress::Settings { allow: config.egress.allow.clone(), ca_pem };
-    Egress::new(settings, system_resolver()).context("egress")
+    Egress::with_calls(settings, system_resolver(), calls).context("egress")
 }
 
 /// The keys of what the log says of people.

@@ -72,7 +72,7 @@ pub async fn run_workflows(sessions: &Sessions) -> Result<()> {
 }
 
 /// Receivers of webhooks that are told something: one at a time each, so that one that is slow keeps nobody else
-/// waiting. There are fewer of them than calls that may be made at once.
+/// waiting.
 #[derive(Default)]
 pub struct Telling(Mutex<Running>);
 

@@ -26,4 +26,6 @@ pub use sessions::{
     Asked as AskedStep, Backtested, Begin, Begun, Change, Diff, Differing, Erasure, Given, Known,
     Open, Reviewed, SessionError, SessionParts, Sessions, Told, UNSUPPORTED,
 };
-pub use webhooks::{Attempt, RETRIES, Receiver, Secrets, TYPES, WebhookParts, Webhooks};
+pub use webhooks::{
+    Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,
+};

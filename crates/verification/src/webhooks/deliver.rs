@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::Webhooks;
+use super::{Webhooks, manage::RECEIVERS_MAX};
 use crate::SessionError;
 
 /// What one receiver is told at once.
-const BATCH: i64 = 4;
+const BATCH: usize = 4;
+/// Calls at once, if every receiver is told as much as it can be: none has to wait for what another answers.
+pub const WEBHOOK_CALLS: usize = BATCH * RECEIVERS_MAX;
 /// Whoever took a message to deliver has so long; then it is somebody else's.
 const LEASE: Duration = Duration::from_secs(60);
 /// After how many seconds a message that was not taken is told again. With what chance adds, which is up to a
@@ -76,7 +78,8 @@ impl Webhooks {
                     return Ok((row, Vec::new()));
                 }
                 let (now, until) = (self.now(), self.now().plus(LEASE));
-                let taken = webhooks::take(&tx, &self.tenant, id, (now, until), BATCH).await?;
+                let most = i64::try_from(BATCH).unwrap_or(i64::MAX);
+                let taken = webhooks::take(&tx, &self.tenant, id, (now, until), most).await?;
                 Ok::<_, SessionError>((row, taken))
             })
             .await;

@@ -10,7 +10,7 @@ use super::{TYPES, Webhooks, service::Keys};
 use crate::SessionError;
 
 /// Receivers of one tenant: each message is written for each of them.
-const RECEIVERS_MAX: usize = 20;
+pub(super) const RECEIVERS_MAX: usize = 20;
 const DESCRIPTION_MAX_CHARS: usize = 200;
 /// Keys that were changed sign as well for so long.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);

@@ -9,7 +9,7 @@ mod manage;
 mod message;
 mod service;
 
-pub use deliver::{Attempt, RETRIES};
+pub use deliver::{Attempt, RETRIES, WEBHOOK_CALLS};
 pub use manage::{Receiver, Secrets};
 pub use message::TYPES;
 pub(crate) use message::Told;

@@ -27,7 +27,7 @@ pub struct WebhookParts {
     pub clock: SharedClock,
     /// Chance.
     pub entropy: SharedEntropy,
-    /// The way out. Its own one, so that receivers that are slow hold up nobody else.
+    /// The way out, for [`crate::WEBHOOK_CALLS`] at once. Its own one, so that receivers that are slow hold up nobody else.
     pub egress: Egress,
 }
 
