@@ -11,7 +11,7 @@ use portcullis_store::{
     device, factors, grants, invitations, mail_login, outbox, passkeys, pushed, quotas, recovery,
     retention, sql, token_hash,
 };
-use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, on_both};
+use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, Month, Timestamp, tags};
 
 const TENANT: &str = "main";
@@ -106,6 +106,31 @@ on_both!(a_failed_write_leaves_nothing, |db: TestDb| {
     assert!(db.recorded.codes().is_empty());
     assert!(outbox::stranded_events(&db.db).await.unwrap().is_empty());
 });
+
+on_both!(
+    /// A caller that hangs up at any moment leaves no transaction open in which others would read what was.
+    who_goes_away_leaves_no_transaction_open,
+    |db: TestDb| {
+        let all = || sql("SELECT COUNT(*) AS n FROM account");
+        for polls in 1..40_u32 {
+            let seed = u64::from(polls);
+            let (gone, here) = (&account(seed, "gone"), account(100 + seed, &format!("a{polls}")));
+            let write = db.db.write(|tx| async move {
+                accounts::insert(&tx, TENANT, gone).await?;
+                Err::<(), _>(DbError::Ended)
+            });
+            let ended = killed(polls, write).await;
+            assert!(matches!(ended, None | Some(Err(DbError::Ended))), "{ended:?}");
+            for _ in 0..6 {
+                assert_eq!(count(&db.db, all()).await, i64::from(polls) - 1);
+            }
+            add(&db.db, &here).await.unwrap();
+            for _ in 0..6 {
+                assert_eq!(count(&db.db, all()).await, i64::from(polls), "after {polls}");
+            }
+        }
+    }
+);
 
 on_both!(events_commit_with_the_change_and_leave_the_outbox_when_durable, |db: TestDb| {
     let write = || db.db.write(|tx| async move { tx.emit(event(1)).await });

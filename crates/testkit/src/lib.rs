@@ -1,9 +1,14 @@
 //! Development only: fixed time, seeded randomness, and a database of either kind for each test.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up must fail")]
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use portcullis_events::Event;
@@ -192,6 +197,29 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
     }
+}
+
+/// Runs a future until it has been woken so often, and then lets it go.
+pub struct Killed<F> {
+    inner: Pin<Box<F>>,
+    polls: u32,
+}
+
+impl<F: Future> Future for Killed<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.inner.as_mut().poll(context).map(Some)
+    }
+}
+
+/// `inner`, of which somebody loses interest after it was polled `polls` times.
+pub fn killed<F: Future>(polls: u32, inner: F) -> Killed<F> {
+    Killed { inner: Box::pin(inner), polls }
 }
 
 /// Runs an async test body once for each kind of database, as two tests in a module of that name.

@@ -1,12 +1,6 @@
 //! Sessions of workflows: what they come to, who may take them further, and what is left after a crash.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use portcullis_documents::zone::Expected;
 use portcullis_egress::{Egress, Settings, system_resolver};
@@ -15,7 +9,7 @@ use portcullis_store::{
     Sealer,
     idv::sessions::{self as rows, SessionFilter},
 };
-use portcullis_testkit::{FixedClock, SeededEntropy, TestDb, on_both};
+use portcullis_testkit::{FixedClock, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{
     Aml, Begin, CheckParts, Checks, Given, Known, Open, Reviewed, SessionError, SessionParts,
@@ -534,28 +528,6 @@ on_both!(nothing_is_done_that_is_not_recorded, |db: TestDb| {
     let twice = office.sessions.cancel(id, "GONE", &machine(), &Origin::default()).await;
     assert!(matches!(twice, Err(SessionError::Refused(Refused::Over))));
 });
-
-/// Runs a future until it has been woken so often, and then lets it go.
-struct Killed<F> {
-    inner: Pin<Box<F>>,
-    polls: u32,
-}
-
-impl<F: Future> Future for Killed<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.inner.as_mut().poll(context).map(Some)
-    }
-}
-
-fn killed<F: Future>(polls: u32, inner: F) -> Killed<F> {
-    Killed { inner: Box::pin(inner), polls }
-}
 
 on_both!(whoever_dies_leaves_it_to_others, |db: TestDb| {
     let office = Office::new(db).await;
