@@ -11,7 +11,8 @@ from portcullis import DEMO, log_in, until
 from receivers import Http
 from test_durability import Faulty, faults  # noqa: F401
 from test_export import SECRET, secret, sink
-from test_log_tiles import Auditor, grown, leaf, root
+from test_log_tiles import Auditor, grown, root
+from tlog import leaf
 
 DAY = 86_400
 KEPT = '\n[audit]\nkeep_entries = "400d"\nkeep_personal = "40d"\n'

@@ -4,7 +4,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
-use portcullis_oidc::{ClientError, KeyRingError};
+use portcullis_oidc::{ClientError, KeyRingError, ProviderError};
 use portcullis_store::DbError;
 use portcullis_verification::{AmlError, CheckError, SessionError};
 use portcullis_workflow::Problem as GraphProblem;
@@ -64,7 +64,6 @@ pub enum ApiError {
     #[error("it has hits that nobody has cleared")]
     OpenHits,
     /// There is nothing to screen against.
-
     #[error("no list has been imported: nobody can be screened")]
     NoLists,
     /// A list cannot be used.
@@ -100,6 +99,9 @@ pub enum ApiError {
     /// The signing keys cannot be opened or made.
     #[error("the request could not be completed")]
     Keys(#[source] KeyRingError),
+    /// Nothing could be signed.
+    #[error("the request could not be completed")]
+    Signing(#[source] ProviderError),
 }
 
 impl From<IdentityError> for ApiError {
@@ -157,9 +159,10 @@ impl From<SessionError> for ApiError {
             SessionError::Graph(problems) => Self::Graph(problems),
             SessionError::NotFound => Self::NotFound,
             SessionError::Stale => Self::Stale,
-            SessionError::NotPublished | SessionError::Overlap | SessionError::Refused(_) => {
-                Self::Conflict(error.to_string())
-            }
+            SessionError::NotPublished
+            | SessionError::NotDecided
+            | SessionError::Overlap
+            | SessionError::Refused(_) => Self::Conflict(error.to_string()),
             SessionError::NotAsked(steps) => Self::NotAsked(match &steps[..] {
                 [] => "nothing of the person".to_owned(),
                 steps => steps.join(", "),
@@ -247,6 +250,7 @@ impl ApiError {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Failed(_)
             | Self::Keys(_)
+            | Self::Signing(_)
             | Self::Screening(_)
             | Self::Checking(_)
             | Self::Verifying(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -28,7 +28,7 @@ mod verify;
 mod writer;
 
 pub use files::LogError;
-pub use logs::{Entry, Logs, is_year, log_years, newest_log};
+pub use logs::{Entry, Logs, Proven, is_year, log_years, newest_log};
 pub use prune::{finish_pruning, prune};
 pub use reader::LogReader;
 pub use search::{Filter, Found, MAX_RESULTS, Page};

@@ -7,10 +7,12 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use portcullis_events::{Removed, pruned};
+use portcullis_events::{Removed, pruned, search_fields};
 use portcullis_tlog::{Checkpoint, ENTRIES_PER_BUNDLE, Hash, NoteVerifier, OfflineProof};
+use portcullis_types::Timestamp;
 
 use crate::{
     Filter, LogReader, Page,
@@ -18,6 +20,22 @@ use crate::{
     prune,
     search::MAX_RESULTS,
 };
+
+/// Other entries that may name an event before its own is found.
+const EVENT_HITS: usize = 16;
+/// So much of each log is read for an event; its entry is near the place where its time is.
+const EVENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An entry, and that it is in its log.
+#[derive(Debug, Clone)]
+pub struct Proven {
+    /// What was written.
+    pub entry: Vec<u8>,
+    /// That it is there.
+    pub proof: OfflineProof,
+    /// The key that checks it (C2SP `signed-note`).
+    pub vkey: String,
+}
 
 /// All logs of a node, as far as they are durable.
 #[derive(Debug)]
@@ -132,6 +150,25 @@ impl Logs {
             return Ok(None);
         }
         part.log.prove(index, &part.log.verifier()?).map(Some)
+    }
+
+    /// The entry of the event `id`, which happened at `at`, with its proof and the key of its log. `None` if it
+    /// is not in these logs, or no checkpoint covers it yet.
+    pub fn prove_event(&self, id: &str, at: Timestamp) -> Result<Option<Proven>, LogError> {
+        let filter = Filter {
+            // Entries have their times in milliseconds.
+            from: Some(at.minus(Duration::from_millis(1))),
+            text: Some(id.to_owned()),
+            limit: EVENT_HITS,
+            most_bytes: Some(EVENT_BYTES),
+            ..Filter::default()
+        };
+        let own = |entry: &[u8]| search_fields(entry).is_some_and(|fields| fields.uid == id);
+        let found = self.search_page(&filter)?.found.into_iter().find(|found| own(&found.entry));
+        let Some(found) = found else { return Ok(None) };
+        let Some(proof) = self.prove(found.index)? else { return Ok(None) };
+        let vkey = self.verifier_at(found.index)?.vkey();
+        Ok(Some(Proven { entry: found.entry, proof, vkey }))
     }
 
     /// The key that checks the log that has the entry at `position`, as that log names it.

@@ -673,6 +673,41 @@ fn the_logs_of_years_are_read_and_verified_as_one() {
 }
 
 #[test]
+fn an_event_is_found_by_its_id_and_time_and_proven() {
+    let (root, mut log) = three_years();
+    let id = |n: u64| {
+        Id::<portcullis_types::tags::Event>::new(Timestamp::from_secs(1), &Counting(n.into()))
+    };
+    let at = |n: u64| Timestamp::from_secs(i64::try_from(n).unwrap() * 60);
+    let logs = Logs::open(root.path()).unwrap();
+    for (n, year) in [(0, "2026"), (299, "2026"), (300, "2027"), (555, "2027"), (899, "2028")] {
+        let found = logs.prove_event(&id(n).to_string(), at(n)).unwrap().unwrap();
+        assert_eq!(found.entry, dated(n));
+        assert_eq!(found.vkey, signer_of(year).verifier().vkey());
+        found.proof.verify(&dated(n), &signer_of(year).verifier()).unwrap();
+    }
+    assert!(logs.prove_event(&id(900).to_string(), at(5)).unwrap().is_none());
+    assert!(logs.prove_event(&id(5).to_string(), at(899)).unwrap().is_none(), "it was before");
+
+    // Whoever names an event is not the event, and what no checkpoint covers has no proof yet.
+    let wanted = id(2_000).to_string();
+    let naming = Event::new(
+        id(1_999),
+        at(2_000),
+        None,
+        Actor::User { id: wanted.clone(), username: String::new() },
+        Outcome::Success,
+        Kind::Lifecycle(Lifecycle::Gap { lost: 1 }),
+    );
+    log.append(&[portcullis_events::leaf(&naming), dated(2_000)]).unwrap();
+    assert!(Logs::open(root.path()).unwrap().prove_event(&wanted, at(2_000)).unwrap().is_none());
+    log.checkpoint().unwrap();
+    let logs = Logs::open(root.path()).unwrap();
+    let found = logs.prove_event(&wanted, at(2_000)).unwrap().unwrap();
+    assert_eq!(found.entry, dated(2_000));
+}
+
+#[test]
 fn a_year_cannot_be_exchanged_or_taken_out() {
     let damages = |root: &Path| -> Vec<Option<Damage>> {
         verify_all(root, None).unwrap().into_iter().map(|report| report.damage).collect()

@@ -77,6 +77,7 @@ pub(crate) fn verification(event: &Event, session: &Verification) -> Value {
             "verdict": session.verdict,
             "reason": session.reason.as_deref().map(clean),
             "decided_by": session.decided_by,
+            "evidence": session.evidence,
             "reports": reports.collect::<Value>(),
             "trace": session.trace.iter().map(|step| clean(step)).collect::<Vec<_>>(),
         },

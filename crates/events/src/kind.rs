@@ -267,6 +267,8 @@ pub struct Verification {
     pub reason: Option<String>,
     /// What was decided by: `rule`, `graph`, `reviewers`.
     pub decided_by: Option<&'static str>,
+    /// With a decision: SHA-256 of a salt and of what it rests on, hexadecimal.
+    pub evidence: Option<String>,
     /// With a decision: each step with its report and what that came to.
     pub reports: Vec<ReportUsed>,
     /// With a decision: the way that was taken, `node way`.

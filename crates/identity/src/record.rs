@@ -1,8 +1,9 @@
 //! What the audit log says, for administrators who ask.
 
-use portcullis_audit::{Filter, LogError, Logs};
+use portcullis_audit::{Filter, LogError, Logs, Proven};
 use portcullis_events::{Actor, AdminChange, Kind, Origin, Outcome, opened_entry, sealed_of};
-use portcullis_store::accounts;
+use portcullis_store::{accounts, idv::evidence::LogProof};
+use portcullis_types::{Id, Timestamp, tags};
 use serde_json::{Value, json};
 
 use crate::{Identity, IdentityError};
@@ -74,6 +75,36 @@ impl Identity {
     pub async fn prove_entry(&self, index: u64) -> Result<String, IdentityError> {
         let proof = self.read_log(move |log| log.prove(index));
         Ok(proof.await?.ok_or(IdentityError::NotFound)?.to_text())
+    }
+
+    /// The proof that the event `id`, which happened at `at`, is in the log of this node; `None` if it is not.
+    pub async fn prove_event(
+        &self,
+        id: Id<tags::Event>,
+        at: Timestamp,
+    ) -> Result<Option<LogProof>, IdentityError> {
+        if let Some(found) = self.find_event(id, at).await? {
+            return Ok(Some(found));
+        }
+        // What was written just now is covered by the next checkpoint.
+        self.audit.checkpoint().await?;
+        self.find_event(id, at).await
+    }
+
+    /// The same for somebody who comes again.
+    pub async fn find_event(
+        &self,
+        id: Id<tags::Event>,
+        at: Timestamp,
+    ) -> Result<Option<LogProof>, IdentityError> {
+        let id = id.to_string();
+        let _turn = self.inner().searches.acquire().await.map_err(|_| IdentityError::Busy)?;
+        let found = self.read_log(move |log| log.prove_event(&id, at)).await?;
+        let proof = |found: Proven| {
+            let entry = String::from_utf8(found.entry).map_err(|_| IdentityError::Busy)?;
+            Ok(LogProof { entry, proof: found.proof.to_text(), log_key: found.vkey })
+        };
+        found.map(proof).transpose()
     }
 
     /// An id as it is, anything else as what stands for a name that no account has.

@@ -83,8 +83,8 @@ impl<'a> Compact<'a> {
         Self::parse_up_to(token, MAX_TOKEN_BYTES)
     }
 
-    /// The same for something that may be longer than a token.
-    pub(crate) fn parse_up_to(token: &'a str, max: usize) -> Result<Self, JwsError> {
+    /// The same for something of at most `max` bytes, which may be longer than a token.
+    pub fn parse_up_to(token: &'a str, max: usize) -> Result<Self, JwsError> {
         if token.len() > max {
             return Err(JwsError::Malformed);
         }

@@ -166,6 +166,19 @@ impl Provider {
         self.for_its_reader(&claims.aud, signed)
     }
 
+    /// Signs what the house says about something else than a login, as a JWT of type `typ` with its issuer and
+    /// time. Whoever takes it for an ID token finds no audience in it.
+    pub fn sign_statement(
+        &self,
+        typ: &str,
+        claims: serde_json::Value,
+    ) -> Result<String, ProviderError> {
+        let mut claims = claims;
+        claims["iss"] = json!(self.settings.issuer);
+        claims["iat"] = json!(self.now().secs());
+        self.sign(KeyUse::IdToken, self.keys.schedule().preferred(), typ, &claims)
+    }
+
     pub(crate) fn sign(
         &self,
         key_use: KeyUse,

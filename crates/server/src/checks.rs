@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use portcullis_egress::Egress;
+use portcullis_identity::Identity;
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, tags};
 use portcullis_verification::{
@@ -68,6 +69,18 @@ pub async fn sessions(
 pub async fn run_workflows(sessions: &Sessions) -> Result<()> {
     while sessions.run_due().await? > 0 {}
     let _ = tokio::time::timeout(WORKFLOWS_WAIT, sessions.wait_due()).await;
+    Ok(())
+}
+
+/// Finds decisions of late in the log of this node, and keeps the proofs with them: whoever asks another node for
+/// them, or asks when the log is gone, gets them all the same.
+pub async fn prove_decisions(sessions: &Sessions, identity: &Identity) -> Result<()> {
+    for (session, event, at) in sessions.unproven().await? {
+        // What another node decided is in its log.
+        if let Some(proof) = identity.find_event(event, at).await? {
+            sessions.prove(session, &proof).await?;
+        }
+    }
     Ok(())
 }
 

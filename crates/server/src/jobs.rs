@@ -122,6 +122,9 @@ pub fn start(
                 async move { checks::run_webhooks(&app.verification.webhooks, &telling).await }
             }
         }),
+        every(app, CHECKPOINT_EVERY, closing, "evidence", |app| async move {
+            checks::prove_decisions(&app.verification, &app.identity).await
+        }),
         every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
             retention::run(&app.identity.db, app.clock.now()).await?;

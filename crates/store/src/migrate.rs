@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (23, include_str!("../migrations/0023_idv.sql")),
     (24, include_str!("../migrations/0024_workflows.sql")),
     (25, include_str!("../migrations/0025_webhooks.sql")),
+    (26, include_str!("../migrations/0026_evidence.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -29,6 +29,18 @@ struct Frame {
     layout: Json,
 }
 
+/// The same with the members of all objects in the order of their names, whatever order the map keeps.
+fn sorted(json: Json) -> Json {
+    match json {
+        Json::Object(members) => {
+            let members: BTreeMap<String, Json> = members.into_iter().collect();
+            members.into_iter().map(|(name, value)| (name, sorted(value))).collect()
+        }
+        Json::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
 impl Graph {
     /// Reads a graph; all that is wrong with its form is told at once, node by node.
     pub fn read(json: &Json) -> Result<Self, GraphError> {
@@ -85,7 +97,8 @@ impl Graph {
         Ok(())
     }
 
-    /// The graph without what means nothing: of two with the same meaning this is the same text.
+    /// The graph without what means nothing: of two with the same meaning this is the same text, with the members
+    /// of objects in the order of their names, so that whoever reads it anywhere comes to the same digest.
     pub fn meaning(&self) -> Json {
         let nodes = self.nodes.iter().map(|(name, node)| {
             let mut node = serde_json::to_value(node).unwrap_or_default();
@@ -94,12 +107,12 @@ impl Graph {
             }
             (name.clone(), node)
         });
-        json!({
+        sorted(json!({
             "schema": SCHEMA,
             "start": self.start,
             "limits": self.limits,
             "nodes": nodes.collect::<serde_json::Map<_, _>>(),
-        })
+        }))
     }
 }
 

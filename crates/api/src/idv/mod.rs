@@ -1,6 +1,7 @@
 //! Identity verification: workflows and their sessions, and checks of documents one by one.
 
 mod emrtd;
+mod evidence;
 mod input;
 mod mrz;
 mod picture;
@@ -22,6 +23,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         workflows::endpoints(),
         sessions::endpoints(),
         reviewing::endpoints(),
+        evidence::endpoints(),
         webhooks::endpoints(),
     ]
     .concat()

@@ -1,17 +1,13 @@
 use std::collections::BTreeSet;
 
 use http::{Method, StatusCode};
-use portcullis_types::{Id, tags};
-use portcullis_verification::{Erasure, Open, Reviewed};
-use portcullis_workflow::{By, Decision, Done, Verdict};
+use portcullis_verification::{Open, Reviewed};
+use portcullis_workflow::{Decision, Done, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{
-    input::invalid,
-    sessions::{SESSION, SessionView},
-};
+use super::{input::invalid, sessions::SessionView};
 use crate::{
     ApiError,
     call::{Call, Page},
@@ -58,14 +54,6 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<ResubmitInput>()
         .returns::<SessionView>(ok),
-        Endpoint::new(
-            Method::DELETE,
-            SESSION,
-            Idv,
-            "Erase what a session was about, by destroying its key",
-            erase,
-        )
-        .returns::<ReceiptView>(ok),
     ]
 }
 
@@ -103,15 +91,10 @@ struct VerdictView {
 
 impl From<&Decision> for VerdictView {
     fn from(decision: &Decision) -> Self {
-        let (by, reviewers) = match &decision.by {
-            By::Rule => ("rule", Vec::new()),
-            By::Graph => ("graph", Vec::new()),
-            By::Reviewers(accounts) => ("reviewers", accounts.clone()),
-        };
         Self {
             verdict: decision.verdict.as_str(),
-            by,
-            reviewers,
+            by: decision.by.as_str(),
+            reviewers: decision.by.reviewers().to_vec(),
             node: decision.node.clone(),
             reason: decision.reason.clone(),
             at: decision.at.to_rfc3339(),
@@ -204,58 +187,6 @@ struct ResubmitInput {
     reason_code: String,
 }
 
-/// That what a session was about is gone.
-#[derive(Debug, Serialize, ToSchema)]
-struct ReceiptView {
-    session: String,
-    /// RFC 3339.
-    erased_at: String,
-    /// Keys that opened it, and are destroyed.
-    keys_destroyed: u32,
-    /// What is kept all the same.
-    retained: Vec<RetainedView>,
-    log_proof: ProofView,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct RetainedView {
-    what: &'static str,
-    /// Why.
-    basis: &'static str,
-    /// Where, if it has an id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-}
-
-/// Where it stands in the audit log that this was done.
-#[derive(Debug, Serialize, ToSchema)]
-struct ProofView {
-    /// The entry, as `metadata.uid` of it has it; an administrator gets its proof by its index.
-    event: String,
-}
-
-impl From<Erasure> for ReceiptView {
-    fn from(erasure: Erasure) -> Self {
-        let subject = erasure.aml_subject.map(|id| RetainedView {
-            what: "screening",
-            basis: "who was screened is kept on its own terms; erase it at /idv/v1/aml/subjects",
-            id: Some(id.to_string()),
-        });
-        let log = RetainedView {
-            what: "audit log",
-            basis: "that there was a session, its workflow and what came of it; no personal data",
-            id: None,
-        };
-        Self {
-            session: erasure.session.to_string(),
-            erased_at: erasure.at.to_rfc3339(),
-            keys_destroyed: 1,
-            retained: [Some(log), subject].into_iter().flatten().collect(),
-            log_proof: ProofView { event: erasure.event.to_string() },
-        }
-    }
-}
-
 async fn decision(api: Api, call: Call) -> Reply {
     let open = api.sessions.read(call.id()?).await?;
     let mut done: Vec<(&String, &Done)> = open.state.done.iter().collect();
@@ -319,10 +250,4 @@ async fn resubmit(api: Api, call: Call) -> Reply {
     let asked = (version, nodes, reason_code);
     let open = api.sessions.resubmit(call.id()?, asked, &by, &call.origin).await?;
     ok(SessionView::from(&open))
-}
-
-async fn erase(api: Api, call: Call) -> Reply {
-    let id: Id<tags::IdvSession> = call.id()?;
-    let erasure = api.sessions.erase(id, &call.caller.actor, &call.origin).await?;
-    ok(ReceiptView::from(erasure))
 }

@@ -9,7 +9,11 @@ use portcullis_verification::{Imported, TrustStore};
 
 use crate::{
     Place,
-    commands::{Offline, say},
+    commands::{
+        Offline,
+        evidence::{self, EvidenceArgs},
+        say,
+    },
 };
 
 /// Bytes of a file; more is refused without reading on.
@@ -20,6 +24,8 @@ pub enum IdvCommand {
     /// Authorities of countries, by whom the chips of travel documents are verified
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Check the evidence of a decision, with nothing but the key of the audit log
+    Evidence(EvidenceArgs),
 }
 
 #[derive(Subcommand)]
@@ -56,7 +62,11 @@ pub enum TrustCommand {
     },
 }
 
-pub async fn run(IdvCommand::Trust(command): IdvCommand) -> Result<ExitCode> {
+pub async fn run(command: IdvCommand) -> Result<ExitCode> {
+    let command = match command {
+        IdvCommand::Trust(command) => command,
+        IdvCommand::Evidence(args) => return evidence::run(&args),
+    };
     match command {
         TrustCommand::Import { place, dry_run, signer, files } => {
             import(&place, &files, signer.as_deref(), dry_run).await

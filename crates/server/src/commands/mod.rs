@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod ca;
 pub mod check;
 pub mod enrol;
+pub mod evidence;
 pub mod explain;
 pub mod idv;
 pub mod import;

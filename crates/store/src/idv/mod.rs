@@ -1,6 +1,7 @@
 //! What identity verification keeps.
 
 pub mod challenges;
+pub mod evidence;
 pub mod sessions;
 pub mod trust;
 pub mod webhooks;

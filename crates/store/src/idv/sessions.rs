@@ -170,6 +170,7 @@ pub async fn erase(
     .await?;
     for text in [
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM idv_evidence WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_idempotency WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_message WHERE tenant = $1 AND session_id = $2",

@@ -19,6 +19,9 @@ pub enum SessionError {
     /// Nothing of the workflow was published yet.
     #[error("no version of the workflow was published")]
     NotPublished,
+    /// There is no decision whose evidence could be shown.
+    #[error("the session is not decided")]
+    NotDecided,
     /// Not now.
     #[error(transparent)]
     Refused(#[from] Refused),

@@ -7,6 +7,7 @@
 mod begin;
 mod erase;
 mod error;
+mod evidence;
 mod execute;
 mod give;
 mod known;
@@ -19,6 +20,7 @@ mod workflows;
 pub use begin::{Begin, Begun};
 pub use erase::Erasure;
 pub use error::SessionError;
+pub use evidence::{EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Evidence, evidence_digest};
 pub use give::{Asked, Given, UNSUPPORTED};
 pub use known::Known;
 pub use open::Open;

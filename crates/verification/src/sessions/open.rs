@@ -6,9 +6,7 @@ use portcullis_store::{
     idv::sessions::{self, EffectRow, EventRow, SessionRow},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_workflow::{
-    By, Effect, Event, Happened, Outcome, Phase, Plan, State, Verdict, step,
-};
+use portcullis_workflow::{Effect, Event, Happened, Outcome, Phase, Plan, State, Verdict, step};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -235,6 +233,7 @@ impl Sessions {
         let told = next.about(about);
         tx.emit(self.event(by, origin, Kind::Verification(told.clone()))).await?;
         let Some(decision) = &next.state.decision else { return Ok(()) };
+        let draft = self.draft_evidence(next, decision)?;
         let mut done: Vec<_> = next.state.done.iter().collect();
         if done.len() > EVENT_MAX_STEPS {
             done.sort_by_key(|(_, done)| std::cmp::Reverse(done.order));
@@ -252,11 +251,8 @@ impl Sessions {
             report: None,
             verdict: Some(decision.verdict.as_str()),
             reason: decision.reason.clone(),
-            decided_by: Some(match decision.by {
-                By::Rule => "rule",
-                By::Graph => "graph",
-                By::Reviewers(_) => "reviewers",
-            }),
+            decided_by: Some(decision.by.as_str()),
+            evidence: Some(draft.digest.clone()),
             reports: reports.collect(),
             trace: next.state.trace[next.state.trace.len().saturating_sub(EVENT_MAX_STEPS)..]
                 .iter()
@@ -264,7 +260,10 @@ impl Sessions {
                 .collect(),
             ..told
         };
-        Ok(tx.emit(self.event(&Actor::System, None, Kind::Verification(decided))).await?)
+        let event = self.event(&Actor::System, None, Kind::Verification(decided));
+        let entry = (event.id, event.time);
+        tx.emit(event).await?;
+        self.keep_evidence(tx, next.row.id, entry, draft).await
     }
 }
 

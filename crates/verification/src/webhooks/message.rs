@@ -8,7 +8,7 @@ use portcullis_store::{
     },
 };
 use portcullis_types::{Id, tags};
-use portcullis_workflow::{By, Decision};
+use portcullis_workflow::Decision;
 use serde_json::{Value, json};
 
 use super::Webhooks;
@@ -63,14 +63,9 @@ impl Told {
                     data["previous_status"] = json!(before);
                 }
                 if let Some(decision) = decision {
-                    let by = match decision.by {
-                        By::Rule => "rule",
-                        By::Graph => "graph",
-                        By::Reviewers(_) => "reviewers",
-                    };
                     data["decision"] = json!({
                         "verdict": decision.verdict.as_str(),
-                        "by": by,
+                        "by": decision.by.as_str(),
                         "node": decision.node,
                         "reason": decision.reason,
                     });

@@ -7,13 +7,17 @@ use portcullis_egress::{Egress, Settings, system_resolver};
 use portcullis_events::{Event, Kind, Origin, Verification};
 use portcullis_store::{
     Sealer,
-    idv::sessions::{self as rows, SessionFilter},
+    idv::{
+        evidence::{self, LogProof},
+        sessions::{self as rows, SessionFilter},
+    },
 };
 use portcullis_testkit::{FixedClock, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{
-    Aml, Begin, CheckParts, Checks, Given, Known, Open, Reviewed, SessionError, SessionParts,
-    Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
+    Aml, Begin, CheckParts, Checks, EVIDENCE_SALT_BYTES, Given, Known, Open, Reviewed,
+    SessionError, SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
+    evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -514,6 +518,67 @@ on_both!(a_born_day_is_one_for_all_documents, |db: TestDb| {
     let asked = office.sessions.asked(id, "second").await.unwrap();
     let born = Expected { date_of_birth: Some("1974-08-12".into()), ..Expected::default() };
     assert_eq!(asked.expected, born);
+});
+
+on_both!(what_a_decision_rests_on_is_written_down_with_it, |db: TestDb| {
+    let office = Office::new(db).await;
+    let asked =
+        Begin { reference: Some("customer-9".into()), workflow: "kyc".into(), ..Begin::default() };
+    let id = office.begin(asked).await.unwrap().row.id;
+    assert!(matches!(office.sessions.evidence(id).await, Err(SessionError::NotDecided)));
+    office.give(id, ZONE).await.unwrap();
+    office.run().await;
+    let evidence = office.sessions.evidence(id).await.unwrap();
+    let decided = office.recorded().pop().unwrap();
+    assert_eq!(decided.evidence, Some(evidence_digest(&evidence.salt, &evidence.text)));
+    assert_eq!(evidence.salt.len(), EVIDENCE_SALT_BYTES);
+    let event = office.world.db.recorded.events().pop().unwrap();
+    assert_eq!((event.id, event.time), (evidence.event, evidence.at));
+    let text: Value = serde_json::from_str(&evidence.text).unwrap();
+    assert_eq!(text["reference"], "customer-9");
+    assert_eq!(text["decision"]["verdict"], "approved");
+    let nodes = text["reports"].as_array().unwrap().iter().map(|one| one["node"].clone());
+    assert_eq!(nodes.collect::<Vec<_>>(), ["zone", "lists"]);
+    assert_eq!(text["reports"][0]["report"]["seen"], true, "as the check gave it");
+    let meaning = text["workflow"]["meaning"].to_string();
+    assert_eq!(text["workflow"]["digest"], evidence_digest(&[], &meaning));
+
+    // Whoever finds it in the log keeps the proof, and the first one stays.
+    assert_eq!(office.sessions.unproven().await.unwrap(), [(id, evidence.event, evidence.at)]);
+    assert!(evidence.proof.is_none());
+    let found = |entry: &str| LogProof {
+        entry: entry.into(),
+        proof: "proof".into(),
+        log_key: "key".into(),
+    };
+    for entry in ["first", "second"] {
+        office.sessions.prove(id, &found(entry)).await.unwrap();
+    }
+    assert!(office.sessions.unproven().await.unwrap().is_empty());
+    assert_eq!(office.sessions.evidence(id).await.unwrap().proof, Some(found("first")));
+    // It is sealed like the rest, and goes with it.
+    let row = evidence::of_session(&office.world.db.db, "main", id).await.unwrap().unwrap();
+    for hidden in ["ERIKSSON", "customer-9", "approved"] {
+        assert!(
+            !row.sealed.windows(hidden.len()).any(|part| part == hidden.as_bytes()),
+            "{hidden}"
+        );
+    }
+    office.sessions.erase(id, &machine(), &Origin::default()).await.unwrap();
+    assert!(matches!(office.sessions.evidence(id).await, Err(SessionError::Erased)));
+    assert!(evidence::of_session(&office.world.db.db, "main", id).await.unwrap().is_none());
+});
+
+on_both!(nobody_looks_for_what_no_log_has_for_ever, |db: TestDb| {
+    let office = Office::new(db).await;
+    let id = office.kyc().await.row.id;
+    office.give(id, ZONE).await.unwrap();
+    office.run().await;
+    office.world.clock.advance(Duration::from_secs(3600));
+    assert_eq!(office.sessions.unproven().await.unwrap().len(), 1);
+    office.world.clock.advance(Duration::from_secs(1));
+    assert!(office.sessions.unproven().await.unwrap().is_empty());
+    assert!(office.sessions.evidence(id).await.unwrap().proof.is_none());
 });
 
 on_both!(nothing_is_done_that_is_not_recorded, |db: TestDb| {

@@ -196,6 +196,25 @@ pub enum By {
     Reviewers(Vec<String>),
 }
 
+impl By {
+    /// `rule`, `graph` or `reviewers`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Graph => "graph",
+            Self::Reviewers(_) => "reviewers",
+        }
+    }
+
+    /// The accounts of the people, if people decided.
+    pub fn reviewers(&self) -> &[String] {
+        match self {
+            Self::Rule | Self::Graph => &[],
+            Self::Reviewers(accounts) => accounts,
+        }
+    }
+}
+
 /// Where a session went on from a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trace {
