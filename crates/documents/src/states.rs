@@ -11,7 +11,7 @@ pub fn may_sign(country: &str, code: &str) -> Option<bool> {
 
 /// The two letters that certificates have for what machine readable zones call by up to three: ISO 3166-1, and
 /// the codes of ICAO 9303-3, 5, for which 9303-12 has two letters of its own or that of the state behind.
-fn two_letters(code: &str) -> Option<&'static str> {
+pub fn two_letters(code: &str) -> Option<&'static str> {
     let at = CODES.binary_search_by(|(long, _)| (*long).cmp(code)).ok()?;
     Some(CODES[at].1)
 }

@@ -78,6 +78,8 @@ pub(crate) fn verification(event: &Event, session: &Verification) -> Value {
             "reason": session.reason.as_deref().map(clean),
             "decided_by": session.decided_by,
             "evidence": session.evidence,
+            "verified": session.verified,
+            "accounts": session.account.iter().collect::<Vec<_>>(),
             "reports": reports.collect::<Value>(),
             "trace": session.trace.iter().map(|step| clean(step)).collect::<Vec<_>>(),
         },

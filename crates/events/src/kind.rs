@@ -257,6 +257,8 @@ pub struct Verification {
     pub workflow_version: i64,
     /// SHA-256 of what that version means, hexadecimal.
     pub workflow_digest: String,
+    /// Whose account it is about, if it is about one.
+    pub account: Option<String>,
     /// The step that it is about.
     pub node: Option<String>,
     /// The report of a check.
@@ -269,6 +271,8 @@ pub struct Verification {
     pub decided_by: Option<&'static str>,
     /// With a decision: SHA-256 of a salt and of what it rests on, hexadecimal.
     pub evidence: Option<String>,
+    /// With a decision: whether it is known from now on whom the account belongs to.
+    pub verified: Option<bool>,
     /// With a decision: each step with its report and what that came to.
     pub reports: Vec<ReportUsed>,
     /// With a decision: the way that was taken, `node way`.

@@ -8,10 +8,12 @@ use portcullis_events::{
 };
 use portcullis_store::{
     accounts::{self, Account},
-    applications, factors, passkeys, upstream,
+    applications, factors,
+    idv::identities,
+    passkeys, upstream,
 };
 use portcullis_texts::{speaking_now, t};
-use portcullis_types::Timestamp;
+use portcullis_types::{Id, Timestamp, tags};
 use serde_json::{Value, json};
 
 use crate::{Email, Identity, IdentityError, Mail, Recent, recovery::language};
@@ -32,6 +34,7 @@ impl Identity {
         let identities = upstream::of_account(db, tenant, id).await?;
         let in_use = applications::in_use(db, tenant, id, self.now()).await?;
         let consents = applications::consented(db, tenant, id).await?;
+        let verified = self.verified(id).await?;
         let entries = self.entries_about(account).await?;
         let day = |micros: i64| Timestamp::from_micros(micros).to_rfc3339();
         Ok(json!({
@@ -77,8 +80,16 @@ impl Identity {
                 "in_use": in_use.iter().map(access).collect::<Vec<_>>(),
                 "consents": consents.iter().map(access).collect::<Vec<_>>(),
             },
+            "verified_claims": verified,
             "audit_log": entries,
         }))
+    }
+
+    /// Whom the account belongs to by verification: elements of `verified_claims` (OpenID Connect for Identity
+    /// Assurance 1.0) with everything there is.
+    pub async fn verified(&self, account: Id<tags::User>) -> Result<Vec<Value>, IdentityError> {
+        let rows = identities::of_account(&self.db, &self.tenant, account).await?;
+        Ok(rows.iter().map(|row| row.open(&self.sealer)).collect::<Result<_, _>>()?)
     }
 
     /// What the log says about somebody since their account began, oldest first. One at a time:

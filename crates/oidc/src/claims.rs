@@ -6,7 +6,10 @@ use portcullis_store::accounts::Account;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::OAuthError;
+use crate::{
+    OAuthError,
+    verified::{self, VerifiedRequest},
+};
 
 /// What we can say about a person (OpenID Connect Core, section 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub(crate) struct Person {
     pub account: Account,
     /// Empty unless somebody may know.
     pub memberships: Memberships,
+    /// Whom the account belongs to, each by other rules. Empty unless somebody asks for it by name.
+    pub verified: Vec<Value>,
 }
 
 impl Claim {
@@ -67,7 +72,7 @@ impl Claim {
     }
 
     fn of(self, person: &Person) -> Value {
-        let Person { account, memberships } = person;
+        let Person { account, memberships, .. } = person;
         match self {
             Self::Locale => account.locale.as_str().into(),
             Self::Groups => memberships.groups.clone().into(),
@@ -90,6 +95,12 @@ pub(crate) struct RequestedClaims {
     pub userinfo: BTreeSet<Claim>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub id_token: BTreeSet<Claim>,
+    /// Whom the account belongs to, for userinfo.
+    #[serde(skip_serializing_if = "VerifiedRequest::is_empty")]
+    pub verified_userinfo: VerifiedRequest,
+    /// The same for the ID token.
+    #[serde(skip_serializing_if = "VerifiedRequest::is_empty")]
+    pub verified_id_token: VerifiedRequest,
     /// The person that the ID token must be about.
     #[serde(skip)]
     pub subject: Option<String>,
@@ -110,10 +121,19 @@ impl RequestedClaims {
             Some(_) => Err(malformed()),
         };
         let (userinfo, id_token) = (part("userinfo")?, part("id_token")?);
-        let mut members = userinfo.values().chain(id_token.values());
-        if !members.all(|member| member.is_null() || member.is_object()) {
+        let mut members = userinfo.iter().chain(&id_token);
+        if !members
+            .all(|(name, member)| name == verified::SCOPE || member.is_null() || member.is_object())
+        {
             return Err(malformed());
         }
+        let verified = |part: &Map<String, Value>| {
+            let text =
+                "verified_claims must name a trust_framework and claims, and say values rightly";
+            let asked = VerifiedRequest::read(part.get(verified::SCOPE));
+            asked.ok_or_else(|| OAuthError::request(text))
+        };
+        let (verified_userinfo, verified_id_token) = (verified(&userinfo)?, verified(&id_token)?);
         let subject = id_token.get("sub").and_then(|sub| sub.get("value"));
         let subject = match subject {
             None => None,
@@ -124,7 +144,14 @@ impl RequestedClaims {
         let known = |asked: &Map<String, Value>| {
             Claim::ALL.into_iter().filter(|claim| asked.contains_key(claim.as_str())).collect()
         };
-        Ok(Self { userinfo: known(&userinfo), id_token: known(&id_token), subject, acr })
+        Ok(Self {
+            userinfo: known(&userinfo),
+            id_token: known(&id_token),
+            verified_userinfo,
+            verified_id_token,
+            subject,
+            acr,
+        })
     }
 
     /// Only the claims whose scope is one of `allowed`.
@@ -133,12 +160,22 @@ impl RequestedClaims {
         let may = |claim: &Claim| allowed.contains(claim.scope());
         self.userinfo.retain(may);
         self.id_token.retain(may);
+        if !allowed.contains(verified::SCOPE) {
+            (self.verified_userinfo, self.verified_id_token) = Default::default();
+        }
         self
     }
 
     /// The scopes that stand for what was asked for.
     pub fn scopes(&self) -> BTreeSet<&'static str> {
-        self.userinfo.iter().chain(&self.id_token).map(|claim| claim.scope()).collect()
+        let verified = self.wants_verified().then_some(verified::SCOPE);
+        let named = self.userinfo.iter().chain(&self.id_token).map(|claim| claim.scope());
+        named.chain(verified).collect()
+    }
+
+    /// Whether somebody wants to know whom the account belongs to.
+    pub fn wants_verified(&self) -> bool {
+        !self.verified_userinfo.is_empty() || !self.verified_id_token.is_empty()
     }
 
     /// Whether somebody may know the groups or roles of the person.
@@ -149,7 +186,7 @@ impl RequestedClaims {
 
     /// For the row of the grant; nothing for nothing.
     pub fn to_row(&self) -> Option<String> {
-        let empty = self.userinfo.is_empty() && self.id_token.is_empty();
+        let empty = self.userinfo.is_empty() && self.id_token.is_empty() && !self.wants_verified();
         if empty { None } else { serde_json::to_string(self).ok() }
     }
 

@@ -2,7 +2,7 @@ use portcullis_identity::Assurance;
 use portcullis_jose::{Alg, Enc, KeyManagement};
 use serde_json::{Value, json};
 
-use crate::{AuthMethod, GrantType, Provider, SubjectType};
+use crate::{AuthMethod, GrantType, Provider, SubjectType, verified};
 
 /// The endpoints that clients with certificates call (RFC 8705, section 5).
 const MESH_ENDPOINTS: [(&str, &str); 6] = [
@@ -20,6 +20,26 @@ fn aliases(base: &str) -> Value {
 }
 
 impl Provider {
+    /// OpenID Connect for Identity Assurance 1.0, section 7.
+    fn add_verified(&self, metadata: &mut Value) {
+        let more = [
+            ("verified_claims_supported", json!(true)),
+            ("trust_frameworks_supported", json!(self.settings.trust_frameworks)),
+            ("claims_in_verified_claims_supported", json!(verified::CLAIMS)),
+            ("evidence_supported", json!(["document"])),
+            ("documents_supported", json!(["passport", "idcard"])),
+            ("documents_check_methods_supported", json!(["vcrypt"])),
+        ];
+        for (name, value) in more {
+            metadata[name] = value;
+        }
+        for list in ["scopes_supported", "claims_supported"] {
+            if let Some(list) = metadata[list].as_array_mut() {
+                list.push(verified::SCOPE.into());
+            }
+        }
+    }
+
     /// OpenID Connect Discovery 1.0, section 3, and RFC 8414, section 2: one document for both.
     pub(crate) fn metadata(&self) -> Value {
         let methods: Vec<_> = AuthMethod::ALL.into_iter().filter(|way| self.offers(*way)).collect();
@@ -73,6 +93,9 @@ impl Provider {
             "claims_parameter_supported": true,
             "tls_client_certificate_bound_access_tokens": self.settings.mesh_url.is_some(),
         });
+        if !self.settings.trust_frameworks.is_empty() {
+            self.add_verified(&mut metadata);
+        }
         if self.registers() {
             metadata["registration_endpoint"] = self.url("/oauth2/register").into();
         }

@@ -19,6 +19,7 @@ use crate::{
     claims::{Person, RequestedClaims, disclose},
     resources,
     token::TokenCall,
+    verified,
 };
 
 /// The answer of the token endpoint (RFC 6749, section 5.1).
@@ -62,7 +63,7 @@ impl Provider {
         // A client that keeps its refresh token gets no other.
         let refreshing = params.get("grant_type") == Some(GrantType::RefreshToken.as_str());
         let kept = refreshing && client.settings.keeps_refresh_tokens();
-        let (now, Person { account, memberships }) = (self.now(), person);
+        let (now, Person { account, memberships, .. }) = (self.now(), person);
         let may = |wanted: &str| scope.split(' ').any(|scope| scope == wanted);
         let granted = resources::from_row(grant.resources.as_deref())?;
         let id = grant.id.to_string();
@@ -217,12 +218,15 @@ impl Provider {
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();
         }
-        let named = RequestedClaims::from_row(grant.claims.as_deref()).id_token;
+        let named = RequestedClaims::from_row(grant.claims.as_deref());
         // What else a scope stands for is at userinfo (section 5.4). Groups and roles decide what
         // somebody may do, and many clients look for them here.
         let here = ["groups", "roles"];
         let scopes = scope.split(' ').filter(|scope| here.contains(scope)).collect();
-        disclose(&mut claims, person, &scopes, &named);
+        disclose(&mut claims, person, &scopes, &named.id_token);
+        if let Some(told) = named.verified_id_token.answer(&person.verified, now) {
+            claims[verified::SCOPE] = told;
+        }
         let signed = self.sign(KeyUse::IdToken, client.token_alg, "JWT", &claims)?;
         let settings = &client.settings;
         self.for_client(

@@ -36,6 +36,7 @@ mod status_list;
 mod subject;
 mod token;
 mod userinfo;
+mod verified;
 
 pub use applications::Application;
 pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME};

@@ -32,6 +32,8 @@ pub struct Settings {
     pub self_signed_clients: bool,
     /// Whether and how clients register themselves.
     pub registration: RegistrationPolicy,
+    /// By whose rules whom accounts belong to may have been verified; nothing is told of it if there are none.
+    pub trust_frameworks: Vec<String>,
     /// Elsewhere than at the gate, a revoked token stops working within this time.
     pub status_list_lifetime: Duration,
 }
@@ -47,6 +49,7 @@ impl Settings {
             mesh_url: None,
             self_signed_clients: false,
             registration: RegistrationPolicy::default(),
+            trust_frameworks: Vec::new(),
             status_list_lifetime: Duration::from_secs(15),
         }
     }

@@ -4,7 +4,7 @@ use portcullis_events::{Actor, Event, Origin, Outcome, TokenOperation};
 use portcullis_identity::Memberships;
 use portcullis_pki::PeerCertificate;
 use portcullis_store::{
-    DbError, Tx,
+    Tx,
     accounts::{self, Account},
     grants::{self, Code, Grant},
     token_hash,
@@ -219,12 +219,20 @@ impl Provider {
         account: Account,
         named: &RequestedClaims,
         scope: &str,
-    ) -> Result<Person, DbError> {
+    ) -> Result<Person, ProviderError> {
         let memberships = match named.wants_memberships(scope) {
             true => self.identity.memberships(&self.identity.db, &account).await?,
             false => Memberships::default(),
         };
-        Ok(Person { account, memberships })
+        let known = !self.settings.trust_frameworks.is_empty() && named.wants_verified();
+        let mut verified =
+            if known { self.identity.verified(account.id).await? } else { Vec::new() };
+        // What was verified by rules that are not ours any more is not told.
+        verified.retain(|one| {
+            let framework = one["verification"]["trust_framework"].as_str().unwrap_or_default();
+            self.settings.trust_frameworks.iter().any(|own| own == framework)
+        });
+        Ok(Person { account, memberships, verified })
     }
 
     /// Consumes what was redeemed and stores what was issued, together or not at all.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     Client, KeyUse, Provider, ProviderError,
     claims::{RequestedClaims, disclose},
+    verified,
 };
 
 /// Why userinfo is refused (RFC 6750, section 3.1).
@@ -52,6 +53,9 @@ impl Provider {
         let named = RequestedClaims::from_row(named.as_deref());
         let person = self.person(account, &named, &claims.scope).await?;
         disclose(&mut info, &person, &scopes, &named.userinfo);
+        if let Some(told) = named.verified_userinfo.answer(&person.verified, self.now()) {
+            info[verified::SCOPE] = told;
+        }
         let client = self.client(&claims.client_id).await?;
         let Some(client) = client else { return Ok(Err(UserinfoError::Token)) };
         Ok(Ok(self.as_registered(&client, info)?))

@@ -261,6 +261,9 @@ pub(crate) fn in_words(scope: &str) -> &str {
         "email" => "see your e-mail address",
         "groups" => "see which groups you are in",
         "roles" => "see your roles",
+        "verified_claims" => {
+            "see who you are by your documents: name, date of birth, nationality and document"
+        }
         "offline_access" => "act for you while you are away",
         "account" => "manage your account",
         "admin" => "administer this installation",

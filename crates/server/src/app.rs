@@ -170,6 +170,7 @@ impl App {
             mesh_url: config.mesh_url(),
             registration: registration(&config),
             self_signed_clients: config.tls.self_signed_clients,
+            trust_frameworks: config.verification.trust_frameworks.clone(),
             ..Settings::new(&config.issuer)
         };
         let egress = egress(&config)?;
@@ -191,8 +192,9 @@ impl App {
         let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
         let way_out = (&aml, egress_for(&config, WEBHOOK_CALLS)?);
+        let frameworks = config.verification.trust_frameworks.clone();
         let verification =
-            checks::sessions(&vault, &identity.db, way_out, &clock, &entropy).await?;
+            checks::sessions(&vault, &identity.db, way_out, frameworks, &clock, &entropy).await?;
         // The same for issuers of tokens.
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;

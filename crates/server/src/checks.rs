@@ -43,6 +43,7 @@ pub async fn sessions(
     vault: &Vault,
     db: &Db,
     (aml, egress): (&Aml, Egress),
+    trust_frameworks: Vec<String>,
     clock: &SharedClock,
     entropy: &SharedEntropy,
 ) -> Result<Sessions> {
@@ -54,6 +55,7 @@ pub async fn sessions(
         entropy: entropy.clone(),
         digest_key: vault.random("idv_session_key").await?.expose().clone(),
         aml: aml.clone(),
+        trust_frameworks,
         webhooks: Webhooks::new(WebhookParts {
             tenant: DEFAULT_TENANT.to_owned(),
             db: db.clone(),

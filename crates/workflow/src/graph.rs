@@ -21,6 +21,8 @@ pub struct Graph {
     pub start: String,
     /// What holds for a session as a whole.
     pub limits: Limits,
+    /// What an approval says about an account, if it says something.
+    pub verifies: Option<Verifies>,
     /// Its nodes by their names.
     pub nodes: BTreeMap<String, Node>,
     /// How people call nodes.
@@ -48,6 +50,19 @@ impl Default for Limits {
         let (ttl, window) = (Span::seconds(24 * 3_600), Span::seconds(7 * 24 * 3_600));
         Self { ttl, attempts: 3, window }
     }
+}
+
+/// That an approval tells whom an account belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verifies {
+    /// By whose rules (OpenID Identity Assurance Schema Definition 1.0).
+    pub trust_framework: String,
+    /// To which of its levels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assurance_level: Option<String>,
+    /// The node whose chip says who they are.
+    pub from: String,
 }
 
 /// How often a node may be entered, and where it goes on after that.

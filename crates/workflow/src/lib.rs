@@ -23,8 +23,8 @@ pub use engine::{
 };
 pub use graph::{
     Branch, Case, Check, Decide, Edge, Fallback, Graph, Join, JoinMode, LABEL_MAX_CHARS, Limits,
-    NODES_MAX, Node, Parallel, Retry, Review, Rule, SCHEMA, Set, SetTo, TEXT_MAX_BYTES, Visits,
-    Wait, Webhook,
+    NODES_MAX, Node, Parallel, Retry, Review, Rule, SCHEMA, Set, SetTo, TEXT_MAX_BYTES, Verifies,
+    Visits, Wait, Webhook,
 };
 pub use read::{GraphError, is_name};
 pub use simulate::{Fixture, Simulated, simulate};

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::{
-    graph::{Graph, LABEL_MAX_CHARS, Limits, NODES_MAX, Node, SCHEMA, Visits},
+    graph::{Graph, LABEL_MAX_CHARS, Limits, NODES_MAX, Node, SCHEMA, Verifies, Visits},
     validate::{Problem, Severity},
 };
 
@@ -24,6 +24,8 @@ struct Frame {
     start: String,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    verifies: Option<Verifies>,
     nodes: BTreeMap<String, Json>,
     #[serde(default)]
     layout: Json,
@@ -55,6 +57,7 @@ impl Graph {
         let mut graph = Self {
             start: frame.start,
             limits: frame.limits,
+            verifies: frame.verifies,
             nodes: BTreeMap::new(),
             labels: BTreeMap::new(),
             visits: BTreeMap::new(),
@@ -107,12 +110,16 @@ impl Graph {
             }
             (name.clone(), node)
         });
-        sorted(json!({
+        let mut meaning = json!({
             "schema": SCHEMA,
             "start": self.start,
             "limits": self.limits,
             "nodes": nodes.collect::<serde_json::Map<_, _>>(),
-        }))
+        });
+        if let Some(verifies) = &self.verifies {
+            meaning["verifies"] = json!(verifies);
+        }
+        sorted(meaning)
     }
 }
 

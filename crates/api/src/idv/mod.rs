@@ -2,6 +2,7 @@
 
 mod emrtd;
 mod evidence;
+mod identities;
 mod input;
 mod mrz;
 mod picture;
@@ -24,6 +25,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         sessions::endpoints(),
         reviewing::endpoints(),
         evidence::endpoints(),
+        identities::endpoints(),
         webhooks::endpoints(),
     ]
     .concat()

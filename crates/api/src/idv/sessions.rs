@@ -34,11 +34,11 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             get.clone(),
             SESSIONS,
             Idv,
-            "Sessions, by status, reference, workflow or queue",
+            "Sessions, by status, reference, workflow, queue or account",
             list,
         )
         .paged()
-        .query(&["status", "reference", "workflow", "queue"])
+        .query(&["status", "reference", "workflow", "queue", "account"])
         .returns::<Page<SessionRowView>>(ok),
         Endpoint::new(post.clone(), SESSIONS, Idv, "Begin a session", begin)
             .idempotent()
@@ -78,6 +78,9 @@ struct SessionInput {
     version: Option<i64>,
     /// How you call the person, 1 to 128 bytes. Screening knows them under this name in all sessions.
     reference: Option<String>,
+    /// The id of the account that it is about. Where the workflow says `verifies`, an approval tells whom that
+    /// belongs to.
+    account: Option<String>,
     /// Who the person should be; each document is held against it.
     #[serde(default)]
     expected: ExpectedInput,
@@ -103,6 +106,9 @@ pub(super) struct SessionRowView {
     workflow_version: i64,
     /// As whoever began it calls the person.
     reference: String,
+    /// The account that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
     /// Whose review it waits for.
     #[serde(skip_serializing_if = "String::is_empty")]
     queue: String,
@@ -134,6 +140,7 @@ impl From<&SessionRow> for SessionRowView {
             workflow: row.workflow_id.to_string(),
             workflow_version: row.workflow_version,
             reference: row.reference.clone(),
+            account: row.account_id.clone(),
             queue: row.queue.clone(),
             in_review_since: time(row.in_review_since),
             review_due: time(row.review_due),
@@ -241,6 +248,10 @@ struct CancelInput {
     reason_code: String,
 }
 
+fn no_account() -> ApiError {
+    invalid("account", "must be the id of an account")
+}
+
 async fn begin(api: Api, call: Call) -> Reply {
     let input: SessionInput = call.json()?;
     let key = call.idempotency_key()?.map(|key| (key.to_owned(), call.body.clone()));
@@ -248,6 +259,7 @@ async fn begin(api: Api, call: Call) -> Reply {
         workflow: input.workflow,
         version: input.version,
         reference: input.reference,
+        account: input.account.map(|id| id.parse().map_err(|_| no_account())).transpose()?,
         expected: input.expected.read()?.into(),
         locale: input.locale,
         metadata: input.metadata,
@@ -270,6 +282,7 @@ async fn list(api: Api, call: Call) -> Reply {
         reference: given("reference"),
         workflow: given("workflow"),
         queue: given("queue"),
+        account: given("account"),
     };
     let rows = api.sessions.page(filter, &after, limit).await?;
     ok(Page::of(rows, limit, |row| row.id.to_string(), |row| SessionRowView::from(&row)))

@@ -13,6 +13,7 @@ mod load;
 mod login;
 mod sink;
 mod traces;
+mod verification;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -34,6 +35,7 @@ pub use limit::{CountedRequests, Limit};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
 pub use sink::{Beginning, OcsfVersion, Personal, SinkConfig, SyslogFormat};
 pub use traces::TracingConfig;
+pub use verification::VerificationConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -92,6 +94,9 @@ pub struct Config {
     /// How subjects are screened against lists.
     #[serde(default)]
     pub aml: AmlConfig,
+    /// Identity verification.
+    #[serde(default)]
+    pub verification: VerificationConfig,
     /// Where traces of requests are collected; none are if it is left out.
     pub tracing: Option<TracingConfig>,
     /// Who gets the record besides us.

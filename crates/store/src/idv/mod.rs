@@ -2,6 +2,7 @@
 
 pub mod challenges;
 pub mod evidence;
+pub mod identities;
 pub mod sessions;
 pub mod trust;
 pub mod webhooks;

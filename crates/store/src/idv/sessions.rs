@@ -18,6 +18,8 @@ pub struct SessionRow {
     pub workflow_version: i64,
     /// How whoever began it calls the person; empty if they did not say.
     pub reference: String,
+    /// Whose account it is about, if it is about one.
+    pub account_id: Option<String>,
     /// Where it is.
     pub status: String,
     /// How many events there are.
@@ -81,10 +83,17 @@ pub struct EffectRow {
     pub tries: i64,
 }
 
+impl SessionRow {
+    /// Whose account it is about, if it is about one.
+    pub fn account(&self) -> Option<Id<tags::User>> {
+        self.account_id.as_deref()?.parse().ok()
+    }
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, workflow_id, workflow_version, reference, status, version, messages, \
+            "SELECT id, workflow_id, workflow_version, reference, account_id, status, version, messages, \
              key, given, queue, in_review_since, review_due, deadline, created_at, updated_at, ended_at, \
              expires_at, erased_at FROM idv_session WHERE ",
             $rest
@@ -96,8 +105,8 @@ macro_rules! select {
 pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbError> {
     sql("INSERT INTO idv_session (tenant, id, workflow_id, workflow_version, reference, status, \
          version, key, given, queue, in_review_since, review_due, deadline, created_at, \
-         updated_at, ended_at, expires_at, messages) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)")
+         updated_at, ended_at, expires_at, messages, account_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)")
     .bind(tenant)
     .bind(row.id)
     .bind(row.workflow_id)
@@ -116,6 +125,7 @@ pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbErr
     .bind(row.ended_at)
     .bind(row.expires_at)
     .bind(row.messages)
+    .bind(row.account_id.as_deref())
     .execute(tx)
     .await
     .map(drop)
@@ -154,22 +164,24 @@ pub async fn erase(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> Result<bool, DbError> {
-    let erased = sql("UPDATE idv_session SET key = NULL, given = $3, reference = '', \
+    let erased =
+        sql("UPDATE idv_session SET key = NULL, given = $3, reference = '', account_id = NULL, \
                       erased_at = $4, updated_at = $4, deadline = NULL, queue = '', \
                       in_review_since = NULL, review_due = NULL, \
                       messages = messages + CASE WHEN ended_at IS NULL THEN 2 ELSE 1 END, \
                       status = CASE WHEN ended_at IS NULL THEN 'cancelled' ELSE status END, \
                       ended_at = COALESCE(ended_at, $4), expires_at = COALESCE(expires_at, $5) \
                       WHERE tenant = $1 AND id = $2 AND erased_at IS NULL")
-    .bind(tenant)
-    .bind(id)
-    .bind(Vec::new())
-    .bind(now)
-    .bind(expires_at)
-    .execute(tx)
-    .await?;
+        .bind(tenant)
+        .bind(id)
+        .bind(Vec::new())
+        .bind(now)
+        .bind(expires_at)
+        .execute(tx)
+        .await?;
     for text in [
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_evidence WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_idempotency WHERE tenant = $1 AND session_id = $2",
@@ -200,6 +212,8 @@ pub struct SessionFilter<'a> {
     pub workflow: &'a str,
     /// In this queue of reviews.
     pub queue: &'a str,
+    /// About this account.
+    pub account: &'a str,
 }
 
 /// A page of sessions, after the id `after`.
@@ -212,7 +226,8 @@ pub async fn page(
 ) -> Result<Vec<SessionRow>, DbError> {
     sql(select!(
         "tenant = $1 AND id > $2 AND ($3 = '' OR status = $3) AND ($4 = '' OR reference = $4) \
-         AND ($5 = '' OR workflow_id = $5) AND ($6 = '' OR queue = $6) ORDER BY id LIMIT $7"
+         AND ($5 = '' OR workflow_id = $5) AND ($6 = '' OR queue = $6) \
+         AND ($8 = '' OR account_id = $8) ORDER BY id LIMIT $7"
     ))
     .bind(tenant)
     .bind(after)
@@ -221,6 +236,7 @@ pub async fn page(
     .bind(filter.workflow)
     .bind(filter.queue)
     .bind(limit)
+    .bind(filter.account)
     .all(source)
     .await
 }

@@ -8,7 +8,7 @@ use portcullis_store::{
         workflows,
     },
 };
-use portcullis_types::{Id, Timestamp, random_array};
+use portcullis_types::{Id, Timestamp, random_array, tags};
 use portcullis_workflow::{Event, Facts, State};
 use serde_json::Value;
 
@@ -36,6 +36,8 @@ pub struct Begin {
     pub version: Option<i64>,
     /// How the caller calls the person.
     pub reference: Option<String>,
+    /// Whose account it is about, if it is about one.
+    pub account: Option<Id<tags::User>>,
     /// Who the person should be.
     pub expected: Known,
     /// Their language, as BCP 47 has it.
@@ -129,6 +131,9 @@ impl Sessions {
         if plan.needs_reference() && asked.reference.is_none() {
             return needs("reference", "is needed, since the workflow monitors the person");
         }
+        if let Some(account) = asked.account {
+            self.check_account(tx, account).await?;
+        }
         let id = Id::new(now, &*self.entropy);
         let key = random_array::<KEY_BYTES>(&*self.entropy);
         let sealed = self.sealer.seal(&Open::purpose(id, "key"), &key, &*self.entropy)?;
@@ -144,6 +149,7 @@ impl Sessions {
             workflow_id: workflow.id,
             workflow_version: version,
             reference: asked.reference.clone().unwrap_or_default(),
+            account_id: asked.account.map(|account| account.to_string()),
             status: String::new(),
             version: 0,
             messages: 0,

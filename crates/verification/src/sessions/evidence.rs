@@ -172,6 +172,7 @@ fn text(open: &Open, decision: &Decision) -> Value {
         "session": open.row.id.to_string(),
         "version": open.row.version,
         "reference": open.row.reference,
+        "account": open.row.account_id,
         "began_at": open.row.created_at.to_rfc3339(),
         "workflow": {
             "id": open.row.workflow_id.to_string(),

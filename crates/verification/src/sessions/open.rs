@@ -78,6 +78,7 @@ impl Open {
             workflow: self.row.workflow_id.to_string(),
             workflow_version: self.row.workflow_version,
             workflow_digest: self.digest.to_string(),
+            account: self.row.account_id.clone(),
             ..about
         }
     }
@@ -234,6 +235,7 @@ impl Sessions {
         tx.emit(self.event(by, origin, Kind::Verification(told.clone()))).await?;
         let Some(decision) = &next.state.decision else { return Ok(()) };
         let draft = self.draft_evidence(next, decision)?;
+        let verified = self.keep_identity(tx, next, decision).await?;
         let mut done: Vec<_> = next.state.done.iter().collect();
         if done.len() > EVENT_MAX_STEPS {
             done.sort_by_key(|(_, done)| std::cmp::Reverse(done.order));
@@ -253,6 +255,7 @@ impl Sessions {
             reason: decision.reason.clone(),
             decided_by: Some(decision.by.as_str()),
             evidence: Some(draft.digest.clone()),
+            verified: Some(verified),
             reports: reports.collect(),
             trace: next.state.trace[next.state.trace.len().saturating_sub(EVENT_MAX_STEPS)..]
                 .iter()

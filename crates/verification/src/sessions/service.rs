@@ -38,6 +38,8 @@ pub struct SessionParts {
     pub digest_key: Vec<u8>,
     /// Who screens.
     pub aml: Aml,
+    /// By whose rules workflows may verify whom accounts belong to.
+    pub trust_frameworks: Vec<String>,
     /// Whoever wants to know what becomes of sessions.
     pub webhooks: Webhooks,
 }

@@ -8,7 +8,8 @@ use portcullis_store::idv::{
 };
 use portcullis_types::{Id, tags};
 use portcullis_workflow::{
-    Event, Fixture, Graph, Plan, Problem, Status, TEXT_MAX_BYTES, is_name, simulate, validate,
+    Event, Fixture, Graph, Plan, Problem, Severity, Status, TEXT_MAX_BYTES, is_name, simulate,
+    validate,
 };
 use serde_json::{Value, json};
 
@@ -169,6 +170,9 @@ impl Sessions {
         self.change(id, revision, (by, origin), "publish", |row| {
             let graph = parse(&row.draft)?;
             let (plan, _) = validate(graph).map_err(SessionError::Graph)?;
+            if let Some(problem) = unknown_framework(plan.graph(), &self.trust_frameworks) {
+                return Err(SessionError::Graph(vec![problem]));
+            }
             let version = row.latest_version + 1;
             let published = VersionRow {
                 version,
@@ -335,15 +339,16 @@ impl Sessions {
     }
 
     /// Everything that is wrong with a graph, or may not be meant.
-    pub fn problems(graph: &Value) -> Result<Vec<Problem>, SessionError> {
+    pub fn problems(&self, graph: &Value) -> Result<Vec<Problem>, SessionError> {
         text(graph)?;
-        Ok(match Graph::read(graph) {
-            Err(wrong) => wrong.0,
-            Ok(graph) => match validate(graph) {
-                Ok((_, warnings)) => warnings,
-                Err(problems) => problems,
-            },
-        })
+        let graph = match Graph::read(graph) {
+            Err(wrong) => return Ok(wrong.0),
+            Ok(graph) => graph,
+        };
+        let unknown = unknown_framework(&graph, &self.trust_frameworks);
+        let (Ok((_, mut problems)) | Err(mut problems)) = validate(graph);
+        problems.extend(unknown);
+        Ok(problems)
     }
 
     /// A graph as a plan.
@@ -352,6 +357,19 @@ impl Sessions {
         let (plan, _) = validate(read_graph(graph)?).map_err(SessionError::Graph)?;
         Ok(plan)
     }
+}
+
+/// That a graph verifies by rules that are not those of this installation.
+fn unknown_framework(graph: &Graph, trust_frameworks: &[String]) -> Option<Problem> {
+    let named = &graph.verifies.as_ref()?.trust_framework;
+    let message = "must be one of verification.trust_frameworks in the configuration";
+    (!trust_frameworks.contains(named)).then(|| Problem {
+        severity: Severity::Error,
+        code: "unknown_trust_framework",
+        node: None,
+        at: "/verifies/trust_framework".to_owned(),
+        message: message.to_owned(),
+    })
 }
 
 fn parse(draft: &str) -> Result<Graph, SessionError> {

@@ -2,22 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_documents::zone::Expected;
+use portcullis_documents::{
+    chip::{Active, Chain, Passive},
+    finding::{Code, Finding},
+    zone::Expected,
+};
 use portcullis_egress::{Egress, Settings, system_resolver};
 use portcullis_events::{Event, Kind, Origin, Verification};
 use portcullis_store::{
-    Sealer,
+    Sealer, accounts,
     idv::{
         evidence::{self, LogProof},
+        identities,
         sessions::{self as rows, SessionFilter},
     },
 };
-use portcullis_testkit::{FixedClock, SeededEntropy, TestDb, killed, on_both};
+use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{
-    Aml, Begin, CheckParts, Checks, EVIDENCE_SALT_BYTES, Given, Known, Open, Reviewed,
-    SessionError, SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
-    evidence_digest,
+    Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, EVIDENCE_SALT_BYTES, EmrtdReport,
+    Given, Known, Open, Report, Reviewed, SessionError, SessionParts, Sessions, WebhookParts,
+    Webhooks, ZoneAsked, ZoneReport, evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -68,6 +73,7 @@ pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
         entropy: entropy.clone(),
         digest_key: vec![5; 32],
         aml: aml.clone(),
+        trust_frameworks: vec!["ours".into()],
         webhooks: Webhooks::new(WebhookParts {
             tenant: "main".into(),
             db: world.db.db.clone(),
@@ -579,6 +585,208 @@ on_both!(nobody_looks_for_what_no_log_has_for_ever, |db: TestDb| {
     office.world.clock.advance(Duration::from_secs(1));
     assert!(office.sessions.unproven().await.unwrap().is_empty());
     assert!(office.sessions.evidence(id).await.unwrap().proof.is_none());
+});
+
+/// A chip with the zone of the specimen; whether an authority that is trusted stands behind it.
+async fn chip(office: &Office, proven: bool) -> Report<EmrtdReport> {
+    let asked = ZoneAsked { text: ZONE.to_owned(), find: false, expected: Expected::default() };
+    let read = office.checks.zone(asked, &machine(), &Origin::default()).await.unwrap();
+    let passive = Passive {
+        findings: Vec::new(),
+        zone_findings: Vec::new(),
+        chain: if proven { Chain::Verified } else { Chain::Unverified },
+        groups: Vec::new(),
+        hash: None,
+        signer: None,
+        authority: None,
+        signing_time: None,
+        zone: read.found.zone.clone(),
+        holds: true,
+    };
+    let (status, assurance) = match proven {
+        true => (CheckStatus::Passed, Assurance::Cryptographic),
+        false => (CheckStatus::Review, Assurance::SelfAsserted),
+    };
+    let why = Finding::from(Code::ActiveAuthenticationUnsupported);
+    let found = EmrtdReport { passive, active: Active::NotPerformed(why), is_fresh: false };
+    Report {
+        id: read.id,
+        check: "emrtd",
+        status,
+        assurance,
+        findings: Vec::new(),
+        inputs_hash: read.inputs_hash,
+        trust: None,
+        started_at: read.started_at,
+        ms: 1,
+        found,
+    }
+}
+
+fn verifying() -> Value {
+    json!({
+        "schema": "idv.workflow/1",
+        "start": "chip",
+        "verifies": { "trust_framework": "ours", "assurance_level": "high", "from": "chip" },
+        "nodes": {
+            "chip": { "type": "check", "check": "emrtd", "require": ["passive"],
+                      "on_unsupported": { "set": "review" }, "next": "human" },
+            "human": { "type": "review", "approvers": 1 }
+        }
+    })
+}
+
+impl Office {
+    async fn account(&self, seed: u64, name: &str) -> Id<tags::User> {
+        let id = Id::new(START, &*SeededEntropy::new(seed));
+        let account = accounts::Account::new(id, name, &format!("{name}@example.org"), START);
+        let account = &account;
+        let added = self
+            .world
+            .db
+            .db
+            .write(|tx| async move { accounts::insert(&tx, "main", account).await });
+        added.await.unwrap();
+        id
+    }
+
+    /// A session about an account: its chip, and what a person says then.
+    async fn verify(&self, account: Id<tags::User>, proven: Option<bool>, says: Verdict) -> Open {
+        let workflow = "verifies".to_owned();
+        let asked = Begin { workflow, account: Some(account), ..Begin::default() };
+        let id = self.begin(asked).await.unwrap().row.id;
+        let asked = self.sessions.asked(id, "chip").await.unwrap().serial;
+        let by = (&machine(), &Origin::default());
+        let report = match proven {
+            Some(proven) => Some(chip(self, proven).await),
+            None => None,
+        };
+        let given = match &report {
+            Some(report) => Given::Report(report, Value::Null),
+            None => Given::Unsupported("no_chip".into()),
+        };
+        self.sessions.given(id, asked, given, by).await.unwrap();
+        self.vote(id, "one", says).await.unwrap()
+    }
+
+    async fn identities(&self, account: Id<tags::User>) -> Vec<Value> {
+        let found = self.sessions.identities(account).await.unwrap();
+        found.into_iter().map(|identity| identity.verified).collect()
+    }
+}
+
+on_both!(an_account_belongs_to_whom_a_chip_proves, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("verifies", &verifying()).await;
+    let (alice, bob) = (office.account(1, "alice").await, office.account(2, "bob").await);
+    // Nobody else than the chip tells, and nobody who declines.
+    for (proven, says) in [
+        (Some(false), Verdict::Approved),
+        (None, Verdict::Approved),
+        (Some(true), Verdict::Declined),
+    ] {
+        office.verify(alice, proven, says).await;
+        assert!(office.identities(alice).await.is_empty(), "{proven:?} {says:?}");
+        assert_eq!(office.recorded().pop().unwrap().verified, Some(false));
+    }
+    let open = office.verify(alice, Some(true), Verdict::Approved).await;
+    let decided = office.recorded().pop().unwrap();
+    assert_eq!((decided.verified, decided.account), (Some(true), Some(alice.to_string())));
+    let told = office.identities(alice).await.remove(0);
+    assert_eq!(
+        told["claims"],
+        json!({ "given_name": "ANNA MARIA", "family_name": "ERIKSSON", "birthdate": "1974-08-12",
+                "nationalities": ["UTO"] })
+    );
+    let verification = &told["verification"];
+    assert_eq!(
+        (&verification["trust_framework"], &verification["assurance_level"]),
+        (&json!("ours"), &json!("high"))
+    );
+    assert_eq!(verification["verification_process"], open.row.id.to_string());
+    let evidence = &verification["evidence"][0];
+    assert_eq!(evidence["check_details"][0]["check_method"], "vcrypt");
+    assert_eq!(
+        evidence["document_details"],
+        json!({ "type": "passport", "document_number": "L898902C3", "date_of_expiry": "2012-04-15",
+                "issuer": { "country": "UTO" } })
+    );
+    // It is sealed for this account and no other.
+    let row = identities::of_account(&office.world.db.db, "main", alice).await.unwrap().remove(0);
+    assert!(!row.sealed.windows(8).any(|part| part == b"ERIKSSON"));
+    let moved = identities::IdentityRow { account_id: bob, ..row };
+    assert!(moved.open(&Sealer::new(&[7; 32]).unwrap()).is_err());
+    assert!(office.identities(bob).await.is_empty());
+
+    // The newest counts, and what is declined later takes nothing away.
+    let newer = office.verify(alice, Some(true), Verdict::Approved).await.row.id;
+    office.verify(alice, Some(true), Verdict::Declined).await;
+    let now = office.identities(alice).await;
+    assert_eq!(now.len(), 1);
+    assert_eq!(now[0]["verification"]["verification_process"], newer.to_string());
+    // It goes with its session,
+    office.sessions.erase(open.row.id, &machine(), &Origin::default()).await.unwrap();
+    assert_eq!(office.identities(alice).await.len(), 1);
+    office.sessions.erase(newer, &machine(), &Origin::default()).await.unwrap();
+    assert!(office.identities(alice).await.is_empty());
+    // or when somebody takes it away,
+    office.verify(alice, Some(true), Verdict::Approved).await;
+    let by = (&machine(), &Origin::default());
+    office.sessions.revoke_identities(alice, by.0, by.1).await.unwrap();
+    let again = office.sessions.revoke_identities(alice, by.0, by.1).await;
+    assert!(matches!(again, Err(SessionError::NotFound)));
+    assert!(office.identities(alice).await.is_empty());
+    // or with the account, after which a session comes to its end all the same.
+    let kept = office.verify(alice, Some(true), Verdict::Approved).await.row.id;
+    let gone =
+        office.world.db.db.write(|tx| async move { accounts::delete(&tx, "main", alice).await });
+    gone.await.unwrap();
+    assert!(matches!(office.sessions.identities(alice).await, Err(SessionError::NotFound)));
+    let left = identities::of_account(&office.world.db.db, "main", alice).await.unwrap();
+    assert!(left.is_empty() && office.status(kept).await == "approved");
+});
+
+on_both!(an_account_that_goes_meanwhile_stops_no_decision, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("verifies", &verifying()).await;
+    let alice = office.account(1, "alice").await;
+    let asked = Begin { workflow: "verifies".into(), account: Some(alice), ..Begin::default() };
+    let id = office.begin(asked.clone()).await.unwrap().row.id;
+    let serial = office.sessions.asked(id, "chip").await.unwrap().serial;
+    let report = chip(&office, true).await;
+    let given = Given::Report(&report, Value::Null);
+    office.sessions.given(id, serial, given, (&machine(), &Origin::default())).await.unwrap();
+    let gone =
+        office.world.db.db.write(|tx| async move { accounts::delete(&tx, "main", alice).await });
+    gone.await.unwrap();
+    let open = office.vote(id, "one", Verdict::Approved).await.unwrap();
+    assert_eq!(open.state.status.as_str(), "approved");
+    assert_eq!(office.recorded().pop().unwrap().verified, Some(false));
+    assert!(matches!(office.begin(asked).await, Err(SessionError::Invalid("account", _))));
+});
+
+on_both!(nobody_verifies_by_rules_that_are_not_theirs, |db: TestDb| {
+    let office = Office::new(db).await;
+    for (at, value, code) in [
+        ("/verifies/trust_framework", json!("theirs"), "unknown_trust_framework"),
+        ("/verifies/trust_framework", json!("a b"), "form"),
+        ("/verifies/assurance_level", json!(""), "form"),
+        ("/verifies/from", json!("human"), "proves_nothing"),
+        ("/verifies/from", json!("nobody"), "proves_nothing"),
+        ("/nodes/chip/require", json!([]), "proves_nothing"),
+        ("/nodes/chip/check", json!("mrz"), "proves_nothing"),
+    ] {
+        let mut graph = verifying();
+        *graph.pointer_mut(at).unwrap() = value;
+        let problems = office.sessions.problems(&graph).unwrap();
+        assert!(problems.iter().any(|problem| problem.code == code), "{at}: {problems:?}");
+        let (by, origin) = (machine(), Origin::default());
+        let name = format!("{code}{}", graph.to_string().len());
+        let made = office.sessions.create_workflow(&name, &graph, &by, &origin).await.unwrap();
+        let published = office.sessions.publish(made.id, 1, "", (&by, &origin)).await;
+        assert!(matches!(published, Err(SessionError::Graph(_))), "{at}");
+    }
+    assert!(office.sessions.problems(&verifying()).unwrap().is_empty());
 });
 
 on_both!(nothing_is_done_that_is_not_recorded, |db: TestDb| {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::Problems;
 use crate::{
     catalogue::{CATALOGUE, Input, check_spec},
-    graph::{Branch, Check, Decide, Graph, Node, Review, Set, Visits},
+    graph::{Branch, Check, Decide, Graph, Node, Review, Set, Verifies, Visits},
     read::is_name,
     span::Span,
 };
@@ -18,6 +18,8 @@ const RETRIES_MAX: u32 = 10;
 const VISITS_MAX: u32 = 100;
 const TTL_MIN: Duration = Duration::from_secs(60);
 const BACKOFF_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of the name of a trust framework, and of a level of it.
+const FRAMEWORK_MAX_BYTES: usize = 128;
 /// A check runs while somebody waits, or an executor does.
 const TIMEOUT_MAX: Duration = Duration::from_secs(15 * 60);
 
@@ -39,6 +41,9 @@ pub(super) fn check(graph: &Graph, problems: &mut Problems) {
             problems.add("limit", Some(name), "/visits/max", "must be at least 1");
         }
     }
+    if let Some(verifies) = &graph.verifies {
+        check_verifies(graph, verifies, problems);
+    }
     for (name, node) in &graph.nodes {
         match node {
             Node::Check(check) => check_check(name, check, problems),
@@ -53,6 +58,29 @@ pub(super) fn check(graph: &Graph, problems: &mut Problems) {
             }
             Node::Parallel(_) | Node::Wait(_) => {}
         }
+    }
+}
+
+/// Whoever is told whom an account belongs to relies on a signature, not on what somebody typed.
+fn check_verifies(graph: &Graph, verifies: &Verifies, problems: &mut Problems) {
+    let fits = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
+        (1..=FRAMEWORK_MAX_BYTES).contains(&text.len()) && text.bytes().all(plain)
+    };
+    let must = "has 1 to 128 letters, digits and any of _-.:/";
+    if !fits(&verifies.trust_framework) {
+        problems.add("form", None, "/verifies/trust_framework", must);
+    }
+    if verifies.assurance_level.as_deref().is_some_and(|level| !fits(level)) {
+        problems.add("form", None, "/verifies/assurance_level", must);
+    }
+    let proves = |node: &Node| match node {
+        Node::Check(check) => check.check == "emrtd" && check.require.contains("passive"),
+        _ => false,
+    };
+    if !graph.nodes.get(&verifies.from).is_some_and(proves) {
+        let message = "must be a node that checks emrtd and requires passive";
+        problems.add("proves_nothing", None, "/verifies/from", message);
     }
 }
 

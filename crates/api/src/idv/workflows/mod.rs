@@ -168,23 +168,23 @@ async fn create(api: Api, call: Call) -> Reply {
     let NewWorkflow { name, graph } = call.json()?;
     let (by, origin) = (&call.caller.actor, &call.origin);
     let row = api.sessions.create_workflow(&name, &graph, by, origin).await?;
-    created(detail(&row)?)
+    created(detail(&api, &row)?)
 }
 
 async fn show(api: Api, call: Call) -> Reply {
-    ok(detail(&api.sessions.workflow(call.id()?).await?)?)
+    ok(detail(&api, &api.sessions.workflow(call.id()?).await?)?)
 }
 
-fn detail(row: &WorkflowRow) -> Result<WorkflowDetail, ApiError> {
+fn detail(api: &Api, row: &WorkflowRow) -> Result<WorkflowDetail, ApiError> {
     let draft: Value = serde_json::from_str(&row.draft).unwrap_or_default();
-    let problems = Sessions::problems(&draft)?.into_iter().map(ProblemView::from).collect();
+    let problems = api.sessions.problems(&draft)?.into_iter().map(ProblemView::from).collect();
     Ok(WorkflowDetail { workflow: row.into(), draft, problems })
 }
 
 async fn draft(api: Api, call: Call) -> Reply {
     let DraftInput { revision, graph } = call.json()?;
     let by = (&call.caller.actor, &call.origin);
-    ok(detail(&api.sessions.draft(call.id()?, revision, &graph, by).await?)?)
+    ok(detail(&api, &api.sessions.draft(call.id()?, revision, &graph, by).await?)?)
 }
 
 async fn publish(api: Api, call: Call) -> Reply {
@@ -260,9 +260,9 @@ async fn backtest(api: Api, call: Call) -> Reply {
     ok(BacktestView { sessions, same, different: different.collect() })
 }
 
-async fn validate(_: Api, call: Call) -> Reply {
+async fn validate(api: Api, call: Call) -> Reply {
     let GraphInput { graph } = call.json()?;
-    let problems = aside(move || Sessions::problems(&graph)).await??;
+    let problems = aside(move || api.sessions.problems(&graph)).await??;
     let valid = problems.iter().all(|problem| problem.severity == Severity::Warning);
     ok(ValidationView { valid, problems: problems.into_iter().map(ProblemView::from).collect() })
 }

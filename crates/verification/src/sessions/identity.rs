@@ -1,0 +1,190 @@
+//! Whom an account belongs to, where a workflow verifies that: written when it approves, from what a chip says
+//! whose signature holds.
+
+use portcullis_documents::two_letters;
+use portcullis_events::{Actor, AdminChange, Kind, Origin};
+use portcullis_store::{
+    Tx, accounts,
+    idv::identities::{self, IdentityRow},
+};
+use portcullis_types::{Id, Timestamp, tags};
+use portcullis_workflow::{Assurance, CheckStatus, Decision, Done, Values, Verdict, Verifies};
+use serde_json::{Map, Value, json};
+
+use super::{Known, Open, SessionError, Sessions};
+
+/// A verified identity of an account.
+#[derive(Debug, Clone)]
+pub struct VerifiedIdentity {
+    /// By whose rules.
+    pub trust_framework: String,
+    /// In which session.
+    pub session: Id<tags::IdvSession>,
+    /// When that was decided.
+    pub at: Timestamp,
+    /// An element of `verified_claims` (OpenID Identity Assurance Schema Definition 1.0).
+    pub verified: Value,
+}
+
+impl Sessions {
+    /// Whether `account` is one that a session can be about.
+    pub(super) async fn check_account(
+        &self,
+        tx: &Tx,
+        account: Id<tags::User>,
+    ) -> Result<(), SessionError> {
+        let found = accounts::by_id(tx, &self.tenant, account).await?;
+        let found = found.filter(|account| account.disabled_at.is_none());
+        let must = || SessionError::Invalid("account", "must be one that can log in".to_owned());
+        found.map(drop).ok_or_else(must)
+    }
+
+    /// Keeps who the account belongs to, if the workflow says so and the chip proves it. An account that is gone
+    /// belongs to nobody.
+    pub(super) async fn keep_identity(
+        &self,
+        tx: &Tx,
+        open: &Open,
+        decision: &Decision,
+    ) -> Result<bool, SessionError> {
+        let (Some(account), Some(verifies)) = (open.row.account(), &open.plan.graph().verifies)
+        else {
+            return Ok(false);
+        };
+        if decision.verdict != Verdict::Approved {
+            return Ok(false);
+        }
+        let Some(verified) = verified(open, verifies, decision) else { return Ok(false) };
+        if accounts::by_id(tx, &self.tenant, account).await?.is_none() {
+            return Ok(false);
+        }
+        let whose = (account, open.row.id);
+        let by = (&verifies.trust_framework[..], decision.at);
+        let row = IdentityRow::of(whose, by, &verified, (&self.sealer, &*self.entropy))?;
+        identities::put(tx, &self.tenant, &row).await?;
+        Ok(true)
+    }
+
+    /// Who an account belongs to.
+    pub async fn identities(
+        &self,
+        account: Id<tags::User>,
+    ) -> Result<Vec<VerifiedIdentity>, SessionError> {
+        if accounts::by_id(&self.db, &self.tenant, account).await?.is_none() {
+            return Err(SessionError::NotFound);
+        }
+        let rows = identities::of_account(&self.db, &self.tenant, account).await?;
+        let open = |row: IdentityRow| {
+            let verified = row.open(&self.sealer)?;
+            let IdentityRow { trust_framework, session_id, verified_at, .. } = row;
+            Ok(VerifiedIdentity { trust_framework, session: session_id, at: verified_at, verified })
+        };
+        rows.into_iter().map(open).collect()
+    }
+
+    /// From now on nobody is told who an account belongs to.
+    pub async fn revoke_identities(
+        &self,
+        account: Id<tags::User>,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<(), SessionError> {
+        let revoked = self.db.write(|tx| async move {
+            if identities::revoke(&tx, &self.tenant, account).await? == 0 {
+                return Err(SessionError::NotFound);
+            }
+            let change = AdminChange {
+                action: "revoke",
+                object_type: "verified_identity",
+                object: account.to_string(),
+                before: None,
+                after: None,
+            };
+            Ok(tx.emit(self.event(by, Some(origin), Kind::Admin(change))).await?)
+        });
+        revoked.await
+    }
+}
+
+/// What is told of who somebody is; `None` if no chip proves it.
+fn verified(open: &Open, verifies: &Verifies, decision: &Decision) -> Option<Value> {
+    let done = open.state.done.get(&verifies.from)?;
+    let report = done.report.as_ref()?;
+    let proven = done.status == CheckStatus::Passed && report.assurance == Assurance::Cryptographic;
+    let known = open.known_by(&verifies.from).filter(|_| proven)?;
+    let mut verification = json!({
+        "trust_framework": verifies.trust_framework,
+        "time": decision.at.to_rfc3339(),
+        "verification_process": open.row.id.to_string(),
+        "evidence": [{
+            "type": "document",
+            "time": done.at.to_rfc3339(),
+            // That its signature holds; that it is theirs nobody has looked at.
+            "check_details": [{
+                "check_method": "vcrypt",
+                "check_id": report.id,
+                "time": done.at.to_rfc3339(),
+            }],
+            "document_details": document(&known, done),
+        }],
+    });
+    if let Some(level) = &verifies.assurance_level {
+        verification["assurance_level"] = json!(level);
+    }
+    Some(json!({ "verification": verification, "claims": claims(&known) }))
+}
+
+/// The members that are known.
+fn object(members: [(&str, Option<Value>); 4]) -> Value {
+    let known = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(known.collect::<Map<_, _>>())
+}
+
+fn text(text: &Option<String>) -> Option<Value> {
+    text.as_deref().map(Value::from)
+}
+
+/// ISO 3166-1 with two letters. What only ICAO 9303-3 knows stays as it is: a British National (Overseas) is
+/// no citizen, and the United Nations no state.
+fn country(code: &Option<String>) -> Option<&str> {
+    let of_icao = |code: &str| {
+        let british = code.starts_with("GB") && code != "GBR";
+        british
+            || code.starts_with('X')
+            || ["EUE", "RKS", "UNA", "UNK", "UNO", "UTO"].contains(&code)
+    };
+    let code = code.as_deref()?;
+    Some(two_letters(code).filter(|_| !of_icao(code)).unwrap_or(code))
+}
+
+/// As they stand in the zone: capital letters, without accents.
+fn claims(known: &Known) -> Value {
+    object([
+        ("given_name", text(&known.given_names)),
+        ("family_name", text(&known.surname)),
+        ("birthdate", text(&known.date_of_birth)),
+        ("nationalities", country(&known.nationality).map(|code| json!([code]))),
+    ])
+}
+
+fn document(known: &Known, done: &Done) -> Value {
+    let code = code(&done.values);
+    let kind = match code.as_bytes().first() {
+        Some(b'P') => Some("passport"),
+        Some(b'A' | b'C' | b'I') => Some("idcard"),
+        _ => None,
+    };
+    object([
+        ("type", kind.map(Value::from)),
+        ("document_number", text(&known.document_number)),
+        ("date_of_expiry", text(&known.date_of_expiry)),
+        ("issuer", country(&known.issuing_state).map(|code| json!({ "country": code }))),
+    ])
+}
+
+fn code(values: &Values) -> &str {
+    match values.get("document_code") {
+        Some(portcullis_workflow::Value::Text(code)) => code,
+        _ => "",
+    }
+}
