@@ -194,12 +194,12 @@ mod tests {
         })
     }
 
-    fn told(asked: Value) -> Option<Value> {
+    fn told(asked: &Value) -> Option<Value> {
         let now = Timestamp::parse_rfc3339("2026-06-01T12:01:40Z").unwrap();
-        VerifiedRequest::read(Some(&asked)).unwrap().answer(&[known()], now)
+        VerifiedRequest::read(Some(asked)).unwrap().answer(&[known()], now)
     }
 
-    fn framework(more: Value) -> Value {
+    fn framework(more: &Value) -> Value {
         let mut verification = json!({ "trust_framework": null });
         for (name, asked) in more.as_object().unwrap() {
             verification[name] = asked.clone();
@@ -216,14 +216,14 @@ mod tests {
         let few = json!({
             "verification": { "trust_framework": "eidas" }, "claims": { "given_name": "ANNA" },
         });
-        assert_eq!(told(asked.clone()), Some(few.clone()));
-        assert_eq!(told(json!([asked.clone(), asked])), Some(json!([few, few])));
+        assert_eq!(told(&asked), Some(few.clone()));
+        assert_eq!(told(&json!([asked, asked])), Some(json!([few, few])));
         let evidence = json!({ "evidence": [{
             "type": { "value": "document" },
             "document_details": { "type": null },
             "check_details": [{ "check_method": { "values": ["bvr", "vcrypt"] } }],
         }] });
-        let evidence = told(framework(evidence)).unwrap()["verification"]["evidence"].clone();
+        let evidence = told(&framework(&evidence)).unwrap()["verification"]["evidence"].clone();
         assert_eq!(
             evidence,
             json!([{
@@ -233,7 +233,7 @@ mod tests {
             }])
         );
         let nothing = json!({ "verification": { "trust_framework": null }, "claims": {} });
-        assert_eq!(told(nothing).unwrap()["claims"], json!({}));
+        assert_eq!(told(&nothing).unwrap()["claims"], json!({}));
     }
 
     #[test]
@@ -249,23 +249,23 @@ mod tests {
             json!({ "assurance_process": { "policy": { "value": "gpg45" } } }),
             json!({ "trust_framework": { "and": { "more": null } } }),
         ] {
-            assert_eq!(told(framework(verification.clone())), None, "{verification}");
+            assert_eq!(told(&framework(&verification)), None, "{verification}");
         }
         for verification in [
             json!({ "time": { "max_age": 100 } }),
             json!({ "assurance_level": { "values": ["high", "substantial"] } }),
             json!({ "assurance_process": { "policy": null } }),
         ] {
-            assert!(told(framework(verification.clone())).is_some(), "{verification}");
+            assert!(told(&framework(&verification)).is_some(), "{verification}");
         }
         // A claim that does not fit goes alone, and without any there is nothing.
-        let claims = |claims: Value| {
-            told(json!({ "verification": { "trust_framework": null }, "claims": claims }))
+        let claims = |claims: &Value| {
+            told(&json!({ "verification": { "trust_framework": null }, "claims": claims }))
         };
         let other = json!({ "given_name": { "value": "BOB" }, "birthdate": null });
-        assert_eq!(claims(other).unwrap()["claims"], json!({ "birthdate": "1974-08-12" }));
-        assert_eq!(claims(json!({ "given_name": { "value": "BOB" } })), None);
-        assert_eq!(claims(json!({ "address": null })), None);
+        assert_eq!(claims(&other).unwrap()["claims"], json!({ "birthdate": "1974-08-12" }));
+        assert_eq!(claims(&json!({ "given_name": { "value": "BOB" } })), None);
+        assert_eq!(claims(&json!({ "address": null })), None);
     }
 
     #[test]
