@@ -4,6 +4,7 @@ and by the command; and what is altered is refused."""
 import base64
 import hashlib
 import json
+import sqlite3
 
 import pytest
 from joserfc import jws
@@ -111,15 +112,19 @@ def test_the_command_believes_the_log_and_nobody_else(place, client, decided, tm
     (tmp_path / "jwks.json").write_text(place.client().get("/oauth2/jwks").text)
 
     def checked(text, key=None, *more):
-        (tmp_path / "it.jwt").write_text(text)
+        (tmp_path / "it.jwt").write_bytes(text if isinstance(text, bytes) else text.encode())
+        more = more or ("--unsigned",)
         done = place.cli("idv", "evidence", "--vkey", key or vkey(place), *more, tmp_path / "it.jwt", check=False)
         assert "panicked" not in done.stderr
         return done.returncode, done.stdout
 
     status, shown = checked(token, None, "--jwks", tmp_path / "jwks.json")
-    assert status == 0 and "approved by reviewers" in shown and "signature    holds" in shown
+    assert status == 0 and "approved by reviewers" in shown and "signature    holds" in shown and "verified  " in shown
+    # Without the keys of the issuer it says less, and only to whoever wants that.
     status, shown = checked(token)
-    assert status == 0 and "not checked" in shown
+    assert status == 0 and "not checked" in shown and "verified  " not in shown
+    bare = place.cli("idv", "evidence", "--vkey", vkey(place), tmp_path / "it.jwt", check=False)
+    assert bare.returncode not in (0, 1) and "--jwks" in bare.stderr
 
     def altered(change):
         head, payload, signature = token.split(".")
@@ -165,6 +170,17 @@ def test_the_command_believes_the_log_and_nobody_else(place, client, decided, tm
     assert status == 2 and "does not have the entry" in shown
     for text in ("", "a.b.c", "..", token[: len(token) // 2], token + ".x", "\u2014"):
         assert checked(text)[0] == 2, text
+    assert checked(b"\xff\xfe")[0] == 2
+    # Nothing that others wrote plays with the terminal.
+    status, shown = checked(altered(lambda claims: claims.update(evidence=json.dumps({"schema": "\u009b2J\u202e" + "x" * 9999}))))
+    assert status == 2 and len(shown) < 600 and not any(ord(c) in (0x9b, 0x202e) for c in shown)
+    # A log of another house, with the same key.
+    other = "elsewhere.example" + vkey(place)[len(origin.split("/")[0]):]
+    public = base64.b64decode(vkey(place).split("+", 2)[2])
+    name = hashlib.sha256(other.split("+")[0].encode() + b"\n" + public).digest()[:4].hex()
+    other = "+".join([other.split("+")[0], name, base64.b64encode(public).decode()])
+    status, shown = checked(token, other)
+    assert status == 2 and "another house" in shown
     # An ID token is no bundle.
     assert checked(client.headers["authorization"].removeprefix("Bearer "))[0] == 2
 
@@ -192,6 +208,51 @@ def test_evidence_stays_when_the_log_is_gone(place, client, workflow, reviewer):
     claims = claims_of(place, until(lambda: bundle(client, session), "evidence"))
     assert json.loads(claims["evidence"])["decision"]["verdict"] == "declined"
     assert proven(claims["log"]["entry"].encode(), claims["log"]["proof"], claims["log"]["log_key"]) >= 0
+
+
+def test_who_writes_the_database_writes_no_evidence(place, client, decided):
+    """The outbox of events is for what we put there ourselves."""
+    entry = json.loads(claims_of(place, bundle(client, decided))["log"]["entry"])
+    forged = {**entry, "metadata": {**entry["metadata"], "uid": "evt_01m8kcp90fx670s97kzzmmd6zf"}}
+    forged["unmapped"] = {**entry["unmapped"], "evidence": "0" * 64}
+    with sqlite3.connect(place.data / "portcullis.db", timeout=30) as database:
+        for mac in (None, b"", b"x" * 32):
+            uid = "evt_01m8kcp90fx670s97kzzmmd6z" + ("f" if mac is None else "g" if not mac else "h")
+            forged["metadata"]["uid"] = uid
+            database.execute(
+                "INSERT INTO event_outbox (tenant, event_id, leaf, created_at, mac) VALUES ('main', ?, ?, ?, ?)",
+                (uid, json.dumps(forged).encode(), entry["time"] * 1000, mac),
+            )
+    database.close()
+    until(lambda: place.log().count("none of ours") >= 3, "three refusals")
+    decisions = [one for one in place.audit("--kind", "idv_session_decided") if one["entity"]["uid"] == decided["id"]]
+    assert len(decisions) == 1
+    # What the command line leaves there is taken.
+    place.new_user("visitor", "plum rivet otter canvas")
+    until(lambda: "visitor" in str(place.operator().get("/api/admin/v1/users", params={"limit": 200}).json()), "the account")
+
+
+def test_what_a_stop_left_is_found_by_itself(place, client, workflow, reviewer):
+    sessions = []
+    for _ in range(3):
+        session = begin(client, workflow)
+        give(client, session, node="zone", mrz={"mrz": LINES})
+        settled(client, session, "in_review")
+        vote(reviewer, session, "approved")
+        sessions.append(session["id"])
+    place.stop()
+    with sqlite3.connect(place.data / "portcullis.db") as database:
+        rows = dict(database.execute("SELECT session_id, proof FROM idv_evidence").fetchall())
+        assert all(rows[session] for session in sessions), "the stop itself finds them"
+        # As a crash would leave it, long ago.
+        database.execute("UPDATE idv_evidence SET proof = NULL, entry = NULL WHERE session_id = ?", sessions[:1])
+    database.close()
+    place.start()
+
+    def found():
+        with sqlite3.connect(place.data / "portcullis.db") as database:
+            return database.execute("SELECT proof FROM idv_evidence WHERE session_id = ?", sessions[:1]).fetchone()[0]
+    until(found, "the proof")
 
 
 def test_a_receipt_proves_the_erasure_and_the_evidence_goes(place, client, decided_again):

@@ -155,20 +155,25 @@ impl Logs {
     /// The entry of the event `id`, which happened at `at`, with its proof and the key of its log. `None` if it
     /// is not in these logs, or no checkpoint covers it yet.
     pub fn prove_event(&self, id: &str, at: Timestamp) -> Result<Option<Proven>, LogError> {
-        let filter = Filter {
+        let mut filter = Filter {
             // Entries have their times in milliseconds.
             from: Some(at.minus(Duration::from_millis(1))),
             text: Some(id.to_owned()),
-            limit: EVENT_HITS,
+            limit: 1,
             most_bytes: Some(EVENT_BYTES),
             ..Filter::default()
         };
-        let own = |entry: &[u8]| search_fields(entry).is_some_and(|fields| fields.uid == id);
-        let found = self.search_page(&filter)?.found.into_iter().find(|found| own(&found.entry));
-        let Some(found) = found else { return Ok(None) };
-        let Some(proof) = self.prove(found.index)? else { return Ok(None) };
-        let vkey = self.verifier_at(found.index)?.vkey();
-        Ok(Some(Proven { entry: found.entry, proof, vkey }))
+        for _ in 0..EVENT_HITS {
+            let Some(found) = self.search_page(&filter)?.found.pop() else { break };
+            if search_fields(&found.entry).is_none_or(|fields| fields.uid != id) {
+                filter.from_index = found.index + 1;
+                continue;
+            }
+            let Some(proof) = self.prove(found.index)? else { break };
+            let vkey = self.verifier_at(found.index)?.vkey();
+            return Ok(Some(Proven { entry: found.entry, proof, vkey }));
+        }
+        Ok(None)
     }
 
     /// The key that checks the log that has the entry at `position`, as that log names it.

@@ -78,27 +78,33 @@ impl Identity {
     }
 
     /// The proof that the event `id`, which happened at `at`, is in the log of this node; `None` if it is not.
+    /// Busy if somebody else is looking for one: what is not there takes long to find out, and nobody queues up
+    /// for that.
     pub async fn prove_event(
         &self,
         id: Id<tags::Event>,
         at: Timestamp,
     ) -> Result<Option<LogProof>, IdentityError> {
+        let _turn = self.inner().proofs.try_acquire().map_err(|_| IdentityError::Busy)?;
+        let before = self.audit.newest_checkpoint();
         if let Some(found) = self.find_event(id, at).await? {
             return Ok(Some(found));
         }
         // What was written just now is covered by the next checkpoint.
         self.audit.checkpoint().await?;
+        if self.audit.newest_checkpoint() == before {
+            return Ok(None);
+        }
         self.find_event(id, at).await
     }
 
-    /// The same for somebody who comes again.
+    /// The same for somebody who is alone and comes again.
     pub async fn find_event(
         &self,
         id: Id<tags::Event>,
         at: Timestamp,
     ) -> Result<Option<LogProof>, IdentityError> {
         let id = id.to_string();
-        let _turn = self.inner().searches.acquire().await.map_err(|_| IdentityError::Busy)?;
         let found = self.read_log(move |log| log.prove_event(&id, at)).await?;
         let proof = |found: Proven| {
             let entry = String::from_utf8(found.entry).map_err(|_| IdentityError::Busy)?;

@@ -80,6 +80,7 @@ pub(crate) struct Inner {
     /// Searches of the log at once, apart from exports: whoever follows an attack must not wait for
     /// everybody's.
     pub searches: Semaphore,
+    pub proofs: Semaphore,
     /// Held while blocks are read and taken over: what was read earlier must not come later.
     pub reloading: tokio::sync::Mutex<()>,
 }
@@ -106,6 +107,7 @@ impl Identity {
             api_keys_state: Mutex::default(),
             exports: Semaphore::new(1),
             searches: Semaphore::new(2),
+            proofs: Semaphore::new(1),
             reloading: tokio::sync::Mutex::default(),
         }))
     }

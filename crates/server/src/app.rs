@@ -153,6 +153,7 @@ impl App {
         let watcher = Arc::new(move |event: &Arc<Event>| fed.push(event));
         let log_keys = Arc::new(log_keys(&vault, &clock, &entropy));
         db.seal_events(log_keys.clone());
+        vault.vouch_for_events().await?;
         let runtime = tokio::runtime::Handle::current();
         let sealer = LogSealer { db: db.clone(), keys: log_keys.clone(), runtime };
         let audit = Audit::start(log, Some(watcher), Some(Arc::new(sealer)))?;

@@ -6,9 +6,9 @@ use anyhow::Result;
 use portcullis_egress::Egress;
 use portcullis_identity::Identity;
 use portcullis_store::{CommitSink, Db};
-use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, tags};
+use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, Timestamp, tags};
 use portcullis_verification::{
-    Aml, CheckParts, Checks, SessionError, SessionParts, Sessions, WebhookParts, Webhooks,
+    Aml, CheckParts, Checks, Decided, SessionError, SessionParts, Sessions, WebhookParts, Webhooks,
 };
 use tokio::{
     sync::Mutex,
@@ -19,6 +19,9 @@ use crate::vault::Vault;
 
 /// What is due because time passed is looked for at least this often.
 const WORKFLOWS_WAIT: Duration = Duration::from_millis(500);
+
+/// Decisions without a proof that are looked for each time.
+const LEFT_AT_ONCE: i64 = 8;
 
 /// The service.
 pub async fn open(
@@ -74,16 +77,44 @@ pub async fn run_workflows(sessions: &Sessions) -> Result<()> {
     Ok(())
 }
 
-/// Finds decisions of late in the log of this node, and keeps the proofs with them: whoever asks another node for
-/// them, or asks when the log is gone, gets them all the same.
+/// Finds the decisions of this node in its log, and keeps the proofs with them: whoever asks another node for them,
+/// or asks when the log is gone, gets them all the same.
 pub async fn prove_decisions(sessions: &Sessions, identity: &Identity) -> Result<()> {
-    for (session, event, at) in sessions.unproven().await? {
-        // What another node decided is in its log.
-        if let Some(proof) = identity.find_event(event, at).await? {
-            sessions.prove(session, &proof).await?;
+    for decided in sessions.decided_here() {
+        match prove(sessions, identity, decided).await {
+            Ok(true) => {}
+            Ok(false) => sessions.wait_for(decided),
+            Err(error) => {
+                tracing::warn!(%error, "a decision was not looked for in the log");
+                sessions.wait_for(decided);
+            }
         }
     }
     Ok(())
+}
+
+/// Looks for decisions that a stop or a crash left without their proof, some at a time: those of other nodes are
+/// in logs that are not here, and each of them takes long to be missed.
+pub async fn prove_what_is_left(
+    sessions: &Sessions,
+    identity: &Identity,
+    from: &Mutex<Timestamp>,
+) -> Result<()> {
+    let mut from = from.lock().await;
+    let left = sessions.unproven(*from, LEFT_AT_ONCE).await?;
+    *from = left.last().map_or(Timestamp::from_micros(i64::MIN), |decided| decided.at);
+    for decided in left {
+        prove(sessions, identity, decided).await?;
+    }
+    Ok(())
+}
+
+async fn prove(sessions: &Sessions, identity: &Identity, decided: Decided) -> Result<bool> {
+    let Some(proof) = identity.find_event(decided.event, decided.at).await? else {
+        return Ok(false);
+    };
+    sessions.prove(decided.session, &proof).await?;
+    Ok(true)
 }
 
 /// Receivers of webhooks that are told something: one at a time each, so that one that is slow keeps nobody else

@@ -51,6 +51,8 @@ const FILES_EVERY: Duration = Duration::from_secs(1);
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(5);
 /// What strangers can have stored goes soon after it has expired.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// Decisions whose proofs a stop or a crash left are looked for so often.
+const LEFT_EVERY: Duration = Duration::from_secs(30);
 /// Workflows are taken further; between, they wait for something to happen.
 const WORKFLOWS_EVERY: Duration = Duration::from_millis(20);
 /// Whether a year began in which the log must go on, and what of it is old enough, is looked at so often.
@@ -125,9 +127,18 @@ pub fn start(
         every(app, CHECKPOINT_EVERY, closing, "evidence", |app| async move {
             checks::prove_decisions(&app.verification, &app.identity).await
         }),
+        every(app, LEFT_EVERY, closing, "evidence left", {
+            let from = Arc::new(tokio::sync::Mutex::new(Timestamp::from_micros(i64::MIN)));
+            move |app| {
+                let from = from.clone();
+                async move { checks::prove_what_is_left(&app.verification, &app.identity, &from).await }
+            }
+        }),
         every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {
-            retention::run(&app.identity.db, app.clock.now()).await?;
+            if retention::run(&app.identity.db, app.clock.now()).await? > 0 {
+                app.identity.db.overwrite_remnants().await;
+            }
             Ok(())
         }),
         every(app, MAIL_EVERY, closing, "mail", move |app| {
@@ -221,7 +232,8 @@ async fn sync(app: &App) -> Result<()> {
     let stranded = outbox::stranded_events(&app.identity.db).await?;
     let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
     if !stranded.is_empty() {
-        app.audit.append_leaves(stranded.into_iter().filter_map(entry_of).collect()).await?;
+        let leaves = stranded.into_iter().filter_map(|row| entry_of(app, row));
+        app.audit.append_leaves(leaves.collect()).await?;
         // Should the rows outlive the next statement, they must not be recorded again.
         app.identity.db.mark_ids_recorded(&ids);
     }
@@ -238,11 +250,13 @@ async fn sync(app: &App) -> Result<()> {
     followed.into_iter().collect()
 }
 
-/// The entry of an event that waited in the database. What the log says of itself never does: whoever
-/// can write the database must not be able to excuse a removal.
-fn entry_of(row: PendingEvent) -> Option<Vec<u8>> {
+/// The entry of an event that waited in the database: one that was put there with the key of the installation,
+/// since whoever can write the database must not be able to write the log. What that says of itself never
+/// waits there.
+fn entry_of(app: &App, row: PendingEvent) -> Option<Vec<u8>> {
     let fields = search_fields(&row.leaf);
-    let forged = fields.is_none_or(|fields| fields.code.starts_with("sys_log_"));
+    let of_log = fields.is_none_or(|fields| fields.code.starts_with("sys_log_"));
+    let forged = of_log || !app.identity.db.vouches_for(&row);
     if forged {
         tracing::error!(event = row.event_id, "an event in the outbox is none of ours");
     }
@@ -260,7 +274,7 @@ pub async fn replay_outbox(app: &App) -> Result<()> {
         let known = logged_since(app, oldest.minus(REPLAY_SLACK))?;
         let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
         let missing = stranded.into_iter().filter(|row| !known.contains(&row.event_id));
-        let leaves: Vec<Vec<u8>> = missing.filter_map(entry_of).collect();
+        let leaves: Vec<Vec<u8>> = missing.filter_map(|row| entry_of(app, row)).collect();
         if !leaves.is_empty() {
             tracing::info!(events = leaves.len(), "recording events from before the stop");
             app.audit.append_leaves(leaves).await?;

@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{app::App, config::Config, control, demo, jobs, mailer::Mailer, ops, quotas};
+use crate::{app::App, checks, config::Config, control, demo, jobs, mailer::Mailer, ops, quotas};
 
 /// The demo waits this long for the sample services before it says that they are missing.
 const DEMO_PATIENCE: Duration = Duration::from_secs(20);
@@ -76,6 +76,8 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     quotas::store(&app).await?;
     app.audit.append(vec![jobs::lifecycle(&app, Lifecycle::Stopped)]).await?;
     app.audit.close().await;
+    // The last checkpoint covers the last decisions.
+    checks::prove_decisions(&app.verification, &app.identity).await?;
     // The last seconds are remembered as well.
     app.anchor().await
 }

@@ -70,6 +70,13 @@ impl Vault {
         self.db.is_sqlite()
     }
 
+    /// From now on the events that the database keeps for the log are known to be ours.
+    pub async fn vouch_for_events(&self) -> Result<()> {
+        let key = self.random("outbox_key").await?;
+        self.db.vouch_for_events(key.expose());
+        Ok(())
+    }
+
     /// 32 random bytes, the same at every start.
     pub async fn random(&self, name: &'static str) -> Result<Secret<Vec<u8>>> {
         let entropy = self.entropy.clone();

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::hmac;
 use portcullis_events::{Event, leaf};
 use sqlx::{
     PgPool, Postgres, Sqlite, SqlitePool,
@@ -101,6 +102,8 @@ pub struct Db {
     turns: Arc<RwLock<()>>,
     /// Set once the installation's keys are open.
     log_keys: Arc<OnceLock<Arc<LogKeys>>>,
+    /// The same.
+    outbox_key: Arc<OnceLock<Arc<hmac::Key>>>,
 }
 
 #[derive(Clone)]
@@ -114,6 +117,37 @@ pub(crate) enum Pools {
 struct InFlight {
     waiting: HashSet<String>,
     recorded: HashSet<String>,
+}
+
+/// Events that somebody is about to record. If they do not come to that, for whatever reason, the outbox does.
+struct Waiting<'a> {
+    db: &'a Db,
+    events: Vec<Event>,
+    is_recorded: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(db: &'a Db, events: Vec<Event>) -> Self {
+        db.in_flight().waiting.extend(events.iter().map(|event| event.id.to_string()));
+        Self { db, events, is_recorded: false }
+    }
+
+    fn recorded(mut self) {
+        let ids = self.events.iter().map(|event| event.id.to_string());
+        self.db.in_flight().recorded.extend(ids);
+        self.is_recorded = true;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_recorded {
+            let mut in_flight = self.db.in_flight();
+            for event in &self.events {
+                in_flight.waiting.remove(&event.id.to_string());
+            }
+        }
+    }
 }
 
 impl Db {
@@ -141,6 +175,7 @@ impl Db {
             in_flight: Arc::default(),
             turns: Arc::default(),
             log_keys: Arc::default(),
+            outbox_key: Arc::default(),
         };
         migrate::run(&db).await?;
         Ok(db)
@@ -179,6 +214,15 @@ impl Db {
     /// From now on what events say of people is sealed.
     pub fn seal_events(&self, keys: Arc<LogKeys>) {
         let _ = self.log_keys.set(keys);
+    }
+
+    /// From now on events that wait in the database carry what proves that they were put there with this key.
+    pub fn vouch_for_events(&self, key: &[u8]) {
+        let _ = self.outbox_key.set(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key)));
+    }
+
+    pub(crate) fn outbox_key(&self) -> Option<Arc<hmac::Key>> {
+        self.outbox_key.get().cloned()
     }
 
     /// Overwrites what was just deleted, as far as it is still in the log of a SQLite database. What a
@@ -220,16 +264,14 @@ impl Db {
         };
         let tx = self.begin().await?;
         let value = work(tx.clone()).await?;
-        let events = tx.commit(self).await?;
+        let waiting = tx.commit(self).await?;
         // The log may take its time; nobody has to wait for that.
         drop(turn);
-        if !events.is_empty() {
-            let recorded = self.sink.committed(&events).await;
-            if recorded.is_err() {
-                self.forget(&events);
+        if !waiting.events.is_empty() {
+            if self.sink.committed(&waiting.events).await.is_err() {
                 return Err(DbError::NotRecorded.into());
             }
-            self.mark_recorded(&events);
+            waiting.recorded();
         }
         Ok(value)
     }
@@ -240,7 +282,7 @@ impl Db {
             Pools::Postgres(pool) => Begun::Postgres(begin_postgres(pool.clone()).await?),
         };
         let log_keys = self.log_keys.get().cloned();
-        let open = Open { begun, events: Vec::new(), log_keys };
+        let open = Open { begun, events: Vec::new(), log_keys, outbox_key: self.outbox_key() };
         Ok(Tx(Arc::new(AsyncMutex::new(Some(open)))))
     }
 
@@ -248,28 +290,11 @@ impl Db {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mark_waiting(&self, events: &[Event]) {
-        let mut in_flight = self.in_flight();
-        in_flight.waiting.extend(events.iter().map(|event| event.id.to_string()));
-    }
-
-    fn mark_recorded(&self, events: &[Event]) {
-        let mut in_flight = self.in_flight();
-        in_flight.recorded.extend(events.iter().map(|event| event.id.to_string()));
-    }
-
     /// Notes that the events with these ids are durable, so that their rows are only removed.
     pub fn mark_ids_recorded(&self, ids: &[String]) {
         let mut in_flight = self.in_flight();
         in_flight.waiting.extend(ids.iter().cloned());
         in_flight.recorded.extend(ids.iter().cloned());
-    }
-
-    fn forget(&self, events: &[Event]) {
-        let mut in_flight = self.in_flight();
-        for event in events {
-            in_flight.waiting.remove(&event.id.to_string());
-        }
     }
 
     /// The ids of events that are durable, whose outbox rows can go.
@@ -358,6 +383,7 @@ pub(crate) struct Open {
     pub(crate) begun: Begun,
     events: Vec<Event>,
     log_keys: Option<Arc<LogKeys>>,
+    outbox_key: Option<Arc<hmac::Key>>,
 }
 
 pub(crate) enum Begun {
@@ -368,29 +394,27 @@ pub(crate) enum Begun {
 impl Tx {
     /// Records `event` together with the change.
     pub async fn emit(&self, event: Event) -> Result<(), DbError> {
-        let keys = self.0.lock().await.as_ref().ok_or(DbError::Ended)?.log_keys.clone();
+        let (keys, key) = {
+            let open = self.0.lock().await;
+            let open = open.as_ref().ok_or(DbError::Ended)?;
+            (open.log_keys.clone(), open.outbox_key.clone())
+        };
         let entry = match keys {
             Some(keys) => keys.leaf_in(self, &event).await?,
             None => leaf(&event),
         };
-        outbox::put_event(self, &event, &entry).await?;
+        outbox::put_event(self, &event, &entry, key.as_deref()).await?;
         self.0.lock().await.as_mut().ok_or(DbError::Ended)?.events.push(event);
         Ok(())
     }
 
-    async fn commit(self, db: &Db) -> Result<Vec<Event>, DbError> {
+    async fn commit(self, db: &Db) -> Result<Waiting<'_>, DbError> {
         let open = self.0.lock().await.take().ok_or(DbError::Ended)?;
-        db.mark_waiting(&open.events);
-        let committed = match open.begun {
-            Begun::Sqlite(tx) => tx.commit().await,
-            Begun::Postgres(tx) => tx.commit().await,
-        };
-        match committed {
-            Ok(()) => Ok(open.events),
-            Err(error) => {
-                db.forget(&open.events);
-                Err(error.into())
-            }
+        let waiting = Waiting::new(db, open.events);
+        match open.begun {
+            Begun::Sqlite(tx) => tx.commit().await?,
+            Begun::Postgres(tx) => tx.commit().await?,
         }
+        Ok(waiting)
     }
 }

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (25, include_str!("../migrations/0025_webhooks.sql")),
     (26, include_str!("../migrations/0026_evidence.sql")),
     (27, include_str!("../migrations/0027_verified_identity.sql")),
+    (28, include_str!("../migrations/0028_outbox_mac.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

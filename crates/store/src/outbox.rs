@@ -1,5 +1,6 @@
 //! What must leave the database after a commit: events for the log, mails for people.
 
+use aws_lc_rs::hmac;
 use portcullis_events::Event;
 use portcullis_types::Timestamp;
 
@@ -9,15 +10,28 @@ use crate::query::{Source, sql};
 /// Rows handled at once.
 const BATCH: i64 = 500;
 
-pub(crate) async fn put_event(tx: &Tx, event: &Event, leaf: &[u8]) -> Result<(), DbError> {
-    sql("INSERT INTO event_outbox (tenant, event_id, leaf, created_at) VALUES ($1, $2, $3, $4)")
+pub(crate) async fn put_event(
+    tx: &Tx,
+    event: &Event,
+    leaf: &[u8],
+    key: Option<&hmac::Key>,
+) -> Result<(), DbError> {
+    let id = event.id.to_string();
+    let mac = key.map(|key| hmac::sign(key, &vouched(&id, event.time, leaf)).as_ref().to_vec());
+    sql("INSERT INTO event_outbox (tenant, event_id, leaf, created_at, mac) VALUES ($1, $2, $3, $4, $5)")
         .bind(&event.tenant)
-        .bind(event.id)
+        .bind(id)
         .bind(leaf)
         .bind(event.time)
+        .bind(mac.unwrap_or_default())
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// What the key of the outbox vouches for.
+fn vouched(id: &str, created_at: Timestamp, leaf: &[u8]) -> Vec<u8> {
+    [id.as_bytes(), b"\0", &created_at.micros().to_be_bytes(), leaf].concat()
 }
 
 /// A row of `event_outbox`.
@@ -30,12 +44,22 @@ pub struct PendingEvent {
     /// When it happened.
     #[sqlx(try_from = "i64")]
     pub created_at: Timestamp,
+    mac: Option<Vec<u8>>,
+}
+
+impl Db {
+    /// Whether an event was put there by somebody with the key of this installation. Without a key nothing was.
+    pub fn vouches_for(&self, event: &PendingEvent) -> bool {
+        let said = vouched(&event.event_id, event.created_at, &event.leaf);
+        let mac = event.mac.as_deref().unwrap_or_default();
+        self.outbox_key().is_some_and(|key| hmac::verify(&key, &said, mac).is_ok())
+    }
 }
 
 /// Events that committed but that nobody is recording: left by a crash, or by the command line.
 pub async fn stranded_events(db: &Db) -> Result<Vec<PendingEvent>, DbError> {
     let rows: Vec<PendingEvent> =
-        sql("SELECT event_id, leaf, created_at FROM event_outbox ORDER BY event_id LIMIT $1")
+        sql("SELECT event_id, leaf, created_at, mac FROM event_outbox ORDER BY event_id LIMIT $1")
             .bind(BATCH)
             .all(db)
             .await?;

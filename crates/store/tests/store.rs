@@ -156,6 +156,66 @@ struct Count {
     n: i64,
 }
 
+on_both!(
+    /// Whoever can write the database and has no key puts nothing into the log.
+    an_event_that_waits_is_known_by_its_key,
+    |db: TestDb| {
+        db.recorded.refuse(true);
+        let base = &db.db;
+        let put = |seed| base.write(move |tx| async move { tx.emit(event(seed)).await });
+        assert!(put(1).await.is_err());
+        base.vouch_for_events(b"the key");
+        for seed in 2..6 {
+            assert!(put(seed).await.is_err());
+        }
+        let id = |seed: u64| event(seed).id.to_string();
+        // What was changed since, or put under another id or time, is none of ours.
+        for (seed, change) in [
+            (2, "UPDATE event_outbox SET leaf = mac WHERE event_id = $1"),
+            (3, "UPDATE event_outbox SET created_at = created_at + 1 WHERE event_id = $1"),
+            (4, "UPDATE event_outbox SET mac = leaf WHERE event_id = $1"),
+        ] {
+            let id = &id(seed);
+            let changed = base.write(|tx| async move { sql(change).bind(id).execute(&tx).await });
+            assert_eq!(changed.await.unwrap(), 1);
+        }
+        let rows = outbox::stranded_events(base).await.unwrap();
+        let ours = rows.iter().filter(|row| base.vouches_for(row));
+        let ours: Vec<&str> = ours.map(|row| &row.event_id[..]).collect();
+        assert_eq!((rows.len(), ours), (5, vec![&id(5)[..]]));
+        // Nor is anything where there is no key.
+        let other = Db::open(&db.url, db.recorded.clone()).await.unwrap();
+        let rows = outbox::stranded_events(&other).await.unwrap();
+        assert!(rows.len() == 5 && !rows.iter().any(|row| other.vouches_for(row)));
+    }
+);
+
+on_both!(
+    /// Whoever stops waiting for a change does not keep its event from the log.
+    what_nobody_waits_for_is_left_to_the_outbox,
+    |db: TestDb| {
+        for polls in 1..40 {
+            let seed = u64::from(polls);
+            let write = db.db.write(|tx| async move { tx.emit(event(seed)).await });
+            let ended = killed(polls, write).await;
+            let id = event(seed).id.to_string();
+            let waiting = outbox::stranded_events(&db.db).await.unwrap();
+            let waits = waiting.iter().any(|row| row.event_id == id);
+            let recorded = db.recorded.events().iter().any(|event| event.id.to_string() == id);
+            // Recorded, or left to others, or it never was; a commit that is on its way may still become the second.
+            assert!(ended.is_none() || (recorded && !waits), "{polls}");
+            if let Some(ended) = ended {
+                ended.unwrap();
+                return;
+            }
+            let there = sql("SELECT COUNT(*) AS n FROM event_outbox WHERE event_id = $1").bind(&id);
+            let (there, again) = (count(&db.db, there).await == 1, outbox::stranded_events(&db.db).await.unwrap());
+            let left = again.iter().any(|row| row.event_id == id);
+            assert!(!there || recorded || left, "{polls}");
+        }
+    }
+);
+
 async fn count(db: &Db, query: portcullis_store::Query) -> i64 {
     query.optional::<Count>(db).await.unwrap().unwrap().n
 }

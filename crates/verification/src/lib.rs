@@ -23,9 +23,9 @@ pub use checks::{
 };
 pub use portcullis_workflow::{Assurance, CheckStatus};
 pub use sessions::{
-    Asked as AskedStep, Backtested, Begin, Begun, Change, Diff, Differing, EVIDENCE_SALT_BYTES,
-    EVIDENCE_SCHEMA, Erasure, Evidence, Given, Known, Open, Reviewed, SessionError, SessionParts,
-    Sessions, Told, UNSUPPORTED, VerifiedIdentity, evidence_digest,
+    Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff, Differing,
+    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Erasure, Evidence, Given, Known, Open, Reviewed,
+    SessionError, SessionParts, Sessions, Told, UNSUPPORTED, VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{
     Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,

@@ -117,11 +117,12 @@ async fn evidence(api: Api, call: Call) -> Reply {
         Some("optional") => false,
         Some(_) => return Err(ApiError::Parameter("proof")),
     };
-    let Evidence { text, salt, event, at, proof } = api.sessions.evidence(id).await?;
+    // It takes time to find the proof; what it is about is opened when nothing has to be waited for any more.
+    let (decided, proof) = api.sessions.decided(id).await?;
     let proof = match proof {
         Some(proof) => Some(proof),
         None => {
-            let found = found(&api, event, at).await;
+            let found = found(&api, decided.event, decided.at).await;
             if let Some(found) = &found {
                 api.sessions.prove(id, found).await?;
             }
@@ -132,6 +133,8 @@ async fn evidence(api: Api, call: Call) -> Reply {
         let later = "nobody has found the decision in a log yet; ask again in a few seconds";
         return Err(ApiError::Conflict(later.to_owned()));
     }
+    let exported = api.sessions.export_evidence(id, &call.caller.actor, &call.origin).await?;
+    let Evidence { text, salt, event, .. } = exported;
     let claims = json!({
         "session": id.to_string(),
         "evidence": text,
@@ -139,7 +142,6 @@ async fn evidence(api: Api, call: Call) -> Reply {
         "log": proof.as_ref().map_or(Value::Null, |proof| json!(ProofView::of(event, Some(proof)))),
     });
     let bundle = api.provider.sign_statement(TYP, claims).map_err(ApiError::Signing)?;
-    api.sessions.record_export(id, &call.caller.actor, &call.origin).await?;
     let reply = http::Response::builder()
         .header(header::CONTENT_TYPE, "application/jwt")
         .body(axum::body::Body::from(bundle));

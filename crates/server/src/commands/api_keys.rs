@@ -51,11 +51,11 @@ pub enum ApiKeysCommand {
 pub async fn run(command: ApiKeysCommand) -> Result<ExitCode> {
     match command {
         ApiKeysCommand::Create { place, name, scope, days } => {
-            create(&Offline::open(&place).await?, &name, &scope, days).await?;
+            create(&Offline::open_to_change(&place).await?, &name, &scope, days).await?;
         }
         ApiKeysCommand::List { place } => list(&Offline::open(&place).await?).await?,
         ApiKeysCommand::Revoke { place, id } => {
-            revoke(&Offline::open(&place).await?, id.parse()?).await?;
+            revoke(&Offline::open_to_change(&place).await?, id.parse()?).await?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -30,7 +30,9 @@ pub enum BlocksCommand {
 pub async fn run(command: BlocksCommand) -> Result<ExitCode> {
     match command {
         BlocksCommand::List { place } => list(&Offline::open(&place).await?).await,
-        BlocksCommand::Lift { place, id } => lift(&Offline::open(&place).await?, id.parse()?).await,
+        BlocksCommand::Lift { place, id } => {
+            lift(&Offline::open_to_change(&place).await?, id.parse()?).await
+        }
     }
 }
 

@@ -177,7 +177,7 @@ pub async fn run(command: CaCommand) -> Result<ExitCode> {
 }
 
 async fn open(place: &Place) -> Result<(Offline, Arc<Ca>)> {
-    let offline = Offline::open(place).await?;
+    let offline = Offline::open_to_change(place).await?;
     let Offline { config, db, clock, entropy } = &offline;
     let vault = Vault::open(config, &place.data, db.clone(), entropy.clone()).await?;
     let ca = certificates::open(config, &vault, db, clock, entropy).await?;

@@ -83,7 +83,7 @@ async fn import(
     signer: Option<&str>,
     dry: bool,
 ) -> Result<ExitCode> {
-    let offline = Offline::open(place).await?;
+    let offline = Offline::open_to_change(place).await?;
     let event = |kind| offline.event(kind);
     let store = TrustStore { db: &offline.db, tenant: DEFAULT_TENANT, event: &event };
     let mut files = Vec::new();
@@ -177,7 +177,7 @@ async fn list(place: &Place, json: bool) -> Result<ExitCode> {
 
 async fn remove(place: &Place, fingerprint: &str) -> Result<ExitCode> {
     let fingerprint = hexadecimal(fingerprint)?;
-    let offline = Offline::open(place).await?;
+    let offline = Offline::open_to_change(place).await?;
     let event = |kind| offline.event(kind);
     let store = TrustStore { db: &offline.db, tenant: DEFAULT_TENANT, event: &event };
     let gone = store.remove(&fingerprint).await?;

@@ -62,7 +62,7 @@ pub async fn run(import: Import) -> Result<ExitCode> {
         _ => bail!("the name does not say how the file is written; add --format csv or jsonl"),
     };
     let (digest, length) = digest(&file)?;
-    let offline = Offline::open(&place).await?;
+    let offline = Offline::open_to_change(&place).await?;
     let importer = Importer {
         tenant: DEFAULT_TENANT,
         db: &offline.db,

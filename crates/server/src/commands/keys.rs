@@ -82,13 +82,13 @@ pub async fn run(command: KeysCommand) -> Result<ExitCode> {
             rotate(&place, (key_use, alg), now).await?;
         }
         KeysCommand::Retire { place, kid } => {
-            let offline = Offline::open(&place).await?;
+            let offline = Offline::open_to_change(&place).await?;
             let ring = ring(&offline, &place).await?;
             ring.retire(&kid, KeyChangedBy::OPERATOR, offline.clock.now()).await?;
             say(&format!("{kid} is out of use"));
         }
         KeysCommand::Migrate { place, from, to } => {
-            migrate(&Offline::open(&place).await?, from, to).await?;
+            migrate(&Offline::open_to_change(&place).await?, from, to).await?;
         }
         KeysCommand::Rewrap { place, to_config } => rewrap(&place, &to_config).await?,
     }
@@ -132,7 +132,7 @@ async fn list(offline: &Offline) -> Result<()> {
 }
 
 async fn rotate(place: &Place, which: (Option<KeyUse>, Option<Alg>), at_once: bool) -> Result<()> {
-    let offline = Offline::open(place).await?;
+    let offline = Offline::open_to_change(place).await?;
     let ring = ring(&offline, place).await?;
     let overlap = if at_once { Duration::ZERO } else { ring.schedule().published_before };
     let made = ring.rotate(which, overlap, KeyChangedBy::OPERATOR, offline.clock.now()).await?;
@@ -172,7 +172,7 @@ async fn migrate(offline: &Offline, from: Alg, to: Alg) -> Result<()> {
 }
 
 async fn rewrap(place: &Place, to_config: &std::path::Path) -> Result<()> {
-    let offline = &Offline::open(place).await?;
+    let offline = &Offline::open_to_change(place).await?;
     let to = Config::load(to_config).context("read the other configuration")?;
     let current = Kek::open(&offline.config, &place.data, &offline.entropy)?;
     let key = current.data_key(&offline.db, &offline.entropy).await?;

@@ -23,7 +23,7 @@ use portcullis_events::{Actor, Event, Kind, Outcome};
 use portcullis_store::{CommitSink, Db, SinkFuture};
 use portcullis_types::{Id, SharedClock, SharedEntropy};
 
-use crate::{Place, app::database_url, config::Config, system};
+use crate::{Place, app::database_url, config::Config, system, vault::Vault};
 
 /// Events of a command stay in the outbox; the running service, or its next start, records them.
 struct LeaveInOutbox;
@@ -50,6 +50,16 @@ impl Offline {
         let url = database_url(&config, &place.data);
         let db = Db::open(&url, Arc::new(LeaveInOutbox)).await.context("open the database")?;
         Ok(Self { config, db, clock: system::clock(), entropy: system::entropy() })
+    }
+
+    /// The same for whoever changes something: the log takes no event from the database that was put there
+    /// without the keys of the installation.
+    async fn open_to_change(place: &Place) -> Result<Self> {
+        let offline = Self::open(place).await?;
+        let (db, entropy) = (offline.db.clone(), offline.entropy.clone());
+        let vault = Vault::open(&offline.config, &place.data, db, entropy).await?;
+        vault.vouch_for_events().await?;
+        Ok(offline)
     }
 
     fn event(&self, kind: Kind) -> Event {

@@ -47,7 +47,7 @@ pub async fn run(command: UsersCommand) -> Result<ExitCode> {
         UsersCommand::Import(import) => return import::run(import).await,
         UsersCommand::Create { place, username, email, admin } => (place, username, email, admin),
     };
-    let offline = &Offline::open(&place).await?;
+    let offline = &Offline::open_to_change(&place).await?;
     let account = &new_account(offline, &username, &email, admin).await?;
     let inserted = offline.db.write(|tx| async move {
         accounts::insert(&tx, DEFAULT_TENANT, account).await?;

@@ -82,19 +82,29 @@ pub async fn of_session(
     sql(select!("AND session_id = $2")).bind(tenant).bind(session).optional(source).await
 }
 
-/// Decisions since then of which nobody has found the proof, the oldest first.
+/// Decisions after then of which nobody has found the proof, the oldest first.
 pub async fn unproven(
     source: impl Source,
     tenant: &str,
-    since: Timestamp,
+    after: Timestamp,
     limit: i64,
 ) -> Result<Vec<EvidenceRow>, DbError> {
-    sql(select!("AND proof IS NULL AND at >= $2 ORDER BY at LIMIT $3"))
+    sql(select!("AND proof IS NULL AND at > $2 ORDER BY at LIMIT $3"))
         .bind(tenant)
-        .bind(since)
+        .bind(after)
         .bind(limit)
         .all(source)
         .await
+}
+
+/// Takes hold of evidence that is about to leave: of this and an erasure at once, one comes too late.
+pub async fn touch(tx: &Tx, tenant: &str, session: Id<tags::IdvSession>) -> Result<(), DbError> {
+    sql("UPDATE idv_evidence SET digest = digest WHERE tenant = $1 AND session_id = $2")
+        .bind(tenant)
+        .bind(session)
+        .execute(tx)
+        .await
+        .map(drop)
 }
 
 /// Keeps the proof of a decision; the first that was found stays.

@@ -103,7 +103,7 @@ impl Sessions {
                 Ok(Begun { open, is_repeated: false })
             })
             .await?;
-        self.wake();
+        self.done(&begun.open);
         Ok(begun)
     }
 
@@ -165,7 +165,7 @@ impl Sessions {
             expires_at: None,
             erased_at: None,
         };
-        Ok(Open { row, start, state: State::default(), plan, digest, key })
+        Ok(Open { row, start, state: State::default(), plan, digest, key, decided: None })
     }
 
     /// From 0 to 99, the same for one person where the caller says who it is.

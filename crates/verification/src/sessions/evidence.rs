@@ -1,13 +1,13 @@
 //! What a decision rests on: written down when it is made, sealed with the key of the session, and bound to the
 //! audit log by a salted digest that the entry of the decision has.
 
-use std::time::Duration;
+use std::sync::{MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use portcullis_events::{Actor, AdminChange, Kind, Origin};
 use portcullis_store::{
-    Tx,
+    Source, Tx,
     idv::evidence::{self, EvidenceRow, LogProof},
 };
 use portcullis_types::{Id, Timestamp, tags};
@@ -21,10 +21,10 @@ pub const EVIDENCE_SCHEMA: &str = "idv.evidence/1";
 /// Bytes before the text in what is hashed: whoever has the log alone must not be able to try names and numbers.
 pub const EVIDENCE_SALT_BYTES: usize = 32;
 
-/// Whoever asks for a bundle of an older decision makes this node look for its entry; nobody else does.
-const LOOK_BACK: Duration = Duration::from_secs(3600);
-/// Decisions that are looked for at once.
-const BATCH: i64 = 64;
+/// Decisions that wait for their proof in memory; more of them wait in the database alone.
+const DECIDED_MAX: usize = 10_000;
+/// How often a decision of this node is looked for in its log before it is left to the slow search.
+const TRIES_MAX: u32 = 10;
 
 /// What a decision rests on.
 #[derive(Debug, Clone)]
@@ -39,6 +39,19 @@ pub struct Evidence {
     pub at: Timestamp,
     /// That it is there, if somebody has found it.
     pub proof: Option<LogProof>,
+}
+
+/// A decision, and which entry of the log has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// The session.
+    pub session: Id<tags::IdvSession>,
+    /// The entry.
+    pub event: Id<tags::Event>,
+    /// When that was made.
+    pub at: Timestamp,
+    /// How often it was looked for.
+    pub tries: u32,
 }
 
 /// SHA-256 of the salt and the text, hexadecimal.
@@ -68,18 +81,17 @@ impl Sessions {
         Ok(Draft { sealed: open.key.seal(&purpose, &whole, &*self.entropy)?, digest })
     }
 
-    /// Keeps it with the decision, which is entry `event` of the log.
+    /// Keeps it with the decision.
     pub(super) async fn keep_evidence(
         &self,
         tx: &Tx,
-        session: Id<tags::IdvSession>,
-        (event, at): (Id<tags::Event>, Timestamp),
+        decided: Decided,
         draft: Draft,
     ) -> Result<(), SessionError> {
         let row = EvidenceRow {
-            session_id: session,
-            event_id: event,
-            at,
+            session_id: decided.session,
+            event_id: decided.event,
+            at: decided.at,
             digest: draft.digest,
             sealed: draft.sealed,
             entry: None,
@@ -89,10 +101,56 @@ impl Sessions {
         Ok(evidence::insert(tx, &self.tenant, &row).await?)
     }
 
+    /// Which entry of the log has the decision of a session, and that it is there, if somebody has found it.
+    pub async fn decided(
+        &self,
+        id: Id<tags::IdvSession>,
+    ) -> Result<(Decided, Option<LogProof>), SessionError> {
+        let Some(row) = evidence::of_session(&self.db, &self.tenant, id).await? else {
+            let erased = self.row(id).await?.key.is_none();
+            return Err(if erased { SessionError::Erased } else { SessionError::NotDecided });
+        };
+        let decided = Decided { session: id, event: row.event_id, at: row.at, tries: 0 };
+        Ok((decided, row.log_proof()))
+    }
+
+    /// What the decision of a session rests on, for somebody who takes it out of the house: the log is told in
+    /// the same transaction, so that nothing leaves after it was erased.
+    pub async fn export_evidence(
+        &self,
+        id: Id<tags::IdvSession>,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<Evidence, SessionError> {
+        let change = || AdminChange {
+            action: "export",
+            object_type: "idv_evidence",
+            object: id.to_string(),
+            before: None,
+            after: None,
+        };
+        let exported = self.db.write(|tx| async move {
+            let evidence = self.evidence_in(&tx, id).await?;
+            // Of this and an erasure at the same time one is too late.
+            evidence::touch(&tx, &self.tenant, id).await?;
+            tx.emit(self.event(by, Some(origin), Kind::Admin(change()))).await?;
+            Ok(evidence)
+        });
+        exported.await
+    }
+
     /// What the decision of a session rests on.
     pub async fn evidence(&self, id: Id<tags::IdvSession>) -> Result<Evidence, SessionError> {
-        let open = self.read(id).await?;
-        let row = evidence::of_session(&self.db, &self.tenant, id).await?;
+        self.evidence_in(&self.db, id).await
+    }
+
+    async fn evidence_in(
+        &self,
+        source: impl Source + Copy,
+        id: Id<tags::IdvSession>,
+    ) -> Result<Evidence, SessionError> {
+        let open = self.open(source, id).await?;
+        let row = evidence::of_session(source, &self.tenant, id).await?;
         let row = row.ok_or(SessionError::NotDecided)?;
         let whole = open.key.open(&Open::purpose(id, "evidence"), &row.sealed)?;
         let (salt, text) =
@@ -106,13 +164,35 @@ impl Sessions {
         })
     }
 
-    /// Decisions of late whose place in the log nobody has found: session, entry and time.
+    /// Takes the decisions that this node made and whose proofs it has not found.
+    pub fn decided_here(&self) -> Vec<Decided> {
+        std::mem::take(&mut *self.waiting())
+    }
+
+    /// Waits once more for what is not in the log yet; after a while it is left to the slow search.
+    pub fn wait_for(&self, decided: Decided) {
+        let mut waiting = self.waiting();
+        if decided.tries < TRIES_MAX && waiting.len() < DECIDED_MAX {
+            waiting.push(Decided { tries: decided.tries + 1, ..decided });
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Decided>> {
+        self.inner().decided.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decisions after then, of whatever node, whose proof nobody has found: what a stop or a crash left.
     pub async fn unproven(
         &self,
-    ) -> Result<Vec<(Id<tags::IdvSession>, Id<tags::Event>, Timestamp)>, SessionError> {
-        let since = self.now().minus(LOOK_BACK);
-        let rows = evidence::unproven(&self.db, &self.tenant, since, BATCH).await?;
-        Ok(rows.into_iter().map(|row| (row.session_id, row.event_id, row.at)).collect())
+        after: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Decided>, SessionError> {
+        let rows = evidence::unproven(&self.db, &self.tenant, after, limit).await?;
+        let decided = |row: EvidenceRow| {
+            let EvidenceRow { session_id, event_id, at, .. } = row;
+            Decided { session: session_id, event: event_id, at, tries: 0 }
+        };
+        Ok(rows.into_iter().map(decided).collect())
     }
 
     /// Keeps the proof that the log has a decision, so that it is there when the log is not.
@@ -125,26 +205,6 @@ impl Sessions {
             .db
             .write(|tx| async move { Ok(evidence::prove(&tx, &self.tenant, id, proof).await?) });
         kept.await
-    }
-
-    /// Tells the log who took evidence out of the house.
-    pub async fn record_export(
-        &self,
-        id: Id<tags::IdvSession>,
-        by: &Actor,
-        origin: &Origin,
-    ) -> Result<(), SessionError> {
-        let change = || AdminChange {
-            action: "export",
-            object_type: "idv_evidence",
-            object: id.to_string(),
-            before: None,
-            after: None,
-        };
-        let told = self.db.write(|tx| async move {
-            Ok(tx.emit(self.event(by, Some(origin), Kind::Admin(change()))).await?)
-        });
-        told.await
     }
 }
 

@@ -21,7 +21,7 @@ mod workflows;
 pub use begin::{Begin, Begun};
 pub use erase::Erasure;
 pub use error::SessionError;
-pub use evidence::{EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Evidence, evidence_digest};
+pub use evidence::{Decided, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Evidence, evidence_digest};
 pub use give::{Asked, Given, UNSUPPORTED};
 pub use identity::VerifiedIdentity;
 pub use known::Known;

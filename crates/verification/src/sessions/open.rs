@@ -10,7 +10,7 @@ use portcullis_workflow::{Effect, Event, Happened, Outcome, Phase, Plan, State, 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Known, SessionError, Sessions, service::Pinned, told::Detail};
+use super::{Decided, Known, SessionError, Sessions, service::Pinned, told::Detail};
 use crate::webhooks::Told as Message;
 
 /// What was decided is kept for five years from then (FATF recommendation 11).
@@ -46,6 +46,8 @@ pub struct Open {
     /// SHA-256 of what that means.
     pub digest: Arc<str>,
     pub(super) key: Arc<Sealer>,
+    /// Set if it was decided just now.
+    pub(super) decided: Option<Decided>,
 }
 
 impl Open {
@@ -121,7 +123,7 @@ impl Sessions {
             // What was taken once is taken again.
             (state, _) = step(&plan, state, &happened).map_err(|_| SessionError::Sealed)?;
         }
-        Ok(Open { row, start, state, plan, digest, key })
+        Ok(Open { row, start, state, plan, digest, key, decided: None })
     }
 
     /// A session, read alone.
@@ -145,8 +147,16 @@ impl Sessions {
                 self.take(&tx, open, event, (by, origin)).await
             })
             .await?;
-        self.wake();
+        self.done(&next);
         Ok(next)
+    }
+
+    /// After a step was stored: something may be due, and its proof be found.
+    pub(super) fn done(&self, next: &Open) {
+        self.wake();
+        if let Some(decided) = next.decided {
+            self.wait_for(decided);
+        }
     }
 
     /// One step, with everything that belongs to it.
@@ -167,7 +177,7 @@ impl Sessions {
         settle(&mut row, &state, &open.plan, now);
         let told = told(was, &row, &state, &effects);
         row.messages += i64::try_from(told.len()).unwrap_or(0);
-        let next = Open { row, state, ..open };
+        let mut next = Open { row, state, ..open };
         if before == 0 {
             sessions::insert(tx, &self.tenant, &next.row).await?;
         } else if !sessions::update(tx, &self.tenant, &next.row, before).await? {
@@ -188,7 +198,7 @@ impl Sessions {
         }
         self.webhooks.tell(tx, &next.row, &told).await?;
         self.add_effects(tx, &next, effects, now).await?;
-        self.emit(tx, &next, (by, origin), about).await?;
+        next.decided = self.emit(tx, &next, (by, origin), about).await?;
         for told in told {
             // Whoever listens to the log hears of it as well.
             let Message::Notified { node, event } = told else { continue };
@@ -230,10 +240,10 @@ impl Sessions {
         next: &Open,
         (by, origin): (&Actor, Option<&Origin>),
         about: Verification,
-    ) -> Result<(), SessionError> {
+    ) -> Result<Option<Decided>, SessionError> {
         let told = next.about(about);
         tx.emit(self.event(by, origin, Kind::Verification(told.clone()))).await?;
-        let Some(decision) = &next.state.decision else { return Ok(()) };
+        let Some(decision) = &next.state.decision else { return Ok(None) };
         let draft = self.draft_evidence(next, decision)?;
         let verified = self.keep_identity(tx, next, decision).await?;
         let mut done: Vec<_> = next.state.done.iter().collect();
@@ -264,9 +274,10 @@ impl Sessions {
             ..told
         };
         let event = self.event(&Actor::System, None, Kind::Verification(decided));
-        let entry = (event.id, event.time);
+        let made = Decided { session: next.row.id, event: event.id, at: event.time, tries: 0 };
         tx.emit(event).await?;
-        self.keep_evidence(tx, next.row.id, entry, draft).await
+        self.keep_evidence(tx, made, draft).await?;
+        Ok(Some(made))
     }
 }
 

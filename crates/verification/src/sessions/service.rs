@@ -16,7 +16,7 @@ use portcullis_workflow::{Graph, Plan, validate};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::SessionError;
+use super::{SessionError, evidence::Decided};
 use crate::{Aml, Webhooks};
 
 /// Plans that are kept in memory.
@@ -52,6 +52,8 @@ pub(super) struct Inner {
     parts: SessionParts,
     digest_key: hmac::Key,
     plans: Mutex<HashMap<(u128, i64), Pinned>>,
+    /// Decisions of this node that wait for their proof.
+    pub(super) decided: Mutex<Vec<Decided>>,
     /// Something may be due.
     pub(super) due: Notify,
 }
@@ -96,6 +98,7 @@ impl Sessions {
         Self(Arc::new(Inner {
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &parts.digest_key),
             plans: Mutex::default(),
+            decided: Mutex::default(),
             due: Notify::new(),
             parts,
         }))

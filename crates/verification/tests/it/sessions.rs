@@ -18,11 +18,11 @@ use portcullis_store::{
     },
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
-use portcullis_types::{Id, tags};
+use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
-    Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, EVIDENCE_SALT_BYTES, EmrtdReport,
-    Given, Known, Open, Report, Reviewed, SessionError, SessionParts, Sessions, WebhookParts,
-    Webhooks, ZoneAsked, ZoneReport, evidence_digest,
+    Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided, EVIDENCE_SALT_BYTES,
+    EmrtdReport, Given, Known, Open, Report, Reviewed, SessionError, SessionParts, Sessions,
+    WebhookParts, Webhooks, ZoneAsked, ZoneReport, evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -550,7 +550,14 @@ on_both!(what_a_decision_rests_on_is_written_down_with_it, |db: TestDb| {
     assert_eq!(text["workflow"]["digest"], evidence_digest(&[], &meaning));
 
     // Whoever finds it in the log keeps the proof, and the first one stays.
-    assert_eq!(office.sessions.unproven().await.unwrap(), [(id, evidence.event, evidence.at)]);
+    let decided = office.sessions.decided_here();
+    let made = Decided { session: id, event: evidence.event, at: evidence.at, tries: 1 };
+    assert_eq!(decided, [made]);
+    assert!(office.sessions.decided_here().is_empty(), "they are taken once");
+    let beginning = Timestamp::from_micros(0);
+    let left = office.sessions.unproven(beginning, 9).await.unwrap();
+    assert_eq!(left, [Decided { tries: 0, ..made }]);
+    assert!(office.sessions.unproven(evidence.at, 9).await.unwrap().is_empty());
     assert!(evidence.proof.is_none());
     let found = |entry: &str| LogProof {
         entry: entry.into(),
@@ -560,8 +567,16 @@ on_both!(what_a_decision_rests_on_is_written_down_with_it, |db: TestDb| {
     for entry in ["first", "second"] {
         office.sessions.prove(id, &found(entry)).await.unwrap();
     }
-    assert!(office.sessions.unproven().await.unwrap().is_empty());
+    assert!(office.sessions.unproven(beginning, 9).await.unwrap().is_empty());
     assert_eq!(office.sessions.evidence(id).await.unwrap().proof, Some(found("first")));
+    let (again, proof) = office.sessions.decided(id).await.unwrap();
+    assert_eq!((again.event, proof), (evidence.event, Some(found("first"))));
+    // Whoever takes it out of the house is told of.
+    let by = (&machine(), &Origin::default());
+    let taken = office.sessions.export_evidence(id, by.0, by.1).await.unwrap();
+    assert_eq!((taken.text, taken.salt), (evidence.text, evidence.salt));
+    let told = office.world.db.recorded.codes().pop();
+    assert_eq!(told.as_deref(), Some("admin_idv_evidence_export"));
     // It is sealed like the rest, and goes with it.
     let row = evidence::of_session(&office.world.db.db, "main", id).await.unwrap().unwrap();
     for hidden in ["ERIKSSON", "customer-9", "approved"] {
@@ -572,19 +587,26 @@ on_both!(what_a_decision_rests_on_is_written_down_with_it, |db: TestDb| {
     }
     office.sessions.erase(id, &machine(), &Origin::default()).await.unwrap();
     assert!(matches!(office.sessions.evidence(id).await, Err(SessionError::Erased)));
+    assert!(matches!(office.sessions.decided(id).await, Err(SessionError::Erased)));
+    let late = office.sessions.export_evidence(id, by.0, by.1).await;
+    assert!(matches!(late, Err(SessionError::Erased)));
     assert!(evidence::of_session(&office.world.db.db, "main", id).await.unwrap().is_none());
 });
 
-on_both!(nobody_looks_for_what_no_log_has_for_ever, |db: TestDb| {
+on_both!(what_is_not_in_the_log_is_looked_for_some_times, |db: TestDb| {
     let office = Office::new(db).await;
     let id = office.kyc().await.row.id;
     office.give(id, ZONE).await.unwrap();
     office.run().await;
-    office.world.clock.advance(Duration::from_secs(3600));
-    assert_eq!(office.sessions.unproven().await.unwrap().len(), 1);
-    office.world.clock.advance(Duration::from_secs(1));
-    assert!(office.sessions.unproven().await.unwrap().is_empty());
-    assert!(office.sessions.evidence(id).await.unwrap().proof.is_none());
+    let mut looked = 0;
+    while let Some(decided) = office.sessions.decided_here().pop() {
+        looked += 1;
+        office.sessions.wait_for(decided);
+    }
+    assert_eq!(looked, 10);
+    // What is left is found in the database.
+    let left = office.sessions.unproven(Timestamp::from_micros(0), 9).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.session).collect::<Vec<_>>(), [id]);
 });
 
 /// A chip with the zone of the specimen; whether an authority that is trusted stands behind it.
