@@ -271,8 +271,9 @@ pub struct Verification {
     pub decided_by: Option<&'static str>,
     /// With a decision: SHA-256 of a salt and of what it rests on, hexadecimal.
     pub evidence: Option<String>,
-    /// With a decision: whether it is known from now on whom the account belongs to.
-    pub verified: Option<bool>,
+    /// With a decision by a workflow that verifies whom accounts belong to, what came of that: `kept`,
+    /// `not_approved`, `not_proven`, `other_person`, `no_account`, `unknown_trust_framework`
+    pub verified: Option<&'static str>,
     /// With a decision: each step with its report and what that came to.
     pub reports: Vec<ReportUsed>,
     /// With a decision: the way that was taken, `node way`.

@@ -182,6 +182,7 @@ fn access(access: &applications::Access) -> Value {
         "client": access.client_id,
         "name": access.name,
         "scope": access.scope,
+        "claims": access.claims,
         "at": access.at.to_rfc3339(),
     })
 }

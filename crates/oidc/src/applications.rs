@@ -7,7 +7,7 @@ use portcullis_identity::IdentityError;
 use portcullis_store::{accounts::Account, applications, grants};
 use portcullis_types::Timestamp;
 
-use crate::Provider;
+use crate::{Provider, claims::RequestedClaims};
 
 /// A client that a person let in.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ impl Provider {
                 last: row.at,
             });
             application.scopes.extend(row.scope.split(' ').map(str::to_owned));
+            // What was asked for by name is told as well.
+            let named = RequestedClaims::from_row(row.claims.as_deref());
+            application.scopes.extend(named.scopes().into_iter().map(str::to_owned));
             application.grants += grants;
             application.last = application.last.max(row.at);
         }

@@ -27,7 +27,7 @@ impl Provider {
             ("trust_frameworks_supported", json!(self.settings.trust_frameworks)),
             ("claims_in_verified_claims_supported", json!(verified::CLAIMS)),
             ("evidence_supported", json!(["document"])),
-            ("documents_supported", json!(["passport", "idcard"])),
+            ("documents_supported", json!(["passport", "idcard", "residence_permit"])),
             ("documents_check_methods_supported", json!(["vcrypt"])),
         ];
         for (name, value) in more {

@@ -20,6 +20,8 @@ const REQUEST_MAX_BYTES: usize = 4 * 1024;
 const DEPTH_MAX: usize = 8;
 /// Members that say something about a value, and name none.
 const SAYINGS: [&str; 5] = ["value", "values", "max_age", "essential", "purpose"];
+/// Members without which an answer says nothing: they are told with whatever else is told of the same thing.
+const REQUIRED: [&str; 2] = ["type", "check_method"];
 
 /// What is asked for in one place: elements of `verified_claims`, and whether they came as an array.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +39,21 @@ impl VerifiedRequest {
             Some(Value::Array(elements)) => (elements.clone(), true),
             Some(element) => (vec![element.clone()], false),
         };
+        // What is not understood of a claim is passed over (OpenID Connect Core, section 5.5.1).
+        let mut elements = elements;
+        for element in &mut elements {
+            let claims = element.get_mut("claims").and_then(Value::as_object_mut);
+            for asked in claims.into_iter().flat_map(Map::values_mut) {
+                if let Some(asked) = asked.as_object_mut() {
+                    asked.retain(|name, _| SAYINGS.contains(&&name[..]));
+                }
+            }
+        }
         let fits = |element: &Value| {
             let names_framework = element["verification"].get("trust_framework").is_some();
+            let claims = element["claims"].as_object();
             names_framework
-                && element["claims"].is_object()
+                && claims.is_some_and(|claims| !claims.is_empty())
                 && element.to_string().len() <= REQUEST_MAX_BYTES
                 && is_readable(element, DEPTH_MAX)
         };
@@ -77,7 +90,7 @@ fn is_readable(asked: &Value, depth: usize) -> bool {
         Value::Object(members) => members.iter().all(|(name, said)| match &name[..] {
             "value" => !said.is_null(),
             "values" => said.as_array().is_some_and(|values| !values.is_empty()),
-            "max_age" => said.is_u64(),
+            "max_age" => said.as_f64().is_some_and(|age| age >= 0.0),
             "essential" => said.is_boolean(),
             "purpose" => said.is_string(),
             _ => is_readable(said, depth - 1),
@@ -97,16 +110,14 @@ fn first(asked: &Value, known: &[Value], now: Timestamp) -> Option<Value> {
             Some((name.clone(), within(asked, known, now)?))
         };
         let claims: Map<String, Value> = asked.iter().filter_map(claim).collect();
-        // Whoever asks for no claim wants to know that there was a verification, and no more.
-        let answers = !claims.is_empty() || asked.is_empty();
-        answers.then(|| json!({ "verification": verification, "claims": claims }))
+        (!claims.is_empty()).then(|| json!({ "verification": verification, "claims": claims }))
     })
 }
 
 /// What was asked for of what is known; `None` if it is not as it was asked for.
 fn within(asked: &Value, known: &Value, now: Timestamp) -> Option<Value> {
     match (asked, known) {
-        (Value::Null, known) => Some(known.clone()),
+        (Value::Null, known) => Some(least(known)),
         (Value::Array(asked), Value::Array(known)) => {
             let one = |known: &Value| asked.iter().find_map(|asked| within(asked, known, now));
             let found: Vec<Value> = known.iter().filter_map(one).collect();
@@ -121,10 +132,23 @@ fn within(asked: &Value, known: &Value, now: Timestamp) -> Option<Value> {
                 Value::Object(known) if !named.is_empty() => members(asked, &named, known, now),
                 // Something is asked for that this has not.
                 _ if !named.is_empty() => None,
-                known => Some(known.clone()),
+                known => Some(least(known)),
             }
         }
         _ => None,
+    }
+}
+
+/// What is told where nothing is named: of evidence, its documents and its checks what they are, since what is in
+/// them has to be asked for (section 5.6); all of everything else.
+fn least(known: &Value) -> Value {
+    match known {
+        Value::Array(elements) => elements.iter().map(least).collect(),
+        Value::Object(members) if REQUIRED.iter().any(|name| members.contains_key(*name)) => {
+            let required = members.iter().filter(|(name, _)| REQUIRED.contains(&&name[..]));
+            Value::Object(required.map(|(name, value)| (name.clone(), value.clone())).collect())
+        }
+        known => known.clone(),
     }
 }
 
@@ -136,6 +160,9 @@ fn members(
     now: Timestamp,
 ) -> Option<Value> {
     let mut told = Map::new();
+    for name in REQUIRED {
+        told.extend(known.get(name).map(|value| (name.to_owned(), value.clone())));
+    }
     for name in named {
         let asked = asked.get(*name)?;
         match known.get(*name) {
@@ -166,9 +193,14 @@ fn holds(name: &str, said: &Value, known: &Value, now: Timestamp) -> bool {
         "value" => said == known,
         "values" => said.as_array().is_some_and(|values| values.contains(known)),
         "max_age" => {
-            let at = known.as_str().and_then(|text| Timestamp::parse_rfc3339(text).ok());
-            let age = at.and_then(|at| u64::try_from(now.secs() - at.secs()).ok());
-            age.zip(said.as_u64()).is_some_and(|(age, most)| age <= most)
+            // A day lasts until its end.
+            let end = |day: &str| Timestamp::parse_rfc3339(&format!("{day}T23:59:59Z"));
+            let at = known
+                .as_str()
+                .and_then(|text| Timestamp::parse_rfc3339(text).or_else(|_| end(text)).ok());
+            #[expect(clippy::cast_precision_loss, reason = "of seconds that somebody lives to see")]
+            let age = at.map(|at| (now.secs() - at.secs()) as f64);
+            age.zip(said.as_f64()).is_some_and(|(age, most)| age <= most)
         }
         _ => true,
     }
@@ -187,7 +219,8 @@ mod tests {
                 "evidence": [{
                     "type": "document",
                     "check_details": [{ "check_method": "vcrypt", "check_id": "rpt_1" }],
-                    "document_details": { "type": "passport", "document_number": "L898902C3" },
+                    "document_details": { "type": "passport", "document_number": "L898902C3",
+                                          "date_of_expiry": "2026-06-01" },
                 }],
             },
             "claims": { "given_name": "ANNA", "birthdate": "1974-08-12", "nationalities": ["DE"] },
@@ -232,8 +265,26 @@ mod tests {
                 "check_details": [{ "check_method": "vcrypt" }],
             }])
         );
-        let nothing = json!({ "verification": { "trust_framework": null }, "claims": {} });
-        assert_eq!(told(&nothing).unwrap()["claims"], json!({}));
+        // What it is is told with it, and what is in it to those who ask for that.
+        for asked in [json!(null), json!([{}]), json!([{ "unheard_of": null }])] {
+            let told = told(&framework(&json!({ "evidence": asked.clone() }))).unwrap();
+            assert_eq!(
+                told["verification"]["evidence"],
+                json!([{ "type": "document" }]),
+                "{asked}"
+            );
+        }
+        let inside =
+            json!([{ "document_details": { "document_number": null }, "check_details": [null] }]);
+        let told = super::tests::told(&framework(&json!({ "evidence": inside }))).unwrap();
+        assert_eq!(
+            told["verification"]["evidence"],
+            json!([{
+                "type": "document",
+                "document_details": { "type": "passport", "document_number": "L898902C3" },
+                "check_details": [{ "check_method": "vcrypt" }],
+            }])
+        );
     }
 
     #[test]
@@ -245,7 +296,8 @@ mod tests {
             json!({ "time": { "max_age": 99 } }),
             json!({ "evidence": [{ "type": { "value": "vouch" } }] }),
             json!({ "evidence": [{ "check_details": [{ "check_method": { "value": "bvr" } }] }] }),
-            json!({ "evidence": [{ "document_details": { "date_of_expiry": { "max_age": 5 } } }] }),
+            json!({ "evidence": [{ "document_details": { "date_of_issuance": { "max_age": 5 } } }] }),
+            json!({ "evidence": [{ "type": { "max_age": 5 } }] }),
             json!({ "assurance_process": { "policy": { "value": "gpg45" } } }),
             json!({ "trust_framework": { "and": { "more": null } } }),
         ] {
@@ -253,6 +305,9 @@ mod tests {
         }
         for verification in [
             json!({ "time": { "max_age": 100 } }),
+            json!({ "time": { "max_age": 1e2 } }),
+            // Until the end of its day.
+            json!({ "evidence": [{ "document_details": { "date_of_expiry": { "max_age": 0 } } }] }),
             json!({ "assurance_level": { "values": ["high", "substantial"] } }),
             json!({ "assurance_process": { "policy": null } }),
         ] {
@@ -262,6 +317,8 @@ mod tests {
         let claims = |claims: &Value| {
             told(&json!({ "verification": { "trust_framework": null }, "claims": claims }))
         };
+        let hint = json!({ "birthdate": { "ui_hint": "x", "more": { "x": 1 } } });
+        assert_eq!(claims(&hint).unwrap()["claims"], json!({ "birthdate": "1974-08-12" }));
         let other = json!({ "given_name": { "value": "BOB" }, "birthdate": null });
         assert_eq!(claims(&other).unwrap()["claims"], json!({ "birthdate": "1974-08-12" }));
         assert_eq!(claims(&json!({ "given_name": { "value": "BOB" } })), None);
@@ -277,19 +334,20 @@ mod tests {
             json!([]),
             json!("x"),
             json!({ "claims": { "given_name": null } }),
-            json!({ "verification": null, "claims": {} }),
-            json!({ "verification": {}, "claims": {} }),
+            json!({ "verification": null, "claims": { "x": null } }),
+            json!({ "verification": {}, "claims": { "x": null } }),
             json!({ "verification": framework }),
             json!({ "verification": framework, "claims": null }),
+            json!({ "verification": framework, "claims": {} }),
             json!({ "verification": framework, "claims": { "given_name": 7 } }),
             json!({ "verification": framework, "claims": { "given_name": { "values": [] } } }),
             json!({ "verification": framework, "claims": { "given_name": { "value": null } } }),
-            json!({ "verification": { "trust_framework": "eidas" }, "claims": {} }),
-            json!({ "verification": { "trust_framework": null, "time": { "max_age": -1 } }, "claims": {} }),
-            json!({ "verification": { "trust_framework": null, "evidence": [] }, "claims": {} }),
-            json!({ "verification": framework, "claims": { "x": deep } }),
+            json!({ "verification": { "trust_framework": "eidas" }, "claims": { "x": null } }),
+            json!({ "verification": { "trust_framework": null, "time": { "max_age": -1 } }, "claims": { "x": null } }),
+            json!({ "verification": { "trust_framework": null, "evidence": [] }, "claims": { "x": null } }),
+            json!({ "verification": { "trust_framework": null, "x": deep }, "claims": { "x": null } }),
             json!({ "verification": framework, "claims": { "x".repeat(5_000): null } }),
-            json!(vec![json!({ "verification": framework, "claims": {} }); 9]),
+            json!(vec![json!({ "verification": framework, "claims": { "x": null } }); 9]),
         ] {
             assert_eq!(VerifiedRequest::read(Some(&bad)), None, "{bad}");
         }

@@ -17,6 +17,8 @@ pub struct Access {
     pub name: String,
     /// The scopes, separated by spaces.
     pub scope: String,
+    /// The claims that were asked for by name, as the grant has them.
+    pub claims: Option<String>,
     /// When it was granted.
     #[sqlx(try_from = "i64")]
     pub at: Timestamp,
@@ -29,7 +31,8 @@ pub async fn in_use(
     account: Id<tags::User>,
     now: Timestamp,
 ) -> Result<Vec<Access>, DbError> {
-    sql("SELECT g.client_id AS client_id, c.name AS name, g.scope AS scope, g.created_at AS at \
+    sql("SELECT g.client_id AS client_id, c.name AS name, g.scope AS scope, g.claims AS claims, \
+         g.created_at AS at \
          FROM oauth_grant g JOIN oauth_client c ON c.tenant = g.tenant AND c.id = g.client_id \
          WHERE g.tenant = $1 AND g.account_id = $2 AND g.revoked_at IS NULL \
          AND g.redeemed_at IS NOT NULL AND g.expires_at > $3 ORDER BY g.id DESC LIMIT $4")
@@ -47,7 +50,8 @@ pub async fn consented(
     tenant: &str,
     account: Id<tags::User>,
 ) -> Result<Vec<Access>, DbError> {
-    sql("SELECT o.client_id AS client_id, c.name AS name, o.scopes AS scope, o.granted_at AS at \
+    sql("SELECT o.client_id AS client_id, c.name AS name, o.scopes AS scope, \
+         CAST(NULL AS TEXT) AS claims, o.granted_at AS at \
          FROM consent o JOIN oauth_client c ON c.tenant = o.tenant AND c.id = o.client_id \
          WHERE o.tenant = $1 AND o.account_id = $2 LIMIT $3")
     .bind(tenant)

@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (26, include_str!("../migrations/0026_evidence.sql")),
     (27, include_str!("../migrations/0027_verified_identity.sql")),
     (28, include_str!("../migrations/0028_outbox_mac.sql")),
+    (29, include_str!("../migrations/0029_identity_levels.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -21,7 +21,7 @@ pub use checks::{
     EmrtdAsked, EmrtdReport, Imported, MasterListSigner, PictureReport, Quality, RefusedItem,
     Report, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
 };
-pub use portcullis_workflow::{Assurance, CheckStatus};
+pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
 pub use sessions::{
     Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff, Differing,
     EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Erasure, Evidence, Given, Known, Open, Reviewed,

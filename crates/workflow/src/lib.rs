@@ -29,5 +29,7 @@ pub use graph::{
 pub use read::{GraphError, is_name};
 pub use simulate::{Fixture, Simulated, simulate};
 pub use span::Span;
-pub use validate::{FieldAt, Lane, Plan, Problem, Severity, fields_at, validate};
+pub use validate::{
+    FieldAt, Lane, Plan, Problem, Severity, fields_at, is_trust_framework, validate,
+};
 pub use value::{Assurance, CheckStatus, Kind, Value, Values};

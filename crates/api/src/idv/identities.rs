@@ -18,7 +18,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             IDENTITIES,
             Idv,
-            "Whom an account belongs to, one for each trust framework",
+            "Whom an account belongs to, one for each trust framework and level",
             list,
         )
         .returns::<Page<IdentityView>>(StatusCode::OK),
@@ -26,7 +26,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Method::DELETE,
             IDENTITIES,
             Idv,
-            "Tell nobody any more whom an account belongs to",
+            "Tell nobody any more whom an account belongs to; sessions that go on are not about it any more",
             revoke,
         )
         .returns_nothing(),
@@ -38,6 +38,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 struct IdentityView {
     /// By whose rules.
     trust_framework: String,
+    /// To which of their levels; empty if they have none.
+    assurance_level: String,
     /// The session that verified it.
     session: String,
     /// When that was approved, RFC 3339.
@@ -50,8 +52,9 @@ struct IdentityView {
 impl From<VerifiedIdentity> for IdentityView {
     fn from(identity: VerifiedIdentity) -> Self {
         Self {
-            trust_framework: identity.trust_framework,
-            session: identity.session.to_string(),
+            trust_framework: identity.of.trust_framework,
+            assurance_level: identity.of.assurance_level,
+            session: identity.of.session.to_string(),
             verified_at: identity.at.to_rfc3339(),
             verified_claims: identity.verified,
         }

@@ -15,6 +15,8 @@ use super::{
     Authenticate, Config, ContractMode, ContractResponses, Door, KeyEncryption, Keys, Limit,
     PROTECTED, RouteConfig, SinkConfig, TlsMode,
 };
+use portcullis_verification::is_trust_framework;
+
 use crate::system;
 
 /// What a reload takes over. Everything else is wired once, at the start.
@@ -115,6 +117,14 @@ impl Config {
             (TlsMode::LocalCa, ..) => {
                 bail!("tls: certificate and key belong to mode \"files\"")
             }
+        }
+        let mut frameworks = std::collections::BTreeSet::new();
+        for name in &self.verification.trust_frameworks {
+            ensure!(
+                is_trust_framework(name) && frameworks.insert(name),
+                "verification.trust_frameworks: {name:?} must be there once and have 1 to 128 letters, digits \
+                 and any of _-.:/"
+            );
         }
         for host in &self.listen.hosts {
             let url = url::Url::parse(&format!("https://{host}"));

@@ -5,7 +5,7 @@ use portcullis_documents::two_letters;
 use portcullis_events::{Actor, AdminChange, Kind, Origin};
 use portcullis_store::{
     Tx, accounts,
-    idv::identities::{self, IdentityRow},
+    idv::identities::{self, IdentityOf, IdentityRow},
 };
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_workflow::{Assurance, CheckStatus, Decision, Done, Values, Verdict, Verifies};
@@ -16,10 +16,8 @@ use super::{Known, Open, SessionError, Sessions};
 /// A verified identity of an account.
 #[derive(Debug, Clone)]
 pub struct VerifiedIdentity {
-    /// By whose rules.
-    pub trust_framework: String,
-    /// In which session.
-    pub session: Id<tags::IdvSession>,
+    /// Whose, by which session and which rules.
+    pub of: IdentityOf,
     /// When that was decided.
     pub at: Timestamp,
     /// An element of `verified_claims` (OpenID Identity Assurance Schema Definition 1.0).
@@ -39,30 +37,46 @@ impl Sessions {
         found.map(drop).ok_or_else(must)
     }
 
-    /// Keeps who the account belongs to, if the workflow says so and the chip proves it. An account that is gone
-    /// belongs to nobody.
+    /// Keeps who the account belongs to, if the workflow says so and the chip proves it; tells what came of that
+    /// in a word, or nothing where the workflow says nothing.
     pub(super) async fn keep_identity(
         &self,
         tx: &Tx,
         open: &Open,
         decision: &Decision,
-    ) -> Result<bool, SessionError> {
-        let (Some(account), Some(verifies)) = (open.row.account(), &open.plan.graph().verifies)
-        else {
-            return Ok(false);
-        };
+    ) -> Result<Option<&'static str>, SessionError> {
+        let Some(verifies) = &open.plan.graph().verifies else { return Ok(None) };
+        let Some(account) = open.row.account() else { return Ok(Some("no_account")) };
         if decision.verdict != Verdict::Approved {
-            return Ok(false);
+            return Ok(Some("not_approved"));
         }
-        let Some(verified) = verified(open, verifies, decision) else { return Ok(false) };
-        if accounts::by_id(tx, &self.tenant, account).await?.is_none() {
-            return Ok(false);
+        if !self.trust_frameworks.contains(&verifies.trust_framework) {
+            return Ok(Some("unknown_trust_framework"));
         }
-        let whose = (account, open.row.id);
-        let by = (&verifies.trust_framework[..], decision.at);
-        let row = IdentityRow::of(whose, by, &verified, (&self.sealer, &*self.entropy))?;
-        identities::put(tx, &self.tenant, &row).await?;
-        Ok(true)
+        let Some(verified) = verified(open, verifies, decision) else {
+            return Ok(Some("not_proven"));
+        };
+        let found = accounts::by_id(tx, &self.tenant, account).await?;
+        if found.is_none_or(|account| account.disabled_at.is_some()) {
+            return Ok(Some("no_account"));
+        }
+        // People change their names, and not when they were born.
+        let born = &verified["claims"]["birthdate"];
+        for row in identities::of_account(tx, &self.tenant, account).await? {
+            if row.open(&self.sealer).is_ok_and(|known| known["claims"]["birthdate"] != *born) {
+                return Ok(Some("other_person"));
+            }
+        }
+        let of = IdentityOf {
+            account,
+            session: open.row.id,
+            trust_framework: verifies.trust_framework.clone(),
+            assurance_level: verifies.assurance_level.clone().unwrap_or_default(),
+        };
+        let text = verified.to_string();
+        let sealed = open.key.seal(&of.purpose(), text.as_bytes(), &*self.entropy)?;
+        identities::put(tx, &self.tenant, &of, decision.at, &sealed).await?;
+        Ok(Some("kept"))
     }
 
     /// Who an account belongs to.
@@ -74,15 +88,14 @@ impl Sessions {
             return Err(SessionError::NotFound);
         }
         let rows = identities::of_account(&self.db, &self.tenant, account).await?;
-        let open = |row: IdentityRow| {
+        let open = |row: &IdentityRow| {
             let verified = row.open(&self.sealer)?;
-            let IdentityRow { trust_framework, session_id, verified_at, .. } = row;
-            Ok(VerifiedIdentity { trust_framework, session: session_id, at: verified_at, verified })
+            Ok(VerifiedIdentity { of: row.of(), at: row.verified_at, verified })
         };
-        rows.into_iter().map(open).collect()
+        rows.iter().map(open).collect()
     }
 
-    /// From now on nobody is told who an account belongs to.
+    /// From now on nobody is told who an account belongs to, and what is going on does not change that.
     pub async fn revoke_identities(
         &self,
         account: Id<tags::User>,
@@ -102,7 +115,9 @@ impl Sessions {
             };
             Ok(tx.emit(self.event(by, Some(origin), Kind::Admin(change))).await?)
         });
-        revoked.await
+        revoked.await?;
+        self.db.overwrite_remnants().await;
+        Ok(())
     }
 }
 
@@ -125,9 +140,12 @@ fn verified(open: &Open, verifies: &Verifies, decision: &Decision) -> Option<Val
                 "check_id": report.id,
                 "time": done.at.to_rfc3339(),
             }],
-            "document_details": document(&known, done),
         }],
     });
+    // What it is has to be told with it.
+    if let Some(document) = document(&known, done) {
+        verification["evidence"][0]["document_details"] = document;
+    }
     if let Some(level) = &verifies.assurance_level {
         verification["assurance_level"] = json!(level);
     }
@@ -167,19 +185,24 @@ fn claims(known: &Known) -> Value {
     ])
 }
 
-fn document(known: &Known, done: &Done) -> Value {
-    let code = code(&done.values);
-    let kind = match code.as_bytes().first() {
-        Some(b'P') => Some("passport"),
-        Some(b'A' | b'C' | b'I') => Some("idcard"),
+/// What it is called (OpenID Identity Assurance Schema Definition 1.0, predefined values), by the code of its zone
+/// (ICAO 9303-4 to -6). Codes whose second letter is up to the issuer are no proof of what it is.
+fn kind(code: &str) -> Option<&'static str> {
+    match code.as_bytes() {
+        [b'P', ..] => Some("passport"),
+        [b'A' | b'I', b'R', ..] => Some("residence_permit"),
+        [b'I'] | [b'I', b'D' | b'<', ..] => Some("idcard"),
         _ => None,
-    };
-    object([
-        ("type", kind.map(Value::from)),
+    }
+}
+
+fn document(known: &Known, done: &Done) -> Option<Value> {
+    Some(object([
+        ("type", Some(kind(code(&done.values))?.into())),
         ("document_number", text(&known.document_number)),
         ("date_of_expiry", text(&known.date_of_expiry)),
         ("issuer", country(&known.issuing_state).map(|code| json!({ "country": code }))),
-    ])
+    ]))
 }
 
 fn code(values: &Values) -> &str {

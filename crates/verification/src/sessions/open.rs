@@ -265,7 +265,7 @@ impl Sessions {
             reason: decision.reason.clone(),
             decided_by: Some(decision.by.as_str()),
             evidence: Some(draft.digest.clone()),
-            verified: Some(verified),
+            verified,
             reports: reports.collect(),
             trace: next.state.trace[next.state.trace.len().saturating_sub(EVENT_MAX_STEPS)..]
                 .iter()

@@ -198,9 +198,12 @@ impl Sessions {
         version: i64,
         (by, origin): (&Actor, &Origin),
     ) -> Result<WorkflowRow, SessionError> {
-        if workflows::version(&self.db, &self.tenant, id, version).await?.is_none() {
+        let Some(old) = workflows::version(&self.db, &self.tenant, id, version).await? else {
             let must = "must be one that was published".to_owned();
             return Err(SessionError::Invalid("version", must));
+        };
+        if let Some(problem) = unknown_framework(&parse(&old.graph)?, &self.trust_frameworks) {
+            return Err(SessionError::Graph(vec![problem]));
         }
         self.change(id, revision, (by, origin), "rollback", |row| {
             let told = json!({ "version": version, "before": row.current_version });

@@ -13,7 +13,7 @@ use portcullis_store::{
     Sealer, accounts,
     idv::{
         evidence::{self, LogProof},
-        identities,
+        identities::{self, IdentityOf},
         sessions::{self as rows, SessionFilter},
     },
 };
@@ -609,6 +609,38 @@ on_both!(what_is_not_in_the_log_is_looked_for_some_times, |db: TestDb| {
     assert_eq!(left.iter().map(|one| one.session).collect::<Vec<_>>(), [id]);
 });
 
+on_both!(one_account_is_one_person, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("verifies", &verifying()).await;
+    let alice = office.account(1, "alice").await;
+    office.verify(alice, Some(true), Verdict::Approved).await;
+    // Another level stands beside it.
+    let mut low = verifying();
+    low["verifies"]["assurance_level"] = json!("low");
+    let workflow = office.sessions.workflows("", 9).await.unwrap();
+    let workflow = workflow.iter().find(|one| one.name == "verifies").unwrap();
+    let (by, origin) = (machine(), Origin::default());
+    let changed = office.sessions.draft(workflow.id, workflow.revision, &low, (&by, &origin));
+    let revision = changed.await.unwrap().revision;
+    office.sessions.publish(workflow.id, revision, "", (&by, &origin)).await.unwrap();
+    office.verify(alice, Some(true), Verdict::Approved).await;
+    let levels = office.identities(alice).await;
+    let levels = levels.iter().map(|one| one["verification"]["assurance_level"].clone());
+    assert_eq!(levels.collect::<Vec<_>>(), ["high", "low"]);
+    // Somebody who was born on another day is somebody else.
+    let mut other = chip(&office, true).await;
+    other.found.passive.zone.as_mut().unwrap().date_of_birth = "1980-01-01".into();
+    let asked = Begin { workflow: "verifies".into(), account: Some(alice), ..Begin::default() };
+    let id = office.begin(asked).await.unwrap().row.id;
+    let serial = office.sessions.asked(id, "chip").await.unwrap().serial;
+    let given = Given::Report(&other, Value::Null);
+    office.sessions.given(id, serial, given, (&by, &origin)).await.unwrap();
+    office.vote(id, "one", Verdict::Approved).await.unwrap();
+    assert_eq!(office.recorded().pop().unwrap().verified, Some("other_person"));
+    let born: Vec<Value> = office.identities(alice).await;
+    assert!(born.iter().all(|one| one["claims"]["birthdate"] == "1974-08-12") && born.len() == 2);
+});
+
 /// A chip with the zone of the specimen; whether an authority that is trusted stands behind it.
 async fn chip(office: &Office, proven: bool) -> Report<EmrtdReport> {
     let asked = ZoneAsked { text: ZONE.to_owned(), find: false, expected: Expected::default() };
@@ -702,18 +734,18 @@ on_both!(an_account_belongs_to_whom_a_chip_proves, |db: TestDb| {
     office.publish("verifies", &verifying()).await;
     let (alice, bob) = (office.account(1, "alice").await, office.account(2, "bob").await);
     // Nobody else than the chip tells, and nobody who declines.
-    for (proven, says) in [
-        (Some(false), Verdict::Approved),
-        (None, Verdict::Approved),
-        (Some(true), Verdict::Declined),
+    for (proven, says, why) in [
+        (Some(false), Verdict::Approved, "not_proven"),
+        (None, Verdict::Approved, "not_proven"),
+        (Some(true), Verdict::Declined, "not_approved"),
     ] {
         office.verify(alice, proven, says).await;
         assert!(office.identities(alice).await.is_empty(), "{proven:?} {says:?}");
-        assert_eq!(office.recorded().pop().unwrap().verified, Some(false));
+        assert_eq!(office.recorded().pop().unwrap().verified, Some(why));
     }
     let open = office.verify(alice, Some(true), Verdict::Approved).await;
     let decided = office.recorded().pop().unwrap();
-    assert_eq!((decided.verified, decided.account), (Some(true), Some(alice.to_string())));
+    assert_eq!((decided.verified, decided.account), (Some("kept"), Some(alice.to_string())));
     let told = office.identities(alice).await.remove(0);
     assert_eq!(
         told["claims"],
@@ -736,8 +768,21 @@ on_both!(an_account_belongs_to_whom_a_chip_proves, |db: TestDb| {
     // It is sealed for this account and no other.
     let row = identities::of_account(&office.world.db.db, "main", alice).await.unwrap().remove(0);
     assert!(!row.sealed.windows(8).any(|part| part == b"ERIKSSON"));
-    let moved = identities::IdentityRow { account_id: bob, ..row };
-    assert!(moved.open(&Sealer::new(&[7; 32]).unwrap()).is_err());
+    let sealer = Sealer::new(&[7; 32]).unwrap();
+    assert!(row.open(&sealer).is_ok());
+    let (of, sealed) = (IdentityOf { account: bob, ..row.of() }, row.sealed);
+    let (moved, at) = ((&of, &sealed), row.verified_at);
+    let put = office
+        .world
+        .db
+        .db
+        .write(|tx| async move { identities::put(&tx, "main", moved.0, at, moved.1).await });
+    put.await.unwrap();
+    let moved = identities::of_account(&office.world.db.db, "main", bob).await.unwrap().remove(0);
+    assert!(moved.open(&sealer).is_err());
+    let gone =
+        office.world.db.db.write(|tx| async move { identities::revoke(&tx, "main", bob).await });
+    assert_eq!(gone.await.unwrap(), 1);
     assert!(office.identities(bob).await.is_empty());
 
     // The newest counts, and what is declined later takes nothing away.
@@ -758,6 +803,11 @@ on_both!(an_account_belongs_to_whom_a_chip_proves, |db: TestDb| {
     let again = office.sessions.revoke_identities(alice, by.0, by.1).await;
     assert!(matches!(again, Err(SessionError::NotFound)));
     assert!(office.identities(alice).await.is_empty());
+    // for sessions that are going on as well,
+    let asked = Begin { workflow: "verifies".into(), account: Some(alice), ..Begin::default() };
+    let going = office.begin(asked).await.unwrap().row.id;
+    office.sessions.revoke_identities(alice, by.0, by.1).await.unwrap();
+    assert_eq!(office.read(going).await.row.account_id, None);
     // or with the account, after which a session comes to its end all the same.
     let kept = office.verify(alice, Some(true), Verdict::Approved).await.row.id;
     let gone =
@@ -766,6 +816,7 @@ on_both!(an_account_belongs_to_whom_a_chip_proves, |db: TestDb| {
     assert!(matches!(office.sessions.identities(alice).await, Err(SessionError::NotFound)));
     let left = identities::of_account(&office.world.db.db, "main", alice).await.unwrap();
     assert!(left.is_empty() && office.status(kept).await == "approved");
+    assert_eq!(office.read(kept).await.row.account_id, None);
 });
 
 on_both!(an_account_that_goes_meanwhile_stops_no_decision, |db: TestDb| {
@@ -783,7 +834,7 @@ on_both!(an_account_that_goes_meanwhile_stops_no_decision, |db: TestDb| {
     gone.await.unwrap();
     let open = office.vote(id, "one", Verdict::Approved).await.unwrap();
     assert_eq!(open.state.status.as_str(), "approved");
-    assert_eq!(office.recorded().pop().unwrap().verified, Some(false));
+    assert_eq!(office.recorded().pop().unwrap().verified, Some("no_account"));
     assert!(matches!(office.begin(asked).await, Err(SessionError::Invalid("account", _))));
 });
 

@@ -273,13 +273,8 @@ impl<'a> Run<'a> {
             return Err(Refused::Asked);
         }
         self.state.is_armed = false;
-        let plan = self.plan;
-        let all = plan.followers(nodes, |node| self.state.done.contains_key(node));
-        for node in &all {
+        for node in &self.ask_again(nodes) {
             self.trace(node, "resubmit");
-            // Until it was done again it was not done, and nothing can pass for that.
-            let why = Some("asked_again".to_owned());
-            self.done(node, CheckStatus::NotPerformed, None, why, false);
             self.wait(node, Phase::Held, Some(serial));
         }
         self.release(serial);

@@ -131,6 +131,17 @@ impl<'a> Run<'a> {
         self.next.retain(|name| !inside(name));
     }
 
+    /// Until checks are done again they were not done, nor was what follows from them, and nothing can pass for
+    /// that.
+    pub(super) fn ask_again(&mut self, nodes: &BTreeSet<String>) -> BTreeSet<String> {
+        let all = self.plan.followers(nodes, |node| self.state.done.contains_key(node));
+        for node in &all {
+            let why = Some("asked_again".to_owned());
+            self.done(node, CheckStatus::NotPerformed, None, why, false);
+        }
+        all
+    }
+
     pub(super) fn enter(&mut self, name: &'a str) {
         if let Some(visits) = self.plan.graph.visits.get(name) {
             let count = self.state.visits.entry(name.to_owned()).or_insert(0);
@@ -140,6 +151,9 @@ impl<'a> Run<'a> {
             *count += 1;
         }
         let Some(node) = self.plan.node(name) else { return };
+        if matches!(node, Node::Check(_)) && self.state.done.contains_key(name) {
+            self.ask_again(&[name.to_owned()].into());
+        }
         match node {
             Node::Check(check) => match check_spec(&check.check).map(|spec| spec.input) {
                 Some(Input::Person) => {

@@ -19,6 +19,7 @@ use crate::{
 };
 
 pub use lanes::Lane;
+pub use nodes::is_trust_framework;
 use scope::At;
 pub use scope::{FieldAt, fields_at};
 

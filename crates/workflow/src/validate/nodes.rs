@@ -61,12 +61,15 @@ pub(super) fn check(graph: &Graph, problems: &mut Problems) {
     }
 }
 
+/// Whether this can be the name of a trust framework, or of a level of one.
+pub fn is_trust_framework(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
+    (1..=FRAMEWORK_MAX_BYTES).contains(&text.len()) && text.bytes().all(plain)
+}
+
 /// Whoever is told whom an account belongs to relies on a signature, not on what somebody typed.
 fn check_verifies(graph: &Graph, verifies: &Verifies, problems: &mut Problems) {
-    let fits = |text: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
-        (1..=FRAMEWORK_MAX_BYTES).contains(&text.len()) && text.bytes().all(plain)
-    };
+    let fits = is_trust_framework;
     let must = "has 1 to 128 letters, digits and any of _-.:/";
     if !fits(&verifies.trust_framework) {
         problems.add("form", None, "/verifies/trust_framework", must);

@@ -440,6 +440,35 @@ fn loops_end_where_they_must() {
 }
 
 #[test]
+fn a_check_that_a_loop_asks_for_again_counts_no_more() {
+    let mut session = Session::begin(&json!({
+        "schema": "idv.workflow/1",
+        "start": "both",
+        "nodes": {
+            "both": { "type": "parallel", "branches": ["chip", "picture"],
+                      "join": { "mode": "any", "then": "end" } },
+            "chip": { "type": "check", "check": "emrtd", "next": "again",
+                      "visits": { "max": 3, "over": "wait" } },
+            "again": { "type": "branch", "cases": [
+                { "id": "no", "goto": "chip", "when": { "cel": "emrtd.passive == 'passed'" } }
+            ], "else": "wait" },
+            "wait": { "type": "wait", "for": "PT1M" },
+            "picture": { "type": "check", "check": "image" },
+            "end": { "type": "decide", "rule": "fold" }
+        }
+    }));
+    session.give("chip", chip());
+    assert_eq!(session.waits(), ["picture", "chip"]);
+    let done = &session.state.done["chip"];
+    assert_eq!(
+        (done.status, done.why.as_deref()),
+        (CheckStatus::NotPerformed, Some("asked_again"))
+    );
+    session.give("picture", passed(json!({})));
+    assert_eq!(session.status(), "in_review", "the chip was asked for again and never given");
+}
+
+#[test]
 fn nothing_but_what_passed_approves() {
     let graph = json!({
         "schema": "idv.workflow/1", "start": "zone",
