@@ -268,6 +268,44 @@ def test_a_request_that_is_sent_twice_is_one(client, workflow):
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
+def test_a_review_is_looked_after_and_written_about(place, client, workflow):
+    session = begin(client, workflow)
+    give(client, session, node="zone", mrz={"mrz": LINES})
+    give(client, session, node="chip", unsupported="no_nfc")
+    settled(client, session, "in_review")
+    names = [f"judge{uuid.uuid4().hex[:6]}" for _ in range(2)]
+    first, second = (officer(place, name, "idv") for name in names)
+    users = place.operator().get("/api/admin/v1/users", params={"limit": 200}).json()["items"]
+    one, two = (next(user["id"] for user in users if user["username"] == name) for name in names)
+    plain = next(user["id"] for user in users if not user["roles"])
+    path = f"{SESSIONS}/{session['id']}"
+    assert first.put(f"{path}/assignee", json={"account": one}).json()["assignee"] == one
+    taken = second.put(f"{path}/assignee", json={"account": two})
+    assert taken.status_code == 409 and taken.json()["type"].endswith("stale")
+    assert second.put(f"{path}/assignee", json={"account": two, "from": one}).status_code == 200
+    assert [row["id"] for row in client.get(SESSIONS, params={"queue": "kyc", "assignee": two}).json()["items"]] == [session["id"]]
+    assert client.put(f"{path}/assignee", json={"account": plain, "from": two}).status_code == 422
+    assert client.put(f"{path}/assignee", json={"account": "x"}).status_code == 422
+    assert client.put(f"{path}/assignee", json={"who": one}).status_code == 400
+    # What people write is theirs: a key writes none.
+    note = second.post(f"{path}/notes", json={"text": "No chip, and the zone looks fine."})
+    assert note.status_code == 201 and note.json()["author"] == two
+    assert client.post(f"{path}/notes", json={"text": "x"}).status_code == 403
+    assert second.post(f"{path}/notes", json={"text": "x" * 4001}).status_code == 422
+    second.post(f"{path}/notes", json={"text": "<script>alert(1)</script>"})
+    page = first.get(f"{path}/notes", params={"limit": 1}).json()
+    assert len(page["items"]) == 1 and page["next"]
+    rest = first.get(f"{path}/notes", params={"after": page["next"]}).json()["items"]
+    assert [one["text"] for one in rest] == ["<script>alert(1)</script>"]
+    entries = [one for one in place.audit("--kind", "idv_session") if one["entity"]["uid"] == session["id"]]
+    codes = [one["metadata"]["event_code"] for one in entries]
+    assert codes.count("idv_session_assigned") == 2 and codes.count("idv_session_noted") == 2
+    assert "looks fine" not in json.dumps(entries)
+    assert second.put(f"{path}/assignee", json={"account": None, "from": two}).json().get("assignee") is None
+    assert client.delete(path).status_code == 200
+    assert first.get(f"{path}/notes").status_code == 410
+
+
 def test_what_is_erased_is_gone(place, client, workflow):
     session = begin(client, workflow, reference="somebody", metadata={"order": "secret-order"})
     give(client, session, node="zone", mrz={"mrz": LINES})

@@ -72,6 +72,7 @@ pub(crate) fn verification(event: &Event, session: &Verification) -> Value {
             "workflow": session.workflow,
             "workflow_version": session.workflow_version,
             "workflow_digest": session.workflow_digest,
+            "assignee": session.assignee,
             "node": session.node.as_deref().map(clean),
             "report": session.report,
             "verdict": session.verdict,

@@ -245,7 +245,8 @@ pub struct Check {
 pub struct Verification {
     /// The session.
     pub session: String,
-    /// `began`, `given`, `performed`, `voted`, `resubmitted`, `due`, `expired`, `cancelled`, `decided`, `told`, `erased`
+    /// `began`, `given`, `performed`, `voted`, `resubmitted`, `due`, `expired`, `cancelled`, `decided`, `told`, `erased`,
+    /// `assigned`, `unassigned`, `noted`
     pub change: &'static str,
     /// Where it is after that.
     pub status: &'static str,
@@ -259,6 +260,8 @@ pub struct Verification {
     pub workflow_digest: String,
     /// Whose account it is about, if it is about one.
     pub account: Option<String>,
+    /// Whose account looks after it, or did.
+    pub assignee: Option<String>,
     /// The step that it is about.
     pub node: Option<String>,
     /// The report of a check.

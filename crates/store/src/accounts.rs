@@ -306,8 +306,12 @@ pub async fn require_step_up(
 /// Removes an account and, through its foreign keys, everything that hangs on it.
 pub async fn delete(tx: &Tx, tenant: &str, id: Id<tags::User>) -> Result<bool, DbError> {
     // Sessions of verification stay for as long as the law wants them, and are about nobody's account.
-    let sessions = "UPDATE idv_session SET account_id = NULL WHERE tenant = $1 AND account_id = $2";
-    sql(sessions).bind(tenant).bind(id).execute(tx).await?;
+    for sessions in [
+        "UPDATE idv_session SET account_id = NULL WHERE tenant = $1 AND account_id = $2",
+        "UPDATE idv_session SET assignee = NULL WHERE tenant = $1 AND assignee = $2",
+    ] {
+        sql(sessions).bind(tenant).bind(id).execute(tx).await?;
+    }
     let changed =
         sql("DELETE FROM account WHERE tenant = $1 AND id = $2").bind(tenant).bind(id).execute(tx);
     Ok(changed.await? == 1)

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (27, include_str!("../migrations/0027_verified_identity.sql")),
     (28, include_str!("../migrations/0028_outbox_mac.sql")),
     (29, include_str!("../migrations/0029_identity_levels.sql")),
+    (30, include_str!("../migrations/0030_review_cases.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -137,6 +137,7 @@ pub const KEPT: &[(&str, &str)] = &[
     ("idv_webhook", "removed by whoever made it"),
     ("idv_delivery", "goes with its message"),
     ("idv_evidence", "goes with its session"),
+    ("idv_note", "goes with its session"),
     ("verified_identity", "goes with its account or its session, or is revoked"),
     ("idv_session_event", "goes with its session"),
     ("idv_effect", "goes as soon as it was brought about, and with its session"),

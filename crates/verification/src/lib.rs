@@ -24,7 +24,7 @@ pub use checks::{
 pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
 pub use sessions::{
     Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff, Differing,
-    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Erasure, Evidence, Given, Known, Open, Reviewed,
+    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Erasure, Evidence, Given, Known, Note, Open, Reviewed,
     SessionError, SessionParts, Sessions, Told, UNSUPPORTED, VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{

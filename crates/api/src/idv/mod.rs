@@ -1,5 +1,6 @@
 //! Identity verification: workflows and their sessions, and checks of documents one by one.
 
+mod cases;
 mod emrtd;
 mod evidence;
 mod identities;
@@ -24,6 +25,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         workflows::endpoints(),
         sessions::endpoints(),
         reviewing::endpoints(),
+        cases::endpoints(),
         evidence::endpoints(),
         identities::endpoints(),
         webhooks::endpoints(),

@@ -34,11 +34,11 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             get.clone(),
             SESSIONS,
             Idv,
-            "Sessions, by status, reference, workflow, queue or account",
+            "Sessions, by status, reference, workflow, queue, account or assignee",
             list,
         )
         .paged()
-        .query(&["status", "reference", "workflow", "queue", "account"])
+        .query(&["status", "reference", "workflow", "queue", "account", "assignee"])
         .returns::<Page<SessionRowView>>(ok),
         Endpoint::new(post.clone(), SESSIONS, Idv, "Begin a session", begin)
             .idempotent()
@@ -109,6 +109,9 @@ pub(super) struct SessionRowView {
     /// The account that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
+    /// The account that looks after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assignee: Option<String>,
     /// Whose review it waits for.
     #[serde(skip_serializing_if = "String::is_empty")]
     queue: String,
@@ -141,6 +144,7 @@ impl From<&SessionRow> for SessionRowView {
             workflow_version: row.workflow_version,
             reference: row.reference.clone(),
             account: row.account_id.clone(),
+            assignee: row.assignee.clone(),
             queue: row.queue.clone(),
             in_review_since: time(row.in_review_since),
             review_due: time(row.review_due),
@@ -283,6 +287,7 @@ async fn list(api: Api, call: Call) -> Reply {
         workflow: given("workflow"),
         queue: given("queue"),
         account: given("account"),
+        assignee: given("assignee"),
     };
     let rows = api.sessions.page(filter, &after, limit).await?;
     ok(Page::of(rows, limit, |row| row.id.to_string(), |row| SessionRowView::from(&row)))

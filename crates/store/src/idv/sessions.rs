@@ -20,6 +20,8 @@ pub struct SessionRow {
     pub reference: String,
     /// Whose account it is about, if it is about one.
     pub account_id: Option<String>,
+    /// Whose account looks after it.
+    pub assignee: Option<String>,
     /// Where it is.
     pub status: String,
     /// How many events there are.
@@ -93,7 +95,7 @@ impl SessionRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, workflow_id, workflow_version, reference, account_id, status, version, messages, \
+            "SELECT id, workflow_id, workflow_version, reference, account_id, assignee, status, version, messages, \
              key, given, queue, in_review_since, review_due, deadline, created_at, updated_at, ended_at, \
              expires_at, erased_at FROM idv_session WHERE ",
             $rest
@@ -166,6 +168,7 @@ pub async fn erase(
 ) -> Result<bool, DbError> {
     let erased =
         sql("UPDATE idv_session SET key = NULL, given = $3, reference = '', account_id = NULL, \
+                      assignee = NULL, \
                       erased_at = $4, updated_at = $4, deadline = NULL, queue = '', \
                       in_review_since = NULL, review_due = NULL, \
                       messages = messages + CASE WHEN ended_at IS NULL THEN 2 ELSE 1 END, \
@@ -182,6 +185,7 @@ pub async fn erase(
     for text in [
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM idv_note WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_evidence WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_idempotency WHERE tenant = $1 AND session_id = $2",
@@ -214,6 +218,8 @@ pub struct SessionFilter<'a> {
     pub queue: &'a str,
     /// About this account.
     pub account: &'a str,
+    /// That this account looks after.
+    pub assignee: &'a str,
 }
 
 /// A page of sessions, after the id `after`.
@@ -227,7 +233,7 @@ pub async fn page(
     sql(select!(
         "tenant = $1 AND id > $2 AND ($3 = '' OR status = $3) AND ($4 = '' OR reference = $4) \
          AND ($5 = '' OR workflow_id = $5) AND ($6 = '' OR queue = $6) \
-         AND ($8 = '' OR account_id = $8) ORDER BY id LIMIT $7"
+         AND ($8 = '' OR account_id = $8) AND ($9 = '' OR assignee = $9) ORDER BY id LIMIT $7"
     ))
     .bind(tenant)
     .bind(after)
@@ -237,6 +243,7 @@ pub async fn page(
     .bind(filter.queue)
     .bind(limit)
     .bind(filter.account)
+    .bind(filter.assignee)
     .all(source)
     .await
 }

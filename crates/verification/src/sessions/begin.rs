@@ -150,6 +150,7 @@ impl Sessions {
             workflow_version: version,
             reference: asked.reference.clone().unwrap_or_default(),
             account_id: asked.account.map(|account| account.to_string()),
+            assignee: None,
             status: String::new(),
             version: 0,
             messages: 0,

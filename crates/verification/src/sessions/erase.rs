@@ -49,15 +49,9 @@ impl Sessions {
                     "" => None,
                     reference => aml::by_reference(&tx, &self.tenant, reference).await?,
                 };
-                let told = Verification {
-                    session: id.to_string(),
-                    change: "erased",
-                    status: if row.ended_at.is_none() { "cancelled" } else { status(&row.status) },
-                    version: row.version,
-                    workflow: row.workflow_id.to_string(),
-                    workflow_version: row.workflow_version,
-                    ..Verification::default()
-                };
+                let about = self.about_row(&row);
+                let status = if row.ended_at.is_none() { "cancelled" } else { about.status };
+                let told = Verification { change: "erased", status, ..about };
                 let event = self.event(by, Some(origin), Kind::Verification(told));
                 let recorded = event.id;
                 tx.emit(event).await?;
@@ -68,6 +62,20 @@ impl Sessions {
         self.webhooks.wake();
         self.db.overwrite_remnants().await;
         Ok(erased)
+    }
+}
+
+impl Sessions {
+    /// What an event says of a session of which nothing has to be opened.
+    pub(super) fn about_row(&self, row: &sessions::SessionRow) -> Verification {
+        Verification {
+            session: row.id.to_string(),
+            status: status(&row.status),
+            version: row.version,
+            workflow: row.workflow_id.to_string(),
+            workflow_version: row.workflow_version,
+            ..Verification::default()
+        }
     }
 }
 

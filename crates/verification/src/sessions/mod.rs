@@ -5,6 +5,7 @@
 //! too late. What has to be brought about is in the same transaction, so a node that dies leaves it to others.
 
 mod begin;
+mod cases;
 mod erase;
 mod error;
 mod evidence;
@@ -19,6 +20,7 @@ mod told;
 mod workflows;
 
 pub use begin::{Begin, Begun};
+pub use cases::Note;
 pub use erase::Erasure;
 pub use error::SessionError;
 pub use evidence::{Decided, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Evidence, evidence_digest};

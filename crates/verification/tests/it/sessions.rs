@@ -14,6 +14,7 @@ use portcullis_store::{
     idv::{
         evidence::{self, LogProof},
         identities::{self, IdentityOf},
+        notes,
         sessions::{self as rows, SessionFilter},
     },
 };
@@ -860,6 +861,80 @@ on_both!(nobody_verifies_by_rules_that_are_not_theirs, |db: TestDb| {
         assert!(matches!(published, Err(SessionError::Graph(_))), "{at}");
     }
     assert!(office.sessions.problems(&verifying()).unwrap().is_empty());
+});
+
+on_both!(a_review_is_looked_after_and_written_about, |db: TestDb| {
+    let office = Office::new(db).await;
+    let id = office.kyc().await.row.id;
+    let (plain, one, two) = (
+        office.account(1, "plain").await,
+        office.account(2, "one").await,
+        office.account(3, "two").await,
+    );
+    for account in [one, two] {
+        let found = accounts::by_id(&office.world.db.db, "main", account).await.unwrap().unwrap();
+        let officer = &accounts::Account { roles: "compliance".into(), ..found };
+        let made = office.world.db.db.write(|tx| async move {
+            accounts::delete(&tx, "main", officer.id).await?;
+            accounts::insert(&tx, "main", officer).await
+        });
+        made.await.unwrap();
+    }
+    let (by, origin) = (machine(), Origin::default());
+    let assign = |from, to| office.sessions.assign(id, (from, to), (&by, &origin));
+    assert!(matches!(assign(None, Some(plain)).await, Err(SessionError::Invalid("account", _))));
+    assert_eq!(assign(None, Some(one)).await.unwrap().assignee, Some(one.to_string()));
+    // Of two who take it at once one is told.
+    assert!(matches!(assign(None, Some(two)).await, Err(SessionError::Stale)));
+    assign(Some(one), Some(two)).await.unwrap();
+    let two_text = two.to_string();
+    let filter = SessionFilter { assignee: &two_text, ..SessionFilter::default() };
+    assert_eq!(office.sessions.page(filter, "", 9).await.unwrap().len(), 1);
+    // It is a mark beside the session, which goes on as before.
+    assert_eq!(office.read(id).await.row.version, 1);
+    office.give(id, ZONE).await.unwrap();
+
+    let note = |text: &'static str| async {
+        office.sessions.note(id, text, &reviewer("one"), &Origin::default()).await
+    };
+    assert_eq!(note("Looks like a copy.").await.unwrap().number, 1);
+    assert_eq!(note("Called them.\nThey said so.").await.unwrap().number, 2);
+    for bad in ["", "  \n", "a\u{7}b"] {
+        assert!(matches!(note(bad).await, Err(SessionError::Invalid("text", _))), "{bad:?}");
+    }
+    let notes = office.sessions.notes(id, 1, 9).await.unwrap();
+    assert_eq!((notes.len(), &notes[0].text[..]), (1, "Called them.\nThey said so."));
+    let rows = notes::of_session(&office.world.db.db, "main", id, 0, 9).await.unwrap();
+    assert!(!rows[0].sealed.windows(4).any(|part| part == b"copy"));
+    let told = format!("{:?}", office.world.db.recorded.events());
+    assert!(!told.contains("copy") && !told.contains("Called"), "the log has no word of it");
+    let changes: Vec<_> = office.recorded().iter().map(|one| one.change).collect();
+    assert_eq!(changes, ["began", "assigned", "assigned", "given", "noted", "noted"]);
+
+    // Whoever goes has nothing any more, and what was erased is gone.
+    let gone =
+        office.world.db.db.write(|tx| async move { accounts::delete(&tx, "main", two).await });
+    gone.await.unwrap();
+    assert_eq!(office.read(id).await.row.assignee, None);
+    office.run().await;
+    assert!(matches!(assign(None, Some(one)).await, Err(SessionError::Refused(Refused::Over))));
+    assert!(note("Afterwards.").await.is_ok());
+    office.sessions.erase(id, &by, &origin).await.unwrap();
+    let left = notes::of_session(&office.world.db.db, "main", id, 0, 9).await.unwrap();
+    assert!(left.is_empty());
+    assert!(matches!(note("Too late.").await, Err(SessionError::Erased)));
+    assert!(matches!(office.sessions.notes(id, 0, 9).await, Err(SessionError::Erased)));
+});
+
+on_both!(a_session_has_so_many_notes, |db: TestDb| {
+    let office = Office::new(db).await;
+    let id = office.kyc().await.row.id;
+    let write =
+        || async { office.sessions.note(id, "x", &reviewer("one"), &Origin::default()).await };
+    for _ in 0..200 {
+        write().await.unwrap();
+    }
+    assert!(matches!(write().await, Err(SessionError::Invalid("text", _))));
 });
 
 on_both!(nothing_is_done_that_is_not_recorded, |db: TestDb| {
