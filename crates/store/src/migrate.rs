@@ -38,6 +38,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (28, include_str!("../migrations/0028_outbox_mac.sql")),
     (29, include_str!("../migrations/0029_identity_levels.sql")),
     (30, include_str!("../migrations/0030_review_cases.sql")),
+    (31, include_str!("../migrations/0031_lists.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

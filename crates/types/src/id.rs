@@ -175,6 +175,10 @@ pub mod tags {
         IdvSession = "ids";
         /// A receiver of webhooks.
         Webhook = "whk";
+        /// A list of one's own.
+        IdvList = "lst";
+        /// Something on a list.
+        IdvListEntry = "len";
         /// What receivers of webhooks are told.
         Message = "msg";
         /// A review of an account that was flagged.

@@ -32,6 +32,8 @@ pub struct CheckSpec {
     pub tells_person: bool,
     /// Whether it needs to know who somebody is.
     pub needs_person: bool,
+    /// Whether it looks at whatever is known of somebody, and needs nothing of it.
+    pub gathers: bool,
     /// Whether it can be held against what another check read.
     pub compares: bool,
     /// Parts of it that a graph can insist on.
@@ -71,6 +73,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         input: Input::Person,
         tells_person: true,
         needs_person: false,
+        gathers: false,
         compares: false,
         parts: &[],
         retake: &["zone_unreadable", "check_digit_wrong", "date_impossible"],
@@ -89,6 +92,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         input: Input::Person,
         tells_person: true,
         needs_person: false,
+        gathers: false,
         compares: true,
         parts: &["passive", "active"],
         retake: &[],
@@ -110,6 +114,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         input: Input::Person,
         tells_person: true,
         needs_person: false,
+        gathers: false,
         compares: false,
         parts: &[],
         retake: &["barcode_not_found", "barcode_unreadable", "picture_unusable"],
@@ -127,6 +132,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         input: Input::Person,
         tells_person: false,
         needs_person: false,
+        gathers: false,
         compares: false,
         parts: &[],
         retake: &[
@@ -148,6 +154,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         input: Input::Session,
         tells_person: false,
         needs_person: true,
+        gathers: false,
         compares: false,
         parts: &[],
         retake: &[],
@@ -156,6 +163,23 @@ pub const CATALOGUE: &[CheckSpec] = &[
             // From 0 to 1; 0 where there is no hit.
             field("score", Kind::Number),
             field("topics", Kind::Texts),
+        ],
+    },
+    CheckSpec {
+        name: "lists",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: true,
+        compares: false,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            field("blocked", Kind::Flag),
+            field("allowed", Kind::Flag),
+            // The names of those on which something is.
+            field("lists", Kind::Texts),
+            field("kinds", Kind::Texts),
         ],
     },
 ];

@@ -107,6 +107,9 @@ pub struct Check {
     /// The policy by whose terms it is done, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// For `lists` those that are looked at; all if there are none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lists: BTreeSet<String>,
     /// Whether the person is compared with each new version of the lists from then on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub monitor: bool,

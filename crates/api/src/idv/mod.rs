@@ -5,6 +5,7 @@ mod emrtd;
 mod evidence;
 mod identities;
 mod input;
+mod lists;
 mod mrz;
 mod picture;
 mod report;
@@ -26,6 +27,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         sessions::endpoints(),
         reviewing::endpoints(),
         cases::endpoints(),
+        lists::endpoints(),
         evidence::endpoints(),
         identities::endpoints(),
         webhooks::endpoints(),

@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
+
 use http::{Method, StatusCode};
 use portcullis_store::idv::sessions::{SessionFilter, SessionRow};
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
-    AskedStep, BarcodeReport, Begin, EmrtdReport, Given, Open, PictureReport, ZoneReport,
+    AskedStep, BarcodeReport, Begin, EmrtdReport, Given, ListKind, Open, PictureReport, ZoneReport,
 };
 use portcullis_workflow::{Phase, Status};
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use utoipa::ToSchema;
 use super::{
     emrtd::{EmrtdInput, EmrtdReportView},
     input::{ExpectedInput, invalid},
+    lists::kind,
     mrz::{ZoneInput, ZoneReportView},
     picture::{
         BarcodeInput, BarcodeReportView, PICTURE_BODY_MAX_BYTES, PictureInput, PictureReportView,
@@ -84,6 +87,10 @@ struct SessionInput {
     /// Who the person should be; each document is held against it.
     #[serde(default)]
     expected: ExpectedInput,
+    /// By what else the person is known, for lists: `{"email": ["alice@example.org"], "ip_address": ["192.0.2.1"]}`,
+    /// at most eight of each kind.
+    #[serde(default)]
+    identifiers: BTreeMap<String, Vec<String>>,
     /// Their language (BCP 47).
     locale: Option<String>,
     /// An object of at most 4 KiB that you want to see again.
@@ -256,6 +263,15 @@ fn no_account() -> ApiError {
     invalid("account", "must be the id of an account")
 }
 
+fn identifiers(given: BTreeMap<String, Vec<String>>) -> Result<Vec<(ListKind, String)>, ApiError> {
+    let mut all = Vec::new();
+    for (name, values) in given {
+        let kind = kind("identifiers", &name)?;
+        all.extend(values.into_iter().map(|value| (kind, value)));
+    }
+    Ok(all)
+}
+
 async fn begin(api: Api, call: Call) -> Reply {
     let input: SessionInput = call.json()?;
     let key = call.idempotency_key()?.map(|key| (key.to_owned(), call.body.clone()));
@@ -264,6 +280,7 @@ async fn begin(api: Api, call: Call) -> Reply {
         version: input.version,
         reference: input.reference,
         account: input.account.map(|id| id.parse().map_err(|_| no_account())).transpose()?,
+        identifiers: identifiers(input.identifiers)?,
         expected: input.expected.read()?.into(),
         locale: input.locale,
         metadata: input.metadata,

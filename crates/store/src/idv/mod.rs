@@ -3,6 +3,7 @@
 pub mod challenges;
 pub mod evidence;
 pub mod identities;
+pub mod lists;
 pub mod notes;
 pub mod sessions;
 pub mod trust;

@@ -13,7 +13,8 @@ use portcullis_workflow::{Event, Facts, State};
 use serde_json::Value;
 
 use super::{
-    Known, Open, SessionError, Sessions,
+    Known, ListKind, Open, SessionError, Sessions,
+    lists::identifiers,
     open::Start,
     service::{Pinned, label},
 };
@@ -40,6 +41,8 @@ pub struct Begin {
     pub account: Option<Id<tags::User>>,
     /// Who the person should be.
     pub expected: Known,
+    /// By what else the person is known, in any writing.
+    pub identifiers: Vec<(ListKind, String)>,
     /// Their language, as BCP 47 has it.
     pub locale: Option<String>,
     /// Whatever the caller wants to see again.
@@ -140,6 +143,7 @@ impl Sessions {
         let key = Arc::new(Sealer::new(&key)?);
         let start = Start {
             expected: asked.expected.clone(),
+            identifiers: identifiers(&asked.identifiers)?,
             metadata: asked.metadata.clone(),
             locale: asked.locale.clone().unwrap_or_default(),
         };

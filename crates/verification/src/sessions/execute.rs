@@ -98,7 +98,10 @@ impl Sessions {
         let task = task.filter(|task| matches!(task.phase, Phase::Performing { .. }));
         let Some(task) = task else { return Ok(None) };
         let Some(check) = open.plan.check(&task.node) else { return Ok(None) };
-        Ok(Some(self.screen(&open, check).await))
+        Ok(Some(match &check.check[..] {
+            "lists" => self.look_up(&open, check).await,
+            _ => self.screen(&open, check).await,
+        }))
     }
 
     async fn screen(&self, open: &Open, check: &Check) -> Outcome {

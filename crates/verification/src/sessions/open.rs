@@ -10,7 +10,7 @@ use portcullis_workflow::{Effect, Event, Happened, Outcome, Phase, Plan, State, 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Decided, Known, SessionError, Sessions, service::Pinned, told::Detail};
+use super::{Decided, Identifiers, Known, SessionError, Sessions, service::Pinned, told::Detail};
 use crate::webhooks::Told as Message;
 
 /// What was decided is kept for five years from then (FATF recommendation 11).
@@ -26,6 +26,9 @@ const EVENT_MAX_STEPS: usize = 150;
 pub struct Start {
     /// Who the person should be.
     pub expected: Known,
+    /// By what else the person is known.
+    #[serde(default)]
+    pub identifiers: Identifiers,
     /// Whatever whoever began it wants to see again.
     pub metadata: Value,
     /// Their language.

@@ -14,7 +14,7 @@ use portcullis_store::{
     idv::{
         evidence::{self, LogProof},
         identities::{self, IdentityOf},
-        notes,
+        lists, notes,
         sessions::{self as rows, SessionFilter},
     },
 };
@@ -22,8 +22,8 @@ use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_bo
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
     Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided, EVIDENCE_SALT_BYTES,
-    EmrtdReport, Given, Known, Open, Report, Reviewed, SessionError, SessionParts, Sessions,
-    WebhookParts, Webhooks, ZoneAsked, ZoneReport, evidence_digest,
+    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Report, Reviewed, SessionError,
+    SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport, evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -861,6 +861,166 @@ on_both!(nobody_verifies_by_rules_that_are_not_theirs, |db: TestDb| {
         assert!(matches!(published, Err(SessionError::Graph(_))), "{at}");
     }
     assert!(office.sessions.problems(&verifying()).unwrap().is_empty());
+});
+
+fn listing(lists: &[&str]) -> Value {
+    json!({
+        "schema": "idv.workflow/1",
+        "start": "zone",
+        "nodes": {
+            "zone": { "type": "check", "check": "mrz", "next": "own" },
+            "own": { "type": "check", "check": "lists", "lists": lists, "next": "route" },
+            "route": { "type": "branch", "else": "end", "cases": [
+                { "id": "known", "goto": "yes", "when": { "cel": "lists.allowed" } },
+                { "id": "watched", "goto": "human", "when": { "cel": "'watch' in lists.lists" } }
+            ] },
+            "human": { "type": "review" },
+            "yes": { "type": "decide", "set": "approved" },
+            "end": { "type": "decide", "rule": "fold" }
+        }
+    })
+}
+
+impl Office {
+    async fn list(&self, name: &str, purpose: &str) -> Id<tags::IdvList> {
+        let by = (&machine(), &Origin::default());
+        self.sessions.create_list((name, purpose, ""), by).await.unwrap().id
+    }
+
+    async fn put(&self, list: Id<tags::IdvList>, kind: ListKind, value: &str) -> usize {
+        let entry =
+            ListedEntry { kind, value: value.into(), note: "seen".into(), expires_at: None };
+        let by = (&machine(), &Origin::default());
+        self.sessions.add_entries(list, &[entry], by).await.unwrap()
+    }
+
+    /// What comes of a session of somebody with these identifiers.
+    async fn listed(&self, identifiers: &[(ListKind, &str)]) -> Open {
+        let identifiers = identifiers.iter().map(|(kind, value)| (*kind, (*value).to_owned()));
+        let asked = Begin {
+            workflow: "listing".into(),
+            reference: Some("customer-9".into()),
+            identifiers: identifiers.collect(),
+            ..Begin::default()
+        };
+        let id = self.begin(asked).await.unwrap().row.id;
+        self.give(id, ZONE).await.unwrap();
+        self.run().await;
+        self.read(id).await
+    }
+}
+
+on_both!(what_is_on_a_list_counts, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("listing", &listing(&[])).await;
+    let fields = |open: &Open| {
+        let values = &open.state.done["own"].values;
+        (values["blocked"].clone(), values["lists"].clone(), values["kinds"].clone())
+    };
+    let flag = portcullis_workflow::Value::Flag;
+    let texts = |all: &[&str]| {
+        portcullis_workflow::Value::Texts(all.iter().map(|text| (*text).to_owned()).collect())
+    };
+    let mail = [(ListKind::Email, "Alice@Example.org")];
+    let none = office.listed(&mail).await;
+    assert_eq!(fields(&none), (flag(false), texts(&[]), texts(&[])));
+
+    let block = office.list("fraud", "block").await;
+    assert_eq!(office.put(block, ListKind::Email, "alice@example.org ").await, 1);
+    assert_eq!(office.put(block, ListKind::Email, "ALICE@example.org").await, 0, "it is there");
+    let open = office.listed(&mail).await;
+    assert_eq!(fields(&open), (flag(true), texts(&["fraud"]), texts(&["email"])));
+    assert_eq!(open.state.status.as_str(), "declined");
+    let codes = open.state.done["own"].values["codes"].clone();
+    assert_eq!(codes, texts(&["block_listed"]));
+    // By its kind: the same text as something else is something else.
+    let other = office.listed(&[(ListKind::Key, "alice@example.org")]).await;
+    assert_eq!(fields(&other).0, flag(false));
+
+    // The document of the person, their country and how they are called are looked for by themselves.
+    let watch = office.list("watch", "custom").await;
+    office.put(watch, ListKind::Document, "UTO:L898902C3").await;
+    let open = office.listed(&[]).await;
+    assert_eq!(open.state.status.as_str(), "in_review");
+    assert_eq!(fields(&open), (flag(false), texts(&["watch"]), texts(&["document"])));
+    office.put(block, ListKind::Country, "UTO").await;
+    assert_eq!(fields(&office.listed(&[]).await).0, flag(true));
+    // Who is allowed goes the way that the graph has for them.
+    let allow = office.list("staff", "allow").await;
+    office.put(allow, ListKind::User, "customer-9").await;
+    let open = office.listed(&[(ListKind::IpAddress, "198.51.100.7")]).await;
+    assert_eq!(open.state.status.as_str(), "approved");
+    let networks = office.list("networks", "block").await;
+    office.put(networks, ListKind::IpAddress, "198.51.100.0/24").await;
+    let open = office.listed(&[(ListKind::IpAddress, "198.51.100.7")]).await;
+    assert_eq!(fields(&open).1, texts(&["fraud", "networks", "staff", "watch"]));
+
+    // Only the lists that are named, and only those that are there.
+    let by = (&machine(), &Origin::default());
+    office.sessions.remove_list(allow, by).await.unwrap();
+    let workflow = office.sessions.workflows("", 9).await.unwrap();
+    let workflow = workflow.iter().find(|one| one.name == "listing").unwrap();
+    let graph = listing(&["watch"]);
+    let drawn = office.sessions.draft(workflow.id, workflow.revision, &graph, by);
+    let revision = drawn.await.unwrap().revision;
+    office.sessions.publish(workflow.id, revision, "", by).await.unwrap();
+    let open = office.listed(&mail).await;
+    assert_eq!(fields(&open), (flag(false), texts(&["watch"]), texts(&["document"])));
+    office.sessions.remove_list(watch, by).await.unwrap();
+    let open = office.listed(&mail).await;
+    let own = &open.state.done["own"];
+    assert_eq!((own.status, own.why.as_deref()), (CheckStatus::Error, Some("no_such_list")));
+});
+
+on_both!(lists_are_kept_and_tell_nothing, |db: TestDb| {
+    let office = Office::new(db).await;
+    let by = (&machine(), &Origin::default());
+    let list = office.list("fraud", "block").await;
+    let twice = office.sessions.create_list(("fraud", "allow", ""), by).await;
+    assert!(matches!(twice, Err(SessionError::Invalid("name", _))));
+    for (name, purpose) in [("a b", "block"), ("x", "deny"), ("", "block")] {
+        assert!(office.sessions.create_list((name, purpose, ""), by).await.is_err(), "{name}");
+    }
+    office.put(list, ListKind::Phone, "+49 30 1234567").await;
+    // All or none.
+    let entry = |value: &str| ListedEntry {
+        kind: ListKind::Phone,
+        value: value.into(),
+        note: String::new(),
+        expires_at: None,
+    };
+    let wrong = office.sessions.add_entries(list, &[entry("+491"), entry("x")], by).await;
+    assert!(matches!(wrong, Err(SessionError::Invalid("entries", _))));
+    let past = ListedEntry { expires_at: Some(START), ..entry("+49301234568") };
+    assert!(office.sessions.add_entries(list, &[past], by).await.is_err());
+    assert!(office.sessions.add_entries(list, &[], by).await.is_err());
+    let soon = START.plus(Duration::from_secs(60));
+    let ends = ListedEntry { expires_at: Some(soon), ..entry("+49301234568") };
+    assert_eq!(office.sessions.add_entries(list, &[ends], by).await.unwrap(), 1);
+    assert_eq!(office.sessions.list(list).await.unwrap().size, 2);
+    let shown = office.sessions.entries(list, "", 9).await.unwrap();
+    assert_eq!((&shown[0].value[..], &shown[0].note[..]), ("+49 30 1234567", "seen"));
+    // The database has no number, and neither has the log.
+    let rows = lists::entries(&office.world.db.db, "main", list, "", 9).await.unwrap();
+    let stored = format!("{rows:?}");
+    assert!(!stored.contains("1234567"));
+    assert!(!rows[0].sealed.windows(7).any(|part| part == b"1234567"));
+    let told = format!("{:?}", office.world.db.recorded.events());
+    assert!(!told.contains("1234567") && told.contains("idv_list"));
+    // What is over counts no more, whether it was removed or not.
+    let found = |digest: &str| format!("[\"{digest}\"]");
+    let digest = found(&rows[1].digest);
+    let at = |now| lists::listed(&office.world.db.db, "main", &digest, now);
+    assert_eq!(at(START).await.unwrap().len() + at(soon).await.unwrap().len(), 1);
+    office.sessions.remove_entry(list, shown[0].row.id, by).await.unwrap();
+    let again = office.sessions.remove_entry(list, shown[0].row.id, by).await;
+    assert!(matches!(again, Err(SessionError::NotFound)));
+    office.sessions.remove_list(list, by).await.unwrap();
+    assert!(matches!(office.sessions.entries(list, "", 9).await, Err(SessionError::NotFound)));
+    let codes = office.world.db.recorded.codes();
+    for action in ["create", "add", "remove", "delete"] {
+        assert!(codes.contains(&format!("admin_idv_list_{action}")), "{action}");
+    }
 });
 
 on_both!(a_review_is_looked_after_and_written_about, |db: TestDb| {

@@ -104,7 +104,10 @@ impl Plan {
         let (Some(check), Some(own)) = (self.check(node), spec(node)) else { return false };
         match check.from.as_deref() {
             Some(from) => from == other,
-            None => own.needs_person && spec(other).is_some_and(|spec| spec.tells_person),
+            None => {
+                let looks = own.needs_person || own.gathers;
+                looks && spec(other).is_some_and(|spec| spec.tells_person)
+            }
         }
     }
 

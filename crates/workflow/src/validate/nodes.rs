@@ -12,6 +12,7 @@ use crate::{
 
 const ATTEMPTS_MAX: u32 = 20;
 const APPROVERS_MAX: u32 = 5;
+const LISTS_MAX: usize = 20;
 const CASES_MAX: usize = 50;
 const RETRIES_MAX: u32 = 10;
 /// How often the nodes of a graph may be entered again in all.
@@ -124,6 +125,13 @@ fn check_check(name: &str, check: &Check, problems: &mut Problems) {
     }
     if check.monitor && spec.name != "aml" {
         problems.add("form", Some(name), "/monitor", format!("{} has no lists", spec.name));
+    }
+    if !check.lists.is_empty() && spec.name != "lists" {
+        problems.add("form", Some(name), "/lists", format!("{} looks at no lists", spec.name));
+    }
+    if check.lists.len() > LISTS_MAX || !check.lists.iter().all(|list| is_name(list)) {
+        let message = format!("must be at most {LISTS_MAX} names of lists");
+        problems.add("form", Some(name), "/lists", message);
     }
     if check.from.is_some() && !spec.needs_person && !spec.compares {
         problems.add("form", Some(name), "/from", format!("{} takes nothing", spec.name));
