@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -232,7 +233,9 @@ async fn sync(app: &App) -> Result<()> {
     let stranded = outbox::stranded_events(&app.identity.db).await?;
     let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
     if !stranded.is_empty() {
-        let leaves = stranded.into_iter().filter_map(|row| entry_of(app, row));
+        let known = recorded_unheard(app, &stranded).await?;
+        let missing = stranded.into_iter().filter(|row| !known.contains(&row.event_id));
+        let leaves = missing.filter_map(|row| entry_of(app, row));
         app.audit.append_leaves(leaves.collect()).await?;
         // Should the rows outlive the next statement, they must not be recorded again.
         app.identity.db.mark_ids_recorded(&ids);
@@ -248,6 +251,18 @@ async fn sync(app: &App) -> Result<()> {
         app.identity.reload_blocks().await.map_err(anyhow::Error::from),
     ];
     followed.into_iter().collect()
+}
+
+/// Which of these the log has although whoever wanted to know went away before it said so.
+async fn recorded_unheard(app: &App, stranded: &[PendingEvent]) -> Result<HashSet<String>> {
+    let doubtful = stranded.iter().filter(|row| app.identity.db.is_doubtful(&row.event_id));
+    let Some(oldest) = doubtful.map(|row| row.created_at).min() else {
+        return Ok(HashSet::new());
+    };
+    // What was handed over before this is written by then.
+    app.audit.checkpoint().await?;
+    let dir = audit_dir(&app.data);
+    tokio::task::spawn_blocking(move || logged_since(&dir, oldest.minus(REPLAY_SLACK))).await?
 }
 
 /// The entry of an event that waited in the database: one that was put there with the key of the installation,
@@ -271,7 +286,7 @@ pub async fn replay_outbox(app: &App) -> Result<()> {
         let Some(oldest) = stranded.iter().map(|row| row.created_at).min() else {
             return Ok(());
         };
-        let known = logged_since(app, oldest.minus(REPLAY_SLACK))?;
+        let known = logged_since(&audit_dir(&app.data), oldest.minus(REPLAY_SLACK))?;
         let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
         let missing = stranded.into_iter().filter(|row| !known.contains(&row.event_id));
         let leaves: Vec<Vec<u8>> = missing.filter_map(|row| entry_of(app, row)).collect();
@@ -283,8 +298,8 @@ pub async fn replay_outbox(app: &App) -> Result<()> {
     }
 }
 
-fn logged_since(app: &App, from: Timestamp) -> Result<HashSet<String>> {
-    let log = Logs::open(&audit_dir(&app.data))?;
+fn logged_since(dir: &Path, from: Timestamp) -> Result<HashSet<String>> {
+    let log = Logs::open(dir)?;
     let mut known = HashSet::new();
     let mut filter = Filter { from: Some(from), limit: MAX_RESULTS, ..Filter::default() };
     loop {

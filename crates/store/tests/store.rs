@@ -7,9 +7,9 @@ use portcullis_events::{
     AccountChange, Actor, Event, Kind, Lifecycle, Origin, Outcome, Sealed, sealed_of, search_fields,
 };
 use portcullis_store::{
-    Db, DbError, LogKeys, Sealer, accounts, applications, cases, clients, consents, defence,
-    device, factors, grants, invitations, mail_login, outbox, passkeys, pushed, quotas, recovery,
-    retention, sql, token_hash,
+    CommitSink, Db, DbError, LogKeys, Sealer, SinkFuture, accounts, applications, cases, clients,
+    consents, defence, device, factors, grants, invitations, mail_login, outbox, passkeys, pushed,
+    quotas, recovery, retention, sql, token_hash,
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, Month, Timestamp, tags};
@@ -213,6 +213,41 @@ on_both!(
             let left = again.iter().any(|row| row.event_id == id);
             assert!(!there || recorded || left, "{polls}");
         }
+    }
+);
+
+/// A log that has an event and never says so.
+#[derive(Default)]
+struct Silent(tokio::sync::Notify);
+
+impl CommitSink for Silent {
+    fn committed<'a>(&'a self, _: &'a [Event]) -> SinkFuture<'a> {
+        self.0.notify_one();
+        Box::pin(std::future::pending())
+    }
+}
+
+on_both!(
+    /// What the log may have, although nobody heard of it, is known to be so: it must not get it twice.
+    what_the_log_may_have_is_looked_for_before_it_gets_it_again,
+    |db: TestDb| {
+        let log = Arc::new(Silent::default());
+        let here = Db::open(&db.url, log.clone()).await.unwrap();
+        let id = event(1).id.to_string();
+        let mut write = Box::pin(here.write(|tx| async move { tx.emit(event(1)).await }));
+        tokio::select! {
+            _ = &mut write => unreachable!(),
+            () = log.0.notified() => {}
+        }
+        assert!(outbox::stranded_events(&here).await.unwrap().is_empty(), "somebody waits");
+        assert!(!here.is_doubtful(&id));
+        drop(write);
+        let left = outbox::stranded_events(&here).await.unwrap();
+        assert_eq!((left.len(), here.is_doubtful(&id)), (1, true));
+        // Whoever has looked says so.
+        outbox::clear_events(&here, std::slice::from_ref(&id)).await.unwrap();
+        assert!(!here.is_doubtful(&id));
+        assert!(outbox::stranded_events(&here).await.unwrap().is_empty());
     }
 );
 
