@@ -227,9 +227,26 @@ def test_who_writes_the_database_writes_no_evidence(place, client, decided):
     until(lambda: place.log().count("none of ours") >= 3, "three refusals")
     decisions = [one for one in place.audit("--kind", "idv_session_decided") if one["entity"]["uid"] == decided["id"]]
     assert len(decisions) == 1
-    # What the command line leaves there is taken.
-    place.new_user("visitor", "plum rivet otter canvas")
-    until(lambda: "visitor" in str(place.operator().get("/api/admin/v1/users", params={"limit": 200}).json()), "the account")
+    # What the command line leaves there is taken, once: a copy of the row is not.
+    with sqlite3.connect(place.data / "portcullis.db", timeout=30) as database:
+        database.execute("CREATE TABLE kept AS SELECT * FROM event_outbox WHERE 0")
+        database.execute("CREATE TRIGGER keep AFTER INSERT ON event_outbox BEGIN INSERT INTO kept SELECT * FROM event_outbox WHERE event_id = NEW.event_id; END")
+    place.cli("api-keys", "create", "--config", place.file, "--data", place.data, "copied", "--scope", "admin")
+    with sqlite3.connect(place.data / "portcullis.db", timeout=30) as database:
+        database.execute("DROP TRIGGER keep")
+    made = until(lambda: [one for one in place.audit("--kind", "admin_api_key_create") if "copied" in json.dumps(one)], "the key")
+    uid = made[0]["metadata"]["uid"]
+
+    def waits():
+        with sqlite3.connect(place.data / "portcullis.db", timeout=30) as database:
+            return database.execute("SELECT COUNT(*) FROM event_outbox WHERE event_id = ?", (uid,)).fetchone()[0]
+    until(lambda: not waits(), "the row to go")
+    with sqlite3.connect(place.data / "portcullis.db", timeout=30) as database:
+        assert database.execute("INSERT INTO event_outbox SELECT * FROM kept WHERE event_id = ?", (uid,)).rowcount == 1
+        # A row that cannot be read stops nothing.
+        database.execute("INSERT INTO event_outbox (tenant, event_id, leaf, created_at, mac) VALUES ('main', 'zzz', 7, 'never', 7)")
+    until(lambda: not waits(), "the copy to go")
+    assert len([one for one in place.audit("--text", uid) if one["metadata"]["uid"] == uid]) == 1
 
 
 def test_what_a_stop_left_is_found_by_itself(place, client, workflow, reviewer):

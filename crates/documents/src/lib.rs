@@ -29,7 +29,7 @@ pub use digest::Hash;
 pub use key::{PublicKey, Scheme};
 pub use lds::{DATA_GROUP_MAX_BYTES, GROUPS, SOD_MAX_BYTES};
 pub use master_list::{MASTER_LIST_MAX_BYTES, MasterList};
-pub use states::two_letters;
+pub use states::{is_two_letters, two_letters};
 pub use trust::{Anchor, Refused, Trust};
 
 /// Something cannot be read; why, for a developer.

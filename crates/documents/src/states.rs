@@ -16,6 +16,11 @@ pub fn two_letters(code: &str) -> Option<&'static str> {
     Some(CODES[at].1)
 }
 
+/// Whether these two letters are what some code of three stands for.
+pub fn is_two_letters(code: &str) -> bool {
+    CODES.iter().any(|(_, short)| *short == code)
+}
+
 #[rustfmt::skip]
 const CODES: &[(&str, &str)] = &[
     ("ABW", "AW"), ("AFG", "AF"), ("AGO", "AO"), ("AIA", "AI"), ("ALA", "AX"), ("ALB", "AL"), ("AND", "AD"),

@@ -65,6 +65,9 @@ const MAIL_ATTEMPTS: i64 = 12;
 /// Clocks may have been set back between the event and the search for it.
 const REPLAY_SLACK: Duration = Duration::from_secs(120);
 
+/// So many events are looked for one by one.
+const FEW_EVENTS: usize = 16;
+
 /// Starts every job. They end when `closing` turns true.
 pub fn start(
     app: &Arc<App>,
@@ -230,19 +233,9 @@ pub fn lifecycle(app: &App, step: Lifecycle) -> Event {
 
 /// Brings in what others wrote to the database: events of the command line, lifted blocks.
 async fn sync(app: &App) -> Result<()> {
-    let stranded = outbox::stranded_events(&app.identity.db).await?;
-    let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
-    if !stranded.is_empty() {
-        let known = recorded_unheard(app, &stranded).await?;
-        let missing = stranded.into_iter().filter(|row| !known.contains(&row.event_id));
-        let leaves = missing.filter_map(|row| entry_of(app, row));
-        app.audit.append_leaves(leaves.collect()).await?;
-        // Should the rows outlive the next statement, they must not be recorded again.
-        app.identity.db.mark_ids_recorded(&ids);
-    }
-    outbox::clear_events(&app.identity.db, &ids).await?;
     // One that fails must not keep the others from following: each closes a door.
     let followed = [
+        take_events(app).await,
         app.reload_revocations().await,
         app.refresh_keys().await,
         certificates::follow(app).await,
@@ -253,29 +246,47 @@ async fn sync(app: &App) -> Result<()> {
     followed.into_iter().collect()
 }
 
-/// Which of these the log has although whoever wanted to know went away before it said so.
-async fn recorded_unheard(app: &App, stranded: &[PendingEvent]) -> Result<HashSet<String>> {
-    let doubtful = stranded.iter().filter(|row| app.identity.db.is_doubtful(&row.event_id));
-    let Some(oldest) = doubtful.map(|row| row.created_at).min() else {
-        return Ok(HashSet::new());
-    };
-    // What was handed over before this is written by then.
-    app.audit.checkpoint().await?;
-    let dir = audit_dir(&app.data);
-    tokio::task::spawn_blocking(move || logged_since(&dir, oldest.minus(REPLAY_SLACK))).await?
+/// Records the events that wait in the database and that nobody is recording.
+async fn take_events(app: &App) -> Result<()> {
+    let stranded = outbox::stranded_events(&app.identity.db).await?;
+    let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
+    let leaves = unrecorded(app, stranded).await?;
+    if !leaves.is_empty() {
+        app.audit.append_leaves(leaves).await?;
+    }
+    if !ids.is_empty() {
+        // Should the rows outlive the next statement, they must not be recorded again.
+        app.identity.db.mark_ids_recorded(&ids);
+    }
+    Ok(outbox::clear_events(&app.identity.db, &ids).await?)
 }
 
-/// The entry of an event that waited in the database: one that was put there with the key of the installation,
-/// since whoever can write the database must not be able to write the log. What that says of itself never
-/// waits there.
-fn entry_of(app: &App, row: PendingEvent) -> Option<Vec<u8>> {
-    let fields = search_fields(&row.leaf);
-    let of_log = fields.is_none_or(|fields| fields.code.starts_with("sys_log_"));
-    let forged = of_log || !app.identity.db.vouches_for(&row);
-    if forged {
+/// The entries of events that waited in the database and that the log has not: of those that were put there with the
+/// key of the installation, since whoever can write the database must not be able to write the log. A row that was
+/// kept and put there again is one that the log has, or had before it was old enough to be removed.
+async fn unrecorded(app: &App, stranded: Vec<PendingEvent>) -> Result<Vec<Vec<u8>>> {
+    let (ours, others): (Vec<_>, Vec<_>) = stranded.into_iter().partition(|row| is_ours(app, row));
+    for row in &others {
         tracing::error!(event = row.event_id, "an event in the outbox is none of ours");
     }
-    (!forged).then_some(row.leaf)
+    let Some(oldest) = ours.iter().map(|row| row.created_at).min() else { return Ok(Vec::new()) };
+    // What was handed over before this is written by then.
+    app.audit.checkpoint().await?;
+    let (dir, since) = (audit_dir(&app.data), oldest.minus(REPLAY_SLACK));
+    let wanted: Vec<String> = ours.iter().map(|row| row.event_id.clone()).collect();
+    let known = tokio::task::spawn_blocking(move || logged_since(&dir, since, &wanted)).await??;
+    let missing = ours.into_iter().filter(|row| !known.contains(&row.event_id));
+    Ok(missing.map(|row| row.leaf).collect())
+}
+
+/// What the log says of itself never waits in the database, nor does what it would have forgotten by now.
+fn is_ours(app: &App, row: &PendingEvent) -> bool {
+    let vouched = app.identity.db.vouches_for(row);
+    let of_log =
+        || search_fields(&row.leaf).is_none_or(|fields| fields.code.starts_with("sys_log_"));
+    let kept = app.config.audit.entries;
+    let forgotten = || kept.is_some_and(|kept| row.created_at < app.clock.now().minus(kept));
+    vouched && !of_log() && !forgotten()
 }
 
 /// Before the first request: events that committed but did not reach the log before a crash. What
@@ -283,13 +294,11 @@ fn entry_of(app: &App, row: PendingEvent) -> Option<Vec<u8>> {
 pub async fn replay_outbox(app: &App) -> Result<()> {
     loop {
         let stranded = outbox::stranded_events(&app.identity.db).await?;
-        let Some(oldest) = stranded.iter().map(|row| row.created_at).min() else {
+        if stranded.is_empty() {
             return Ok(());
-        };
-        let known = logged_since(&audit_dir(&app.data), oldest.minus(REPLAY_SLACK))?;
+        }
         let ids: Vec<String> = stranded.iter().map(|row| row.event_id.clone()).collect();
-        let missing = stranded.into_iter().filter(|row| !known.contains(&row.event_id));
-        let leaves: Vec<Vec<u8>> = missing.filter_map(|row| entry_of(app, row)).collect();
+        let leaves = unrecorded(app, stranded).await?;
         if !leaves.is_empty() {
             tracing::info!(events = leaves.len(), "recording events from before the stop");
             app.audit.append_leaves(leaves).await?;
@@ -298,18 +307,27 @@ pub async fn replay_outbox(app: &App) -> Result<()> {
     }
 }
 
-fn logged_since(dir: &Path, from: Timestamp) -> Result<HashSet<String>> {
+/// Which of these ids are those of entries since then. A few are looked for as bytes, of many every entry is read.
+fn logged_since(dir: &Path, from: Timestamp, wanted: &[String]) -> Result<HashSet<String>> {
     let log = Logs::open(dir)?;
     let mut known = HashSet::new();
-    let mut filter = Filter { from: Some(from), limit: MAX_RESULTS, ..Filter::default() };
-    loop {
-        let found = log.search_page(&filter)?.found;
-        known.extend(found.iter().filter_map(|hit| search_fields(&hit.entry)).map(|f| f.uid));
-        match found.last() {
-            Some(last) if found.len() == MAX_RESULTS => filter.from_index = last.index + 1,
-            _ => return Ok(known),
+    let few = if wanted.len() <= FEW_EVENTS { wanted } else { &[] };
+    let texts: Vec<Option<String>> = match few {
+        [] => vec![None],
+        few => few.iter().cloned().map(Some).collect(),
+    };
+    for text in texts {
+        let mut filter = Filter { from: Some(from), text, limit: MAX_RESULTS, ..Filter::default() };
+        loop {
+            let found = log.search_page(&filter)?.found;
+            known.extend(found.iter().filter_map(|hit| search_fields(&hit.entry)).map(|f| f.uid));
+            match found.last() {
+                Some(last) if found.len() == MAX_RESULTS => filter.from_index = last.index + 1,
+                _ => break,
+            }
         }
     }
+    Ok(known)
 }
 
 async fn send_mails(app: &App, mailer: &Mailer) -> Result<()> {

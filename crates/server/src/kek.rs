@@ -89,6 +89,11 @@ impl Kek {
         }
     }
 
+    /// Whether something is wrapped by one already.
+    pub async fn is_used(db: &Db) -> Result<bool> {
+        Ok(secrets::get(db, DEFAULT_TENANT, DATA_KEY).await?.is_some())
+    }
+
     /// What the wrapped form begins with, so that a key from elsewhere is told apart.
     pub fn name(&self) -> &'static str {
         match self {

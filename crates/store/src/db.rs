@@ -117,22 +117,19 @@ pub(crate) enum Pools {
 struct InFlight {
     waiting: HashSet<String>,
     recorded: HashSet<String>,
-    /// Nobody waited for the log to say whether it has them.
-    doubtful: HashSet<String>,
 }
 
 /// Events that somebody is about to record. If they do not come to that, for whatever reason, the outbox does.
 struct Waiting<'a> {
     db: &'a Db,
     events: Vec<Event>,
-    is_handed_over: bool,
     is_recorded: bool,
 }
 
 impl<'a> Waiting<'a> {
     fn new(db: &'a Db, events: Vec<Event>) -> Self {
         db.in_flight().waiting.extend(events.iter().map(|event| event.id.to_string()));
-        Self { db, events, is_handed_over: false, is_recorded: false }
+        Self { db, events, is_recorded: false }
     }
 
     fn recorded(mut self) {
@@ -149,9 +146,6 @@ impl Drop for Waiting<'_> {
             for event in &self.events {
                 let id = event.id.to_string();
                 in_flight.waiting.remove(&id);
-                if self.is_handed_over {
-                    in_flight.doubtful.insert(id);
-                }
             }
         }
     }
@@ -271,11 +265,10 @@ impl Db {
         };
         let tx = self.begin().await?;
         let value = work(tx.clone()).await?;
-        let mut waiting = tx.commit(self).await?;
+        let waiting = tx.commit(self).await?;
         // The log may take its time; nobody has to wait for that.
         drop(turn);
         if !waiting.events.is_empty() {
-            waiting.is_handed_over = true;
             if self.sink.committed(&waiting.events).await.is_err() {
                 return Err(DbError::NotRecorded.into());
             }
@@ -314,17 +307,11 @@ impl Db {
         self.in_flight().waiting.contains(event_id)
     }
 
-    /// Whether the log may have an event although nobody was told so.
-    pub fn is_doubtful(&self, event_id: &str) -> bool {
-        self.in_flight().doubtful.contains(event_id)
-    }
-
     pub(crate) fn forget_ids(&self, ids: &[String]) {
         let mut in_flight = self.in_flight();
         for id in ids {
             in_flight.waiting.remove(id);
             in_flight.recorded.remove(id);
-            in_flight.doubtful.remove(id);
         }
     }
 }

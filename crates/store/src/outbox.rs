@@ -5,7 +5,7 @@ use portcullis_events::Event;
 use portcullis_types::Timestamp;
 
 use crate::db::{Db, DbError, Tx};
-use crate::query::{Source, sql};
+use crate::query::{Source, per, sql};
 
 /// Rows handled at once.
 const BATCH: i64 = 500;
@@ -58,11 +58,16 @@ impl Db {
 
 /// Events that committed but that nobody is recording: left by a crash, or by the command line.
 pub async fn stranded_events(db: &Db) -> Result<Vec<PendingEvent>, DbError> {
-    let rows: Vec<PendingEvent> =
-        sql("SELECT event_id, leaf, created_at, mac FROM event_outbox ORDER BY event_id LIMIT $1")
-            .bind(BATCH)
-            .all(db)
-            .await?;
+    // SQLite keeps whatever somebody wrote there: that one row cannot be read must not stop the others.
+    let rows: Vec<PendingEvent> = per(
+        "SELECT CAST(event_id AS TEXT) AS event_id, CAST(leaf AS BLOB) AS leaf, \
+         CAST(created_at AS INTEGER) AS created_at, CAST(mac AS BLOB) AS mac FROM event_outbox \
+         ORDER BY event_id LIMIT $1",
+        "SELECT event_id, leaf, created_at, mac FROM event_outbox ORDER BY event_id LIMIT $1",
+    )
+    .bind(BATCH)
+    .all(db)
+    .await?;
     Ok(rows.into_iter().filter(|row| !db.is_in_flight(&row.event_id)).collect())
 }
 

@@ -100,6 +100,15 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ),
         ("idv_challenge", KEEP_USED, sql("DELETE FROM idv_challenge WHERE expires_at < $1")),
         ("idv_session", Duration::ZERO, sql("DELETE FROM idv_session WHERE expires_at < $1")),
+        // What is about to go is counted no more.
+        (
+            "idv_list",
+            Duration::ZERO,
+            sql("UPDATE idv_list SET size = size - (SELECT COUNT(*) FROM idv_list_entry e \
+                 WHERE e.tenant = idv_list.tenant AND e.list_id = idv_list.id AND e.expires_at < $1) \
+                 WHERE EXISTS (SELECT 1 FROM idv_list_entry e WHERE e.tenant = idv_list.tenant \
+                 AND e.list_id = idv_list.id AND e.expires_at < $1)"),
+        ),
         ("idv_list_entry", Duration::ZERO, sql("DELETE FROM idv_list_entry WHERE expires_at < $1")),
         ("idv_message", Duration::ZERO, sql("DELETE FROM idv_message WHERE expires_at < $1")),
         (
@@ -135,7 +144,6 @@ pub const KEPT: &[(&str, &str)] = &[
     ("idv_trust_version", "one row for each tenant"),
     ("idv_workflow", "what sessions were decided by"),
     ("idv_workflow_version", "what sessions were decided by"),
-    ("idv_list", "removed by whoever made it"),
     ("idv_webhook", "removed by whoever made it"),
     ("idv_delivery", "goes with its message"),
     ("idv_evidence", "goes with its session"),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A thousand entries of all their bytes.
-const ENTRIES_BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
+const ENTRIES_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     const LISTS: &str = "/idv/v1/lists";
@@ -118,7 +118,7 @@ struct NewEntry {
 struct AddedView {
     /// Entries that were not there.
     added: usize,
-    /// Entries that were, and have the end that was said now.
+    /// Entries that were, of whose ends the later one counts.
     known: usize,
 }
 

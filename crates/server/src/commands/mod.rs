@@ -23,7 +23,7 @@ use portcullis_events::{Actor, Event, Kind, Outcome};
 use portcullis_store::{CommitSink, Db, SinkFuture};
 use portcullis_types::{Id, SharedClock, SharedEntropy};
 
-use crate::{Place, app::database_url, config::Config, system, vault::Vault};
+use crate::{Place, app::database_url, config::Config, kek::Kek, system, vault::Vault};
 
 /// Events of a command stay in the outbox; the running service, or its next start, records them.
 struct LeaveInOutbox;
@@ -57,6 +57,11 @@ impl Offline {
     async fn open_to_change(place: &Place) -> Result<Self> {
         let offline = Self::open(place).await?;
         let (db, entropy) = (offline.db.clone(), offline.entropy.clone());
+        // Where there is an installation its key must be here: another one would be made, and be of no use.
+        ensure!(
+            Kek::exists(&offline.config, &place.data) || !Kek::is_used(&db).await?,
+            "the key-encryption key of this installation is not here"
+        );
         let vault = Vault::open(&offline.config, &place.data, db, entropy).await?;
         vault.vouch_for_events().await?;
         Ok(offline)

@@ -60,6 +60,8 @@ pub struct ListedRow {
     /// The entry.
     #[sqlx(try_from = "String")]
     pub id: Id<tags::IdvListEntry>,
+    /// What was looked for.
+    pub digest: String,
 }
 
 macro_rules! select {
@@ -129,14 +131,18 @@ pub async fn count(
         .map(drop)
 }
 
-/// Adds an entry, or says anew until when one of the same value is there; `false` if there was one.
+/// Adds an entry; of two of the same value the later end counts, and none at all is the latest. `false` if there was
+/// one.
 pub async fn put(
     tx: &Tx,
     tenant: &str,
     list: Id<tags::IdvList>,
     row: &ListEntryRow,
 ) -> Result<bool, DbError> {
-    let known = sql("UPDATE idv_list_entry SET expires_at = $4 \
+    let known = sql("UPDATE idv_list_entry SET expires_at = CASE \
+                     WHEN expires_at IS NULL OR CAST($4 AS BIGINT) IS NULL THEN NULL \
+                     WHEN expires_at > CAST($4 AS BIGINT) THEN expires_at \
+                     ELSE CAST($4 AS BIGINT) END \
                      WHERE tenant = $1 AND list_id = $2 AND digest = $3")
     .bind(tenant)
     .bind(list)
@@ -200,11 +206,13 @@ pub async fn listed(
     now: Timestamp,
 ) -> Result<Vec<ListedRow>, DbError> {
     per(
-        "SELECT l.name AS name, l.purpose AS purpose, e.kind AS kind, e.id AS id \
+        "SELECT l.name AS name, l.purpose AS purpose, e.kind AS kind, e.id AS id, \
+         e.digest AS digest \
          FROM idv_list_entry e JOIN idv_list l ON l.tenant = e.tenant AND l.id = e.list_id \
          WHERE e.tenant = $1 AND e.digest IN (SELECT value FROM json_each($2)) \
          AND (e.expires_at IS NULL OR e.expires_at > $3) ORDER BY l.name, e.id",
-        "SELECT l.name AS name, l.purpose AS purpose, e.kind AS kind, e.id AS id \
+        "SELECT l.name AS name, l.purpose AS purpose, e.kind AS kind, e.id AS id, \
+         e.digest AS digest \
          FROM idv_list_entry e JOIN idv_list l ON l.tenant = e.tenant AND l.id = e.list_id \
          WHERE e.tenant = $1 AND e.digest IN (SELECT jsonb_array_elements_text($2::jsonb)) \
          AND (e.expires_at IS NULL OR e.expires_at > $3) ORDER BY l.name, e.id",

@@ -170,7 +170,16 @@ impl Sessions {
             expires_at: None,
             erased_at: None,
         };
-        Ok(Open { row, start, state: State::default(), plan, digest, key, decided: None })
+        Ok(Open {
+            row,
+            start,
+            state: State::default(),
+            plan,
+            digest,
+            key,
+            told: Vec::new(),
+            decided: None,
+        })
     }
 
     /// From 0 to 99, the same for one person where the caller says who it is.

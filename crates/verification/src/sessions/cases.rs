@@ -32,8 +32,9 @@ pub struct Note {
     pub text: String,
 }
 
-fn purpose(id: Id<tags::IdvSession>, number: i64) -> String {
-    Open::purpose(id, &format!("note:{number}"))
+/// Nobody can say that somebody else wrote it, or at another time.
+fn purpose(id: Id<tags::IdvSession>, number: i64, author: &str, at: Timestamp) -> String {
+    Open::purpose(id, &format!("note:{number}:{author}:{}", at.micros()))
 }
 
 /// Somebody else has written the note of this number.
@@ -113,7 +114,11 @@ impl Sessions {
             }
             let at = self.now();
             let author = by.account.to_string();
-            let sealed = open.key.seal(&purpose(id, number), text.as_bytes(), &*self.entropy)?;
+            let sealed = open.key.seal(
+                &purpose(id, number, &author, at),
+                text.as_bytes(),
+                &*self.entropy,
+            )?;
             let row = NoteRow { number, at, author: author.clone(), sealed };
             notes::add(&tx, &self.tenant, id, &row).await.map_err(too_late)?;
             let told = Verification { change: "noted", ..self.about_row(&open.row) };
@@ -133,7 +138,7 @@ impl Sessions {
         let open = self.read(id).await?;
         let rows = notes::of_session(&self.db, &self.tenant, id, after, limit).await?;
         let read = |row: NoteRow| {
-            let text = open.key.open(&purpose(id, row.number), &row.sealed)?;
+            let text = open.key.open(&purpose(id, row.number, &row.author, row.at), &row.sealed)?;
             let text = String::from_utf8(text).map_err(|_| SessionError::Sealed)?;
             Ok(Note { number: row.number, at: row.at, author: row.author, text })
         };

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use portcullis_documents::two_letters;
+use portcullis_documents::{is_two_letters, two_letters};
 use portcullis_types::Prefix;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 /// Bytes of a value.
 const VALUE_MAX_BYTES: usize = 256;
@@ -79,6 +80,8 @@ impl ListKind {
 
     /// The usual form of a value, or what it must be.
     pub fn normal(self, value: &str) -> Result<String, &'static str> {
+        // However letters are put together, and whatever nobody sees between them.
+        let value: String = value.nfkc().filter(|char| !is_unseen(*char)).collect();
         let value = value.trim();
         if value.is_empty() || value.len() > VALUE_MAX_BYTES || value.chars().any(char::is_control)
         {
@@ -95,33 +98,41 @@ impl ListKind {
                 let number = digits.strip_prefix('+').unwrap_or_default();
                 let fits = (7..=15).contains(&number.len())
                     && number.bytes().all(|digit| digit.is_ascii_digit())
-                    && !number.starts_with('0');
+                    && !number.starts_with('0')
+                    // A zero that is dialled within a country is none of the number.
+                    && !value.contains("(0)");
                 if fits { Ok(digits) } else { Err("must be a number with +, E.164") }
             }
             Self::Email => {
-                let value = value.to_lowercase();
-                let parts = value.rsplit_once('@');
-                let fits =
-                    parts.is_some_and(|(local, host)| !local.is_empty() && host.contains('.'));
-                if fits && !value.contains(char::is_whitespace) {
-                    Ok(value)
-                } else {
-                    Err("must be an e-mail address")
-                }
+                let must = "must be an e-mail address with plain letters before the @";
+                let (local, host) = value.rsplit_once('@').ok_or(must)?;
+                let plain =
+                    |byte: u8| byte.is_ascii_graphic() && !b"\"@\\(),:;<>[]".contains(&byte);
+                let local_fits = !local.is_empty() && local.bytes().all(plain);
+                // IDNA: in whatever letters a domain is written, it is one.
+                let host = match url::Host::parse(host.trim_end_matches('.')) {
+                    Ok(url::Host::Domain(host)) if host.contains('.') => host,
+                    _ => return Err(must),
+                };
+                if local_fits { Ok(format!("{}@{host}", local.to_lowercase())) } else { Err(must) }
             }
             Self::IpAddress => {
                 let must = "must be an address, or a network of at least 8 bits (IPv6: 16)";
-                let prefix = match value.parse::<IpAddr>() {
-                    Ok(ip) => Prefix::new(ip, u8::MAX),
-                    Err(_) => Prefix::parse(value).ok_or(must)?,
-                };
-                let least = if prefix.ip().is_ipv4() { BITS_MIN.0 } else { BITS_MIN.1 };
-                if prefix.length() >= least { Ok(prefix.to_string()) } else { Err(must) }
+                let (ip, length) = network(value).ok_or(must)?;
+                let least = if ip.is_ipv4() { BITS_MIN.0 } else { BITS_MIN.1 };
+                let prefix = Prefix::new(ip, length);
+                if length >= least && prefix.ip() == ip {
+                    Ok(prefix.to_string())
+                } else {
+                    Err(must)
+                }
             }
             Self::WalletAddress => {
                 let hex = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X"));
                 let is_hex = hex.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
-                Ok(if is_hex { value.to_lowercase() } else { value.to_owned() })
+                // Bech32 is written in small letters, and in capital ones for pictures.
+                let is_loud = value.bytes().all(|byte| !byte.is_ascii_lowercase());
+                Ok(if is_hex || is_loud { value.to_lowercase() } else { value.to_owned() })
             }
             Self::BankAccount => {
                 let number: String = value.chars().filter(|c| !" -".contains(*c)).collect();
@@ -136,36 +147,73 @@ impl ListKind {
                 let name = words.collect::<Vec<_>>().join(" ");
                 if name.is_empty() { Err("must have letters or digits") } else { Ok(name) }
             }
-            Self::Country => country(value).ok_or("must be a code of two or three letters"),
+            Self::Country => country(value).ok_or("must be a code of a country or state"),
             Self::DeviceFingerprint | Self::User | Self::Key => Ok(value.to_owned()),
         }
     }
 
-    /// Every form in which a value may be on a list.
+    /// The form in which a value is on a list: an address of IPv6 alone stands for its /64, since nobody has less.
+    pub fn entry(self, value: &str) -> Result<String, &'static str> {
+        let normal = self.normal(value)?;
+        match (self, normal.strip_suffix("/128")) {
+            (Self::IpAddress, Some(ip)) if !value.contains('/') => {
+                Ok(Prefix::parse(ip).map_or(normal.clone(), |prefix| prefix.to_string()))
+            }
+            _ => Ok(normal),
+        }
+    }
+
+    /// Every form in which a value may be on a list: addresses and networks in all networks they are in.
     pub fn forms(self, value: &str) -> Vec<String> {
         let Ok(normal) = self.normal(value) else { return Vec::new() };
-        let ip = match (self, value.trim().parse::<IpAddr>()) {
-            (Self::IpAddress, Ok(ip)) => ip.to_canonical(),
-            _ => return vec![normal],
+        let Some((ip, length)) = network(&normal).filter(|_| self == Self::IpAddress) else {
+            return vec![normal];
         };
-        let (least, most) = if ip.is_ipv4() { (BITS_MIN.0, 32) } else { (BITS_MIN.1, 128) };
-        (least..=most).map(|bits| Prefix::new(ip, bits).to_string()).collect()
+        let least = if ip.is_ipv4() { BITS_MIN.0 } else { BITS_MIN.1 };
+        (least..=length).map(|bits| Prefix::new(ip, bits).to_string()).collect()
     }
 }
 
-/// Issuer and number of a document.
-pub(super) fn document(issuer: &str, number: &str) -> Option<String> {
-    let number: String = number.chars().filter(char::is_ascii_alphanumeric).collect();
-    let issuer = country(issuer)?;
-    (!number.is_empty()).then(|| format!("{issuer}:{}", number.to_uppercase()))
+/// Nothing of it is seen: joiners, marks of direction, soft hyphens.
+fn is_unseen(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
-/// Two letters, where three stand for the same.
+/// An address and how many of its bits count.
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (ip, length) = match text.split_once('/') {
+        Some((ip, length)) => (ip, Some(length.parse::<u8>().ok()?)),
+        None => (text, None),
+    };
+    let ip = ip.parse::<IpAddr>().ok()?.to_canonical();
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    let length = length.unwrap_or(most);
+    (length <= most).then_some((ip, length))
+}
+
+/// Issuer and number of a document; `None` if the one is not known or the other has letters that documents have not.
+pub(super) fn document(issuer: &str, number: &str) -> Option<String> {
+    let number: String = number.chars().filter(|char| !" -./<".contains(*char)).collect();
+    let issuer = country(issuer)?;
+    let fits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    fits.then(|| format!("{issuer}:{}", number.to_uppercase()))
+}
+
+/// Two letters, whichever of the codes somebody has; `None` if nobody has it.
 pub(super) fn country(code: &str) -> Option<String> {
     let code: String = code.chars().filter(|c| *c != '<').collect();
     let code = code.trim().to_uppercase();
-    let fits = (1..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase());
-    fits.then(|| two_letters(&code).map_or(code.clone(), str::to_owned))
+    let two = match &code[..] {
+        "UK" => "GB",
+        "XK" | "XKX" | "RKS" => "XK",
+        code if code.len() == 2 => return is_two_letters(code).then(|| code.to_owned()),
+        code => two_letters(code)?,
+    };
+    Some(two.to_owned())
 }
 
 #[cfg(test)]
@@ -183,6 +231,15 @@ mod tests {
             (IpAddress, &["2001:db8::1", "2001:0DB8:0:0::1/128"]),
             (IpAddress, &["192.0.2.7", "::ffff:192.0.2.7"]),
             (WalletAddress, &["0xAB12", "0xab12"]),
+            (WalletAddress, &["bc1qar0srrr7", "BC1QAR0SRRR7"]),
+            (Email, &["a@müller.example", "a@xn--mller-kva.example", "A@MÜLLER.example."]),
+            (
+                Email,
+                &["alice@example.org", "ali\u{200b}ce@exa\u{ad}mple.org", "ａlice@example.org"],
+            ),
+            (Business, &["Caf\u{e9} Ltd", "Cafe\u{301} LTD"]),
+            (Country, &["GBR", "UK", "gb"]),
+            (Country, &["XK", "RKS", "XKX"]),
             (BankAccount, &["DE89 3704 0044 0532 0130 00", "de89370400440532013000"]),
             (Business, &["ACME, Ltd.", "acme ltd", "Acme -- LTD"]),
             (Country, &["DEU", "de", "D<<"]),
@@ -203,6 +260,12 @@ mod tests {
             (Document, "DEUTSCH:1"),
             (Phone, "030 1234567"),
             (Phone, "+4930x"),
+            (Phone, "+49 (0)30 1234567"),
+            (Email, "\"a b\"@example.org"),
+            (Email, "älice@example.org"),
+            (Document, "DEU:Ñ123"),
+            (Document, "Germany:123"),
+            (Country, "ZZ"),
             (Phone, "+0123456789"),
             (Email, "alice"),
             (Email, "a b@example.org"),
@@ -227,12 +290,23 @@ mod tests {
 
     #[test]
     fn an_address_is_in_its_networks() {
-        let forms = ListKind::IpAddress.forms("198.51.100.7");
-        assert_eq!(forms.len(), 25);
-        for network in ["198.0.0.0/8", "198.51.100.0/24", "198.51.100.7"] {
-            assert!(forms.contains(&ListKind::IpAddress.normal(network).unwrap()), "{network}");
+        let ip = ListKind::IpAddress;
+        // As they are kept, and as they were written.
+        for (address, networks, count) in [
+            ("198.51.100.7", &["198.0.0.0/8", "198.51.100.0/24", "198.51.100.7"][..], 25),
+            ("::ffff:198.51.100.7", &["198.51.100.0/24"], 25),
+            ("198.51.100.0/25", &["198.51.100.0/24"], 18),
+            ("2001:db8:1:2::5", &["2001:db8::/32", "2001:db8:1::/48", "2001:db8:1:2::9"], 113),
+            ("2001:db8:1:2::/64", &["2001:db8:1::/48"], 49),
+        ] {
+            for written in [address.to_owned(), ip.normal(address).unwrap()] {
+                let forms = ip.forms(&written);
+                assert_eq!(forms.len(), count, "{written}");
+                for network in networks {
+                    assert!(forms.contains(&ip.entry(network).unwrap()), "{written} {network}");
+                }
+            }
         }
-        assert_eq!(ListKind::IpAddress.forms("2001:db8::1").len(), 113);
-        assert_eq!(ListKind::IpAddress.forms("198.51.100.0/24").len(), 1);
+        assert!(!ip.forms("198.51.100.0/24").contains(&ip.entry("198.51.100.0/25").unwrap()));
     }
 }

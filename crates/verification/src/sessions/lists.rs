@@ -27,6 +27,8 @@ const ENTRIES_MAX: i64 = 1_000_000;
 const ADDED_MAX: usize = 1_000;
 const DESCRIPTION_MAX_CHARS: usize = 200;
 const NOTE_MAX_CHARS: usize = 500;
+/// Entries that a report names.
+const SHOWN_MAX: usize = 50;
 /// Values of one kind that a session is begun with.
 const IDENTIFIERS_MAX: usize = 8;
 
@@ -172,7 +174,7 @@ impl Sessions {
             let wrong = |must: &str| {
                 SessionError::Invalid("entries", format!("{at}: {} {must}", entry.kind.as_str()))
             };
-            let normal = entry.kind.normal(&entry.value).map_err(wrong)?;
+            let normal = entry.kind.entry(&entry.value).map_err(wrong)?;
             let breaks = |char: char| char.is_control() && char != '\n';
             if entry.note.chars().count() > NOTE_MAX_CHARS || entry.note.contains(breaks) {
                 return Err(wrong("must have a note of at most 500 characters of text"));
@@ -274,11 +276,14 @@ impl Sessions {
     /// Looks for everything that a session knows of somebody on the lists that a check names, or on all.
     pub(super) async fn look_up(&self, open: &Open, check: &Check) -> Outcome {
         let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-        let known = known(open);
+        let (known, trusted) = (known(open, false), known(open, true));
         if known.is_empty() {
             return Outcome::Unsupported("nothing_known".to_owned());
         }
-        match self.find_listed(&known, &check.lists).await {
+        if has_number(open) && !known.contains_key(&ListKind::Document) {
+            return Outcome::Unsupported("issuer_unknown".to_owned());
+        }
+        match self.find_listed((&known, &trusted), &check.lists).await {
             Ok(Some(found)) => report(id, &found),
             Ok(None) => Outcome::Error("no_such_list".to_owned()),
             Err(error) => {
@@ -291,35 +296,51 @@ impl Sessions {
     /// `None` if one of the lists is not there.
     async fn find_listed(
         &self,
-        known: &Identifiers,
+        (known, trusted): (&Identifiers, &Identifiers),
         wanted: &BTreeSet<String>,
     ) -> Result<Option<Vec<lists::ListedRow>>, SessionError> {
-        let all = lists::all(&self.db, &self.tenant).await?;
-        if wanted.iter().any(|name| all.iter().all(|list| list.name != *name)) {
+        let digests = |known: &Identifiers| -> BTreeSet<String> {
+            let forms = known.iter().flat_map(|(kind, values)| {
+                values.iter().flat_map(|value| kind.forms(value)).map(|form| (*kind, form))
+            });
+            forms.map(|(kind, form)| self.listed_digest(kind, &form)).collect()
+        };
+        let (all, trusted) = (json!(digests(known)).to_string(), digests(trusted));
+        let mut found = lists::listed(&self.db, &self.tenant, &all, self.now()).await?;
+        // After that: what was removed meanwhile is missed.
+        let there = lists::all(&self.db, &self.tenant).await?;
+        if wanted.iter().any(|name| there.iter().all(|list| list.name != *name)) {
             return Ok(None);
         }
-        let forms = known.iter().flat_map(|(kind, values)| {
-            values.iter().flat_map(|value| kind.forms(value)).map(|form| (*kind, form))
+        found.retain(|one| {
+            let allows = one.purpose != "allow" || trusted.contains(&one.digest);
+            allows && (wanted.is_empty() || wanted.contains(&one.name))
         });
-        let digests: Vec<String> =
-            forms.map(|(kind, form)| self.listed_digest(kind, &form)).collect();
-        let digests = json!(digests).to_string();
-        let mut found = lists::listed(&self.db, &self.tenant, &digests, self.now()).await?;
-        found.retain(|one| wanted.is_empty() || wanted.contains(&one.name));
         Ok(Some(found))
     }
 }
 
-/// Everything by which a session knows somebody.
-fn known(open: &Open) -> Identifiers {
+/// Whether somebody has named the number of a document.
+fn has_number(open: &Open) -> bool {
+    let mut all = open.told.iter().chain([&open.start.expected]);
+    all.any(|known| known.document_number.is_some())
+}
+
+/// Everything by which a session knows somebody, and ever did; or what the caller says and checks that passed tell,
+/// which is what anybody may be allowed by.
+fn known(open: &Open, only_trusted: bool) -> Identifiers {
     let mut known = open.start.identifiers.clone();
     let mut add = |kind: ListKind, value: Option<String>| {
         if let Some(value) = value {
             known.entry(kind).or_default().insert(value);
         }
     };
-    let told = open.state.done.keys().filter_map(|node| open.known_by(node));
-    for person in told.chain([open.start.expected.clone()]) {
+    let passed = open.state.done.iter().filter(|(_, done)| done.status == CheckStatus::Passed);
+    let told: Vec<Known> = match only_trusted {
+        true => passed.filter_map(|(node, _)| open.known_by(node)).collect(),
+        false => open.told.clone(),
+    };
+    for person in told.into_iter().chain([open.start.expected.clone()]) {
         let Known { issuing_state, document_number, nationality, .. } = person;
         for code in [&issuing_state, &nationality] {
             add(ListKind::Country, code.as_deref().and_then(country));
@@ -327,8 +348,7 @@ fn known(open: &Open) -> Identifiers {
         let number = issuing_state.zip(document_number);
         add(ListKind::Document, number.and_then(|(issuer, number)| document(&issuer, &number)));
     }
-    let reference = &open.row.reference;
-    add(ListKind::User, (!reference.is_empty()).then(|| reference.clone()));
+    add(ListKind::User, ListKind::User.normal(&open.row.reference).ok());
     known
 }
 
@@ -352,7 +372,7 @@ fn report(id: Id<tags::Check>, found: &[lists::ListedRow]) -> Outcome {
         allowed.then(|| reason("allow_listed", Weight::Information)),
         of("custom").then(|| reason("listed", Weight::Information)),
     ];
-    let shown = found.iter().map(|one| {
+    let shown = found.iter().take(SHOWN_MAX).map(|one| {
         json!({ "list": one.name, "purpose": one.purpose, "kind": one.kind, "entry": one.id.to_string() })
     });
     Outcome::Report(Box::new(Report {

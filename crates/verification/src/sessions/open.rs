@@ -49,6 +49,8 @@ pub struct Open {
     /// SHA-256 of what that means.
     pub digest: Arc<str>,
     pub(super) key: Arc<Sealer>,
+    /// Who somebody was by each report there ever was, also one that was replaced.
+    pub(super) told: Vec<Known>,
     /// Set if it was decided just now.
     pub(super) decided: Option<Decided>,
 }
@@ -120,13 +122,14 @@ impl Sessions {
                 SessionError::Sealed
             });
         }
-        let mut state = State::default();
+        let (mut state, mut told) = (State::default(), Vec::new());
         for event in events {
             let happened = read(&key, id, &event)?;
+            told.extend(known_of(&happened.event));
             // What was taken once is taken again.
             (state, _) = step(&plan, state, &happened).map_err(|_| SessionError::Sealed)?;
         }
-        Ok(Open { row, start, state, plan, digest, key, decided: None })
+        Ok(Open { row, start, state, plan, digest, key, told, decided: None })
     }
 
     /// A session, read alone.
@@ -282,6 +285,15 @@ impl Sessions {
         self.keep_evidence(tx, made, draft).await?;
         Ok(Some(made))
     }
+}
+
+/// Who somebody is by the report of a step.
+fn known_of(event: &Event) -> Option<Known> {
+    let (Event::Given { outcome, .. } | Event::Performed { outcome, .. }) = event else {
+        return None;
+    };
+    let Outcome::Report(report) = outcome else { return None };
+    Detail::deserialize(&report.detail).ok()?.known
 }
 
 /// What happened, as it was sealed.

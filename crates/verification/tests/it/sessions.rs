@@ -972,6 +972,40 @@ on_both!(what_is_on_a_list_counts, |db: TestDb| {
     assert_eq!((own.status, own.why.as_deref()), (CheckStatus::Error, Some("no_such_list")));
 });
 
+on_both!(whoever_hands_in_another_document_is_still_who_they_were, |db: TestDb| {
+    let office = Office::new(db).await;
+    let mut graph = listing(&[]);
+    graph["nodes"]["zone"]["next"] = json!("human");
+    graph["nodes"]["human"]["on_approved"] = json!("own");
+    graph["nodes"]["human"]["on_declined"] = json!("no");
+    graph["nodes"]["no"] = json!({ "type": "decide", "set": "declined" });
+    graph["nodes"]["route"]["cases"] = json!([
+        { "id": "known", "goto": "yes", "when": { "cel": "lists.allowed" } }
+    ]);
+    office.publish("listing", &graph).await;
+    let fraud = office.list("fraud", "block").await;
+    office.put(fraud, ListKind::Document, "UTO:L898902C3").await;
+    let allow = office.list("staff", "allow").await;
+    // The zone of the specimen has expired, so that its check fails: nobody is allowed by it.
+    office.put(allow, ListKind::Document, "UTO:L898902C3").await;
+    let asked = Begin { workflow: "listing".into(), ..Begin::default() };
+    let id = office.begin(asked).await.unwrap().row.id;
+    office.give(id, ZONE).await.unwrap();
+    let version = office.read(id).await.row.version;
+    let nodes = ["zone".to_owned()].into();
+    let again = (version, nodes, "BLURRED".to_owned());
+    office.sessions.resubmit(id, again, &reviewer("one"), &Origin::default()).await.unwrap();
+    // Another number with check digits that fit: 1 less in the number, and in all that is counted with it.
+    let other = "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C<3UTO6908061F9406236ZE184226B<<<<<14";
+    office.give(id, other).await.unwrap();
+    office.vote(id, "one", Verdict::Approved).await.unwrap();
+    office.run().await;
+    let open = office.read(id).await;
+    let values = &open.state.done["own"].values;
+    assert_eq!(values["blocked"], portcullis_workflow::Value::Flag(true), "{values:?}");
+    assert_eq!(values["allowed"], portcullis_workflow::Value::Flag(false), "{values:?}");
+});
+
 on_both!(lists_are_kept_and_tell_nothing, |db: TestDb| {
     let office = Office::new(db).await;
     let by = (&machine(), &Origin::default());

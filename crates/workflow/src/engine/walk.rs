@@ -131,6 +131,30 @@ impl<'a> Run<'a> {
         self.next.retain(|name| !inside(name));
     }
 
+    /// A check that is entered again has passed no more, and neither has what was found of the person it told.
+    /// What failed or is doubtful stays so until it is done again: going round a loop makes nobody better.
+    fn withdraw(&mut self, name: &str) {
+        let done = &self.state.done;
+        if !done.contains_key(name) {
+            return;
+        }
+        let all = self.plan.followers(&[name.to_owned()].into(), |node| done.contains_key(node));
+        // What looks at whatever is known does so where the graph says, and is looked at again there.
+        let gathers = |node: &String| {
+            let check = self.plan.check(node).and_then(|check| check_spec(&check.check));
+            check.is_some_and(|spec| spec.gathers)
+        };
+        let passed = |node: &String| {
+            self.state.done.get(node).is_some_and(|done| done.status == CheckStatus::Passed)
+        };
+        let withdrawn: Vec<String> =
+            all.into_iter().filter(|node| !gathers(node) && passed(node)).collect();
+        for node in withdrawn {
+            let why = Some("asked_again".to_owned());
+            self.done(&node, CheckStatus::NotPerformed, None, why, false);
+        }
+    }
+
     /// Until checks are done again they were not done, nor was what follows from them, and nothing can pass for
     /// that.
     pub(super) fn ask_again(&mut self, nodes: &BTreeSet<String>) -> BTreeSet<String> {
@@ -151,8 +175,8 @@ impl<'a> Run<'a> {
             *count += 1;
         }
         let Some(node) = self.plan.node(name) else { return };
-        if matches!(node, Node::Check(_)) && self.state.done.contains_key(name) {
-            self.ask_again(&[name.to_owned()].into());
+        if matches!(node, Node::Check(_)) {
+            self.withdraw(name);
         }
         match node {
             Node::Check(check) => match check_spec(&check.check).map(|spec| spec.input) {

@@ -469,6 +469,46 @@ fn a_check_that_a_loop_asks_for_again_counts_no_more() {
 }
 
 #[test]
+fn going_round_a_loop_makes_nobody_better() {
+    let graph = json!({
+        "schema": "idv.workflow/1",
+        "start": "zone",
+        "nodes": {
+            "zone": { "type": "check", "check": "mrz", "next": "screen" },
+            "screen": { "type": "check", "check": "aml", "next": "own" },
+            "own": { "type": "check", "check": "lists", "next": "chip" },
+            "chip": { "type": "check", "check": "emrtd", "next": "again",
+                      "on_unsupported": { "set": "not_performed" },
+                      "visits": { "max": 3, "over": "hits" } },
+            "again": { "type": "branch", "else": "hits", "cases": [
+                { "id": "no", "goto": "chip", "when": { "cel": "emrtd.status == 'not_performed'" } }
+            ] },
+            "hits": { "type": "branch", "else": "yes", "cases": [
+                { "id": "hit", "goto": "human", "when": { "cel": "aml.hits > 0 || lists.blocked" } }
+            ] },
+            "human": { "type": "review" },
+            "yes": { "type": "decide", "set": "approved" }
+        }
+    });
+    let hit = || report(CheckStatus::Review, &[], &json!({ "hits": 1, "score": 0.9 }));
+    let own = |blocked: bool| {
+        let status = if blocked { CheckStatus::Failed } else { CheckStatus::Passed };
+        report(status, &[], &json!({ "blocked": blocked, "allowed": false }))
+    };
+    for (screened, blocked) in [(true, false), (false, true), (true, true), (false, false)] {
+        let mut session = Session::begin(&graph);
+        session.give("zone", passed(json!({})));
+        session.perform("screen", if screened { hit() } else { nothing_listed() });
+        session.perform("own", own(blocked));
+        while session.waits().contains(&"chip") {
+            session.give("chip", Outcome::Unsupported("no_nfc".into()));
+        }
+        let expected = if screened || blocked { "in_review" } else { "approved" };
+        assert_eq!(session.status(), expected, "{screened} {blocked}");
+    }
+}
+
+#[test]
 fn nothing_but_what_passed_approves() {
     let graph = json!({
         "schema": "idv.workflow/1", "start": "zone",
