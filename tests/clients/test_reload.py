@@ -150,9 +150,6 @@ def test_nobody_fails_while_it_reloads_again_and_again(gate, services):
         with gate.client(http2=http2) as client:
             while not stop.is_set():
                 answer = client.get("/thing/x")
-                # A slow machine with all this to do sheds load, whether anything is reloaded or not.
-                if answer.status_code == 503 and answer.json()["type"] == "urn:portcullis:problem:overloaded":
-                    continue
                 counted[answer.status_code] = counted.get(answer.status_code, 0) + 1
                 assert answer.text in ("one", "two")
         return counted

@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 use portcullis_api::{ConfigurationStatus, Reload};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome};
 use portcullis_types::{Id, Timestamp};
+use tokio::runtime::Handle;
 
 use crate::{app::App, config::Config, doors::Doors, gate::Gate, places::Maps, sessions};
 
@@ -67,7 +68,10 @@ impl App {
     /// Reads the configuration again. If any of it cannot be used, nothing changes.
     pub async fn reload(self: &Arc<Self>) -> Result<()> {
         let _swapping = self.swapping.lock().await;
-        let result = self.build_and_swap().await;
+        // Files are read and policies compiled: the thread that does it serves nobody meanwhile, and the overload
+        // control would take that for too much to do.
+        let building = || Handle::current().block_on(self.build_and_swap());
+        let result = tokio::task::block_in_place(building);
         let now = self.clock.now();
         let outcome = match &result {
             Ok(()) => {

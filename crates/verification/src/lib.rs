@@ -24,8 +24,8 @@ pub use checks::{
 pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
 pub use sessions::{
     Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff, Differing,
-    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Entry as ListedEntry, Erasure, Evidence, Given,
-    Identifiers, Known, ListKind, Listed, Note, Open, Reviewed, SessionError, SessionParts,
+    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence,
+    Given, Identifiers, Known, ListKind, Listed, Note, Open, Reviewed, SessionError, SessionParts,
     Sessions, Told, UNSUPPORTED, VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{

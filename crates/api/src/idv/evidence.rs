@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use http::{Method, StatusCode, header};
 use portcullis_store::idv::evidence::LogProof;
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::{Erasure, Evidence};
+use portcullis_verification::{EVIDENCE_TYP, Erasure, Evidence};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -15,9 +15,6 @@ use crate::{
     call::Call,
     endpoint::{Api, Endpoint, Permission::Idv, Reply, ok},
 };
-
-/// The type of the token, RFC 8725 section 3.11.
-const TYP: &str = "idv-evidence+jwt";
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -141,7 +138,7 @@ async fn evidence(api: Api, call: Call) -> Reply {
         "salt": BASE64URL_NOPAD.encode(&salt),
         "log": proof.as_ref().map_or(Value::Null, |proof| json!(ProofView::of(event, Some(proof)))),
     });
-    let bundle = api.provider.sign_statement(TYP, claims).map_err(ApiError::Signing)?;
+    let bundle = api.provider.sign_statement(EVIDENCE_TYP, claims).map_err(ApiError::Signing)?;
     let reply = http::Response::builder()
         .header(header::CONTENT_TYPE, "application/jwt")
         .body(axum::body::Body::from(bundle));

@@ -8,7 +8,9 @@ use data_encoding::BASE64URL_NOPAD;
 use portcullis_jose::{Compact, JwkSet};
 use portcullis_tlog::{NoteVerifier, OfflineProof};
 use portcullis_types::Timestamp;
-use portcullis_verification::{EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, evidence_digest};
+use portcullis_verification::{
+    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, evidence_digest,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,7 +22,6 @@ const BUNDLE_MAX_BYTES: u64 = 64 << 20;
 const APART_MAX_MS: u64 = 60_000;
 /// Characters of a line that others wrote.
 const SHOWN_MAX_CHARS: usize = 400;
-const TYP: &str = "idv-evidence+jwt";
 
 #[derive(Args)]
 pub struct EvidenceArgs {
@@ -98,7 +99,7 @@ fn check(token: &[u8], trusted: &NoteVerifier, jwks: Option<&[u8]>) -> Result<()
     ensure!(token.len() as u64 <= BUNDLE_MAX_BYTES, "the file is too long for a bundle");
     let token = std::str::from_utf8(token).context("the bundle is no text")?.trim();
     let jws = Compact::parse_up_to(token, token.len()).context("the bundle is no JWS")?;
-    ensure!(jws.typ.as_deref() == Some(TYP), "the bundle is not of type {TYP}");
+    ensure!(jws.typ.as_deref() == Some(EVIDENCE_TYP), "the bundle is not of type {EVIDENCE_TYP}");
     let bundle: Bundle =
         serde_json::from_slice(&jws.payload).context("the bundle does not say what it must")?;
     let signer = jwks.map(|keys| signer(&jws, keys)).transpose()?;

@@ -18,6 +18,8 @@ use super::{Open, SessionError, Sessions};
 
 /// The form of the text.
 pub const EVIDENCE_SCHEMA: &str = "idv.evidence/1";
+/// The type of the token in which it is given (RFC 8725, section 3.11).
+pub const EVIDENCE_TYP: &str = "idv-evidence+jwt";
 /// Bytes before the text in what is hashed: whoever has the log alone must not be able to try names and numbers.
 pub const EVIDENCE_SALT_BYTES: usize = 32;
 

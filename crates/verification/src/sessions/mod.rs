@@ -25,7 +25,9 @@ pub use begin::{Begin, Begun};
 pub use cases::Note;
 pub use erase::Erasure;
 pub use error::SessionError;
-pub use evidence::{Decided, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, Evidence, evidence_digest};
+pub use evidence::{
+    Decided, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Evidence, evidence_digest,
+};
 pub use give::{Asked, Given, UNSUPPORTED};
 pub use identity::VerifiedIdentity;
 pub use kinds::ListKind;
