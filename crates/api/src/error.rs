@@ -169,6 +169,7 @@ impl From<SessionError> for ApiError {
             }),
             SessionError::KeyReused => Self::KeyReused,
             SessionError::Erased => Self::Gone,
+            SessionError::Check(error) => error.into(),
             error => Self::Verifying(error),
         }
     }

@@ -29,4 +29,5 @@ pub use aml::{MATCH_HEALTH_PATHS, MATCH_PATHS, match_router};
 pub use call::Caller;
 pub use endpoint::{Api, Endpoint, Permission, endpoints, router};
 pub use error::{ApiError, Violation};
+pub use idv::report_views;
 pub use openapi::document;

@@ -122,7 +122,7 @@ pub(crate) async fn read_json(pages: &Pages, request: Request) -> Result<(Visit,
     Ok((visit, value))
 }
 
-fn is_own(pages: &Pages, visit: &Visit, token: &str) -> bool {
+pub(crate) fn is_own(pages: &Pages, visit: &Visit, token: &str) -> bool {
     let foreign = visit
         .headers
         .get(header::ORIGIN)

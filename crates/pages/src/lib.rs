@@ -1,6 +1,6 @@
 //! What people see: login, registration, recovery, account and consent, rendered on the server.
 //!
-//! Pages work without scripts, but for passkeys, and carry a strict Content-Security-Policy. Every form has a token
+//! Pages work without scripts, but for passkeys and the camera, and carry a strict Content-Security-Policy. Every form has a token
 //! that must match a cookie; everything shown is escaped by the templates.
 
 mod account;
@@ -12,6 +12,7 @@ mod invitation;
 mod login;
 mod mail_login;
 mod passkey;
+mod qr;
 mod recovery;
 mod register;
 mod rights;
@@ -19,6 +20,7 @@ mod security;
 mod theme;
 mod ui;
 mod upstream;
+mod verify;
 mod view;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ use portcullis_federation::UpstreamProvider;
 use portcullis_identity::Identity;
 use portcullis_oidc::Provider;
 
+use portcullis_verification::{Checks, Sessions};
+
 pub use theme::{Theme, ThemeError};
 
 /// What the pages work with.
@@ -41,6 +45,8 @@ pub struct Pages {
     provider: Provider,
     upstreams: Arc<Vec<UpstreamProvider>>,
     theme: Arc<Theme>,
+    sessions: Sessions,
+    checks: Checks,
 }
 
 /// The pages and their forms.
@@ -49,12 +55,14 @@ pub fn router(
     provider: Provider,
     upstreams: Arc<Vec<UpstreamProvider>>,
     theme: Arc<Theme>,
+    (checks, sessions): (Checks, Sessions),
 ) -> Router {
-    let pages = Pages { identity, provider, upstreams, theme };
+    let pages = Pages { identity, provider, upstreams, theme, sessions, checks };
     Router::new()
         .route("/", get(account::home))
         .route("/assets/style.css", get(view::style))
         .route("/assets/passkey.js", get(view::passkey_script))
+        .route("/assets/verify.js", get(view::verify_script))
         .route("/login", get(login::show).post(login::submit))
         .route("/login/second", get(login::show_second).post(login::submit_second))
         .route("/login/passkey/begin", post(passkey::begin_login))
@@ -93,6 +101,9 @@ pub fn router(
         .route("/account/password/remove", post(security::remove_password))
         .route("/account/sessions/end", post(account::end_session))
         .route("/account/applications/end", post(account::end_application))
+        .route("/verify", get(verify::welcome).post(verify::begin))
+        .route("/verify/{id}", get(verify::show).post(verify::give))
+        .route("/verify/{id}/state", get(verify::state))
         .route("/device", get(device::show).post(device::submit))
         .route("/oauth2/authorize", get(authorize::show).post(authorize::show))
         .route("/oauth2/consent", post(authorize::consent))

@@ -5,20 +5,18 @@ use axum::{
     extract::{Request, State},
     response::IntoResponse,
 };
-use data_encoding::BASE64;
 use http::StatusCode;
 use portcullis_identity::{FieldError, IdentityError, Recent, TotpSetup};
 use portcullis_store::accounts::Account;
 use portcullis_texts::t;
 use portcullis_types::{Secret, Timestamp};
-use qrcode::{EcLevel, QrCode, render::svg};
 
 use crate::{
     Pages,
     account::{label, minutes},
     filters,
     form::{Form, Visit, read_form},
-    upstream,
+    qr, upstream,
     view::{self, Page},
 };
 
@@ -300,9 +298,7 @@ fn totp_page(
     alert: Option<&str>,
 ) -> Result<Page, Page> {
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
-    let code = QrCode::with_error_correction_level(setup.uri.expose(), EcLevel::M);
-    let drawn = code.map_err(|_| view::bad_request())?.render::<svg::Color<'_>>().build();
-    let picture = format!("data:image/svg+xml;base64,{}", BASE64.encode(drawn.as_bytes()));
+    let picture = qr::picture(setup.uri.expose()).ok_or_else(view::bad_request)?;
     let letters: Vec<char> = setup.secret.expose().chars().collect();
     let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
     let page = TotpPage { csrf, alert, picture, secret: groups.join(" ") };

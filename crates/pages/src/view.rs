@@ -30,6 +30,23 @@ const CSP_SCRIPT: &str = "default-src 'none'; script-src 'self'; connect-src 'se
                           style-src 'self'; img-src 'self' data:; base-uri 'none'; \
                           frame-ancestors 'none'; require-trusted-types-for 'script'";
 
+/// For pages on which a picture is taken: the same, and their forms go to ourselves.
+const CSP_CAPTURE: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+                           img-src 'self' data:; form-action 'self'; base-uri 'none'; \
+                           frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// A page that may use the camera, if its person lets it.
+pub(crate) fn capture_page(
+    status: StatusCode,
+    template: &impl Template,
+    cookie: Option<String>,
+) -> Page {
+    let mut page = render(status, template, cookie, CSP_CAPTURE);
+    let allowed = HeaderValue::from_static("camera=(self), microphone=(), geolocation=()");
+    page.0.headers_mut().insert("permissions-policy", allowed);
+    page
+}
+
 /// A page with a script, whose form may lead to a client.
 pub(crate) fn scripted_page(
     status: StatusCode,
@@ -126,6 +143,10 @@ pub(crate) async fn passkey_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../assets/passkey.js"))
 }
 
+pub(crate) async fn verify_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../assets/verify.js"))
+}
+
 fn asset(kind: &'static str, text: &'static str) -> Response {
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")];
     (headers, text).into_response()
@@ -167,17 +188,24 @@ pub(crate) fn dead_link() -> Page {
 
 /// The one place that decides what of a failure people see.
 pub(crate) fn failed(error: &IdentityError) -> Page {
-    let (status, text) = match error {
-        IdentityError::Link => return dead_link(),
-        IdentityError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too many people are logging in."),
-        _ => {
-            tracing::error!(error = error as &dyn std::error::Error, "a page failed");
-            (StatusCode::SERVICE_UNAVAILABLE, "The request could not be completed.")
-        }
-    };
+    match error {
+        IdentityError::Link => dead_link(),
+        IdentityError::Busy => again_later("Too many people are logging in."),
+        error => not_now(error),
+    }
+}
+
+/// Something of ours is in the way; what, is for the log.
+pub(crate) fn not_now(error: &(dyn std::error::Error + 'static)) -> Page {
+    tracing::error!(error, "a page failed");
+    again_later("The request could not be completed.")
+}
+
+/// There is too much to do just now, or something is in the way.
+pub(crate) fn again_later(text: &str) -> Page {
     let text = format!("{} {}", t(text), t("Nothing was changed. Try again in a moment."));
-    let mut page =
-        message(status, &Message { title: "Not now", tone: "bad", text: &text, link: None });
+    let not_now = Message { title: "Not now", tone: "bad", text: &text, link: None };
+    let mut page = message(StatusCode::SERVICE_UNAVAILABLE, &not_now);
     page.0.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     page
 }

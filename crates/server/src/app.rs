@@ -443,6 +443,7 @@ fn snapshot(
             provider.clone(),
             login_providers.clone(),
             theme.clone(),
+            (checks.clone(), verification.clone()),
         ),
         api: portcullis_api::router(
             identity.clone(),

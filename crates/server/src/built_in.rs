@@ -18,6 +18,8 @@ use crate::{
 
 /// A form or JSON body of a built-in service is at most this long.
 const BUILT_IN_BODY: u64 = 256 * 1024;
+/// A picture of a document, and what else a form has.
+const CAPTURE_BODY: u64 = 13 << 20;
 /// A batch of subjects to screen is at most this long. It is answered line by line and never held as a whole.
 const BATCH_BODY: u64 = 1 << 30;
 /// Queries of a client of yente's API.
@@ -89,6 +91,14 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         open(&pages, Method::POST, "/reset-password", with_login("recovery")),
         open(&pages, Method::POST, "/forgot-password", limits("recovery")),
     ];
+    routes.push(open(&pages, Method::POST, "/verify", limits("verify")));
+    routes.push(Route {
+        max_body: CAPTURE_BODY,
+        ..open(&pages, Method::POST, "/verify/{id}", limits("verify"))
+    });
+    for path in ["/verify", "/verify/{id}", "/verify/{id}/state"] {
+        routes.push(open(&pages, Method::GET, path, limits("verify")));
+    }
     for path in ["/verify-email", "/confirm-email", "/device"] {
         routes.push(open(&pages, Method::POST, path, limits("recovery")));
     }
@@ -139,6 +149,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/",
         "/assets/style.css",
         "/assets/passkey.js",
+        "/assets/verify.js",
         "/assets/theme.css",
         "/assets/logo",
         "/language",

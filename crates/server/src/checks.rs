@@ -59,6 +59,7 @@ pub async fn sessions(
         digest_key: vault.random("idv_session_key").await?.expose().clone(),
         aml: aml.clone(),
         trust_frameworks,
+        views: portcullis_api::report_views(),
         webhooks: Webhooks::new(WebhookParts {
             tenant: DEFAULT_TENANT.to_owned(),
             db: db.clone(),

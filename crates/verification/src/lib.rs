@@ -23,10 +23,11 @@ pub use checks::{
 };
 pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
 pub use sessions::{
-    Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff, Differing,
-    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence,
-    Given, Identifiers, Known, ListKind, Listed, Note, Open, Reviewed, SessionError, SessionParts,
-    Sessions, Told, UNSUPPORTED, VerifiedIdentity, evidence_digest,
+    Answer, Answered, Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff,
+    Differing, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure,
+    Evidence, Given, Identifiers, Known, ListKind, Listed, Note, Open, ReportViews, Reviewed,
+    SessionError, SessionParts, Sessions, Step, Told, UNSUPPORTED, VerifiedIdentity,
+    evidence_digest,
 };
 pub use webhooks::{
     Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,

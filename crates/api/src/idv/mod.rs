@@ -15,6 +15,8 @@ mod trust;
 mod webhooks;
 mod workflows;
 
+pub use sessions::report_views;
+
 use crate::endpoint::Endpoint;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {

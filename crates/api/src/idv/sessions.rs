@@ -3,9 +3,7 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode};
 use portcullis_store::idv::sessions::{SessionFilter, SessionRow};
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::{
-    AskedStep, BarcodeReport, Begin, EmrtdReport, Given, ListKind, Open, PictureReport, ZoneReport,
-};
+use portcullis_verification::{Answer, Begin, ListKind, Open, ReportViews};
 use portcullis_workflow::{Phase, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,9 +44,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint::new(post.clone(), SESSIONS, Idv, "Begin a session", begin)
             .idempotent()
             .takes::<SessionInput>()
-            .returns::<SessionView>(StatusCode::CREATED),
+            .returns::<OpenSessionView>(StatusCode::CREATED),
         Endpoint::new(get, SESSION, Idv, "One session, and what it waits for", show)
-            .returns::<SessionView>(ok),
+            .returns::<OpenSessionView>(ok),
         Endpoint::new(
             post.clone(),
             "/idv/v1/sessions/{id}/inputs",
@@ -93,6 +91,9 @@ struct SessionInput {
     identifiers: BTreeMap<String, Vec<String>>,
     /// Their language (BCP 47).
     locale: Option<String>,
+    /// Where the person goes from our page when the session is over: https, or an app's own `com.example.app:`. The
+    /// parameter `session` is added; what became of it is told by the API alone.
+    callback: Option<String>,
     /// An object of at most 4 KiB that you want to see again.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -160,6 +161,29 @@ impl From<&SessionRow> for SessionRowView {
             updated_at: row.updated_at.to_rfc3339(),
             erased_at: time(row.erased_at),
         }
+    }
+}
+
+/// A session, and the way for the person to go through it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OpenSessionView {
+    #[serde(flatten)]
+    session: SessionView,
+    /// Our page, for the person alone: whoever has the address can take the steps. None once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// What is in that address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_token: Option<String>,
+}
+
+impl OpenSessionView {
+    fn of(api: &Api, open: &Open) -> Self {
+        let over = open.state.status.is_final();
+        let token = (!over).then(|| api.sessions.client_token(open.row.id));
+        let issuer = &api.provider.settings.issuer;
+        let url = (!over).then(|| api.sessions.page_url(issuer, open));
+        Self { session: open.into(), url, client_token: token }
     }
 }
 
@@ -283,11 +307,12 @@ async fn begin(api: Api, call: Call) -> Reply {
         identifiers: identifiers(input.identifiers)?,
         expected: input.expected.read()?.into(),
         locale: input.locale,
+        callback: input.callback,
         metadata: input.metadata,
         key,
     };
     let begun = api.sessions.begin(asked, &call.caller.actor, &call.origin).await?;
-    let view = SessionView::from(&begun.open);
+    let view = OpenSessionView::of(&api, &begun.open);
     if begun.is_repeated { ok(view) } else { created(view) }
 }
 
@@ -313,7 +338,7 @@ async fn list(api: Api, call: Call) -> Reply {
 async fn show(api: Api, call: Call) -> Reply {
     let id = call.id()?;
     match api.sessions.read(id).await {
-        Ok(open) => ok(SessionView::from(&open)),
+        Ok(open) => ok(OpenSessionView::of(&api, &open)),
         // That there was one is still told.
         Err(portcullis_verification::SessionError::Erased) => {
             ok(SessionRowView::from(&api.sessions.row(id).await?))
@@ -332,72 +357,33 @@ async fn cancel(api: Api, call: Call) -> Reply {
 async fn give(api: Api, call: Call) -> Reply {
     let id: Id<tags::IdvSession> = call.id()?;
     let input: GivenInput = call.json()?;
-    let asked = api.sessions.asked(id, &input.node).await?;
-    let by = (&call.caller.actor, &call.origin);
-    let checks = &api.checks;
-    let GivenInput { mrz, emrtd, barcode, image, unsupported, .. } = input;
-    if let Some(why) = unsupported {
-        if mrz.is_some() || emrtd.is_some() || barcode.is_some() || image.is_some() {
-            return Err(invalid("unsupported", "stands alone"));
-        }
-        let given = Given::<ZoneReport>::Unsupported(why);
-        let open = api.sessions.given(id, asked.serial, given, by).await?;
-        return ok(GivenView { report: Value::Null, session: (&open).into() });
-    }
-    let (report, open) = match (&asked.check[..], mrz, emrtd, barcode, image) {
-        ("mrz", Some(zone), None, None, None) => {
-            let mut zone = zone.read()?;
-            held(&mut zone.expected, &asked)?;
-            let report = checks.zone(zone, by.0, by.1).await?;
-            let view = json!(ZoneReportView::from(&report));
-            let given: Given<'_, ZoneReport> = Given::Report(&report, view.clone());
-            (view, api.sessions.given(id, asked.serial, given, by).await?)
-        }
-        ("emrtd", None, Some(chip), None, None) => {
-            let mut chip = chip.read()?;
-            held(&mut chip.expected, &asked)?;
-            if asked.is_held {
-                // Not even the reader of the chip says against what it is held.
-                if chip.printed.is_some() {
-                    return Err(invalid("mrz", "is what another step of the workflow reads"));
-                }
-                chip.printed.clone_from(&asked.printed);
-            }
-            let report = checks.emrtd(chip, by.0, by.1).await?;
-            let view = json!(EmrtdReportView::from(&report));
-            let given: Given<'_, EmrtdReport> = Given::Report(&report, view.clone());
-            (view, api.sessions.given(id, asked.serial, given, by).await?)
-        }
-        ("barcode", None, None, Some(barcode), None) => {
-            let mut barcode = barcode.read()?;
-            held(&mut barcode.expected, &asked)?;
-            let report = checks.barcode(barcode, by.0, by.1).await?;
-            let view = json!(BarcodeReportView::from(&report));
-            let given: Given<'_, BarcodeReport> = Given::Report(&report, view.clone());
-            (view, api.sessions.given(id, asked.serial, given, by).await?)
-        }
-        ("image", None, None, None, Some(picture)) => {
-            let report = checks.picture(picture.read()?, by.0, by.1).await?;
-            let view = json!(PictureReportView::from(&report));
-            let given: Given<'_, PictureReport> = Given::Report(&report, view.clone());
-            (view, api.sessions.given(id, asked.serial, given, by).await?)
-        }
-        (check, ..) => {
-            let must = format!("must come with {check} and nothing else, or with unsupported");
-            return Err(invalid("node", &must));
-        }
-    };
-    ok(GivenView { report, session: (&open).into() })
+    let node = input.node.clone();
+    let (by, answer) = ((&call.caller.actor, &call.origin), input.read()?);
+    let answered = api.sessions.answer(&api.checks, (id, &node), answer, by).await?;
+    ok(GivenView { report: answered.report, session: (&answered.open).into() })
 }
 
-/// What a document is held against is said when the session begins, and by what others said.
-fn held(
-    given: &mut portcullis_documents::zone::Expected,
-    asked: &AskedStep,
-) -> Result<(), ApiError> {
-    if *given != portcullis_documents::zone::Expected::default() {
-        return Err(invalid("expected", "is given when the session begins"));
+impl GivenInput {
+    fn read(self) -> Result<Answer, ApiError> {
+        let Self { mrz, emrtd, barcode, image, unsupported, .. } = self;
+        match (mrz, emrtd, barcode, image, unsupported) {
+            (Some(zone), None, None, None, None) => Ok(Answer::Zone(zone.read()?)),
+            (None, Some(chip), None, None, None) => Ok(Answer::Chip(chip.read()?)),
+            (None, None, Some(barcode), None, None) => Ok(Answer::Barcode(barcode.read()?)),
+            (None, None, None, Some(picture), None) => Ok(Answer::Picture(picture.read()?)),
+            (None, None, None, None, Some(why)) => Ok(Answer::Unsupported(why)),
+            (.., Some(_)) => Err(invalid("unsupported", "stands alone")),
+            _ => Err(invalid("node", "must come with what its check takes, or with unsupported")),
+        }
     }
-    *given = asked.expected.clone();
-    Ok(())
+}
+
+/// How reports of steps are shown.
+pub fn report_views() -> ReportViews {
+    ReportViews {
+        zone: |report| json!(ZoneReportView::from(report)),
+        chip: |report| json!(EmrtdReportView::from(report)),
+        barcode: |report| json!(BarcodeReportView::from(report)),
+        picture: |report| json!(PictureReportView::from(report)),
+    }
 }

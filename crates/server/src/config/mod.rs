@@ -314,8 +314,18 @@ pub struct Mail {
 }
 
 /// The doors of the product itself whose limits can be set.
-pub const PROTECTED: [&str; 9] =
-    ["login", "register", "recovery", "second", "authorize", "token", "enrol", "aml", "idv"];
+pub const PROTECTED: [&str; 10] = [
+    "login",
+    "register",
+    "recovery",
+    "second",
+    "authorize",
+    "token",
+    "enrol",
+    "aml",
+    "idv",
+    "verify",
+];
 
 /// A time, as [`portcullis_types::read_span`] reads it.
 fn span_schema(_: &mut SchemaGenerator) -> Schema {

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{
     Known, ListKind, Open, SessionError, Sessions,
+    link::{Found, check_callback},
     lists::identifiers,
     open::Start,
     service::{Pinned, label},
@@ -45,6 +46,8 @@ pub struct Begin {
     pub identifiers: Vec<(ListKind, String)>,
     /// Their language, as BCP 47 has it.
     pub locale: Option<String>,
+    /// Where the person goes when it is over.
+    pub callback: Option<String>,
     /// Whatever the caller wants to see again.
     pub metadata: Value,
     /// What makes two requests one, with a digest of the request.
@@ -146,6 +149,7 @@ impl Sessions {
             identifiers: identifiers(&asked.identifiers)?,
             metadata: asked.metadata.clone(),
             locale: asked.locale.clone().unwrap_or_default(),
+            callback: asked.callback.clone(),
         };
         let text = serde_json::to_vec(&start).map_err(|_| SessionError::Sealed)?;
         let row = SessionRow {
@@ -178,6 +182,7 @@ impl Sessions {
             digest,
             key,
             told: Vec::new(),
+            found: Found::new(),
             decided: None,
         })
     }
@@ -207,6 +212,7 @@ fn check(asked: &Begin) -> Result<(), SessionError> {
     if asked.locale.as_ref().is_some_and(|text| !tag(text)) {
         return invalid("locale", "must be a language tag (BCP 47)".to_owned());
     }
+    asked.callback.as_deref().map(check_callback).transpose()?;
     let object = asked.metadata.is_object() || asked.metadata.is_null();
     if !object || asked.metadata.to_string().len() > METADATA_MAX_BYTES {
         return invalid("metadata", format!("must be an object of {METADATA_MAX_BYTES} bytes"));

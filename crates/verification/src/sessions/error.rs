@@ -1,6 +1,8 @@
 use portcullis_store::{DbError, RaceCheck, SealError};
 use portcullis_workflow::{Problem, Refused};
 
+use crate::checks::CheckError;
+
 /// A session or a workflow cannot be what it was to become.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -40,6 +42,9 @@ pub enum SessionError {
     /// What is stored cannot be opened or read.
     #[error("a stored session cannot be read")]
     Sealed,
+    /// What was given cannot be looked at.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -53,6 +58,10 @@ impl From<SealError> for SessionError {
 
 impl RaceCheck for SessionError {
     fn is_race(&self) -> bool {
-        matches!(self, Self::Db(error) if error.is_race())
+        match self {
+            Self::Db(error) => error.is_race(),
+            Self::Check(error) => error.is_race(),
+            _ => false,
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! what it asks for and the entry in the audit log in one transaction; of two who do so at once one comes
 //! too late. What has to be brought about is in the same transaction, so a node that dies leaves it to others.
 
+mod answer;
 mod begin;
 mod cases;
 mod erase;
@@ -14,6 +15,7 @@ mod give;
 mod identity;
 mod kinds;
 mod known;
+mod link;
 mod lists;
 mod open;
 mod people;
@@ -21,6 +23,7 @@ mod service;
 mod told;
 mod workflows;
 
+pub use answer::{Answer, Answered, ReportViews};
 pub use begin::{Begin, Begun};
 pub use cases::Note;
 pub use erase::Erasure;
@@ -32,6 +35,7 @@ pub use give::{Asked, Given, UNSUPPORTED};
 pub use identity::VerifiedIdentity;
 pub use kinds::ListKind;
 pub use known::Known;
+pub use link::Step;
 pub use lists::{Entry, Identifiers, Listed};
 pub use open::Open;
 pub use people::Reviewed;

@@ -6,11 +6,16 @@ use portcullis_store::{
     idv::sessions::{self, EffectRow, EventRow, SessionRow},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_workflow::{Effect, Event, Happened, Outcome, Phase, Plan, State, Verdict, step};
+use portcullis_workflow::{Effect, Event, Happened, Outcome, Plan, State, Verdict, step};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Decided, Identifiers, Known, SessionError, Sessions, service::Pinned, told::Detail};
+use super::{
+    Decided, Identifiers, Known, SessionError, Sessions,
+    link::{self, Found},
+    service::Pinned,
+    told::Detail,
+};
 use crate::webhooks::Told as Message;
 
 /// What was decided is kept for five years from then (FATF recommendation 11).
@@ -33,6 +38,9 @@ pub struct Start {
     pub metadata: Value,
     /// Their language.
     pub locale: String,
+    /// Where they go when it is over.
+    #[serde(default)]
+    pub callback: Option<String>,
 }
 
 /// A session with all that happened.
@@ -51,6 +59,7 @@ pub struct Open {
     pub(super) key: Arc<Sealer>,
     /// Who somebody was by each report there ever was, also one that was replaced.
     pub(super) told: Vec<Known>,
+    pub(super) found: Found,
     /// Set if it was decided just now.
     pub(super) decided: Option<Decided>,
 }
@@ -71,9 +80,7 @@ impl Open {
 
     /// The nodes for which the person is asked.
     pub fn asked(&self) -> Vec<&str> {
-        let asking = |phase: &Phase| matches!(phase, Phase::Asking { .. });
-        let tasks = self.state.tasks.values().filter(|task| asking(&task.phase));
-        tasks.map(|task| &task.node[..]).collect()
+        self.steps().map(|step| step.node).collect()
     }
 
     /// With what is said of each event.
@@ -122,14 +129,15 @@ impl Sessions {
                 SessionError::Sealed
             });
         }
-        let (mut state, mut told) = (State::default(), Vec::new());
+        let (mut state, mut told, mut found) = (State::default(), Vec::new(), Found::new());
         for event in events {
             let happened = read(&key, id, &event)?;
             told.extend(known_of(&happened.event));
+            link::remember(&mut found, &state, &happened.event);
             // What was taken once is taken again.
             (state, _) = step(&plan, state, &happened).map_err(|_| SessionError::Sealed)?;
         }
-        Ok(Open { row, start, state, plan, digest, key, told, decided: None })
+        Ok(Open { row, start, state, plan, digest, key, told, found, decided: None })
     }
 
     /// A session, read alone.
@@ -177,13 +185,15 @@ impl Sessions {
         let (before, tasks) = (open.row.version, open.state.tasks.clone());
         let happened = Happened { at: now, event };
         let about = about(&open.state, &happened.event);
+        let mut found = open.found;
+        link::remember(&mut found, &open.state, &happened.event);
         let (state, effects) = step(&open.plan, open.state, &happened)?;
         let mut row = open.row;
         let was = std::mem::take(&mut row.status);
         settle(&mut row, &state, &open.plan, now);
         let told = told(was, &row, &state, &effects);
         row.messages += i64::try_from(told.len()).unwrap_or(0);
-        let mut next = Open { row, state, ..open };
+        let mut next = Open { row, state, found, ..open };
         if before == 0 {
             sessions::insert(tx, &self.tenant, &next.row).await?;
         } else if !sessions::update(tx, &self.tenant, &next.row, before).await? {

@@ -16,7 +16,7 @@ use portcullis_workflow::{Graph, Plan, validate};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{SessionError, evidence::Decided};
+use super::{ReportViews, SessionError, evidence::Decided};
 use crate::{Aml, Webhooks};
 
 /// Plans that are kept in memory.
@@ -40,6 +40,8 @@ pub struct SessionParts {
     pub aml: Aml,
     /// By whose rules workflows may verify whom accounts belong to.
     pub trust_frameworks: Vec<String>,
+    /// How reports are shown to whoever gave what they are about.
+    pub views: ReportViews,
     /// Whoever wants to know what becomes of sessions.
     pub webhooks: Webhooks,
 }

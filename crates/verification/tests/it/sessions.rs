@@ -22,8 +22,9 @@ use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_bo
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
     Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided, EVIDENCE_SALT_BYTES,
-    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Report, Reviewed, SessionError,
-    SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport, evidence_digest,
+    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Report, ReportViews, Reviewed,
+    SessionError, SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
+    evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -75,6 +76,12 @@ pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
         digest_key: vec![5; 32],
         aml: aml.clone(),
         trust_frameworks: vec!["ours".into()],
+        views: ReportViews {
+            zone: |_| json!({ "seen": "zone" }),
+            chip: |_| json!({ "seen": "chip" }),
+            barcode: |_| json!({ "seen": "barcode" }),
+            picture: |_| json!({ "seen": "picture" }),
+        },
         webhooks: Webhooks::new(WebhookParts {
             tenant: "main".into(),
             db: world.db.db.clone(),

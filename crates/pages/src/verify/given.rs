@@ -1,0 +1,151 @@
+use axum::extract::Request;
+use http::{StatusCode, header};
+use multer::{Constraints, Multipart, SizeLimit};
+use portcullis_documents::zone::Expected;
+use portcullis_verification::{Answer, Barcode, BarcodeAsked, ZoneAsked};
+
+use crate::{
+    Pages,
+    form::{Visit, is_own},
+    view::{self, Message, Page},
+};
+
+/// A picture is at most this long, like anywhere else.
+const PICTURE_MAX_BYTES: u64 = 12 << 20;
+/// Everything else that a form has, each.
+const TEXT_MAX_BYTES: u64 = 2 * 1024;
+/// All of it, with what stands between.
+const FORM_MAX_BYTES: u64 = PICTURE_MAX_BYTES + 64 * 1024;
+
+const FIELDS: [&str; 6] = ["csrf", "node", "serial", "mrz", "image", "unsupported"];
+
+/// What somebody gave for a step.
+#[derive(Default)]
+pub(super) struct Given {
+    pub node: String,
+    pub serial: u32,
+    csrf: String,
+    zone: String,
+    picture: Vec<u8>,
+    unsupported: String,
+}
+
+/// Reads a form. One from another site, or without the token, goes nowhere.
+pub(super) async fn read(pages: &Pages, visit: &Visit, request: Request) -> Result<Given, Page> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let boundary = multer::parse_boundary(kind.unwrap_or_default());
+    let boundary = boundary.map_err(|_| view::bad_request())?;
+    let limits = SizeLimit::new()
+        .whole_stream(FORM_MAX_BYTES)
+        .per_field(TEXT_MAX_BYTES)
+        .for_field("image", PICTURE_MAX_BYTES);
+    let terms = Constraints::new().allowed_fields(FIELDS.to_vec()).size_limit(limits);
+    let body = request.into_body().into_data_stream();
+    let mut form = Multipart::with_constraints(body, boundary, terms);
+    let mut given = Given::default();
+    while let Some(field) = form.next_field().await.map_err(|error| refused(&error))? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let bytes = field.bytes().await.map_err(|error| refused(&error))?;
+        if name == "image" {
+            given.picture = bytes.into();
+            continue;
+        }
+        let text = String::from_utf8(bytes.into()).map_err(|_| view::bad_request())?;
+        match &name[..] {
+            "csrf" => given.csrf = text,
+            "node" => given.node = text,
+            "serial" => given.serial = text.parse().map_err(|_| view::bad_request())?,
+            "mrz" => given.zone = zone(&text),
+            _ => given.unsupported = text,
+        }
+    }
+    if !is_own(pages, visit, &given.csrf) {
+        return Err(view::foreign_form());
+    }
+    Ok(given)
+}
+
+fn refused(error: &multer::Error) -> Page {
+    match error {
+        multer::Error::FieldSizeExceeded { .. } | multer::Error::StreamSizeExceeded { .. } => {
+            too_large()
+        }
+        _ => view::bad_request(),
+    }
+}
+
+pub(super) fn too_large() -> Page {
+    let text = "Go back and choose another one, of at most 12 MB.";
+    let bad = Message { title: "The picture is too large", tone: "bad", text, link: None };
+    view::message(StatusCode::PAYLOAD_TOO_LARGE, &bad)
+}
+
+impl Given {
+    /// What it answers to the check of a step; nothing if something is missing, which uses up no try.
+    pub fn answer(&self, check: &str) -> Option<Answer> {
+        if !self.unsupported.is_empty() {
+            return Some(Answer::Unsupported(self.unsupported.clone()));
+        }
+        let expected = Expected::default();
+        match check {
+            "mrz" if !self.zone.is_empty() => {
+                Some(Answer::Zone(ZoneAsked { text: self.zone.clone(), find: false, expected }))
+            }
+            "barcode" if !self.picture.is_empty() => {
+                let barcode = Barcode::Picture(self.picture.clone());
+                Some(Answer::Barcode(BarcodeAsked { barcode, expected }))
+            }
+            "image" if !self.picture.is_empty() => Some(Answer::Picture(self.picture.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// Lines as somebody typed them: small letters, blanks, and signs that look like the one of the zone. What is typed
+/// in one line is cut where the lines of its kind end.
+fn zone(text: &str) -> String {
+    let lines = text.lines().map(line).filter(|line| !line.is_empty());
+    let mut lines: Vec<String> = lines.collect();
+    if let [one] = &lines[..] {
+        let letters: Vec<char> = one.chars().collect();
+        let width = match letters.len() {
+            88 => 44,
+            72 => 36,
+            90 => 30,
+            _ => letters.len(),
+        };
+        lines = letters.chunks(width).map(|line| line.iter().collect()).collect();
+    }
+    lines.join("\n")
+}
+
+fn line(text: &str) -> String {
+    let mut made = String::with_capacity(text.len());
+    for letter in text.chars().filter(|letter| !letter.is_whitespace()) {
+        match letter {
+            '‹' | '＜' | '〈' | '˂' => made.push('<'),
+            '«' | '《' => made.push_str("<<"),
+            letter => made.extend(letter.to_uppercase()),
+        }
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_read_as_people_type_them() {
+        assert_eq!(
+            zone(" p<uto eriksson«anna\r\n\r\nl898902c3 6\r\n"),
+            "P<UTOERIKSSON<<ANNA\nL898902C36"
+        );
+        let typed = zone(&"a".repeat(88));
+        assert_eq!(typed.lines().map(str::len).collect::<Vec<_>>(), [44, 44]);
+        let typed = zone(&"b".repeat(90));
+        assert_eq!(typed.lines().map(str::len).collect::<Vec<_>>(), [30, 30, 30]);
+        assert_eq!(zone("abc"), "ABC");
+        assert_eq!(zone(" \r\n "), "");
+    }
+}

@@ -1,0 +1,291 @@
+//! The page on which people go through a verification, one step at a time.
+//!
+//! Whoever has the link is the person: its token becomes a cookie, so that the address of the page says nothing.
+//! What was given is never shown again, neither to them nor to whoever else has the link. The same link opens on
+//! the phone, where the camera is; each of the two pages follows when the other one went on.
+
+mod given;
+mod words;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Request, State},
+    response::IntoResponse,
+};
+use http::StatusCode;
+use portcullis_events::Actor;
+use portcullis_texts::tf;
+use portcullis_types::{Id, tags};
+use portcullis_verification::{CheckError, Open, SessionError, Step};
+use portcullis_workflow::{Input, Node, Status, check_spec};
+use serde_json::json;
+use url::Url;
+
+use crate::{
+    Pages, filters,
+    form::{Visit, read_form, set_cookie},
+    qr,
+    view::{self, Message, Page},
+};
+
+const COOKIE: &str = "__Host-portcullis_verify";
+
+type SessionId = Id<tags::IdvSession>;
+
+#[derive(Template)]
+#[template(path = "verify_welcome.html")]
+struct Welcome<'a> {
+    csrf: String,
+    token: &'a str,
+    needs: Vec<&'static str>,
+    is_begun: bool,
+    qr: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "verify_step.html")]
+struct StepPage<'a> {
+    csrf: String,
+    id: SessionId,
+    mark: String,
+    progress: String,
+    total: usize,
+    done: usize,
+    title: &'static str,
+    intro: &'static str,
+    problems: Vec<&'static str>,
+    /// `zone`, `picture` or `chip`.
+    kind: &'static str,
+    node: &'a str,
+    serial: u32,
+    reasons: Vec<(&'static str, &'static str)>,
+    qr: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "verify_wait.html")]
+struct Wait {
+    id: SessionId,
+    mark: String,
+    follows: bool,
+    title: &'static str,
+    tone: &'static str,
+    text: &'static str,
+    problems: Vec<&'static str>,
+    /// Where the person goes from here, and what that is called.
+    back: Option<(String, String)>,
+}
+
+/// `GET /verify`: what is to come. Nothing happens yet, so that whoever looks at links in mails changes nothing.
+pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
+    let answer = async move {
+        let visit = Visit::read(&request)?;
+        let token = visit.query.get("token").unwrap_or_default();
+        let id = pages.sessions.by_client_token(token).ok_or_else(gone)?;
+        let open = read(&pages, id).await?;
+        if open.state.status.is_final() {
+            return Ok(waiting(&open));
+        }
+        let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
+        let page = Welcome {
+            csrf,
+            token,
+            needs: needs(&open),
+            is_begun: open.state.status != Status::Created,
+            qr: phone(&pages, &open),
+        };
+        Ok(view::capture_page(StatusCode::OK, &page, cookie))
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// `POST /verify`: this browser takes the steps from now on.
+pub(crate) async fn begin(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
+    let answer = async move {
+        let form = read_form(&pages, request).await?;
+        let token = form.text("token");
+        let id = pages.sessions.by_client_token(token).ok_or_else(gone)?;
+        Ok(view::see_other(&address(id), Some(set_cookie(COOKIE, token))))
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// `GET /verify/{id}`: the step that is to be taken now, or what became of all of them.
+pub(crate) async fn show(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+    request: Request,
+) -> impl IntoResponse {
+    let answer = async move {
+        let visit = Visit::read(&request)?;
+        let open = read(&pages, holder(&pages, &visit, &id)?).await?;
+        let step = next(&open);
+        match step {
+            Some(step) => Ok(ask(&pages, &visit, &open, &step)),
+            None => Ok(waiting(&open)),
+        }
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// `GET /verify/{id}/state`: whether the page shows what is to be done now.
+pub(crate) async fn state(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+    request: Request,
+) -> impl IntoResponse {
+    let answer = async move {
+        let visit = Visit::read(&request)?;
+        let open = read(&pages, holder(&pages, &visit, &id)?).await?;
+        Ok(view::json(StatusCode::OK, &json!({ "mark": mark(&open) })))
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// `POST /verify/{id}`: something is given for a step.
+pub(crate) async fn give(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+    request: Request,
+) -> impl IntoResponse {
+    let answer = async move {
+        let visit = Visit::read(&request)?;
+        let id = holder(&pages, &visit, &id)?;
+        let given = given::read(&pages, &visit, request).await?;
+        let here = || view::see_other(&address(id), None);
+        let open = read(&pages, id).await?;
+        let mut steps = open.steps();
+        // What was meant for another try than the one that is asked for now came twice, or too late.
+        let step = steps.find(|step| step.node == given.node && step.serial == given.serial);
+        let Some(answer) = step.and_then(|step| given.answer(step.check)) else {
+            return Ok(here());
+        };
+        let by = (&Actor::Anonymous, &visit.origin);
+        match pages.sessions.answer(&pages.checks, (id, &given.node), answer, by).await {
+            Ok(_) => Ok(here()),
+            // The other page was faster.
+            Err(SessionError::NotAsked(_) | SessionError::Refused(_) | SessionError::Stale) => {
+                Ok(here())
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+async fn read(pages: &Pages, id: SessionId) -> Result<Open, Page> {
+    pages.sessions.read(id).await.map_err(|error| failed(&error))
+}
+
+/// The session that this browser goes through, if it is this one.
+fn holder(pages: &Pages, visit: &Visit, id: &str) -> Result<SessionId, Page> {
+    let token = visit.cookie(COOKIE).unwrap_or_default();
+    let held = pages.sessions.by_client_token(token);
+    held.filter(|held| held.to_string() == id).ok_or_else(|| {
+        let text = "This browser does not know of it, or has begun another one since. Open the link that \
+                    you were sent once more.";
+        let bad = Message { title: "Open the link again", tone: "bad", text, link: None };
+        view::message(StatusCode::FORBIDDEN, &bad)
+    })
+}
+
+fn address(id: SessionId) -> String {
+    format!("/verify/{id}")
+}
+
+/// The step that is to be taken now. A chip is read elsewhere, so that other steps come first.
+fn next(open: &Open) -> Option<Step<'_>> {
+    open.steps().min_by_key(|step| (step.check == "emrtd", step.serial))
+}
+
+/// What the page shows: as long as this is the same, it is what is to be done.
+fn mark(open: &Open) -> String {
+    let serial = next(open).map_or(0, |step| step.serial);
+    format!("{}:{serial}", open.state.status.as_str())
+}
+
+/// The steps that people may have to take, by what is checked.
+fn asked_of_people(open: &Open) -> impl Iterator<Item = (&str, &str)> {
+    open.plan.graph().nodes.iter().filter_map(|(name, node)| {
+        let Node::Check(check) = node else { return None };
+        let spec = check_spec(&check.check)?;
+        (spec.input == Input::Person).then_some((&name[..], &check.check[..]))
+    })
+}
+
+fn needs(open: &Open) -> Vec<&'static str> {
+    let asked: Vec<_> = asked_of_people(open).map(|(_, check)| check).collect();
+    words::NEEDS
+        .into_iter()
+        .filter(|(check, _)| asked.contains(check))
+        .map(|(_, text)| text)
+        .collect()
+}
+
+/// The same page for a phone.
+fn phone(pages: &Pages, open: &Open) -> Option<String> {
+    qr::picture(&pages.sessions.page_url(&pages.provider.settings.issuer, open))
+}
+
+fn ask(pages: &Pages, visit: &Visit, open: &Open, step: &Step<'_>) -> Page {
+    let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
+    let total = asked_of_people(open).count();
+    let done = asked_of_people(open).filter(|(node, _)| open.state.done.contains_key(*node));
+    let done = done.count().min(total.saturating_sub(1));
+    let words = words::step(step.check);
+    let page = StepPage {
+        csrf,
+        id: open.row.id,
+        mark: mark(open),
+        progress: tf("Step {0} of at most {1}", &[&(done + 1).to_string(), &total.to_string()]),
+        total,
+        done,
+        title: words.title,
+        intro: words.intro,
+        problems: step.found.iter().filter_map(|reason| words::retake(&reason.code)).collect(),
+        kind: words.kind,
+        node: step.node,
+        serial: step.serial,
+        reasons: words::reasons(step.check),
+        qr: phone(pages, open),
+    };
+    view::capture_page(StatusCode::OK, &page, cookie)
+}
+
+fn waiting(open: &Open) -> Page {
+    let status = open.state.status;
+    let words = words::status(status);
+    let told = open.found().filter_map(|reason| words::ended(&reason.code));
+    let page = Wait {
+        id: open.row.id,
+        mark: mark(open),
+        follows: !status.is_final(),
+        title: words.title,
+        tone: words.tone,
+        text: words.text,
+        problems: if status == Status::Declined { told.collect() } else { Vec::new() },
+        back: open.start.callback.as_deref().filter(|_| status.is_final()).and_then(|to| {
+            let mut url = Url::parse(to).ok()?;
+            url.query_pairs_mut().append_pair("session", &open.row.id.to_string());
+            let name = url.host_str().unwrap_or(url.scheme()).to_owned();
+            Some((url.into(), name))
+        }),
+    };
+    view::capture_page(StatusCode::OK, &page, None)
+}
+
+fn gone() -> Page {
+    let text = "It is not complete, or what it was for is over. Ask for a new one.";
+    let title = "This link does not work";
+    view::message(StatusCode::GONE, &Message { title, tone: "bad", text, link: None })
+}
+
+fn failed(error: &SessionError) -> Page {
+    match error {
+        SessionError::NotFound | SessionError::Erased => gone(),
+        SessionError::Invalid(..) => view::bad_request(),
+        SessionError::Check(CheckError::Invalid(..)) => given::too_large(),
+        SessionError::Check(CheckError::Busy) => view::again_later("There is much to do just now."),
+        _ => view::not_now(error),
+    }
+}

@@ -1,0 +1,171 @@
+//! What the page says. Texts are in English here, and in every language in the catalogues.
+
+use portcullis_workflow::Status;
+
+/// What a step asks for.
+pub(super) struct StepWords {
+    pub title: &'static str,
+    pub intro: &'static str,
+    /// `zone`, `picture` or `chip`.
+    pub kind: &'static str,
+}
+
+/// Where a verification is.
+pub(super) struct StatusWords {
+    pub title: &'static str,
+    pub tone: &'static str,
+    pub text: &'static str,
+}
+
+/// What people need for a check, before they begin.
+pub(super) const NEEDS: [(&str, &str); 4] = [
+    ("mrz", "a passport, an identity card or a visa, for the lines of letters at its bottom"),
+    ("barcode", "a driving licence with a wide barcode on its back, and a camera"),
+    ("image", "a document, and a camera"),
+    ("emrtd", "the app that you were given, to read the chip of your document"),
+];
+
+pub(super) fn step(check: &str) -> StepWords {
+    match check {
+        "mrz" => StepWords {
+            title: "Type the lines of your document",
+            intro: "At the bottom of the page with your picture, or on the back of a card, are two or three \
+                    lines of letters, digits and the sign <. Type them as they stand there.",
+            kind: "zone",
+        },
+        "barcode" => StepWords {
+            title: "Photograph the back of your licence",
+            intro: "Lay it flat in good light, and fill the frame with the wide barcode.",
+            kind: "picture",
+        },
+        "emrtd" => StepWords {
+            title: "Read the chip of your document",
+            intro: "A browser cannot read chips. Do it in the app that you were given; this page follows by itself.",
+            kind: "chip",
+        },
+        _ => StepWords {
+            title: "Photograph your document",
+            intro: "Lay it flat in good light, without reflections, and fill the frame with it.",
+            kind: "picture",
+        },
+    }
+}
+
+/// Why something is to be given once more.
+pub(super) fn retake(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "zone_unreadable" => {
+            "These are not the lines of a document. Compare them sign by sign; 0 and O are not the same."
+        }
+        "check_digit_wrong" => "A digit is not right. Compare each line with the document.",
+        "date_impossible" => "There is no such date. Compare each line with the document.",
+        "barcode_not_found" => "There is no barcode in the picture.",
+        "barcode_unreadable" => "The barcode cannot be read.",
+        "picture_unusable" => "The picture cannot be opened. It must be a JPEG or a PNG.",
+        "picture_too_small" => "The picture has too few pixels. Go closer.",
+        "picture_blurred" => "The picture is blurred. Hold still until it is sharp.",
+        "picture_dark" => "The picture is too dark.",
+        "picture_bright" => "The picture is too bright.",
+        _ => return None,
+    })
+}
+
+/// What the person may know of why it came to nothing: what they can see on the document themselves. Whether
+/// somebody is on a list, or is not who was expected, is not theirs to hear from us.
+pub(super) fn ended(code: &str) -> Option<&'static str> {
+    match code {
+        "document_expired" => Some("Your document has expired."),
+        code => retake(code),
+    }
+}
+
+/// Why somebody cannot take a step, as far as it makes sense for it.
+pub(super) fn reasons(check: &str) -> Vec<(&'static str, &'static str)> {
+    let fits = |reason: &str| match reason {
+        "no_chip" | "no_nfc" => check == "emrtd",
+        "no_camera" => matches!(check, "barcode" | "image"),
+        _ => true,
+    };
+    [
+        ("no_chip", "My document has no chip"),
+        ("no_nfc", "My phone cannot read chips"),
+        ("no_camera", "I have no camera"),
+        ("no_document", "I have no such document"),
+        ("damaged", "My document is damaged"),
+        ("lost", "I have lost my document"),
+        ("refused", "I do not want to"),
+        ("other", "Something else"),
+    ]
+    .into_iter()
+    .filter(|(reason, _)| fits(reason))
+    .collect()
+}
+
+pub(super) fn status(status: Status) -> StatusWords {
+    let (title, tone, text) = match status {
+        Status::Created | Status::AwaitingInput | Status::Processing => {
+            ("One moment", "", "What you gave is being checked. This page goes on by itself.")
+        }
+        Status::InReview => (
+            "Somebody looks at it",
+            "",
+            "This may take a while. You can close this page, and come back by the same link.",
+        ),
+        Status::Approved => (
+            "You are verified",
+            "good",
+            "Whoever asked you has been told. You can close this page.",
+        ),
+        Status::Declined => (
+            "You could not be verified",
+            "bad",
+            "Whoever asked you has been told, and can say how it goes on.",
+        ),
+        Status::Expired => ("The time is up", "bad", "Ask for a new link."),
+        Status::Cancelled => {
+            ("This was ended", "bad", "Whoever asked you does not need it any more.")
+        }
+    };
+    StatusWords { title, tone, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_workflow::CATALOGUE;
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_asked_for_again_says_why() {
+        for code in CATALOGUE.iter().flat_map(|check| check.retake) {
+            assert!(retake(code).is_some(), "{code}");
+        }
+        for secret in ["field_differs", "printed_differs", "listed", "authority_unknown"] {
+            assert!(ended(secret).is_none(), "{secret}");
+        }
+    }
+
+    #[test]
+    fn everything_is_said_in_every_language() {
+        use portcullis_texts::{Lang, speaking_now, t};
+        let checks = CATALOGUE.iter().map(|check| check.name);
+        let steps = checks.clone().map(step).flat_map(|words| [words.title, words.intro]);
+        let states =
+            Status::ALL.map(status).into_iter().flat_map(|words| [words.title, words.text]);
+        let again = CATALOGUE.iter().flat_map(|check| check.retake).filter_map(|code| retake(code));
+        let reasons = checks.flat_map(reasons).map(|(_, text)| text);
+        let all = steps.chain(states).chain(again).chain(reasons).chain(ended("document_expired"));
+        for text in all.chain(NEEDS.map(|(_, text)| text)) {
+            for lang in [Lang::De, Lang::Es, Lang::Fr] {
+                speaking_now(lang, || assert_ne!(t(text), text, "{lang:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_is_one_that_is_taken() {
+        for (reason, _) in CATALOGUE.iter().flat_map(|check| reasons(check.name)) {
+            assert!(portcullis_verification::UNSUPPORTED.contains(&reason), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use portcullis_documents::zone::Expected;
+use portcullis_events::{Actor, Origin};
+use portcullis_types::{Id, tags};
+use serde_json::Value as Json;
+
+use super::{Asked, Given, Open, SessionError, Sessions};
+use crate::checks::{
+    BarcodeAsked, BarcodeReport, Checks, EmrtdAsked, EmrtdReport, PictureReport, Report, ZoneAsked,
+    ZoneReport,
+};
+
+/// How reports are shown to whoever gave what they are about. What was shown is kept with the session.
+#[derive(Clone, Copy)]
+pub struct ReportViews {
+    /// Of a zone.
+    pub zone: fn(&Report<ZoneReport>) -> Json,
+    /// Of a chip.
+    pub chip: fn(&Report<EmrtdReport>) -> Json,
+    /// Of a barcode.
+    pub barcode: fn(&Report<BarcodeReport>) -> Json,
+    /// Of a picture.
+    pub picture: fn(&Report<PictureReport>) -> Json,
+}
+
+/// What is given for a step. What it is held against is not among it: that is known to the session.
+pub enum Answer {
+    /// A machine readable zone.
+    Zone(ZoneAsked),
+    /// What a reader read from a chip.
+    Chip(EmrtdAsked),
+    /// The barcode of a licence.
+    Barcode(BarcodeAsked),
+    /// A picture of a document.
+    Picture(Vec<u8>),
+    /// The person cannot; why, as one of [`super::UNSUPPORTED`].
+    Unsupported(String),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Answered {
+    /// What was found out; `null` if nothing was checked.
+    pub report: Json,
+    /// The session after it.
+    pub open: Open,
+}
+
+impl Answer {
+    /// The check that takes it, if it is for one only.
+    fn check(&self) -> Option<&'static str> {
+        match self {
+            Self::Zone(_) => Some("mrz"),
+            Self::Chip(_) => Some("emrtd"),
+            Self::Barcode(_) => Some("barcode"),
+            Self::Picture(_) => Some("image"),
+            Self::Unsupported(_) => None,
+        }
+    }
+}
+
+impl Sessions {
+    /// Looks at what is given for a step, and takes the session further by what comes of it.
+    pub async fn answer(
+        &self,
+        checks: &Checks,
+        (id, node): (Id<tags::IdvSession>, &str),
+        answer: Answer,
+        by: (&Actor, &Origin),
+    ) -> Result<Answered, SessionError> {
+        let asked = self.asked(id, node).await?;
+        if answer.check().is_some_and(|check| check != asked.check) {
+            let must =
+                format!("must come with {} and nothing else, or with unsupported", asked.check);
+            return Err(SessionError::Invalid("node", must));
+        }
+        let (views, serial) = (self.views, asked.serial);
+        let (report, open) = match answer {
+            Answer::Unsupported(why) => {
+                let given = Given::<ZoneReport>::Unsupported(why);
+                (Json::Null, self.given(id, serial, given, by).await?)
+            }
+            Answer::Zone(mut zone) => {
+                hold(&mut zone.expected, &asked)?;
+                let report = checks.zone(zone, by.0, by.1).await?;
+                let view = (views.zone)(&report);
+                let given = Given::Report(&report, view.clone());
+                (view, self.given(id, serial, given, by).await?)
+            }
+            Answer::Chip(mut chip) => {
+                hold(&mut chip.expected, &asked)?;
+                if asked.is_held {
+                    // Not even the reader of the chip says against what it is held.
+                    if chip.printed.is_some() {
+                        let must = "is what another step of the workflow reads".to_owned();
+                        return Err(SessionError::Invalid("mrz", must));
+                    }
+                    chip.printed.clone_from(&asked.printed);
+                }
+                let report = checks.emrtd(chip, by.0, by.1).await?;
+                let view = (views.chip)(&report);
+                let given = Given::Report(&report, view.clone());
+                (view, self.given(id, serial, given, by).await?)
+            }
+            Answer::Barcode(mut barcode) => {
+                hold(&mut barcode.expected, &asked)?;
+                let report = checks.barcode(barcode, by.0, by.1).await?;
+                let view = (views.barcode)(&report);
+                let given = Given::Report(&report, view.clone());
+                (view, self.given(id, serial, given, by).await?)
+            }
+            Answer::Picture(picture) => {
+                let report = checks.picture(picture, by.0, by.1).await?;
+                let view = (views.picture)(&report);
+                let given = Given::Report(&report, view.clone());
+                (view, self.given(id, serial, given, by).await?)
+            }
+        };
+        Ok(Answered { report, open })
+    }
+}
+
+/// What a document is held against is said when the session begins, and by what others said.
+fn hold(given: &mut Expected, asked: &Asked) -> Result<(), SessionError> {
+    if *given != Expected::default() {
+        let must = "is given when the session begins".to_owned();
+        return Err(SessionError::Invalid("expected", must));
+    }
+    *given = asked.expected.clone();
+    Ok(())
+}
