@@ -3,12 +3,15 @@ somebody else, and with what a hostile browser sends."""
 
 import base64
 import hashlib
+import html
 import json
 import re
 import ssl
 import struct
+import threading
 import subprocess
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -75,7 +78,8 @@ class Browser:
         return self.page.text
 
     def hidden(self):
-        return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', self.page.text))
+        found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', self.page.text)
+        return {name: html.unescape(value) for name, value in found}
 
     def submit(self, path, status=303, multipart=True, file=None, **more):
         fields = {name: value for name, value in {**self.hidden(), **more}.items() if value is not None and name != "return"}
@@ -181,7 +185,6 @@ def test_it_works_without_scripts_and_says_nothing_of_what_was_given(client, wor
         assert "MUSTERMANN" not in page.upper() and LINES[:20] not in page
     # The link opens what became of it, and nothing else.
     assert heading(browser.get(session["url"])) == "You are verified"
-    assert "url" not in show(client, session) and "client_token" not in show(client, session)
 
 
 def test_the_link_is_in_the_language_of_the_person(client, workflows, browser):
@@ -194,12 +197,16 @@ def test_the_link_is_in_the_language_of_the_person(client, workflows, browser):
     assert browser.page.headers["permissions-policy"].startswith("camera=(self)")
 
 
-def test_the_same_request_gives_the_same_link(client, workflows):
+def test_the_same_request_gives_the_same_link(place, client, workflows):
     first = begin(client, workflows["zone"], headers={"idempotency-key": "link-1"})
     again = begin(client, workflows["zone"], status=200, headers={"idempotency-key": "link-1"})
-    assert again["url"] == first["url"] == show(client, first)["url"]
-    listed = client.get(SESSIONS).json()
-    assert first["client_token"] not in json.dumps(listed)
+    linked = client.post(f"{SESSIONS}/{first['id']}/link").json()
+    assert again["url"] == first["url"] == linked["url"]
+    assert first["client_token"] not in json.dumps([client.get(SESSIONS).json(), show(client, first)])
+    entries = [e["unmapped"]["change"] for e in place.audit("--kind", "idv_session") if e["entity"]["uid"] == first["id"]]
+    assert entries == ["began", "linked"]
+    client.post(f"{SESSIONS}/{first['id']}/cancel", json={"reason_code": "OVER"})
+    assert client.post(f"{SESSIONS}/{first['id']}/link").status_code == 409
 
 
 def test_a_link_opens_one_session_and_no_other(place, client, workflows, browser):
@@ -265,6 +272,41 @@ def test_a_form_that_is_sent_twice_counts_once(client, workflows, browser):
     assert show(client, session)["awaiting"][0]["attempt"] == 2
 
 
+def test_forms_at_once_count_once(place, client, workflows, browser):
+    session = begin(client, workflows["zone"])
+    here = browser.begin(session)
+    parts = [(name, (None, value)) for name, value in {**browser.hidden(), "mrz": WRONG}.items() if name != "return"]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: browser.client.post(here, files=parts).status_code, range(12)))
+    assert set(answers) <= {303, 503} and 303 in answers, answers
+    assert show(client, session)["awaiting"][0]["attempt"] == 2
+
+
+def test_a_link_has_room_for_one_form(place, client, workflows, browser):
+    """What is sent slowly holds the place of its link, and of no other."""
+    session, other = begin(client, workflows["zone"]), begin(client, workflows["zone"])
+    here = browser.begin(session)
+    goes_on = threading.Event()
+    fields = {name: value for name, value in browser.hidden().items() if name != "return"}
+
+    def slowly():
+        yield b'--x\r\nContent-Disposition: form-data; name="node"\r\n\r\n'
+        goes_on.wait(30)
+        yield b"step0\r\n--x--\r\n"
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(lambda: browser.client.post(here, content=slowly(), headers={"content-type": "multipart/form-data; boundary=x"}))
+        parts = [(name, (None, value)) for name, value in {**fields, "mrz": LINES}.items()]
+        until(lambda: browser.client.post(here, files=[*parts, ("csrf", (None, "x"))]).status_code == 503, "the place to be taken")
+        another = Browser(place)
+        there = another.begin(other)
+        assert heading(another.submit(there, mrz=LINES))
+        goes_on.set()
+        assert slow.result(30).status_code == 403, "it had no token"
+    browser.get(here)
+    assert heading(browser.submit(here, mrz=LINES)) != "Type the lines of your document"
+
+
 def test_who_cannot_says_so_and_a_chip_is_read_elsewhere(client, workflows, browser):
     session = begin(client, workflows["chip"])
     here = browser.begin(session)
@@ -296,7 +338,7 @@ def test_what_is_over_says_so_and_what_is_secret_does_not(client, browser):
 
 
 def test_nobody_is_sent_to_scripts_or_elsewhere(client, workflows):
-    for callback in ("javascript:alert(1)", "http://shop.example/", "//shop.example", "https://a@shop.example/", "https://shop.example/#x", "a" * 3000):
+    for callback in ("javascript:alert(1)", "http://shop.example/", "//shop.example", "https://a@shop.example/", "https://shop.example/#x", "https://shop.example/?session=1", "a" * 3000):
         answer = client.post(SESSIONS, json={"workflow": workflows["zone"]["id"], "callback": callback})
         assert answer.status_code == 422 and answer.json()["violations"][0]["pointer"] == "/callback", answer.text
 

@@ -9,7 +9,7 @@ use portcullis_events::{
 use portcullis_store::{
     accounts::{self, Account},
     applications, factors,
-    idv::identities,
+    idv::{identities, proofs},
     passkeys, upstream,
 };
 use portcullis_texts::{speaking_now, t};
@@ -35,6 +35,7 @@ impl Identity {
         let in_use = applications::in_use(db, tenant, id, self.now()).await?;
         let consents = applications::consented(db, tenant, id).await?;
         let verified = self.verified(id).await?;
+        let proofs = proofs::all_of_account(db, tenant, id).await?;
         let entries = self.entries_about(account).await?;
         let day = |micros: i64| Timestamp::from_micros(micros).to_rfc3339();
         Ok(json!({
@@ -81,6 +82,11 @@ impl Identity {
                 "consents": consents.iter().map(access).collect::<Vec<_>>(),
             },
             "verified_claims": verified,
+            "verified_by": proofs.iter().map(|proof| json!({
+                "workflow": proof.name,
+                "version": proof.workflow_version,
+                "at": proof.proven_at.to_rfc3339(),
+            })).collect::<Vec<_>>(),
             "audit_log": entries,
         }))
     }

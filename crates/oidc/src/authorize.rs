@@ -171,6 +171,11 @@ impl Provider {
         let code = random_token(&*self.identity.entropy);
         let scope = &allowed_scopes(&request.scopes, account).join(" ");
         let consent = &request.disclosed(account).join(" ");
+        let acr = self.proven_acr(request, account.id).await?;
+        if acr.is_empty() && request.proof().is_needed {
+            let code = ErrorCode::UnmetAuthenticationRequirements;
+            return Err(AuthorizeError::Redirect(self.deny(request, code)));
+        }
         let grant = &Grant {
             id: Id::new(now, &*self.identity.entropy),
             client_id: request.client.id.clone(),
@@ -180,6 +185,7 @@ impl Provider {
             claims: request.claims.to_row(),
             resources: resources::to_row(&request.resources),
             methods: session.methods.clone(),
+            acr,
             auth_time: session.authenticated_at,
             created_at: now,
             // Until its code is redeemed it lives no longer than that.
@@ -247,6 +253,7 @@ impl Provider {
                 "the person cannot prove as much as was asked for"
             }
             ErrorCode::ConsentRequired => "the person must be asked first",
+            ErrorCode::InteractionRequired => "the person must be verified first",
             _ => "the person did not allow it",
         };
         let error = OAuthError::new(error, text);
@@ -354,7 +361,7 @@ fn read_rest(
         prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
         max_age: read_max_age(params.get("max_age"))?.or(client.default_max_age()),
         resources,
-        wanted: Wanted::read(params, &claims, &client),
+        wanted: Wanted::read(&provider.settings.proofs, params, &claims, &client),
         code_challenge,
         login_hint: opaque("login_hint")?,
         subject: hinted.or(claims.subject.clone()),

@@ -33,6 +33,8 @@ pub(crate) struct Person {
     pub memberships: Memberships,
     /// Whom the account belongs to, each by other rules. Empty unless somebody asks for it by name.
     pub verified: Vec<Value>,
+    /// What their verification stands for as `acr`, where the grant is for that.
+    pub acr: Option<String>,
 }
 
 impl Claim {

@@ -63,7 +63,10 @@ impl Provider {
         if public && spec.settings.nonce_instead_of_pkce {
             refuse("nonce_instead_of_pkce", "must not be set for a public client");
         }
-        let known = |acr: &String| Assurance::of_acr(acr).is_some();
+        let known = |acr: &String| {
+            let proofs = &self.settings.proofs;
+            Assurance::of_acr(acr).is_some() || proofs.iter().any(|rule| rule.acr == *acr)
+        };
         if !spec.settings.default_acr_values.iter().all(known) {
             refuse(
                 "default_acr_values",

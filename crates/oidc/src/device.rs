@@ -147,6 +147,7 @@ impl Provider {
             claims: None,
             resources: None,
             methods: session.methods.clone(),
+            acr: String::new(),
             auth_time: session.authenticated_at,
             created_at: now,
             // Until the device has asked it lives no longer than the code.

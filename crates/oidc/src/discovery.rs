@@ -81,7 +81,7 @@ impl Provider {
             "revocation_endpoint_auth_methods_supported": methods,
             "revocation_endpoint_auth_signing_alg_values_supported": algs,
             "code_challenge_methods_supported": ["S256"],
-            "acr_values_supported": Assurance::ALL.map(Assurance::acr),
+            "acr_values_supported": self.acr_values(),
             "claims_supported": [
                 "sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "at_hash", "sid", "name",
                 "preferred_username", "email", "email_verified", "updated_at", "locale", "groups", "roles",
@@ -103,6 +103,11 @@ impl Provider {
             metadata["mtls_endpoint_aliases"] = aliases(base);
         }
         metadata
+    }
+
+    fn acr_values(&self) -> Vec<&str> {
+        let proofs = self.settings.proofs.iter().map(|rule| &rule.acr[..]);
+        Assurance::ALL.map(Assurance::acr).into_iter().chain(proofs).collect()
     }
 
     /// Whether a client can prove itself in this way here.

@@ -28,6 +28,8 @@ pub enum ErrorCode {
     LoginRequired,
     /// Consent is needed, and `prompt=none` forbids asking.
     ConsentRequired,
+    /// The person has to do something else first, and `prompt=none` forbids asking.
+    InteractionRequired,
     /// The person cannot prove as much as was asked for (OpenID Connect Core Error Code
     /// unmet_authentication_requirements 1.0).
     UnmetAuthenticationRequirements,
@@ -72,6 +74,7 @@ impl ErrorCode {
             Self::AccessDenied => "access_denied",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
+            Self::InteractionRequired => "interaction_required",
             Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::InvalidRequestUri => "invalid_request_uri",
             Self::RequestNotSupported => "request_not_supported",

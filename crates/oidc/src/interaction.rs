@@ -1,6 +1,6 @@
 //! What must happen between a request and its code: login, a further factor, consent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_identity::{Assurance, Factors, Methods};
 use portcullis_store::{accounts::Account, consents, sessions::Session};
@@ -8,6 +8,7 @@ use portcullis_store::{accounts::Account, consents, sessions::Session};
 use crate::{
     AuthorizationRequest, AuthorizeError, Client, OAuthError, Params, Provider,
     claims::RequestedClaims,
+    proof::{ProofRule, WantedProof},
 };
 
 /// What a client wants to be asked or not asked (OpenID Connect Core, section 3.1.2.1).
@@ -22,31 +23,53 @@ pub enum Prompt {
 }
 
 /// How sure the client wants to be of who the person is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     /// The least that will do, as far as we know the names.
     assurance: Option<Assurance>,
     /// Without it, an error is better than a code (OpenID Connect Core, section 5.5.1.1).
     essential: bool,
+    /// What a verification stands for, and whether nothing else will do.
+    proof: WantedProof,
 }
 
 impl Wanted {
     /// From `acr_values`, the claim `acr`, or what the client is registered for.
-    pub fn read(params: &Params, claims: &RequestedClaims, client: &Client) -> Self {
-        let weakest =
-            |acrs: &mut dyn Iterator<Item = &str>| acrs.filter_map(Assurance::of_acr).min();
+    pub fn read(
+        rules: &[Arc<ProofRule>],
+        params: &Params,
+        claims: &RequestedClaims,
+        client: &Client,
+    ) -> Self {
         let (named, essential) = &claims.acr;
         if !named.is_empty() {
-            let assurance = weakest(&mut named.iter().map(String::as_str));
             // An essential value that we have never heard of is one that nobody can have.
-            let assurance = assurance.or(essential.then_some(Assurance::PhishingResistant));
-            return Self { assurance, essential: *essential };
+            let nobody = || Self {
+                assurance: essential.then_some(Assurance::PhishingResistant),
+                ..Self::default()
+            };
+            let known = Self::of(rules, named.iter().map(String::as_str));
+            return Self { essential: *essential, ..known.unwrap_or_else(nobody) };
         }
         let asked = params.get("acr_values").unwrap_or_default();
         let default = &client.settings.default_acr_values;
-        let assurance = weakest(&mut asked.split(' '))
-            .or_else(|| weakest(&mut default.iter().map(String::as_str)));
-        Self { assurance, essential: false }
+        Self::of(rules, asked.split(' '))
+            .or_else(|| Self::of(rules, default.iter().map(String::as_str)))
+            .unwrap_or_default()
+    }
+
+    /// Any of the values will do, the first one best; `None` if none is known. The person is sent through a
+    /// verification only if every other value says less than the client can do with.
+    fn of<'a>(
+        rules: &[Arc<ProofRule>],
+        acrs: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<Self> {
+        let login = acrs.clone().filter_map(Assurance::of_acr).min();
+        let mut proofs = acrs.filter_map(|acr| rules.iter().find(|rule| rule.acr == acr));
+        let rule = proofs.next().cloned();
+        let assurance = login.or(rule.as_ref().map(|rule| rule.login))?;
+        let proof = WantedProof { rule, is_needed: login.is_none() };
+        Some(Self { assurance: Some(assurance), essential: false, proof })
     }
 }
 
@@ -66,6 +89,12 @@ pub enum Need {
     Unmet,
 }
 
+impl AuthorizationRequest {
+    pub(crate) fn proof(&self) -> &WantedProof {
+        &self.wanted.proof
+    }
+}
+
 impl Provider {
     /// Whether this session will do, or what is missing. `factors` are those of its account.
     pub fn needs(
@@ -77,9 +106,11 @@ impl Provider {
         if self.is_too_old(request, session) {
             return Need::Login;
         }
-        let Wanted { assurance: Some(wanted), essential } = request.wanted else {
+        let Wanted { assurance: Some(wanted), essential, ref proof } = request.wanted else {
             return Need::Nothing;
         };
+        // A verification whose login did not do stands for nothing.
+        let essential = essential || proof.is_needed;
         if Methods::from_row(&session.methods).assurance() >= wanted {
             return Need::Nothing;
         }
@@ -154,4 +185,35 @@ pub(crate) fn read_max_age(text: Option<&str>) -> Result<Option<Duration>, OAuth
         seconds.map(Duration::from_secs).ok_or(malformed)
     })
     .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_verification_is_needed_unless_a_login_will_do() {
+        let rule = |acr: &str, login| {
+            Arc::new(ProofRule {
+                acr: acr.to_owned(),
+                workflow: "kyc".to_owned(),
+                max_age: None,
+                current_version: false,
+                retry_after: Duration::ZERO,
+                login,
+            })
+        };
+        let rules = [rule("urn:a", Assurance::Single), rule("urn:b", Assurance::Multi)];
+        let of = |acrs: &str| {
+            let wanted = Wanted::of(&rules, acrs.split(' '))?;
+            let rule = wanted.proof.rule.map(|rule| rule.acr.clone());
+            Some((wanted.assurance?, rule, wanted.proof.is_needed))
+        };
+        let named = |acr: &str| Some(acr.to_owned());
+        assert_eq!(of("urn:b urn:a"), Some((Assurance::Multi, named("urn:b"), true)));
+        assert_eq!(of("urn:x urn:a"), Some((Assurance::Single, named("urn:a"), true)));
+        assert_eq!(of("urn:a phr"), Some((Assurance::PhishingResistant, named("urn:a"), false)));
+        assert_eq!(of("phr"), Some((Assurance::PhishingResistant, None, false)));
+        assert_eq!(of("urn:x "), None);
+    }
 }

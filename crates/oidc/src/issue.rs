@@ -71,7 +71,7 @@ impl Provider {
         let claims = AccessClaims {
             status: Some(self.status_at(place)),
             auth_time: Some(grant.auth_time.secs()),
-            acr: Some(Methods::from_row(&grant.methods).assurance().acr().to_owned()),
+            acr: Some(acr(grant, person)),
             sid: Some(grant.session_id.clone()),
             grant_id: Some(id.clone()),
             preferred_username: Some(account.username.clone()),
@@ -210,7 +210,7 @@ impl Provider {
             "exp": now.plus(self.settings.access_token_lifetime).secs(),
             "iat": now.secs(),
             "auth_time": grant.auth_time.secs(),
-            "acr": methods.assurance().acr(),
+            "acr": acr(grant, person),
             "amr": methods.amr(),
             "sid": grant.session_id,
             "at_hash": at_hash(client.token_alg, access_token),
@@ -262,4 +262,10 @@ fn at_hash(alg: Alg, access_token: &str) -> String {
     let algorithm = if alg == Alg::EdDsa { &SHA512 } else { &SHA256 };
     let hash = digest(algorithm, access_token.as_bytes());
     BASE64URL_NOPAD.encode(&hash.as_ref()[..hash.as_ref().len() / 2])
+}
+
+/// What the login proved: a verification of the person, or else how they logged in.
+fn acr(grant: &Grant, person: &Person) -> String {
+    let login = || Methods::from_row(&grant.methods).assurance().acr().to_owned();
+    person.acr.clone().unwrap_or_else(login)
 }

@@ -11,8 +11,8 @@ use portcullis_store::DbError;
 use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
 use crate::{
-    ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, KeyUse, OAuthError, RegistrationPolicy,
-    ResourceKeys, known_clients::KnownClients, status_list::Published,
+    ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, KeyUse, OAuthError, ProofRule,
+    RegistrationPolicy, ResourceKeys, known_clients::KnownClients, status_list::Published,
 };
 
 /// What operators set.
@@ -34,6 +34,8 @@ pub struct Settings {
     pub registration: RegistrationPolicy,
     /// By whose rules whom accounts belong to may have been verified; nothing is told of it if there are none.
     pub trust_frameworks: Vec<String>,
+    /// Values of `acr` that a verification of the person stands for.
+    pub proofs: Vec<Arc<ProofRule>>,
     /// Elsewhere than at the gate, a revoked token stops working within this time.
     pub status_list_lifetime: Duration,
 }
@@ -50,6 +52,7 @@ impl Settings {
             self_signed_clients: false,
             registration: RegistrationPolicy::default(),
             trust_frameworks: Vec::new(),
+            proofs: Vec::new(),
             status_list_lifetime: Duration::from_secs(15),
         }
     }

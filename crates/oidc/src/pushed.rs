@@ -18,6 +18,8 @@ pub(crate) const URN: &str = "urn:ietf:params:oauth:request_uri:";
 const PUSHED_LIFETIME: Duration = Duration::from_secs(90);
 /// And the person must have logged in and agreed within this time from then.
 const BEGUN_LIFETIME: Duration = Duration::from_secs(600);
+/// Or within this time, if they have to be verified.
+const HELD_LIFETIME: Duration = Duration::from_secs(3_600);
 /// A request is stored for anybody who names a public client, so it must be small. Longer ones
 /// than this would not fit into the URL of a browser either.
 const MAX_PUSHED_BYTES: usize = 8 * 1024;
@@ -93,6 +95,17 @@ impl Provider {
             .await?;
         let expires_in = PUSHED_LIFETIME.as_secs();
         Ok(PushedResponse { request_uri: format!("{URN}{name}"), expires_in })
+    }
+
+    /// Lets a pushed request wait while its person does what takes longer than a login.
+    pub async fn hold(&self, request: &AuthorizationRequest) -> Result<(), ProviderError> {
+        let Some(Pushed { uri_hash, begun_at }) = &request.pushed else { return Ok(()) };
+        let until = begun_at.plus(HELD_LIFETIME);
+        let held = self.identity.db.write(|tx| async move {
+            pushed::hold(&tx, self.tenant(), uri_hash, until).await?;
+            Ok::<_, ProviderError>(())
+        });
+        held.await
     }
 
     /// The request that a browser refers to. What was stored is checked again (rule R19); what

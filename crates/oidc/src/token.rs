@@ -210,7 +210,8 @@ impl Provider {
         let account = account.filter(|account| account.disabled_at.is_none()).ok_or_else(over)?;
         let named = RequestedClaims::from_row(grant.claims.as_deref());
         let person = self.person(account, &named, &grant.scope).await?;
-        Ok((grant, person))
+        let acr = self.acr_of(&grant).await?;
+        Ok((grant, Person { acr, ..person }))
     }
 
     /// Somebody with the groups and roles that `named` or `scope` ask for.
@@ -232,7 +233,7 @@ impl Provider {
             let framework = one["verification"]["trust_framework"].as_str().unwrap_or_default();
             self.settings.trust_frameworks.iter().any(|own| own == framework)
         });
-        Ok(Person { account, memberships, verified })
+        Ok(Person { account, memberships, verified, acr: None })
     }
 
     /// Consumes what was redeemed and stores what was issued, together or not at all.

@@ -14,8 +14,9 @@
       try {
         const answer = await fetch(root.dataset.state);
         const gone = answer.status === 403 || answer.status === 410;
-        if (gone || (answer.ok && (await answer.json()).mark !== root.dataset.mark)) {
-          if (!busy) location.reload();
+        const other = gone || (answer.ok && (await answer.json()).mark !== root.dataset.mark);
+        if (other && !busy) {
+          location.reload();
           return;
         }
       } catch {
@@ -26,21 +27,21 @@
     setTimeout(follow, wait);
   };
   document.addEventListener("visibilitychange", () => { wait = FIRST_WAIT; });
-  setTimeout(follow, wait);
+  if (root.dataset.state) setTimeout(follow, wait);
 
-  const form = root.querySelector("form[data-kind]");
-  if (!form) {
-    sessionStorage.clear();
-    return;
-  }
+  // Whoever mistyped one of 88 signs mends that one: the lines stay in this tab until their step comes again, or
+  // is over, and are for this session alone.
+  const KEPT = "portcullis-lines";
+  const [path, form] = [location.pathname, root.querySelector("form[data-kind]")];
+  const lines = form?.querySelector("textarea");
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  const asksAgain = lines && root.querySelector("[role=alert]");
+  if (kept?.path === path && asksAgain && kept.node === form.elements.node.value) lines.value = kept.text;
+  const isStep = root.querySelector("[name=unsupported]");
+  if (kept?.path !== path || lines || !isStep) sessionStorage.removeItem(KEPT);
+  if (!form) return;
   const said = form.querySelector("[data-said]");
   const say = (text) => { said.textContent = text || ""; };
-
-  // Whoever mistyped one of 88 signs mends that one. The lines stay in this tab until the next page, and no longer.
-  const KEPT = "portcullis-lines";
-  const lines = form.querySelector("textarea");
-  if (lines && root.querySelector("[role=alert]")) lines.value = sessionStorage.getItem(KEPT) ?? "";
-  sessionStorage.removeItem(KEPT);
 
   // Sent by script, so that a connection that breaks loses neither the page nor the picture.
   form.addEventListener("submit", async (event) => {
@@ -51,10 +52,11 @@
     busy = true;
     button.disabled = true;
     say(texts.sending);
-    if (lines) sessionStorage.setItem(KEPT, lines.value);
     try {
       const answer = await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
       if (answer.type === "opaqueredirect" || answer.status === 403 || answer.status === 410) {
+        const text = lines?.value;
+        if (lines) sessionStorage.setItem(KEPT, JSON.stringify({ path, node: form.elements.node.value, text }));
         location.reload();
         return;
       }
@@ -113,7 +115,9 @@
   const small = document.createElement("canvas");
   const SHARP = 40;
   const DARK = 0.2;
+  let timer = 0;
   const hint = () => {
+    clearTimeout(timer);
     if (!stream) return;
     const [width, height] = [320, Math.max(1, Math.round((320 * video.videoHeight) / (video.videoWidth || 1)))];
     small.width = width;
@@ -142,10 +146,12 @@
     const text = dark ? form.dataset.dark : sharpness < SHARP ? form.dataset.still : form.dataset.good;
     // Said again only when it changes, or a screen reader never stops.
     if (said.textContent !== text) say(text);
-    setTimeout(hint, 500);
+    timer = setTimeout(hint, 500);
   };
 
   open.addEventListener("click", async () => {
+    // While the browser asks whether it may, nothing else is begun.
+    open.disabled = true;
     say("");
     try {
       stream = await navigator.mediaDevices.getUserMedia({
@@ -163,6 +169,7 @@
       say(form.dataset.refused);
       file.focus();
     }
+    open.disabled = false;
   });
   take.addEventListener("click", async () => {
     await keep(video, video.videoWidth, video.videoHeight);

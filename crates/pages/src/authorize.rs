@@ -15,6 +15,7 @@ use crate::{
     Pages, filters,
     form::{SESSION_COOKIE, Visit, clear_cookie, read_form, read_params},
     login::end_current,
+    verify,
     view::{self, FormPage, Message, Page},
 };
 
@@ -51,6 +52,9 @@ pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl I
         let Some((session, account)) = visitor else {
             return Ok(to_login(&asked));
         };
+        if let Some(first) = verified(&pages, &visit, &asked, &account, silent).await? {
+            return Ok(first);
+        }
         let needs = pages.provider.needs_consent(&asked, &account).await;
         match needs.map_err(|error| failed(&error))? {
             false => finish(&pages, &visit, &asked, &account, &session, false).await,
@@ -75,6 +79,9 @@ pub(crate) async fn consent(State(pages): State<Pages>, request: Request) -> imp
             return Ok(first);
         }
         let (session, account) = visitor;
+        if let Some(first) = verified(&pages, &form.visit, &asked, &account, false).await? {
+            return Ok(first);
+        }
         if form.params.get("decision") != Some("allow") {
             return Ok(away(&pages.provider.deny(&asked, ErrorCode::AccessDenied)));
         }
@@ -150,6 +157,28 @@ async fn first(
     })
 }
 
+/// Where the person must go to be verified before the request can be answered, if they must.
+async fn verified(
+    pages: &Pages,
+    visit: &Visit,
+    asked: &AuthorizationRequest,
+    account: &Account,
+    silent: bool,
+) -> Result<Option<Page>, Page> {
+    let unproven = pages.provider.unproven(asked, account).await;
+    let Some(rule) = unproven.map_err(|error| view::not_now(&error))? else { return Ok(None) };
+    let deny = |error| Ok(Some(away(&pages.provider.deny(asked, error))));
+    if silent {
+        return deny(ErrorCode::InteractionRequired);
+    }
+    let Some(open) = verify::of_owner(pages, visit, account, &rule).await? else {
+        return deny(ErrorCode::UnmetAuthenticationRequirements);
+    };
+    pages.provider.hold(asked).await.map_err(|error| view::not_now(&error))?;
+    let back = format!("/oauth2/authorize?{}", repeated(asked).to_query());
+    Ok(Some(view::see_other(&verify::link(pages, &open, &back), None)))
+}
+
 fn ask_to_leave(
     params: &Params,
     csrf: String,
@@ -187,8 +216,8 @@ async fn finish(
     to.map(|to| away(&to)).map_err(|error| failed(&error))
 }
 
-/// After the login the request comes back, without the wish to log in again.
-fn to_login(asked: &AuthorizationRequest) -> Page {
+/// The request as it comes back, without the wish to log in again.
+fn repeated(asked: &AuthorizationRequest) -> Params {
     let mut params = asked.params.clone();
     if asked.prompt.contains(&Prompt::Login) {
         params = params.without("prompt");
@@ -200,7 +229,12 @@ fn to_login(asked: &AuthorizationRequest) -> Page {
     if asked.max_age.is_some_and(|age| age.is_zero()) {
         params = params.without("max_age");
     }
-    let back = format!("/oauth2/authorize?{}", params.to_query());
+    params
+}
+
+/// After the login the request comes back.
+fn to_login(asked: &AuthorizationRequest) -> Page {
+    let back = format!("/oauth2/authorize?{}", repeated(asked).to_query());
     let mut query = Params::default().with("return_to", &back);
     if let Some(hint) = &asked.login_hint {
         query = query.with("login_hint", hint);

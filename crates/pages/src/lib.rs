@@ -47,6 +47,7 @@ pub struct Pages {
     theme: Arc<Theme>,
     sessions: Sessions,
     checks: Checks,
+    forms: verify::Forms,
 }
 
 /// The pages and their forms.
@@ -57,7 +58,15 @@ pub fn router(
     theme: Arc<Theme>,
     (checks, sessions): (Checks, Sessions),
 ) -> Router {
-    let pages = Pages { identity, provider, upstreams, theme, sessions, checks };
+    let pages = Pages {
+        identity,
+        provider,
+        upstreams,
+        theme,
+        sessions,
+        checks,
+        forms: verify::Forms::default(),
+    };
     Router::new()
         .route("/", get(account::home))
         .route("/assets/style.css", get(view::style))

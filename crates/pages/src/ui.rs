@@ -70,7 +70,21 @@ pub(crate) async fn choose(request: Request) -> impl IntoResponse {
     let visit = Visit::read(&request)?;
     let lang = visit.query.get("to").and_then(Lang::of_tag).ok_or_else(view::bad_request)?;
     let back = visit.query.get("return").filter(|path| is_own_path(path)).unwrap_or("/account");
-    Ok::<_, Page>(view::see_other(back, Some(chosen(lang))))
+    Ok::<_, Page>(view::see_other(&unwished(back), Some(chosen(lang))))
+}
+
+/// A path without the language that somebody else asked for: the person has chosen.
+fn unwished(path: &str) -> String {
+    if !path.contains("ui_locales") {
+        return path.to_owned();
+    }
+    let Some((place, query)) = path.split_once('?') else { return path.to_owned() };
+    let Ok(mut query) = Params::parse(query.as_bytes()) else { return path.to_owned() };
+    query = query.without("ui_locales");
+    if let Some(behind) = query.get("return_to").map(unwished) {
+        query = query.without("return_to").with("return_to", &behind);
+    }
+    format!("{place}?{}", query.to_query())
 }
 
 /// The cookie that keeps a choice.
@@ -137,6 +151,15 @@ pub(crate) fn here() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_chose_is_not_asked_for_again() {
+        assert_eq!(unwished("/login"), "/login");
+        assert_eq!(unwished("/verify?token=a.b&ui_locales=de"), "/verify?token=a.b");
+        let behind = unwished("/login?return_to=%2Foauth2%2Fauthorize%3Fui_locales%3Dde%26a%3Db");
+        assert_eq!(behind, "/login?return_to=%2Foauth2%2Fauthorize%3Fa%3Db");
+        assert_eq!(unwished("/x?a=1&a=2"), "/x?a=1&a=2");
+    }
 
     #[test]
     fn a_choice_of_language_leads_nowhere_else() {

@@ -40,8 +40,11 @@ pub(crate) fn capture_page(
     status: StatusCode,
     template: &impl Template,
     cookie: Option<String>,
+    may_leave: bool,
 ) -> Page {
-    let mut page = render(status, template, cookie, CSP_CAPTURE);
+    // Browsers hold the redirects after a form against `form-action`, and a login ends at its client.
+    let csp = if may_leave { CSP_SCRIPT } else { CSP_CAPTURE };
+    let mut page = render(status, template, cookie, csp);
     let allowed = HeaderValue::from_static("camera=(self), microphone=(), geolocation=()");
     page.0.headers_mut().insert("permissions-policy", allowed);
     page

@@ -172,6 +172,7 @@ impl App {
             registration: registration(&config),
             self_signed_clients: config.tls.self_signed_clients,
             trust_frameworks: config.verification.trust_frameworks.clone(),
+            proofs: config.verification.proofs()?,
             ..Settings::new(&config.issuer)
         };
         let egress = egress(&config)?;

@@ -13,6 +13,7 @@ use portcullis_gateway::{
     LimitRule, ListenerKind, LocalService, OWN_TOKENS, Principal, Priority, Route, StepUp, Target,
 };
 use portcullis_identity::Assurance;
+use portcullis_oidc::ProofRule;
 use portcullis_pki::SpiffeId;
 use tower::ServiceExt;
 
@@ -20,7 +21,7 @@ use crate::{
     built_in,
     config::{
         Authenticate, Config, ContractMode, ContractResponses, CookieMode, CountedRequests, Door,
-        Importance, JsonBodies, Limit, RouteConfig,
+        Importance, JsonBodies, Limit, RouteConfig, VerificationConfig,
     },
     gate::Gate,
 };
@@ -193,7 +194,7 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         own_tokens: named.is_none_or(|named| named.iter().any(|name| name == OWN_TOKENS)),
         issuers: issuers.cloned().collect(),
         scopes: route.scopes.clone(),
-        step_up: step_up(route)?,
+        step_up: step_up(route, &gate.config.verification)?,
         policies: route.policy,
         spiffe_ids: ids?,
         any_workload: false,
@@ -219,8 +220,8 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
     })
 }
 
-/// What a login must have proven; a stronger proof is as good.
-fn step_up(route: &RouteConfig) -> Result<Option<StepUp>> {
+/// What a login must have proven; a stronger proof is as good, and a verification as good as the login it needs.
+fn step_up(route: &RouteConfig, verification: &VerificationConfig) -> Result<Option<StepUp>> {
     if route.acr.is_none() && route.max_age.is_none() {
         return Ok(None);
     }
@@ -228,7 +229,14 @@ fn step_up(route: &RouteConfig) -> Result<Option<StepUp>> {
         route.authenticate == [Authenticate::Bearer],
         "acr and max_age need authenticate = [\"bearer\"]: nobody else has logged in"
     );
-    let known = Assurance::ALL.map(Assurance::acr).join(", ");
+    let proofs = verification.proofs()?;
+    if let Some(proof) = proofs.iter().find(|proof| route.acr.as_ref() == Some(&proof.acr)) {
+        let acr_values = vec![proof.acr.clone()];
+        return Ok(Some(StepUp { acr_values, max_age: route.max_age }));
+    }
+    let ours = Assurance::ALL.map(Assurance::acr);
+    let known = ours.into_iter().chain(proofs.iter().map(|proof| &proof.acr[..]));
+    let known = known.collect::<Vec<_>>().join(", ");
     let least = route
         .acr
         .as_deref()
@@ -236,6 +244,8 @@ fn step_up(route: &RouteConfig) -> Result<Option<StepUp>> {
     let least = least.transpose()?;
     let enough = |least| Assurance::ALL.into_iter().filter(move |one| *one >= least);
     let acr_values = least.into_iter().flat_map(enough).map(|one| one.acr().to_owned());
+    let as_good = |proof: &&Arc<ProofRule>| least.is_some_and(|least| proof.login >= least);
+    let acr_values = acr_values.chain(proofs.iter().filter(as_good).map(|proof| proof.acr.clone()));
     Ok(Some(StepUp { acr_values: acr_values.collect(), max_age: route.max_age }))
 }
 

@@ -28,6 +28,8 @@ pub struct Grant {
     pub resources: Option<String>,
     /// How the person had proved who they are.
     pub methods: String,
+    /// What was proven besides, as `acr` names it; empty if nothing was.
+    pub acr: String,
     /// When the person had proved who they are.
     #[sqlx(try_from = "i64")]
     pub auth_time: Timestamp,
@@ -49,7 +51,7 @@ pub struct Grant {
 macro_rules! select_grant {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client_id, account_id, session_id, scope, claims, resources, methods, auth_time, \
+            "SELECT id, client_id, account_id, session_id, scope, claims, resources, methods, acr, auth_time, \
              created_at, expires_at, redeemed_at, status_epoch, revoked_at FROM oauth_grant WHERE tenant = $1 ",
             $rest
         )
@@ -60,8 +62,8 @@ macro_rules! select_grant {
 pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError> {
     sql(
         "INSERT INTO oauth_grant (tenant, id, client_id, account_id, session_id, scope, auth_time, \
-         created_at, expires_at, claims, methods, resources) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         created_at, expires_at, claims, methods, resources, acr) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(tenant)
     .bind(grant.id)
@@ -75,6 +77,7 @@ pub async fn insert(tx: &Tx, tenant: &str, grant: &Grant) -> Result<(), DbError>
     .bind(grant.claims.clone())
     .bind(&grant.methods)
     .bind(grant.resources.clone())
+    .bind(&grant.acr)
     .execute(tx)
     .await?;
     Ok(())

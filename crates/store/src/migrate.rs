@@ -39,6 +39,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (29, include_str!("../migrations/0029_identity_levels.sql")),
     (30, include_str!("../migrations/0030_review_cases.sql")),
     (31, include_str!("../migrations/0031_lists.sql")),
+    (32, include_str!("../migrations/0032_account_proof.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -81,6 +81,18 @@ pub async fn begin(
     Ok(changed == 1)
 }
 
+/// Lets a request that a browser came with wait until `until`, if it waits less long.
+pub async fn hold(tx: &Tx, tenant: &str, uri_hash: &[u8], until: Timestamp) -> Result<(), DbError> {
+    sql("UPDATE pushed_request SET expires_at = $3 WHERE tenant = $1 AND uri_hash = $2 \
+         AND begun_at IS NOT NULL AND consumed_at IS NULL AND expires_at < $3")
+    .bind(tenant)
+    .bind(uri_hash)
+    .bind(until)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
 /// Grants a request; `false` if it was granted before or has expired.
 pub async fn consume(
     tx: &Tx,

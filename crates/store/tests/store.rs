@@ -255,6 +255,7 @@ fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
     grants::Grant {
         id: Id::new(START, &*SeededEntropy::new(seed)),
         client_id: "web".into(),
+        acr: String::new(),
         methods: "pwd".into(),
         resources: None,
         account_id: account,

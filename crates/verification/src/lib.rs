@@ -25,8 +25,8 @@ pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
 pub use sessions::{
     Answer, Answered, Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff,
     Differing, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure,
-    Evidence, Given, Identifiers, Known, ListKind, Listed, Note, Open, ReportViews, Reviewed,
-    SessionError, SessionParts, Sessions, Step, Told, UNSUPPORTED, VerifiedIdentity,
+    Evidence, Given, Identifiers, Known, ListKind, Listed, Note, Open, Owner, ReportViews,
+    Reviewed, SessionError, SessionParts, Sessions, Step, Told, UNSUPPORTED, VerifiedIdentity,
     evidence_digest,
 };
 pub use webhooks::{

@@ -46,7 +46,15 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .takes::<SessionInput>()
             .returns::<OpenSessionView>(StatusCode::CREATED),
         Endpoint::new(get, SESSION, Idv, "One session, and what it waits for", show)
-            .returns::<OpenSessionView>(ok),
+            .returns::<SessionView>(ok),
+        Endpoint::new(
+            post.clone(),
+            "/idv/v1/sessions/{id}/link",
+            Idv,
+            "The link for the person once more: whoever has it can take the steps, so the log says who asked",
+            link,
+        )
+        .returns::<OpenSessionView>(ok),
         Endpoint::new(
             post.clone(),
             "/idv/v1/sessions/{id}/inputs",
@@ -338,13 +346,18 @@ async fn list(api: Api, call: Call) -> Reply {
 async fn show(api: Api, call: Call) -> Reply {
     let id = call.id()?;
     match api.sessions.read(id).await {
-        Ok(open) => ok(OpenSessionView::of(&api, &open)),
+        Ok(open) => ok(SessionView::from(&open)),
         // That there was one is still told.
         Err(portcullis_verification::SessionError::Erased) => {
             ok(SessionRowView::from(&api.sessions.row(id).await?))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn link(api: Api, call: Call) -> Reply {
+    let open = api.sessions.linked(call.id()?, &call.caller.actor, &call.origin).await?;
+    ok(OpenSessionView::of(&api, &open))
 }
 
 async fn cancel(api: Api, call: Call) -> Reply {
@@ -359,7 +372,7 @@ async fn give(api: Api, call: Call) -> Reply {
     let input: GivenInput = call.json()?;
     let node = input.node.clone();
     let (by, answer) = ((&call.caller.actor, &call.origin), input.read()?);
-    let answered = api.sessions.answer(&api.checks, (id, &node), answer, by).await?;
+    let answered = api.sessions.answer(&api.checks, (id, &node, None), answer, by).await?;
     ok(GivenView { report: answered.report, session: (&answered.open).into() })
 }
 

@@ -1,8 +1,12 @@
-use axum::extract::Request;
+use std::time::Duration;
+
+use axum::{body::Body, extract::Request};
 use http::{StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use multer::{Constraints, Multipart, SizeLimit};
 use portcullis_documents::zone::Expected;
 use portcullis_verification::{Answer, Barcode, BarcodeAsked, ZoneAsked};
+use tokio::time::timeout;
 
 use crate::{
     Pages,
@@ -12,10 +16,12 @@ use crate::{
 
 /// A picture is at most this long, like anywhere else.
 const PICTURE_MAX_BYTES: u64 = 12 << 20;
+/// A form has to be here within this time, also over a slow line.
+const FORM_TIME: Duration = Duration::from_secs(120);
 /// Everything else that a form has, each.
 const TEXT_MAX_BYTES: u64 = 2 * 1024;
 /// All of it, with what stands between.
-const FORM_MAX_BYTES: u64 = PICTURE_MAX_BYTES + 64 * 1024;
+const FORM_MAX_BYTES: usize = (12 << 20) + 64 * 1024;
 
 const FIELDS: [&str; 6] = ["csrf", "node", "serial", "mrz", "image", "unsupported"];
 
@@ -35,15 +41,20 @@ pub(super) async fn read(pages: &Pages, visit: &Visit, request: Request) -> Resu
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let boundary = multer::parse_boundary(kind.unwrap_or_default());
     let boundary = boundary.map_err(|_| view::bad_request())?;
-    let limits = SizeLimit::new()
-        .whole_stream(FORM_MAX_BYTES)
-        .per_field(TEXT_MAX_BYTES)
-        .for_field("image", PICTURE_MAX_BYTES);
+    let limits = SizeLimit::new().per_field(TEXT_MAX_BYTES).for_field("image", PICTURE_MAX_BYTES);
     let terms = Constraints::new().allowed_fields(FIELDS.to_vec()).size_limit(limits);
-    let body = request.into_body().into_data_stream();
+    // As a whole: what looks for boundaries in what has come so far looks through all of it again and again.
+    let body = Limited::new(request.into_body(), FORM_MAX_BYTES).collect();
+    let body = timeout(FORM_TIME, body).await.map_err(|_| view::bad_request())?;
+    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+        true => too_large(),
+        false => view::bad_request(),
+    })?;
+    let body = Body::from(body.to_bytes()).into_data_stream();
     let mut form = Multipart::with_constraints(body, boundary, terms);
     let mut given = Given::default();
-    while let Some(field) = form.next_field().await.map_err(|error| refused(&error))? {
+    for _ in 0..=FIELDS.len() {
+        let Some(field) = form.next_field().await.map_err(|error| refused(&error))? else { break };
         let name = field.name().unwrap_or_default().to_owned();
         let bytes = field.bytes().await.map_err(|error| refused(&error))?;
         if name == "image" {

@@ -5,7 +5,10 @@
 //! the phone, where the camera is; each of the two pages follows when the other one went on.
 
 mod given;
+mod room;
 mod words;
+
+use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::{
@@ -14,9 +17,11 @@ use axum::{
 };
 use http::StatusCode;
 use portcullis_events::Actor;
-use portcullis_texts::tf;
+use portcullis_oidc::{Params, ProofRule};
+use portcullis_store::accounts::Account;
+use portcullis_texts::{t, tf};
 use portcullis_types::{Id, tags};
-use portcullis_verification::{CheckError, Open, SessionError, Step};
+use portcullis_verification::{CheckError, Open, Owner, SessionError, Step};
 use portcullis_workflow::{Input, Node, Status, check_spec};
 use serde_json::json;
 use url::Url;
@@ -30,6 +35,8 @@ use crate::{
 
 const COOKIE: &str = "__Host-portcullis_verify";
 
+pub(crate) use room::Forms;
+
 type SessionId = Id<tags::IdvSession>;
 
 #[derive(Template)]
@@ -37,6 +44,7 @@ type SessionId = Id<tags::IdvSession>;
 struct Welcome<'a> {
     csrf: String,
     token: &'a str,
+    return_to: &'a str,
     needs: Vec<&'static str>,
     is_begun: bool,
     qr: Option<String>,
@@ -47,6 +55,8 @@ struct Welcome<'a> {
 struct StepPage<'a> {
     csrf: String,
     id: SessionId,
+    /// The same for each address below: where the person goes afterwards.
+    query: String,
     mark: String,
     progress: String,
     total: usize,
@@ -83,18 +93,20 @@ pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> imp
         let token = visit.query.get("token").unwrap_or_default();
         let id = pages.sessions.by_client_token(token).ok_or_else(gone)?;
         let open = read(&pages, id).await?;
+        let back = back(&visit);
         if open.state.status.is_final() {
-            return Ok(waiting(&open));
+            return Ok(waiting(&open, back.as_deref()));
         }
         let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
         let page = Welcome {
             csrf,
             token,
+            return_to: back.as_deref().unwrap_or_default(),
             needs: needs(&open),
             is_begun: open.state.status != Status::Created,
             qr: phone(&pages, &open),
         };
-        Ok(view::capture_page(StatusCode::OK, &page, cookie))
+        Ok(view::capture_page(StatusCode::OK, &page, cookie, back.is_some()))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -105,7 +117,8 @@ pub(crate) async fn begin(State(pages): State<Pages>, request: Request) -> impl 
         let form = read_form(&pages, request).await?;
         let token = form.text("token");
         let id = pages.sessions.by_client_token(token).ok_or_else(gone)?;
-        Ok(view::see_other(&address(id), Some(set_cookie(COOKIE, token))))
+        let back = own_return(form.text("return_to"));
+        Ok(view::see_other(&address(id, back), Some(set_cookie(COOKIE, token))))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -119,10 +132,10 @@ pub(crate) async fn show(
     let answer = async move {
         let visit = Visit::read(&request)?;
         let open = read(&pages, holder(&pages, &visit, &id)?).await?;
-        let step = next(&open);
-        match step {
+        let back = back(&visit);
+        match next(&open) {
             Some(step) => Ok(ask(&pages, &visit, &open, &step)),
-            None => Ok(waiting(&open)),
+            None => Ok(waiting(&open, back.as_deref())),
         }
     };
     answer.await.unwrap_or_else(|page: Page| page)
@@ -151,8 +164,10 @@ pub(crate) async fn give(
     let answer = async move {
         let visit = Visit::read(&request)?;
         let id = holder(&pages, &visit, &id)?;
+        let room = pages.forms.enter(id).ok_or_else(busy)?;
         let given = given::read(&pages, &visit, request).await?;
-        let here = || view::see_other(&address(id), None);
+        let back = back(&visit);
+        let here = || view::see_other(&address(id, back.as_deref()), None);
         let open = read(&pages, id).await?;
         let mut steps = open.steps();
         // What was meant for another try than the one that is asked for now came twice, or too late.
@@ -160,8 +175,11 @@ pub(crate) async fn give(
         let Some(answer) = step.and_then(|step| given.answer(step.check)) else {
             return Ok(here());
         };
-        let by = (&Actor::Anonymous, &visit.origin);
-        match pages.sessions.answer(&pages.checks, (id, &given.node), answer, by).await {
+        let (by, serial) = ((&Actor::Anonymous, &visit.origin), Some(given.serial));
+        let step = (id, &given.node[..], serial);
+        let answered = pages.sessions.answer(&pages.checks, step, answer, by).await;
+        drop(room);
+        match answered {
             Ok(_) => Ok(here()),
             // The other page was faster.
             Err(SessionError::NotAsked(_) | SessionError::Refused(_) | SessionError::Stale) => {
@@ -189,8 +207,46 @@ fn holder(pages: &Pages, visit: &Visit, id: &str) -> Result<SessionId, Page> {
     })
 }
 
-fn address(id: SessionId) -> String {
-    format!("/verify/{id}")
+fn address(id: SessionId, back: Option<&str>) -> String {
+    format!("/verify/{id}{}", query(back))
+}
+
+/// The query that leads back to a login; empty outside of one.
+fn query(back: Option<&str>) -> String {
+    let query = |back| Params::default().with("return_to", back).to_query();
+    back.map(|back| format!("?{}", query(back))).unwrap_or_default()
+}
+
+/// The login that waits for this, if one does.
+fn back(visit: &Visit) -> Option<String> {
+    own_return(visit.query.get("return_to").unwrap_or_default()).map(str::to_owned)
+}
+
+fn own_return(asked: &str) -> Option<&str> {
+    let own = asked.starts_with("/oauth2/authorize?");
+    (own && asked.bytes().all(|byte| byte.is_ascii_graphic())).then_some(asked)
+}
+
+/// The session in which somebody who logs in is verified; none for whoever was declined just now.
+pub(crate) async fn of_owner(
+    pages: &Pages,
+    visit: &Visit,
+    account: &Account,
+    rule: &ProofRule,
+) -> Result<Option<Open>, Page> {
+    let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
+    let locale = Some(portcullis_texts::current().tag().to_owned());
+    let owner = Owner { account: account.id, locale };
+    let by = (&who, &visit.origin);
+    let open = pages.sessions.for_owner(&owner, &rule.workflow, rule.retry_after, by).await;
+    open.map_err(|error| view::not_now(&error))
+}
+
+/// Where somebody goes through a session, and then back to the login that waits for it.
+pub(crate) fn link(pages: &Pages, open: &Open, back: &str) -> String {
+    let token = pages.sessions.client_token(open.row.id);
+    let query = Params::default().with("token", &token).with("return_to", back);
+    format!("/verify?{}", query.to_query())
 }
 
 /// The step that is to be taken now. A chip is read elsewhere, so that other steps come first.
@@ -198,10 +254,11 @@ fn next(open: &Open) -> Option<Step<'_>> {
     open.steps().min_by_key(|step| (step.check == "emrtd", step.serial))
 }
 
-/// What the page shows: as long as this is the same, it is what is to be done.
+/// What the page shows: as long as this is the same, it is what is to be done. Where that is a step, nothing else
+/// counts, or the page would be loaded again while somebody types.
 fn mark(open: &Open) -> String {
-    let serial = next(open).map_or(0, |step| step.serial);
-    format!("{}:{serial}", open.state.status.as_str())
+    let step = next(open).map(|step| step.serial.to_string());
+    step.unwrap_or_else(|| open.state.status.as_str().to_owned())
 }
 
 /// The steps that people may have to take, by what is checked.
@@ -233,9 +290,11 @@ fn ask(pages: &Pages, visit: &Visit, open: &Open, step: &Step<'_>) -> Page {
     let done = asked_of_people(open).filter(|(node, _)| open.state.done.contains_key(*node));
     let done = done.count().min(total.saturating_sub(1));
     let words = words::step(step.check);
+    let back = back(visit);
     let page = StepPage {
         csrf,
         id: open.row.id,
+        query: query(back.as_deref()),
         mark: mark(open),
         progress: tf("Step {0} of at most {1}", &[&(done + 1).to_string(), &total.to_string()]),
         total,
@@ -249,13 +308,23 @@ fn ask(pages: &Pages, visit: &Visit, open: &Open, step: &Step<'_>) -> Page {
         reasons: words::reasons(step.check),
         qr: phone(pages, open),
     };
-    view::capture_page(StatusCode::OK, &page, cookie)
+    view::capture_page(StatusCode::OK, &page, cookie, back.is_some())
 }
 
-fn waiting(open: &Open) -> Page {
+fn waiting(open: &Open, back: Option<&str>) -> Page {
     let status = open.state.status;
+    if let Some(back) = back.filter(|_| status == Status::Approved) {
+        return view::see_other(back, None);
+    }
     let words = words::status(status);
-    let told = open.found().filter_map(|reason| words::ended(&reason.code));
+    let told: BTreeSet<_> = open.failed().filter_map(|reason| words::ended(&reason.code)).collect();
+    let callback = || {
+        let mut url = Url::parse(open.start.callback.as_deref()?).ok()?;
+        url.query_pairs_mut().append_pair("session", &open.row.id.to_string());
+        let name = url.host_str().unwrap_or(url.scheme()).to_owned();
+        Some((url.into(), tf("Back to {0}", &[&name])))
+    };
+    let login = back.map(|back| (back.to_owned(), t("Continue").to_owned()));
     let page = Wait {
         id: open.row.id,
         mark: mark(open),
@@ -263,15 +332,14 @@ fn waiting(open: &Open) -> Page {
         title: words.title,
         tone: words.tone,
         text: words.text,
-        problems: if status == Status::Declined { told.collect() } else { Vec::new() },
-        back: open.start.callback.as_deref().filter(|_| status.is_final()).and_then(|to| {
-            let mut url = Url::parse(to).ok()?;
-            url.query_pairs_mut().append_pair("session", &open.row.id.to_string());
-            let name = url.host_str().unwrap_or(url.scheme()).to_owned();
-            Some((url.into(), name))
-        }),
+        problems: told.into_iter().collect(),
+        back: if status.is_final() { login.or_else(callback) } else { None },
     };
-    view::capture_page(StatusCode::OK, &page, None)
+    view::capture_page(StatusCode::OK, &page, None, back.is_some())
+}
+
+fn busy() -> Page {
+    view::again_later("There is much to do just now.")
 }
 
 fn gone() -> Page {
@@ -284,8 +352,9 @@ fn failed(error: &SessionError) -> Page {
     match error {
         SessionError::NotFound | SessionError::Erased => gone(),
         SessionError::Invalid(..) => view::bad_request(),
-        SessionError::Check(CheckError::Invalid(..)) => given::too_large(),
-        SessionError::Check(CheckError::Busy) => view::again_later("There is much to do just now."),
+        SessionError::Check(CheckError::Invalid("image", _)) => given::too_large(),
+        SessionError::Check(CheckError::Invalid(..)) => view::bad_request(),
+        SessionError::Check(CheckError::Busy) => busy(),
         _ => view::not_now(error),
     }
 }

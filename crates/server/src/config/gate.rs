@@ -200,7 +200,8 @@ pub struct RouteConfig {
     /// All of these scopes are needed.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// How a person must have proved who they are: `urn:portcullis:acr:multi-factor` or `phr`.
+    /// How a person must have proved who they are: `urn:portcullis:acr:multi-factor`, `phr`, or a value of
+    /// `[[verification.acr]]`.
     /// Whoever proved less is told to ask for it (RFC 9470). Only with `bearer`.
     pub acr: Option<String>,
     /// How long ago at most, such as `5min`. Only with `bearer`.

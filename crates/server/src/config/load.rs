@@ -15,7 +15,6 @@ use super::{
     Authenticate, Config, ContractMode, ContractResponses, Door, KeyEncryption, Keys, Limit,
     PROTECTED, RouteConfig, SinkConfig, TlsMode,
 };
-use portcullis_verification::is_trust_framework;
 
 use crate::system;
 
@@ -118,14 +117,7 @@ impl Config {
                 bail!("tls: certificate and key belong to mode \"files\"")
             }
         }
-        let mut frameworks = std::collections::BTreeSet::new();
-        for name in &self.verification.trust_frameworks {
-            ensure!(
-                is_trust_framework(name) && frameworks.insert(name),
-                "verification.trust_frameworks: {name:?} must be there once and have 1 to 128 letters, digits \
-                 and any of _-.:/"
-            );
-        }
+        self.verification.check()?;
         for host in &self.listen.hosts {
             let url = url::Url::parse(&format!("https://{host}"));
             let bare = url.is_ok_and(|url| {

@@ -112,6 +112,7 @@ pub async fn revoke(tx: &Tx, tenant: &str, account: Id<tags::User>) -> Result<u6
     let mut changed = 0;
     for text in [
         "DELETE FROM verified_identity WHERE tenant = $1 AND account_id = $2",
+        "DELETE FROM account_proof WHERE tenant = $1 AND account_id = $2",
         "UPDATE idv_session SET account_id = NULL WHERE tenant = $1 AND account_id = $2 AND ended_at IS NULL",
     ] {
         changed += sql(text).bind(tenant).bind(account).execute(tx).await?;

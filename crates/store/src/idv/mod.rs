@@ -5,6 +5,7 @@ pub mod evidence;
 pub mod identities;
 pub mod lists;
 pub mod notes;
+pub mod proofs;
 pub mod sessions;
 pub mod trust;
 pub mod webhooks;

@@ -185,6 +185,7 @@ pub async fn erase(
     for text in [
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM account_proof WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_note WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_evidence WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",
@@ -245,6 +246,24 @@ pub async fn page(
     .bind(filter.account)
     .bind(filter.assignee)
     .all(source)
+    .await
+}
+
+/// The session of the workflow about an account that goes on, or the one that ended last.
+pub async fn last_about(
+    source: impl Source,
+    tenant: &str,
+    account: Id<tags::User>,
+    workflow: Id<tags::Workflow>,
+) -> Result<Option<SessionRow>, DbError> {
+    sql(select!(
+        "tenant = $1 AND account_id = $2 AND workflow_id = $3 \
+         ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, ended_at DESC, id DESC LIMIT 1"
+    ))
+    .bind(tenant)
+    .bind(account)
+    .bind(workflow)
+    .optional(source)
     .await
 }
 

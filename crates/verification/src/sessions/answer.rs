@@ -1,6 +1,7 @@
 use portcullis_documents::zone::Expected;
 use portcullis_events::{Actor, Origin};
 use portcullis_types::{Id, tags};
+use portcullis_workflow::Refused;
 use serde_json::Value as Json;
 
 use super::{Asked, Given, Open, SessionError, Sessions};
@@ -59,15 +60,20 @@ impl Answer {
 }
 
 impl Sessions {
-    /// Looks at what is given for a step, and takes the session further by what comes of it.
+    /// Looks at what is given for a step, and takes the session further by what comes of it. Whoever saw which try
+    /// is asked for says its `serial`.
     pub async fn answer(
         &self,
         checks: &Checks,
-        (id, node): (Id<tags::IdvSession>, &str),
+        (id, node, serial): (Id<tags::IdvSession>, &str, Option<u32>),
         answer: Answer,
         by: (&Actor, &Origin),
     ) -> Result<Answered, SessionError> {
         let asked = self.asked(id, node).await?;
+        // What was meant for the try before this one counts once.
+        if serial.is_some_and(|serial| serial != asked.serial) {
+            return Err(Refused::Stale.into());
+        }
         if answer.check().is_some_and(|check| check != asked.check) {
             let must =
                 format!("must come with {} and nothing else, or with unsupported", asked.check);

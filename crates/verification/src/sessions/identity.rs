@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Known, Open, SessionError, Sessions};
 
+/// Somebody else owns the account.
+pub(super) const OTHER_PERSON: &str = "other_person";
+
 /// A verified identity of an account.
 #[derive(Debug, Clone)]
 pub struct VerifiedIdentity {
@@ -64,7 +67,7 @@ impl Sessions {
         let born = &verified["claims"]["birthdate"];
         for row in identities::of_account(tx, &self.tenant, account).await? {
             if row.open(&self.sealer).is_ok_and(|known| known["claims"]["birthdate"] != *born) {
-                return Ok(Some("other_person"));
+                return Ok(Some(OTHER_PERSON));
             }
         }
         let of = IdentityOf {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64URL_NOPAD;
+use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_types::{Id, same_secret, tags};
-use portcullis_workflow::{Event, Outcome, Phase, Reason, State, Task};
+use portcullis_workflow::{By, CheckStatus, Event, Outcome, Phase, Reason, Refused, State, Task};
 use url::{Host, Url, form_urlencoded};
 
 use super::{Open, SessionError, Sessions};
@@ -38,6 +39,26 @@ impl Sessions {
         format!("{id}.{}", BASE64URL_NOPAD.encode(&mac))
     }
 
+    /// The session, for somebody who wants to send its link once more. Whoever has the link can act as the person,
+    /// so that the log has who asked for it.
+    pub async fn linked(
+        &self,
+        id: Id<tags::IdvSession>,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<Open, SessionError> {
+        let linked = self.db.write(|tx| async move {
+            let open = self.open(&tx, id).await?;
+            if open.state.status.is_final() {
+                return Err(Refused::Over.into());
+            }
+            let told = Verification { change: "linked", ..self.about_row(&open.row) };
+            tx.emit(self.event(by, Some(origin), Kind::Verification(told))).await?;
+            Ok(open)
+        });
+        linked.await
+    }
+
     /// Our page for the person, below the issuer.
     pub fn page_url(&self, issuer: &str, open: &Open) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -67,9 +88,14 @@ impl Open {
         })
     }
 
-    /// What was found out about what the person gave, of whatever they gave last for each step.
-    pub fn found(&self) -> impl Iterator<Item = &Reason> {
-        self.found.values().flatten()
+    /// What was found out about what the person gave, where that failed and is why the session was declined.
+    pub fn failed(&self) -> impl Iterator<Item = &Reason> {
+        let decided = self.state.decision.as_ref().is_some_and(|decision| decision.by == By::Rule);
+        let failed = move |node: &str| {
+            decided
+                && self.state.done.get(node).is_some_and(|done| done.status == CheckStatus::Failed)
+        };
+        self.found.iter().filter(move |(node, _)| failed(node)).flat_map(|(_, found)| found)
     }
 }
 
@@ -86,16 +112,21 @@ pub(super) fn remember(found: &mut Found, state: &State, event: &Event) {
 
 /// Where the person goes afterwards: a page, or an app that claimed a name of its own (RFC 8252, section 7.1).
 pub(super) fn check_callback(text: &str) -> Result<(), SessionError> {
-    let fits = Url::parse(text).is_ok_and(|url| match url.scheme() {
-        "https" => url.host().is_some() && url.username().is_empty() && url.password().is_none(),
-        "http" => is_loopback(&url),
-        // A name in reverse has a dot, which neither `javascript` nor `data` has.
-        scheme => scheme.contains('.'),
+    let fits = Url::parse(text).is_ok_and(|url| {
+        let is_somewhere = match url.scheme() {
+            "https" => url.host().is_some(),
+            "http" => is_loopback(&url),
+            // A name in reverse has a dot, which neither `javascript` nor `data` has.
+            scheme => scheme.contains('.'),
+        };
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        // Whoever reads the first of two would read the wrong one.
+        is_somewhere && is_plain && url.query_pairs().all(|(name, _)| name != "session")
     });
     if fits && text.len() <= CALLBACK_MAX_BYTES && !text.contains('#') {
         return Ok(());
     }
-    let must = "must be https, http to this machine, or com.example.app:, without a fragment";
+    let must = "must be https, http to this machine, or com.example.app:, without user, fragment and session";
     Err(SessionError::Invalid("callback", must.to_owned()))
 }
 
@@ -131,6 +162,9 @@ mod tests {
             "http://127.0.0.1.evil.example/",
             "https://user@shop.example/",
             "https://shop.example/#x",
+            "https://shop.example/?a=b&session=x",
+            "http://u:p@localhost/",
+            "com.example://u:p@host/",
             "javascript:alert(1)",
             "JaVaScRiPt:a.b",
             "data:text/html,a.b",

@@ -262,6 +262,7 @@ impl Sessions {
         let Some(decision) = &next.state.decision else { return Ok(None) };
         let draft = self.draft_evidence(next, decision)?;
         let verified = self.keep_identity(tx, next, decision).await?;
+        self.keep_proof(tx, next, decision, verified).await?;
         let mut done: Vec<_> = next.state.done.iter().collect();
         if done.len() > EVENT_MAX_STEPS {
             done.sort_by_key(|(_, done)| std::cmp::Reverse(done.order));

@@ -14,7 +14,7 @@ use portcullis_store::{
     idv::{
         evidence::{self, LogProof},
         identities::{self, IdentityOf},
-        lists, notes,
+        lists, notes, proofs,
         sessions::{self as rows, SessionFilter},
     },
 };
@@ -22,7 +22,7 @@ use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_bo
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
     Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided, EVIDENCE_SALT_BYTES,
-    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Report, ReportViews, Reviewed,
+    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Owner, Report, ReportViews, Reviewed,
     SessionError, SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
     evidence_digest,
 };
@@ -1177,4 +1177,101 @@ on_both!(whoever_dies_leaves_it_to_others, |db: TestDb| {
         office.is_whole(id).await;
     }
     assert!(finished > 0, "some were not killed at all");
+});
+
+impl Office {
+    /// The session of somebody who logs in, in which they are verified.
+    async fn owner(&self, account: Id<tags::User>) -> Result<Option<Open>, SessionError> {
+        let owner = Owner { account, locale: Some("de".into()) };
+        let wait = Duration::from_secs(3_600);
+        self.sessions.for_owner(&owner, "owners", wait, (&machine(), &Origin::default())).await
+    }
+
+    async fn proven(&self, account: Id<tags::User>) -> Option<i64> {
+        let db = &self.world.db.db;
+        let row = proofs::of_account(db, "main", account, "owners").await.unwrap();
+        row.map(|row| row.workflow_version)
+    }
+
+    async fn owner_is(&self, id: Id<tags::IdvSession>, says: Verdict) {
+        self.give(id, ZONE).await.unwrap();
+        self.vote(id, "one", says).await.unwrap();
+    }
+}
+
+on_both!(whoever_logs_in_is_verified_once_and_the_last_decision_counts, |db: TestDb| {
+    let office = Office::new(db).await;
+    let (alice, bob) = (office.account(1, "alice").await, office.account(2, "bob").await);
+    assert!(matches!(office.owner(alice).await, Err(SessionError::NotPublished)));
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "nodes": { "zone": { "type": "check", "check": "mrz", "next": "human" },
+                   "human": { "type": "review", "approvers": 1 } }
+    });
+    office.publish("owners", &graph).await;
+    let first = office.owner(alice).await.unwrap().unwrap();
+    assert_eq!(first.row.account(), Some(alice));
+    assert_eq!((&first.row.reference[..], &first.start.locale[..]), (&alice.to_string()[..], "de"));
+    // It goes on, for her and nobody else.
+    let again = office.owner(alice).await.unwrap().unwrap();
+    assert_eq!(again.row.id, first.row.id);
+    let other = office.owner(bob).await.unwrap().unwrap();
+    assert_ne!(other.row.id, first.row.id);
+    office.owner_is(first.row.id, Verdict::Approved).await;
+    assert_eq!((office.proven(alice).await, office.proven(bob).await), (Some(1), None));
+    // Another one that is declined takes it back, and she waits.
+    office.world.clock.advance(Duration::from_secs(1));
+    let second = office.owner(alice).await.unwrap().unwrap();
+    office.owner_is(second.row.id, Verdict::Declined).await;
+    assert_eq!(office.proven(alice).await, None);
+    assert!(office.owner(alice).await.unwrap().is_none());
+    office.world.clock.advance(Duration::from_secs(3_601));
+    let third = office.owner(alice).await.unwrap().unwrap();
+    office.owner_is(third.row.id, Verdict::Approved).await;
+    assert_eq!(office.proven(alice).await, Some(1));
+    // It goes with its session,
+    office.sessions.erase(third.row.id, &machine(), &Origin::default()).await.unwrap();
+    assert_eq!(office.proven(alice).await, None);
+    // by hand,
+    office.owner_is(other.row.id, Verdict::Approved).await;
+    office.sessions.revoke_identities(bob, &machine(), &Origin::default()).await.unwrap();
+    assert_eq!(office.proven(bob).await, None);
+    // and with the account, which stops no decision.
+    let last = office.owner(bob).await.unwrap().unwrap();
+    office.give(last.row.id, ZONE).await.unwrap();
+    let gone =
+        office.world.db.db.write(|tx| async move { accounts::delete(&tx, "main", bob).await });
+    gone.await.unwrap();
+    office.vote(last.row.id, "one", Verdict::Approved).await.unwrap();
+    assert_eq!(office.proven(bob).await, None);
+});
+
+on_both!(links_are_derived_and_open_one_session, |db: TestDb| {
+    let office = Office::new(db).await;
+    let (one, other) = (office.kyc().await.row.id, office.kyc().await.row.id);
+    let sessions = &office.sessions;
+    let token = sessions.client_token(one);
+    assert_eq!(token, sessions.client_token(one));
+    assert_eq!(sessions.by_client_token(&token), Some(one));
+    let (id, mac) = token.split_once('.').unwrap();
+    for forged in [
+        format!("{other}.{mac}"),
+        format!("{}.{mac}", id.to_uppercase()),
+        format!("{id}.{mac}="),
+        format!("{id}.{}", &mac[1..]),
+        format!("{id}..{mac}"),
+        format!(" {token}"),
+        id.to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(sessions.by_client_token(&forged), None, "{forged}");
+    }
+    // What was wrong with the last try is told with the step.
+    let wrong = ZONE.replace("L898902C36", "L898902C37");
+    let open = office.give(one, &wrong).await.unwrap();
+    let step = open.steps().next().unwrap();
+    assert_eq!((step.node, step.check, step.attempt), ("zone", "mrz", 2));
+    assert_eq!(step.found[0].code, "check_digit_wrong");
+    let read = office.read(one).await;
+    assert_eq!(read.steps().next().unwrap().found, step.found);
 });

@@ -1,0 +1,85 @@
+//! Values of `acr` that a verification of the person stands for (OpenID Connect Core, section 2; RFC 9470).
+//!
+//! Whether it was done is a row that the approval of a workflow wrote. It is looked at whenever tokens are made, so
+//! that what was taken back since is said by no new token.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_identity::Assurance;
+use portcullis_store::{DbError, accounts::Account, grants::Grant, idv::proofs};
+use portcullis_types::{Id, tags};
+
+use crate::{AuthorizationRequest, Provider};
+
+/// A value of `acr`, and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofRule {
+    /// As clients ask for it and tokens say it.
+    pub acr: String,
+    /// The name of the workflow that has to have approved the person.
+    pub workflow: String,
+    /// How long ago at most.
+    pub max_age: Option<Duration>,
+    /// Whether it must have been by the version that is current.
+    pub current_version: bool,
+    /// How long somebody who was declined waits before they can try again.
+    pub retry_after: Duration,
+    /// How the person has to log in besides.
+    pub login: Assurance,
+}
+
+/// What a request says of proofs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WantedProof {
+    pub rule: Option<Arc<ProofRule>>,
+    /// Whether nothing else will do.
+    pub is_needed: bool,
+}
+
+impl Provider {
+    /// What the person has to be verified for before the request can be granted, if anything.
+    pub async fn unproven(
+        &self,
+        request: &AuthorizationRequest,
+        account: &Account,
+    ) -> Result<Option<Arc<ProofRule>>, DbError> {
+        let WantedProof { rule: Some(rule), is_needed: true } = request.proof() else {
+            return Ok(None);
+        };
+        let proven = self.is_proven(rule, account.id).await?;
+        Ok((!proven).then(|| rule.clone()))
+    }
+
+    /// The value that a new grant has of its own; empty if there is none.
+    pub(crate) async fn proven_acr(
+        &self,
+        request: &AuthorizationRequest,
+        account: Id<tags::User>,
+    ) -> Result<String, DbError> {
+        match &request.proof().rule {
+            Some(rule) if self.is_proven(rule, account).await? => Ok(rule.acr.clone()),
+            _ => Ok(String::new()),
+        }
+    }
+
+    /// The value that a grant still has of its own.
+    pub(crate) async fn acr_of(&self, grant: &Grant) -> Result<Option<String>, DbError> {
+        let rule = self.settings.proofs.iter().find(|rule| rule.acr == grant.acr);
+        match rule {
+            Some(rule) if self.is_proven(rule, grant.account_id).await? => {
+                Ok(Some(rule.acr.clone()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn is_proven(&self, rule: &ProofRule, account: Id<tags::User>) -> Result<bool, DbError> {
+        let db = &self.identity.db;
+        let row = proofs::of_account(db, self.tenant(), account, &rule.workflow).await?;
+        Ok(row.is_some_and(|row| {
+            let age = self.now().since(row.proven_at);
+            let is_current = row.current_version == Some(row.workflow_version);
+            rule.max_age.is_none_or(|most| age <= most) && (is_current || !rule.current_version)
+        }))
+    }
+}

@@ -1,0 +1,16 @@
+-- That a workflow approved the owner of an account, the last time for each workflow.
+CREATE TABLE account_proof (
+    tenant TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    workflow_id TEXT NOT NULL,
+    -- By which version of it.
+    workflow_version BIGINT NOT NULL,
+    session_id TEXT NOT NULL,
+    proven_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, account_id, workflow_id),
+    FOREIGN KEY (tenant, account_id) REFERENCES account (tenant, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant, session_id) REFERENCES idv_session (tenant, id) ON DELETE CASCADE
+);
+CREATE INDEX account_proof_session ON account_proof (tenant, session_id);
+-- What a login proved beside how somebody logged in, as `acr` names it.
+ALTER TABLE oauth_grant ADD COLUMN acr TEXT NOT NULL DEFAULT '';
