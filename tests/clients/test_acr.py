@@ -3,16 +3,17 @@ and what becomes of it when it is declined, waits for people, gets old or is tak
 
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
 
-from portcullis import DEMO, Demo, bearer, code_of, officer
+from portcullis import DEMO, Demo, bearer, code_of, fields, officer
 from relying_party import Party, claims_of
 from test_capture import LINES, WRONG, Browser, graph, heading
 from test_workflows import SESSIONS, WORKFLOWS, published, vote
 
-KNOWN, STRICT, PATIENT = "urn:example:known", "urn:example:strict", "urn:example:patient"
+KNOWN, STRICT, PATIENT, NOWHERE = "urn:example:known", "urn:example:strict", "urn:example:patient", "urn:example:nowhere"
 SINGLE, MULTI = "urn:portcullis:acr:single-factor", "urn:portcullis:acr:multi-factor"
 CONFIG = DEMO + f"""
 [[verification.acr]]
@@ -30,6 +31,10 @@ value = "{PATIENT}"
 workflow = "patient"
 max_age = "30d"
 retry_after = "1s"
+
+[[verification.acr]]
+value = "{NOWHERE}"
+workflow = "nowhere"
 
 [[route]]
 name = "vault"
@@ -181,6 +186,47 @@ def test_a_verification_needs_the_login_that_it_says(idv, party):
     assert sessions(idv, party) == []
 
 
+def test_no_request_gets_around_the_login(place, idv, party):
+    """Whatever else is named beside it: a value that needs a second factor is for nobody without one."""
+    verified(place, party)
+    essential = json.dumps({"id_token": {"acr": {"essential": True, "values": [STRICT, SINGLE]}}})
+    for more in ({"acr_values": f"{STRICT} {SINGLE}"}, {"acr_values": f"{STRICT} phr"}, {"claims": essential}):
+        assert acrs(party.tokens(**more)) == (SINGLE, SINGLE), more
+
+
+def test_many_at_once_are_one_try(place, idv, party):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: party.ask(acr_values=KNOWN).headers["location"], range(8)))
+    assert all(answer.startswith("/verify?") for answer in answers), answers
+    assert len(sessions(idv, party)) == 1
+
+
+def test_nobody_is_told_before_the_person_allows_it(place, idv, party):
+    """Neither whether somebody is verified, nor that they were declined; and nobody is sent through it either."""
+    stranger = Party(place, "127.45.0.2", first_party=False, scopes=["openid"], grant_types=["authorization_code"])
+    stranger.browser = party.browser
+    assert code_of(stranger.ask(acr_values=KNOWN, prompt="none"))["error"] == ["consent_required"]
+    page = stranger.ask(acr_values=KNOWN)
+    assert page.status_code == 200 and "know whether you were verified" in page.text and sessions(idv, party) == []
+    form = {**fields(page.text), "decision": "allow"}
+    browser = sent_to_verify(place, party, party.browser.post("/oauth2/consent", data=form))
+    answer = take_step(browser, LINES)
+    # They are asked once.
+    answer = party.browser.get(answer.headers["location"])
+    held = stranger.redeem(answer).json()
+    assert claims_of(held["id_token"])["acr"] == KNOWN
+
+
+def test_the_page_says_whose_account_it_is(place, party):
+    answer = party.ask(acr_values=KNOWN)
+    page = place.client().get(answer.headers["location"])
+    assert f"For the account {party.person['username']}" in page.text
+
+
+def test_a_workflow_that_is_not_there_is_told_to_the_client(party):
+    assert code_of(party.ask(acr_values=NOWHERE))["error"] == ["temporarily_unavailable"]
+
+
 def test_what_is_taken_back_is_said_by_no_new_token(place, idv, party):
     held = party.redeem(verified(place, party)).json()
     assert idv.delete(f"/idv/v1/accounts/{party.person['id']}/identities").status_code == 204
@@ -252,7 +298,7 @@ def test_the_way_back_leads_nowhere_else(place, party, idv):
 
 def test_it_is_published_what_can_be_asked_for(place):
     told = place.client().get("/.well-known/openid-configuration").json()
-    assert told["acr_values_supported"][-3:] == [KNOWN, STRICT, PATIENT]
+    assert told["acr_values_supported"][-4:] == [KNOWN, STRICT, PATIENT, NOWHERE]
     made = place.operator().post("/api/admin/v1/clients", json={
         "name": "Strict", "redirect_uris": ["https://rp.example/cb"], "scopes": ["openid"],
         "token_endpoint_auth_method": "client_secret_basic", "grant_types": ["authorization_code"], "default_acr_values": [KNOWN],

@@ -175,22 +175,32 @@ impl Egress {
 
     /// Makes any call.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, EgressError> {
-        self.answered(&call, true).await
+        self.answered(&call, true, CALL_TIMEOUT).await
+    }
+
+    /// Makes a call that may take longer than others, or less long.
+    pub async fn call_within(&self, call: Call<'_>, time: Duration) -> Result<Answer, EgressError> {
+        self.answered(&call, true, time).await
     }
 
     /// Makes a call of whose answer only the status counts: the rest is not waited for.
     pub async fn status(&self, call: Call<'_>) -> Result<StatusCode, EgressError> {
-        Ok(self.answered(&call, false).await?.status)
+        Ok(self.answered(&call, false, CALL_TIMEOUT).await?.status)
     }
 
-    async fn answered(&self, call: &Call<'_>, reads_body: bool) -> Result<Answer, EgressError> {
+    async fn answered(
+        &self,
+        call: &Call<'_>,
+        reads_body: bool,
+        time: Duration,
+    ) -> Result<Answer, EgressError> {
         let target = Target::read(call.url)?;
         let work = async {
             let _place = self.0.calls.acquire().await.map_err(|_| EgressError::Timeout)?;
             let addrs = self.addresses(&target).await?;
             self.exchange(&target, &addrs, call, reads_body).await
         };
-        timeout(CALL_TIMEOUT, work).await.map_err(|_| EgressError::Timeout)?
+        timeout(time, work).await.map_err(|_| EgressError::Timeout)?
     }
 
     /// Every address of the host, all of which may be called. A name that also has an address

@@ -30,6 +30,12 @@ pub struct NewAccount {
 }
 
 impl Identity {
+    /// How the owner of an account is called here, if there is one.
+    pub async fn username(&self, account: Id<tags::User>) -> Result<Option<String>, IdentityError> {
+        let found = accounts::by_id(&self.db, &self.tenant, account).await?;
+        Ok(found.map(|account| account.username))
+    }
+
     /// Changes what a person is called, and what they read.
     pub async fn set_profile(
         &self,

@@ -85,7 +85,8 @@ impl Identity {
             "verified_by": proofs.iter().map(|proof| json!({
                 "workflow": proof.name,
                 "version": proof.workflow_version,
-                "at": proof.proven_at.to_rfc3339(),
+                "approved": proof.is_proven,
+                "at": proof.decided_at.to_rfc3339(),
             })).collect::<Vec<_>>(),
             "audit_log": entries,
         }))

@@ -23,6 +23,8 @@ use crate::{
 
 /// A code must be redeemed within this time.
 pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
+/// What people are asked for where a client wants them verified.
+pub const VERIFIED_LOGIN: &str = "verified_login";
 /// `state` and `nonce` are at most this long.
 const MAX_OPAQUE_CHARS: usize = 1_024;
 /// A challenge or thumbprint is a SHA-256 in base64url (RFC 7636, section 4.2; RFC 7638).
@@ -70,6 +72,9 @@ impl AuthorizationRequest {
     pub fn disclosed(&self, account: &Account) -> Vec<&str> {
         let mut scopes = allowed_scopes(&self.scopes, account);
         scopes.extend(self.claims.scopes());
+        if self.proof().rule.is_some() {
+            scopes.push(VERIFIED_LOGIN);
+        }
         scopes.sort_unstable();
         scopes.dedup();
         scopes
@@ -171,7 +176,7 @@ impl Provider {
         let code = random_token(&*self.identity.entropy);
         let scope = &allowed_scopes(&request.scopes, account).join(" ");
         let consent = &request.disclosed(account).join(" ");
-        let acr = self.proven_acr(request, account.id).await?;
+        let acr = self.proven_acr(request, session).await?;
         if acr.is_empty() && request.proof().is_needed {
             let code = ErrorCode::UnmetAuthenticationRequirements;
             return Err(AuthorizeError::Redirect(self.deny(request, code)));
@@ -254,6 +259,7 @@ impl Provider {
             }
             ErrorCode::ConsentRequired => "the person must be asked first",
             ErrorCode::InteractionRequired => "the person must be verified first",
+            ErrorCode::TemporarilyUnavailable => "nobody can be verified just now",
             _ => "the person did not allow it",
         };
         let error = OAuthError::new(error, text);

@@ -1,8 +1,9 @@
 //! Token exchange (RFC 8693): a service that was called calls another one, and says for whom.
 
 use portcullis_events::{AccountChange, Actor, Kind, Outcome, TokenOperation};
+use portcullis_identity::Methods;
 use portcullis_jose::access_token::{AccessClaims, ActClaim};
-use portcullis_store::accounts;
+use portcullis_store::{accounts, grants};
 use portcullis_types::{Id, tags};
 
 use crate::{
@@ -50,6 +51,7 @@ impl Provider {
             None => (subject.groups.clone(), subject.roles.clone()),
         };
         let person = person.map(|person| (person.account.id, person.account.username));
+        let acr = self.exchanged_acr(&subject, person.is_some()).await?;
         let base = self.access_claims(call, &subject.sub, &scope, None)?;
         let claims = AccessClaims {
             sub: person.as_ref().map_or_else(|| subject.sub.clone(), |(id, _)| id.to_string()),
@@ -59,7 +61,7 @@ impl Provider {
             },
             exp: base.exp.min(subject.exp),
             auth_time: subject.auth_time,
-            acr: subject.acr.clone(),
+            acr,
             groups: if may("groups") { groups } else { Vec::new() },
             roles: if may("roles") { roles } else { Vec::new() },
             sid: subject.sid.clone(),
@@ -80,6 +82,26 @@ impl Provider {
             refresh_token: None,
             id_token: None,
         })
+    }
+
+    /// What the login proved that is behind a token. A verification is of one person, and looked at again.
+    async fn exchanged_acr(
+        &self,
+        subject: &AccessClaims,
+        is_impersonation: bool,
+    ) -> Result<Option<String>, ProviderError> {
+        let acr = subject.acr.clone();
+        if acr.as_deref().is_none_or(|acr| self.proof_of(acr).is_none()) {
+            return Ok(acr);
+        }
+        let grant = match &subject.grant_id {
+            Some(id) => grants::by_id(&self.identity.db, self.tenant(), id).await?,
+            None => None,
+        };
+        let Some(grant) = grant else { return Ok(None) };
+        let login = Methods::from_row(&grant.methods).assurance().acr().to_owned();
+        let proven = if is_impersonation { None } else { self.acr_of(&grant).await? };
+        Ok(Some(proven.unwrap_or(login)))
     }
 
     /// A token of ours that this client may exchange: one issued to it, or for it.

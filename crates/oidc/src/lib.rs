@@ -40,6 +40,7 @@ mod userinfo;
 mod verified;
 
 pub use applications::Application;
+pub use authorize::VERIFIED_LOGIN;
 pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME};
 pub use claims::check_claims_parameter;
 pub use client::{AuthMethod, Client, ClientSettings, GrantType, is_redirect_uri};

@@ -5,11 +5,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_identity::Assurance;
-use portcullis_store::{DbError, accounts::Account, grants::Grant, idv::proofs};
+use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
+use portcullis_identity::{Assurance, Methods};
+use portcullis_store::{
+    DbError, accounts::Account, consents, grants::Grant, idv::proofs, sessions::Session,
+};
 use portcullis_types::{Id, tags};
 
-use crate::{AuthorizationRequest, Provider};
+use crate::{AuthorizationRequest, Provider, ProviderError};
 
 /// A value of `acr`, and what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,36 +53,78 @@ impl Provider {
         Ok((!proven).then(|| rule.clone()))
     }
 
+    /// Remembers what the person has allowed, before they do what takes longer.
+    pub async fn remember_consent(
+        &self,
+        request: &AuthorizationRequest,
+        account: &Account,
+        origin: &Origin,
+    ) -> Result<(), ProviderError> {
+        let (client, now) = (&request.client.id, self.now());
+        let consent = &request.disclosed(account).join(" ");
+        let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
+        let operation = TokenOperation {
+            operation: "consent",
+            client: client.clone(),
+            grant_type: "authorization_code".into(),
+            scope: consent.clone(),
+            token_id: None,
+            grant: None,
+        };
+        let event = &self.token_event(origin, who, Outcome::Success, operation);
+        let remembered = self.identity.db.write(|tx| async move {
+            consents::consent(&tx, self.tenant(), account.id, client, consent, now).await?;
+            Ok::<_, ProviderError>(tx.emit(event.clone()).await?)
+        });
+        remembered.await
+    }
+
     /// The value that a new grant has of its own; empty if there is none.
     pub(crate) async fn proven_acr(
         &self,
         request: &AuthorizationRequest,
-        account: Id<tags::User>,
+        session: &Session,
     ) -> Result<String, DbError> {
         match &request.proof().rule {
-            Some(rule) if self.is_proven(rule, account).await? => Ok(rule.acr.clone()),
+            Some(rule) if self.holds(rule, session.account_id, &session.methods).await? => {
+                Ok(rule.acr.clone())
+            }
             _ => Ok(String::new()),
         }
     }
 
     /// The value that a grant still has of its own.
     pub(crate) async fn acr_of(&self, grant: &Grant) -> Result<Option<String>, DbError> {
-        let rule = self.settings.proofs.iter().find(|rule| rule.acr == grant.acr);
-        match rule {
-            Some(rule) if self.is_proven(rule, grant.account_id).await? => {
-                Ok(Some(rule.acr.clone()))
-            }
-            _ => Ok(None),
-        }
+        let Some(rule) = self.proof_of(&grant.acr) else { return Ok(None) };
+        let holds = self.holds(rule, grant.account_id, &grant.methods).await?;
+        Ok(holds.then(|| rule.acr.clone()))
+    }
+
+    /// The rule of a value.
+    pub(crate) fn proof_of(&self, acr: &str) -> Option<&ProofRule> {
+        self.settings.proofs.iter().find(|rule| rule.acr == acr).map(|rule| &**rule)
+    }
+
+    /// Whether somebody who has logged in by these methods may be said to be verified: the value says both.
+    async fn holds(
+        &self,
+        rule: &ProofRule,
+        account: Id<tags::User>,
+        methods: &str,
+    ) -> Result<bool, DbError> {
+        let login = Methods::from_row(methods).assurance();
+        Ok(login >= rule.login && self.is_proven(rule, account).await?)
     }
 
     async fn is_proven(&self, rule: &ProofRule, account: Id<tags::User>) -> Result<bool, DbError> {
         let db = &self.identity.db;
         let row = proofs::of_account(db, self.tenant(), account, &rule.workflow).await?;
         Ok(row.is_some_and(|row| {
-            let age = self.now().since(row.proven_at);
+            let age = self.now().since(row.decided_at);
             let is_current = row.current_version == Some(row.workflow_version);
-            rule.max_age.is_none_or(|most| age <= most) && (is_current || !rule.current_version)
+            row.is_proven
+                && rule.max_age.is_none_or(|most| age <= most)
+                && (is_current || !rule.current_version)
         }))
     }
 }

@@ -29,16 +29,20 @@
   document.addEventListener("visibilitychange", () => { wait = FIRST_WAIT; });
   if (root.dataset.state) setTimeout(follow, wait);
 
-  // Whoever mistyped one of 88 signs mends that one: the lines stay in this tab until their step comes again, or
-  // is over, and are for this session alone.
+  // Whoever mistyped one of 88 signs mends that one: the lines stay in this tab for the next page, if that asks for
+  // them again.
   const KEPT = "portcullis-lines";
   const [path, form] = [location.pathname, root.querySelector("form[data-kind]")];
   const lines = form?.querySelector("textarea");
-  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  let kept = null;
+  try {
+    kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  } catch {
+    // Nothing of ours.
+  }
+  sessionStorage.removeItem(KEPT);
   const asksAgain = lines && root.querySelector("[role=alert]");
   if (kept?.path === path && asksAgain && kept.node === form.elements.node.value) lines.value = kept.text;
-  const isStep = root.querySelector("[name=unsupported]");
-  if (kept?.path !== path || lines || !isStep) sessionStorage.removeItem(KEPT);
   if (!form) return;
   const said = form.querySelector("[data-said]");
   const say = (text) => { said.textContent = text || ""; };
@@ -55,12 +59,16 @@
     try {
       const answer = await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
       if (answer.type === "opaqueredirect" || answer.status === 403 || answer.status === 410) {
-        const text = lines?.value;
-        if (lines) sessionStorage.setItem(KEPT, JSON.stringify({ path, node: form.elements.node.value, text }));
+        if (lines) {
+          const node = form.elements.node.value;
+          const state = await fetch(root.dataset.state);
+          const again = state.ok && (await state.json()).again === node;
+          if (again) sessionStorage.setItem(KEPT, JSON.stringify({ path, node, text: lines.value }));
+        }
         location.reload();
         return;
       }
-      say(answer.status === 413 ? texts.large : answer.status === 429 || answer.status === 503 ? texts.busy : texts.unsent);
+      say(answer.status === 413 ? texts.large : answer.status === 422 ? texts.unfit : answer.status === 429 || answer.status === 503 ? texts.busy : texts.unsent);
     } catch {
       say(texts.unsent);
     }

@@ -6,10 +6,11 @@ use axum::{
 use http::{Method, StatusCode};
 use portcullis_oidc::{
     AuthorizationRequest, AuthorizeError, Client, ErrorCode, LogoutError, Need, OAuthError, Params,
-    Prompt,
+    Prompt, VERIFIED_LOGIN,
 };
 use portcullis_store::{accounts::Account, sessions::Session};
 use portcullis_texts::{t, tf};
+use portcullis_verification::SessionError;
 
 use crate::{
     Pages, filters,
@@ -52,11 +53,13 @@ pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl I
         let Some((session, account)) = visitor else {
             return Ok(to_login(&asked));
         };
-        if let Some(first) = verified(&pages, &visit, &asked, &account, silent).await? {
+        // Whether somebody is verified is told to nobody whom they have not allowed it.
+        let needs = pages.provider.needs_consent(&asked, &account).await;
+        let needs = needs.map_err(|error| failed(&error))?;
+        if !needs && let Some(first) = verified(&pages, &visit, &asked, &account, silent).await? {
             return Ok(first);
         }
-        let needs = pages.provider.needs_consent(&asked, &account).await;
-        match needs.map_err(|error| failed(&error))? {
+        match needs {
             false => finish(&pages, &visit, &asked, &account, &session, false).await,
             true if silent => Ok(away(&pages.provider.deny(&asked, ErrorCode::ConsentRequired))),
             true => Ok(ask(&pages, &visit, &asked, &account)),
@@ -79,11 +82,14 @@ pub(crate) async fn consent(State(pages): State<Pages>, request: Request) -> imp
             return Ok(first);
         }
         let (session, account) = visitor;
-        if let Some(first) = verified(&pages, &form.visit, &asked, &account, false).await? {
-            return Ok(first);
-        }
         if form.params.get("decision") != Some("allow") {
             return Ok(away(&pages.provider.deny(&asked, ErrorCode::AccessDenied)));
+        }
+        if let Some(first) = verified(&pages, &form.visit, &asked, &account, false).await? {
+            let remembered =
+                pages.provider.remember_consent(&asked, &account, &form.visit.origin).await;
+            remembered.map_err(|error| view::not_now(&error))?;
+            return Ok(first);
         }
         finish(&pages, &form.visit, &asked, &account, &session, true).await
     };
@@ -171,8 +177,16 @@ async fn verified(
     if silent {
         return deny(ErrorCode::InteractionRequired);
     }
-    let Some(open) = verify::of_owner(pages, visit, account, &rule).await? else {
-        return deny(ErrorCode::UnmetAuthenticationRequirements);
+    let open = match verify::of_owner(pages, visit, account, &rule).await {
+        Ok(Some(open)) => open,
+        Ok(None) => return deny(ErrorCode::UnmetAuthenticationRequirements),
+        // The workflow is not there, or needs what nobody who logs in can give.
+        Err(error @ (SessionError::NotPublished | SessionError::Invalid(..))) => {
+            let acr = &rule.acr;
+            tracing::error!(acr, workflow = rule.workflow, %error, "nobody can be verified");
+            return deny(ErrorCode::TemporarilyUnavailable);
+        }
+        Err(error) => return Err(view::not_now(&error)),
     };
     pages.provider.hold(asked).await.map_err(|error| view::not_now(&error))?;
     let back = format!("/oauth2/authorize?{}", repeated(asked).to_query());
@@ -291,6 +305,7 @@ pub(crate) fn links(client: &Client) -> Vec<(&str, &str)> {
 pub(crate) fn in_words(scope: &str) -> &str {
     match scope {
         "openid" => "know who you are",
+        VERIFIED_LOGIN => "know whether you were verified, which you may have to be first",
         "profile" => "see and use your profile",
         "email" => "see your e-mail address",
         "groups" => "see which groups you are in",

@@ -29,7 +29,7 @@ use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
-use portcullis_verification::{Aml, Checks, Sessions, WEBHOOK_CALLS};
+use portcullis_verification::{Aml, Checks, Providers, Sessions, WEBHOOK_CALLS};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
     config::Config,
     doors::Doors,
     gate::Gate,
-    parts::{login_providers, registration, staff_devices, theme},
+    parts::{self, login_providers, registration, staff_devices, theme},
     places::Maps,
     quotas,
     record::{Record, audit_dir},
@@ -194,7 +194,10 @@ impl App {
         let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
         let way_out = (&aml, egress_for(&config, WEBHOOK_CALLS)?);
-        let frameworks = config.verification.trust_frameworks.clone();
+        // Beside those that are asked by jobs, people wait for answers about what they have sent.
+        let providers = egress_for(&config, 2 * checks::CALLS_MAX)?;
+        let providers = Providers::new(parts::check_providers(&config)?, providers);
+        let frameworks = (config.verification.trust_frameworks.clone(), providers);
         let verification =
             checks::sessions(&vault, &identity.db, way_out, frameworks, &clock, &entropy).await?;
         // The same for issuers of tokens.

@@ -8,7 +8,8 @@ use portcullis_identity::Identity;
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, Timestamp, tags};
 use portcullis_verification::{
-    Aml, CheckParts, Checks, Decided, SessionError, SessionParts, Sessions, WebhookParts, Webhooks,
+    Aml, CheckParts, Checks, Decided, Providers, SessionError, SessionParts, Sessions,
+    WebhookParts, Webhooks,
 };
 use tokio::{
     sync::Mutex,
@@ -19,6 +20,9 @@ use crate::vault::Vault;
 
 /// What is due because time passed is looked for at least this often.
 const WORKFLOWS_WAIT: Duration = Duration::from_millis(500);
+
+/// Providers that are asked at once.
+pub const CALLS_MAX: usize = 32;
 
 /// Decisions without a proof that are looked for each time.
 const LEFT_AT_ONCE: i64 = 8;
@@ -46,7 +50,7 @@ pub async fn sessions(
     vault: &Vault,
     db: &Db,
     (aml, egress): (&Aml, Egress),
-    trust_frameworks: Vec<String>,
+    (trust_frameworks, providers): (Vec<String>, Providers),
     clock: &SharedClock,
     entropy: &SharedEntropy,
 ) -> Result<Sessions> {
@@ -59,6 +63,7 @@ pub async fn sessions(
         digest_key: vault.random("idv_session_key").await?.expose().clone(),
         aml: aml.clone(),
         trust_frameworks,
+        providers,
         views: portcullis_api::report_views(),
         webhooks: Webhooks::new(WebhookParts {
             tenant: DEFAULT_TENANT.to_owned(),
@@ -75,6 +80,35 @@ pub async fn sessions(
 pub async fn run_workflows(sessions: &Sessions) -> Result<()> {
     while sessions.run_due().await? > 0 {}
     let _ = tokio::time::timeout(WORKFLOWS_WAIT, sessions.wait_due()).await;
+    Ok(())
+}
+
+/// Providers of checks that are asked, one at a time for each step.
+#[derive(Default)]
+pub struct Asking(Mutex<JoinSet<()>>);
+
+/// Asks whoever is to be asked, and then waits for a while or until somebody may be. One who is slow keeps nobody
+/// else waiting.
+pub async fn ask_providers(sessions: &Sessions, asking: &Asking) -> Result<()> {
+    {
+        let mut running = asking.0.lock().await;
+        while running.try_join_next().is_some() {}
+        let free = CALLS_MAX.saturating_sub(running.len());
+        let due = match i64::try_from(free) {
+            Ok(free) if free > 0 => sessions.due_calls(free).await?,
+            _ => Vec::new(),
+        };
+        for call in due {
+            let sessions = sessions.clone();
+            running.spawn(async move {
+                if let Err(error) = sessions.ask_others(&call).await {
+                    let session = call.session_id.to_string();
+                    tracing::warn!(session, %error, "what a provider said was not taken up");
+                }
+            });
+        }
+    }
+    let _ = tokio::time::timeout(WORKFLOWS_WAIT, sessions.wait_calls()).await;
     Ok(())
 }
 

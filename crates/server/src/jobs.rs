@@ -121,6 +121,13 @@ pub fn start(
         every(app, WORKFLOWS_EVERY, closing, "workflows", |app| async move {
             checks::run_workflows(&app.verification).await
         }),
+        every(app, WORKFLOWS_EVERY, closing, "providers", {
+            let asking = Arc::<checks::Asking>::default();
+            move |app| {
+                let asking = asking.clone();
+                async move { checks::ask_providers(&app.verification, &asking).await }
+            }
+        }),
         every(app, WORKFLOWS_EVERY, closing, "webhooks", {
             let telling = Arc::<checks::Telling>::default();
             move |app| {

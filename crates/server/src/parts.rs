@@ -9,9 +9,10 @@ use portcullis_identity::StaffDevices;
 use portcullis_oidc::{RegistrationMode, RegistrationPolicy};
 use portcullis_pages::Theme;
 use portcullis_types::Secret;
+use portcullis_verification::CheckProvider;
 
 use crate::{
-    config::{Config, LoginProvider, Registration},
+    config::{Config, LoginProvider, ProviderConfig, Registration},
     system,
 };
 
@@ -38,6 +39,25 @@ pub fn theme(config: &Config) -> Result<Theme> {
     let logo = own.logo.as_ref().map(read).transpose()?;
     let (accent, dark) = (own.accent.as_deref(), own.accent_dark.as_deref());
     Theme::new(&own.name, accent, dark, logo).context("theme")
+}
+
+/// Whoever does checks, with the secrets by which they know us; nothing is asked of them yet.
+pub fn check_providers(config: &Config) -> Result<Vec<CheckProvider>> {
+    let one = |own: &ProviderConfig| {
+        let secret = match &own.secret_file {
+            Some(path) => {
+                let path = config.path(path);
+                let text = std::fs::read_to_string(&path);
+                Some(text.with_context(|| format!("read {}", path.display()))?)
+            }
+            None => system::variable(&own.variable()),
+        };
+        let secret = secret.with_context(|| {
+            format!("verification.provider {}: no secret_file and no {}", own.name, own.variable())
+        })?;
+        own.provider(secret.trim())
+    };
+    config.verification.provider.iter().map(one).collect()
 }
 
 /// The providers that people may log in with; nothing is asked of them yet.

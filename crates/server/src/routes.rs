@@ -234,8 +234,10 @@ fn step_up(route: &RouteConfig, verification: &VerificationConfig) -> Result<Opt
         let acr_values = vec![proof.acr.clone()];
         return Ok(Some(StepUp { acr_values, max_age: route.max_age }));
     }
-    let ours = Assurance::ALL.map(Assurance::acr);
-    let known = ours.into_iter().chain(proofs.iter().map(|proof| &proof.acr[..]));
+    let known = Assurance::ALL
+        .map(Assurance::acr)
+        .into_iter()
+        .chain(proofs.iter().map(|proof| &proof.acr[..]));
     let known = known.collect::<Vec<_>>().join(", ");
     let least = route
         .acr
@@ -244,7 +246,9 @@ fn step_up(route: &RouteConfig, verification: &VerificationConfig) -> Result<Opt
     let least = least.transpose()?;
     let enough = |least| Assurance::ALL.into_iter().filter(move |one| *one >= least);
     let acr_values = least.into_iter().flat_map(enough).map(|one| one.acr().to_owned());
-    let as_good = |proof: &&Arc<ProofRule>| least.is_some_and(|least| proof.login >= least);
+    // What others call so may be something else.
+    let ours = route.issuers.as_ref().is_none_or(|issuers| *issuers == [OWN_TOKENS]);
+    let as_good = |proof: &&Arc<ProofRule>| ours && least.is_some_and(|least| proof.login >= least);
     let acr_values = acr_values.chain(proofs.iter().filter(as_good).map(|proof| proof.acr.clone()));
     Ok(Some(StepUp { acr_values: acr_values.collect(), max_age: route.max_age }))
 }

@@ -1,12 +1,14 @@
--- That a workflow approved the owner of an account, the last time for each workflow.
+-- What a workflow decided last about the owner of an account.
 CREATE TABLE account_proof (
     tenant TEXT NOT NULL,
     account_id TEXT NOT NULL,
     workflow_id TEXT NOT NULL,
     -- By which version of it.
     workflow_version BIGINT NOT NULL,
+    -- Whether they were approved, or refused.
+    is_proven BOOLEAN NOT NULL,
     session_id TEXT NOT NULL,
-    proven_at BIGINT NOT NULL,
+    decided_at BIGINT NOT NULL,
     PRIMARY KEY (tenant, account_id, workflow_id),
     FOREIGN KEY (tenant, account_id) REFERENCES account (tenant, id) ON DELETE CASCADE,
     FOREIGN KEY (tenant, session_id) REFERENCES idv_session (tenant, id) ON DELETE CASCADE

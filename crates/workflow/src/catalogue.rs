@@ -36,6 +36,8 @@ pub struct CheckSpec {
     pub gathers: bool,
     /// Whether it can be held against what another check read.
     pub compares: bool,
+    /// Whether somebody else does it, whom the graph names.
+    pub calls: bool,
     /// Parts of it that a graph can insist on.
     pub parts: &'static [&'static str],
     /// Codes after which the person may try again: not the document is wrong, but how it was captured.
@@ -66,6 +68,13 @@ pub const SESSION_FIELDS: [FieldSpec; 3] = [
 const PART: Kind = Kind::Choice(&["passed", "failed", "not_performed", "unverified", "review"]);
 const SEX: Kind = Kind::Choice(&["M", "F", "X"]);
 
+/// What somebody else tells of a check.
+const PROVIDED: [FieldSpec; 2] = [
+    // From 0 to 1.
+    field("score", Kind::Number),
+    field("outcome", Kind::Text),
+];
+
 /// Every check there is.
 pub const CATALOGUE: &[CheckSpec] = &[
     CheckSpec {
@@ -75,6 +84,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         needs_person: false,
         gathers: false,
         compares: false,
+        calls: false,
         parts: &[],
         retake: &["zone_unreadable", "check_digit_wrong", "date_impossible"],
         fields: &[
@@ -94,6 +104,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         needs_person: false,
         gathers: false,
         compares: true,
+        calls: false,
         parts: &["passive", "active"],
         retake: &[],
         fields: &[
@@ -116,6 +127,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         needs_person: false,
         gathers: false,
         compares: false,
+        calls: false,
         parts: &[],
         retake: &["barcode_not_found", "barcode_unreadable", "picture_unusable"],
         fields: &[
@@ -134,6 +146,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         needs_person: false,
         gathers: false,
         compares: false,
+        calls: false,
         parts: &[],
         retake: &[
             "picture_unusable",
@@ -156,6 +169,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         needs_person: true,
         gathers: false,
         compares: false,
+        calls: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -172,6 +186,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         needs_person: false,
         gathers: true,
         compares: false,
+        calls: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -181,6 +196,30 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("lists", Kind::Texts),
             field("kinds", Kind::Texts),
         ],
+    },
+    CheckSpec {
+        name: "database",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: true,
+        gathers: false,
+        compares: false,
+        calls: true,
+        parts: &[],
+        retake: &[],
+        fields: &PROVIDED,
+    },
+    CheckSpec {
+        name: "proof_of_address",
+        input: Input::Person,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: false,
+        calls: true,
+        parts: &[],
+        retake: &["document_unreadable", "picture_blurred", "picture_dark", "picture_too_small"],
+        fields: &PROVIDED,
     },
 ];
 

@@ -110,6 +110,9 @@ pub struct Check {
     /// For `lists` those that are looked at; all if there are none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lists: BTreeSet<String>,
+    /// Whoever does it, where somebody else does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// Whether the person is compared with each new version of the lists from then on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub monitor: bool,

@@ -58,6 +58,20 @@ pub(crate) struct BarcodeInput {
     expected: ExpectedInput,
 }
 
+/// A document that a provider looks at.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DocumentInput {
+    /// PDF, JPEG or PNG, base64, at most 12 MiB.
+    document: String,
+}
+
+impl DocumentInput {
+    pub fn read(self) -> Result<Vec<u8>, ApiError> {
+        bytes("document", &self.document)
+    }
+}
+
 /// A picture.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -15,7 +15,8 @@ use super::{
     lists::kind,
     mrz::{ZoneInput, ZoneReportView},
     picture::{
-        BarcodeInput, BarcodeReportView, PICTURE_BODY_MAX_BYTES, PictureInput, PictureReportView,
+        BarcodeInput, BarcodeReportView, DocumentInput, PICTURE_BODY_MAX_BYTES, PictureInput,
+        PictureReportView,
     },
 };
 use crate::{
@@ -269,6 +270,7 @@ struct GivenInput {
     emrtd: Option<EmrtdInput>,
     barcode: Option<BarcodeInput>,
     image: Option<PictureInput>,
+    proof_of_address: Option<DocumentInput>,
     /// Instead of all that: why the person cannot. `no_chip`, `no_nfc`, `no_camera`, `no_document`, `damaged`,
     /// `lost`, `refused`, `other`
     unsupported: Option<String>,
@@ -378,14 +380,20 @@ async fn give(api: Api, call: Call) -> Reply {
 
 impl GivenInput {
     fn read(self) -> Result<Answer, ApiError> {
-        let Self { mrz, emrtd, barcode, image, unsupported, .. } = self;
-        match (mrz, emrtd, barcode, image, unsupported) {
-            (Some(zone), None, None, None, None) => Ok(Answer::Zone(zone.read()?)),
-            (None, Some(chip), None, None, None) => Ok(Answer::Chip(chip.read()?)),
-            (None, None, Some(barcode), None, None) => Ok(Answer::Barcode(barcode.read()?)),
-            (None, None, None, Some(picture), None) => Ok(Answer::Picture(picture.read()?)),
-            (None, None, None, None, Some(why)) => Ok(Answer::Unsupported(why)),
-            (.., Some(_)) => Err(invalid("unsupported", "stands alone")),
+        let Self { mrz, emrtd, barcode, image, proof_of_address, unsupported, .. } = self;
+        let alone = unsupported.is_some();
+        let given = [
+            mrz.map(|zone| zone.read().map(Answer::Zone)),
+            emrtd.map(|chip| chip.read().map(Answer::Chip)),
+            barcode.map(|barcode| barcode.read().map(Answer::Barcode)),
+            image.map(|picture| picture.read().map(Answer::Picture)),
+            proof_of_address.map(|file| file.read().map(Answer::Document)),
+            unsupported.map(|why| Ok(Answer::Unsupported(why))),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(one), None) => one,
+            (Some(_), Some(_)) if alone => Err(invalid("unsupported", "stands alone")),
             _ => Err(invalid("node", "must come with what its check takes, or with unsupported")),
         }
     }

@@ -2,11 +2,13 @@ use std::time::Duration;
 
 use axum::{body::Body, extract::Request};
 use http::{StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use portcullis_documents::zone::Expected;
 use portcullis_verification::{Answer, Barcode, BarcodeAsked, ZoneAsked};
 use tokio::time::timeout;
+
+use super::{SessionId, room::Place};
 
 use crate::{
     Pages,
@@ -18,6 +20,8 @@ use crate::{
 const PICTURE_MAX_BYTES: u64 = 12 << 20;
 /// A form has to be here within this time, also over a slow line.
 const FORM_TIME: Duration = Duration::from_secs(120);
+/// What a form without a picture has at most.
+const WORDS_MAX_BYTES: usize = 32 * 1024;
 /// Everything else that a form has, each.
 const TEXT_MAX_BYTES: u64 = 2 * 1024;
 /// All of it, with what stands between.
@@ -37,20 +41,21 @@ pub(super) struct Given {
 }
 
 /// Reads a form. One from another site, or without the token, goes nowhere.
-pub(super) async fn read(pages: &Pages, visit: &Visit, request: Request) -> Result<Given, Page> {
+pub(super) async fn read(
+    pages: &Pages,
+    visit: &Visit,
+    id: SessionId,
+    request: Request,
+) -> Result<(Given, Option<Place>), Page> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let boundary = multer::parse_boundary(kind.unwrap_or_default());
     let boundary = boundary.map_err(|_| view::bad_request())?;
     let limits = SizeLimit::new().per_field(TEXT_MAX_BYTES).for_field("image", PICTURE_MAX_BYTES);
     let terms = Constraints::new().allowed_fields(FIELDS.to_vec()).size_limit(limits);
     // As a whole: what looks for boundaries in what has come so far looks through all of it again and again.
-    let body = Limited::new(request.into_body(), FORM_MAX_BYTES).collect();
-    let body = timeout(FORM_TIME, body).await.map_err(|_| view::bad_request())?;
-    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-        true => too_large(),
-        false => view::bad_request(),
-    })?;
-    let body = Body::from(body.to_bytes()).into_data_stream();
+    let body = whole(pages, visit, id, request.into_body());
+    let (body, place) = timeout(FORM_TIME, body).await.map_err(|_| view::bad_request())??;
+    let body = Body::from(body).into_data_stream();
     let mut form = Multipart::with_constraints(body, boundary, terms);
     let mut given = Given::default();
     for _ in 0..=FIELDS.len() {
@@ -73,7 +78,29 @@ pub(super) async fn read(pages: &Pages, visit: &Visit, request: Request) -> Resu
     if !is_own(pages, visit, &given.csrf) {
         return Err(view::foreign_form());
     }
-    Ok(given)
+    Ok((given, place))
+}
+
+/// All of a form. What is more than words needs a place, from when it is.
+async fn whole(
+    pages: &Pages,
+    visit: &Visit,
+    id: SessionId,
+    mut body: Body,
+) -> Result<(Vec<u8>, Option<Place>), Page> {
+    let (mut bytes, mut place) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| view::bad_request())?;
+        let Ok(data) = frame.into_data() else { continue };
+        bytes.extend_from_slice(&data);
+        if bytes.len() > FORM_MAX_BYTES {
+            return Err(too_large());
+        }
+        if bytes.len() > WORDS_MAX_BYTES && place.is_none() {
+            place = Some(pages.forms.enter(id, visit.origin.addr).ok_or_else(super::busy)?);
+        }
+    }
+    Ok((bytes, place))
 }
 
 fn refused(error: &multer::Error) -> Page {
@@ -89,6 +116,12 @@ pub(super) fn too_large() -> Page {
     let text = "Go back and choose another one, of at most 12 MB.";
     let bad = Message { title: "The picture is too large", tone: "bad", text, link: None };
     view::message(StatusCode::PAYLOAD_TOO_LARGE, &bad)
+}
+
+pub(super) fn no_document() -> Page {
+    let text = "Go back and choose a PDF, a JPEG or a PNG, of at most 12 MB.";
+    let bad = Message { title: "The file cannot be opened", tone: "bad", text, link: None };
+    view::message(StatusCode::UNPROCESSABLE_ENTITY, &bad)
 }
 
 impl Given {
@@ -107,6 +140,9 @@ impl Given {
                 Some(Answer::Barcode(BarcodeAsked { barcode, expected }))
             }
             "image" if !self.picture.is_empty() => Some(Answer::Picture(self.picture.clone())),
+            "proof_of_address" if !self.picture.is_empty() => {
+                Some(Answer::Document(self.picture.clone()))
+            }
             _ => None,
         }
     }

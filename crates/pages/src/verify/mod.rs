@@ -45,6 +45,8 @@ struct Welcome<'a> {
     csrf: String,
     token: &'a str,
     return_to: &'a str,
+    /// The account that it is about, if it is about one.
+    owner: Option<String>,
     needs: Vec<&'static str>,
     is_begun: bool,
     qr: Option<String>,
@@ -57,6 +59,7 @@ struct StepPage<'a> {
     id: SessionId,
     /// The same for each address below: where the person goes afterwards.
     query: String,
+    owner: Option<String>,
     mark: String,
     progress: String,
     total: usize,
@@ -66,6 +69,8 @@ struct StepPage<'a> {
     problems: Vec<&'static str>,
     /// `zone`, `picture` or `chip`.
     kind: &'static str,
+    /// Whether a file may be a PDF.
+    takes_pdf: bool,
     node: &'a str,
     serial: u32,
     reasons: Vec<(&'static str, &'static str)>,
@@ -102,6 +107,7 @@ pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> imp
             csrf,
             token,
             return_to: back.as_deref().unwrap_or_default(),
+            owner: owner(&pages, &open).await?,
             needs: needs(&open),
             is_begun: open.state.status != Status::Created,
             qr: phone(&pages, &open),
@@ -134,7 +140,10 @@ pub(crate) async fn show(
         let open = read(&pages, holder(&pages, &visit, &id)?).await?;
         let back = back(&visit);
         match next(&open) {
-            Some(step) => Ok(ask(&pages, &visit, &open, &step)),
+            Some(step) => {
+                let owner = owner(&pages, &open).await?;
+                Ok(ask(&pages, &visit, (&open, owner), &step))
+            }
             None => Ok(waiting(&open, back.as_deref())),
         }
     };
@@ -150,7 +159,9 @@ pub(crate) async fn state(
     let answer = async move {
         let visit = Visit::read(&request)?;
         let open = read(&pages, holder(&pages, &visit, &id)?).await?;
-        Ok(view::json(StatusCode::OK, &json!({ "mark": mark(&open) })))
+        // The step that did not go well, for a script that keeps what was typed for it.
+        let again = next(&open).filter(|step| !step.found.is_empty()).map(|step| step.node);
+        Ok(view::json(StatusCode::OK, &json!({ "mark": mark(&open), "again": again })))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -164,8 +175,7 @@ pub(crate) async fn give(
     let answer = async move {
         let visit = Visit::read(&request)?;
         let id = holder(&pages, &visit, &id)?;
-        let room = pages.forms.enter(id).ok_or_else(busy)?;
-        let given = given::read(&pages, &visit, request).await?;
+        let (given, room) = given::read(&pages, &visit, id, request).await?;
         let back = back(&visit);
         let here = || view::see_other(&address(id, back.as_deref()), None);
         let open = read(&pages, id).await?;
@@ -233,13 +243,19 @@ pub(crate) async fn of_owner(
     visit: &Visit,
     account: &Account,
     rule: &ProofRule,
-) -> Result<Option<Open>, Page> {
+) -> Result<Option<Open>, SessionError> {
     let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
     let locale = Some(portcullis_texts::current().tag().to_owned());
     let owner = Owner { account: account.id, locale };
     let by = (&who, &visit.origin);
-    let open = pages.sessions.for_owner(&owner, &rule.workflow, rule.retry_after, by).await;
-    open.map_err(|error| view::not_now(&error))
+    pages.sessions.for_owner(&owner, &rule.workflow, rule.retry_after, by).await
+}
+
+/// Whose account a session is about. Whoever was sent the link of somebody else should see that.
+async fn owner(pages: &Pages, open: &Open) -> Result<Option<String>, Page> {
+    let Some(account) = open.row.account() else { return Ok(None) };
+    let username = pages.identity.username(account).await;
+    username.map_err(|error| view::failed(&error))
 }
 
 /// Where somebody goes through a session, and then back to the login that waits for it.
@@ -249,9 +265,10 @@ pub(crate) fn link(pages: &Pages, open: &Open, back: &str) -> String {
     format!("/verify?{}", query.to_query())
 }
 
-/// The step that is to be taken now. A chip is read elsewhere, so that other steps come first.
+/// The step that is to be taken now: first what did not go well just before. A chip is read elsewhere, so that other
+/// steps come before it.
 fn next(open: &Open) -> Option<Step<'_>> {
-    open.steps().min_by_key(|step| (step.check == "emrtd", step.serial))
+    open.steps().min_by_key(|step| (step.check == "emrtd", step.found.is_empty(), step.serial))
 }
 
 /// What the page shows: as long as this is the same, it is what is to be done. Where that is a step, nothing else
@@ -284,7 +301,12 @@ fn phone(pages: &Pages, open: &Open) -> Option<String> {
     qr::picture(&pages.sessions.page_url(&pages.provider.settings.issuer, open))
 }
 
-fn ask(pages: &Pages, visit: &Visit, open: &Open, step: &Step<'_>) -> Page {
+fn ask(
+    pages: &Pages,
+    visit: &Visit,
+    (open, owner): (&Open, Option<String>),
+    step: &Step<'_>,
+) -> Page {
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let total = asked_of_people(open).count();
     let done = asked_of_people(open).filter(|(node, _)| open.state.done.contains_key(*node));
@@ -295,6 +317,7 @@ fn ask(pages: &Pages, visit: &Visit, open: &Open, step: &Step<'_>) -> Page {
         csrf,
         id: open.row.id,
         query: query(back.as_deref()),
+        owner,
         mark: mark(open),
         progress: tf("Step {0} of at most {1}", &[&(done + 1).to_string(), &total.to_string()]),
         total,
@@ -303,6 +326,7 @@ fn ask(pages: &Pages, visit: &Visit, open: &Open, step: &Step<'_>) -> Page {
         intro: words.intro,
         problems: step.found.iter().filter_map(|reason| words::retake(&reason.code)).collect(),
         kind: words.kind,
+        takes_pdf: step.check == "proof_of_address",
         node: step.node,
         serial: step.serial,
         reasons: words::reasons(step.check),
@@ -351,6 +375,7 @@ fn gone() -> Page {
 fn failed(error: &SessionError) -> Page {
     match error {
         SessionError::NotFound | SessionError::Erased => gone(),
+        SessionError::Invalid("document", _) => given::no_document(),
         SessionError::Invalid(..) => view::bad_request(),
         SessionError::Check(CheckError::Invalid("image", _)) => given::too_large(),
         SessionError::Check(CheckError::Invalid(..)) => view::bad_request(),

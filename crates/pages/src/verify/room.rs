@@ -1,18 +1,23 @@
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+
+use portcullis_types::{AddrKey, ClientAddr};
 
 use super::SessionId;
 
 /// Forms with pictures that are held in memory at once: as many times 12 MiB at most.
-const FORMS_MAX: usize = 32;
+const FORMS_MAX: usize = 48;
+/// Those from one address.
+const ADDRESS_MAX: usize = 8;
 
-/// Room for forms with pictures. Each link has one place, so that nobody takes all of them with one.
+/// Room for forms with pictures. Each link has one place, and each address some, so that nobody takes all of them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Forms(Arc<Mutex<HashSet<SessionId>>>);
+pub(crate) struct Forms(Arc<Mutex<HashMap<SessionId, AddrKey>>>);
 
 /// A place, until it is dropped.
+#[derive(Debug)]
 pub(super) struct Place {
     forms: Forms,
     id: SessionId,
@@ -20,10 +25,15 @@ pub(super) struct Place {
 
 impl Forms {
     /// A place for a form of a session; none if there is no room, or if another one of it is being read.
-    pub(super) fn enter(&self, id: SessionId) -> Option<Place> {
+    pub(super) fn enter(&self, id: SessionId, addr: ClientAddr) -> Option<Place> {
+        let addr = addr.key();
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = held.len() < FORMS_MAX && held.insert(id);
-        fits.then(|| Place { forms: self.clone(), id })
+        let own = held.values().filter(|other| **other == addr).count();
+        if held.len() >= FORMS_MAX || own >= ADDRESS_MAX || held.contains_key(&id) {
+            return None;
+        }
+        held.insert(id, addr);
+        Some(Place { forms: self.clone(), id })
     }
 }
 
@@ -40,13 +50,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_link_has_one_place_and_all_of_them_some() {
-        let (forms, id) = (Forms::default(), |number: usize| Id::from_bits(number as u128));
-        let places: Vec<_> = (0..FORMS_MAX).filter_map(|number| forms.enter(id(number))).collect();
+    fn each_link_has_one_place_and_each_address_some() {
+        let forms = Forms::default();
+        let id = |number: usize| Id::from_bits(number as u128);
+        let addr = |number: usize| {
+            let ip: std::net::IpAddr = format!("192.0.2.{number}").parse().unwrap();
+            ClientAddr::from(ip)
+        };
+        let places: Vec<_> =
+            (0..FORMS_MAX).filter_map(|at| forms.enter(id(at), addr(at / ADDRESS_MAX))).collect();
         assert_eq!(places.len(), FORMS_MAX);
-        assert!(forms.enter(id(FORMS_MAX)).is_none() && forms.enter(id(0)).is_none());
+        assert!(forms.enter(id(FORMS_MAX), addr(99)).is_none(), "there is no room");
         drop(places);
-        let place = forms.enter(id(0));
-        assert!(place.is_some() && forms.enter(id(0)).is_none() && forms.enter(id(1)).is_some());
+        let places: Vec<_> =
+            (0..=ADDRESS_MAX).filter_map(|at| forms.enter(id(at), addr(1))).collect();
+        assert_eq!(places.len(), ADDRESS_MAX);
+        assert!(forms.enter(id(0), addr(2)).is_none(), "one for each link");
+        assert!(forms.enter(id(ADDRESS_MAX), addr(2)).is_some());
     }
 }

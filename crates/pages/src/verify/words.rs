@@ -18,10 +18,14 @@ pub(super) struct StatusWords {
 }
 
 /// What people need for a check, before they begin.
-pub(super) const NEEDS: [(&str, &str); 4] = [
+pub(super) const NEEDS: [(&str, &str); 5] = [
     ("mrz", "a passport, an identity card or a visa, for the lines of letters at its bottom"),
     ("barcode", "a driving licence with a wide barcode on its back, and a camera"),
     ("image", "a document, and a camera"),
+    (
+        "proof_of_address",
+        "a bill or a letter with your name and address, not older than three months",
+    ),
     ("emrtd", "the app that you were given, to read the chip of your document"),
 ];
 
@@ -43,6 +47,12 @@ pub(super) fn step(check: &str) -> StepWords {
             intro: "A browser cannot read chips. Do it in the app that you were given; this page follows by itself.",
             kind: "chip",
         },
+        "proof_of_address" => StepWords {
+            title: "Show where you live",
+            intro: "Send a bill, a bank statement or a letter of an authority with your name and address, not older \
+                    than three months: as a file, or as a picture of all of it.",
+            kind: "picture",
+        },
         _ => StepWords {
             title: "Photograph your document",
             intro: "Lay it flat in good light, without reflections, and fill the frame with it.",
@@ -61,6 +71,7 @@ pub(super) fn retake(code: &str) -> Option<&'static str> {
         "date_impossible" => "There is no such date. Compare each line with the document.",
         "barcode_not_found" => "There is no barcode in the picture.",
         "barcode_unreadable" => "The barcode cannot be read.",
+        "document_unreadable" => "The document cannot be read.",
         "picture_unusable" => "The picture cannot be opened. It must be a JPEG or a PNG.",
         "picture_too_small" => "The picture has too few pixels. Go closer.",
         "picture_blurred" => "The picture is blurred. Hold still until it is sharp.",
@@ -83,7 +94,7 @@ pub(super) fn ended(code: &str) -> Option<&'static str> {
 pub(super) fn reasons(check: &str) -> Vec<(&'static str, &'static str)> {
     let fits = |reason: &str| match reason {
         "no_chip" | "no_nfc" => check == "emrtd",
-        "no_camera" => matches!(check, "barcode" | "image"),
+        "no_camera" => matches!(check, "barcode" | "image" | "proof_of_address"),
         _ => true,
     };
     [

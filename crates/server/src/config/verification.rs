@@ -1,9 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use portcullis_egress::webhook::Secret;
 use portcullis_identity::Assurance;
 use portcullis_oidc::ProofRule;
-use portcullis_verification::is_trust_framework;
+use portcullis_verification::{CheckProvider, is_trust_framework};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,6 +14,16 @@ use super::{optional_span, span_schema};
 const ACR_MAX: usize = 16;
 /// Bytes of one.
 const ACR_MAX_BYTES: usize = 128;
+/// The least that an approval counts: for the way back, and to log in.
+const MAX_AGE_MIN: Duration = Duration::from_secs(600);
+/// The longest that somebody waits.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Providers that there may be.
+const PROVIDERS_MAX: usize = 64;
+/// How long one may take, if nothing is said.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Has the form of a secret, to look at everything else.
+const PLACEHOLDER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// How long somebody who was declined waits, if nothing is said.
 const RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
@@ -28,6 +39,64 @@ pub struct VerificationConfig {
     /// What clients can ask for in `acr_values` that a workflow has to approve.
     #[serde(default)]
     pub acr: Vec<AcrConfig>,
+    /// Who else does checks: registers that are asked, and whoever looks at documents.
+    #[serde(default)]
+    pub provider: Vec<ProviderConfig>,
+}
+
+/// Somebody who does checks, by the contract `idv.provider/1`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// As graphs name it.
+    pub name: String,
+    /// Where it is asked, https.
+    pub url: String,
+    /// A file with the secret `whsec_…` by which it knows us; the variable `PORTCULLIS_PROVIDER_<NAME>_SECRET` if
+    /// left out, in capitals and with `_` for `-`.
+    pub secret_file: Option<PathBuf>,
+    /// What it is told of the person: `surname`, `given_names`, `date_of_birth`, `date_of_expiry`,
+    /// `document_number`, `nationality`, `issuing_state`, `sex`, and kinds of identifiers such as `email`.
+    #[serde(default)]
+    pub sends: Vec<String>,
+    /// By what it knows: `database`, `heuristic` or `self_asserted`.
+    #[serde(default = "database")]
+    #[schemars(with = "String")]
+    pub assurance: portcullis_verification::Assurance,
+    /// How long it may take, at most 45s; 10s if nothing is said.
+    #[serde(default, deserialize_with = "optional_span")]
+    #[schemars(schema_with = "span_schema")]
+    pub timeout: Option<Duration>,
+}
+
+fn database() -> portcullis_verification::Assurance {
+    portcullis_verification::Assurance::Database
+}
+
+impl ProviderConfig {
+    /// Where the secret is if there is no file.
+    pub fn variable(&self) -> String {
+        format!("PORTCULLIS_PROVIDER_{}_SECRET", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// What the service makes of it, with its secret.
+    pub fn provider(&self, secret: &str) -> Result<CheckProvider> {
+        let name = &self.name;
+        let secret = Secret::read(secret)
+            .with_context(|| format!("verification.provider {name}: the secret is not whsec_…"))?;
+        let provider = CheckProvider {
+            name: name.clone(),
+            url: self.url.clone(),
+            secret,
+            sends: self.sends.clone(),
+            assurance: self.assurance,
+            timeout: self.timeout.unwrap_or(PROVIDER_TIMEOUT),
+        };
+        match provider.problem() {
+            Some(problem) => bail!("verification.provider {name}: {problem}"),
+            None => Ok(provider),
+        }
+    }
 }
 
 /// A value of `acr` that stands for a verification of the person. Whoever logs in for it and was not verified goes
@@ -77,6 +146,19 @@ impl VerificationConfig {
                  ASCII, and not be a value of ours"
             );
         }
+        let mut names = std::collections::BTreeSet::new();
+        ensure!(self.provider.len() <= PROVIDERS_MAX, "verification.provider: at most 64");
+        for provider in &self.provider {
+            ensure!(
+                names.insert(provider.variable()),
+                "verification.provider: {:?} is there twice",
+                provider.name
+            );
+            let https = url::Url::parse(&provider.url).is_ok_and(|url| url.scheme() == "https");
+            ensure!(https, "verification.provider {}: url must be https", provider.name);
+            // The secret is read where files are.
+            provider.provider(PLACEHOLDER)?;
+        }
         self.proofs().map(drop)
     }
 
@@ -88,6 +170,16 @@ impl VerificationConfig {
 
 impl AcrConfig {
     fn rule(&self) -> Result<ProofRule> {
+        let fits =
+            |most: Option<Duration>, from, to| most.is_none_or(|most| (from..=to).contains(&most));
+        ensure!(
+            fits(self.max_age, MAX_AGE_MIN, Duration::MAX),
+            "verification.acr: max_age must be at least 10min, or nobody comes back in time"
+        );
+        ensure!(
+            fits(self.retry_after, Duration::ZERO, RETRY_AFTER_MAX),
+            "verification.acr: retry_after must be at most 30d, which is how long refusals are kept"
+        );
         let known = Assurance::ALL.map(Assurance::acr).join(", ");
         let login = self.login.as_deref().map(|login| {
             Assurance::of_acr(login)

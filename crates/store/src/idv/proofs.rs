@@ -1,47 +1,66 @@
-//! That workflows approved the owners of accounts.
+//! What workflows decided about the owners of accounts.
 
 use portcullis_types::{Id, Timestamp, tags};
 
 use crate::db::{DbError, Tx};
 use crate::query::{Source, sql};
 
-/// A row of `account_proof`, with the version of its workflow that is current.
+/// A row of `account_proof`, with its workflow.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ProofRow {
-    /// The version that approved.
+    /// The name of the workflow.
+    pub name: String,
+    /// The version that decided.
     pub workflow_version: i64,
-    /// When.
-    #[sqlx(try_from = "i64")]
-    pub proven_at: Timestamp,
     /// The version by which it would be decided today.
     pub current_version: Option<i64>,
+    /// Whether they were approved.
+    pub is_proven: bool,
+    /// When.
+    #[sqlx(try_from = "i64")]
+    pub decided_at: Timestamp,
 }
 
-/// What is kept of an approval.
+/// What is kept of a decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof {
-    /// Whose.
+    /// About whom.
     pub account: Id<tags::User>,
     /// By which workflow.
     pub workflow: Id<tags::Workflow>,
     /// By which version of it.
     pub version: i64,
+    /// Whether they were approved.
+    pub is_proven: bool,
     /// In which session.
     pub session: Id<tags::IdvSession>,
     /// When.
     pub at: Timestamp,
 }
 
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at \
+             FROM account_proof p JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
+             WHERE p.tenant = $1 AND p.account_id = $2 ",
+            $rest
+        )
+    };
+}
+
 /// Puts it in the place of what was there by the same workflow.
 pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
-    sql("INSERT INTO account_proof (tenant, account_id, workflow_id, workflow_version, session_id, proven_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, account_id, workflow_id) DO UPDATE SET \
-         workflow_version = excluded.workflow_version, session_id = excluded.session_id, \
-         proven_at = excluded.proven_at")
+    sql("INSERT INTO account_proof (tenant, account_id, workflow_id, workflow_version, is_proven, session_id, \
+         decided_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (tenant, account_id, workflow_id) DO UPDATE SET \
+         workflow_version = excluded.workflow_version, is_proven = excluded.is_proven, \
+         session_id = excluded.session_id, decided_at = excluded.decided_at")
     .bind(tenant)
     .bind(proof.account)
     .bind(proof.workflow)
     .bind(proof.version)
+    .bind(proof.is_proven)
     .bind(proof.session)
     .bind(proof.at)
     .execute(tx)
@@ -49,62 +68,21 @@ pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
     .map(drop)
 }
 
-/// Takes back what is there by the same workflow.
-pub async fn remove(
-    tx: &Tx,
-    tenant: &str,
-    account: Id<tags::User>,
-    workflow: Id<tags::Workflow>,
-) -> Result<(), DbError> {
-    sql("DELETE FROM account_proof WHERE tenant = $1 AND account_id = $2 AND workflow_id = $3")
-        .bind(tenant)
-        .bind(account)
-        .bind(workflow)
-        .execute(tx)
-        .await
-        .map(drop)
-}
-
-/// What is kept of an account, with the name of the workflow.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct NamedProofRow {
-    /// Of the workflow.
-    pub name: String,
-    /// The version that approved.
-    pub workflow_version: i64,
-    /// When.
-    #[sqlx(try_from = "i64")]
-    pub proven_at: Timestamp,
-}
-
-/// All workflows that approved the owner of an account.
-pub async fn all_of_account(
-    source: impl Source,
-    tenant: &str,
-    account: Id<tags::User>,
-) -> Result<Vec<NamedProofRow>, DbError> {
-    sql("SELECT w.name, p.workflow_version, p.proven_at FROM account_proof p \
-         JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
-         WHERE p.tenant = $1 AND p.account_id = $2 ORDER BY w.name")
-    .bind(tenant)
-    .bind(account)
-    .all(source)
-    .await
-}
-
-/// Whether and when the workflow of this name approved the owner of an account.
+/// What the workflow of this name decided about the owner of an account, if it did.
 pub async fn of_account(
     source: impl Source,
     tenant: &str,
     account: Id<tags::User>,
     workflow: &str,
 ) -> Result<Option<ProofRow>, DbError> {
-    sql("SELECT p.workflow_version, p.proven_at, w.current_version FROM account_proof p \
-         JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
-         WHERE p.tenant = $1 AND p.account_id = $2 AND w.name = $3")
-    .bind(tenant)
-    .bind(account)
-    .bind(workflow)
-    .optional(source)
-    .await
+    sql(select!("AND w.name = $3")).bind(tenant).bind(account).bind(workflow).optional(source).await
+}
+
+/// All workflows that decided about the owner of an account.
+pub async fn all_of_account(
+    source: impl Source,
+    tenant: &str,
+    account: Id<tags::User>,
+) -> Result<Vec<ProofRow>, DbError> {
+    sql(select!("ORDER BY w.name")).bind(tenant).bind(account).all(source).await
 }

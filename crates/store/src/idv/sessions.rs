@@ -76,7 +76,7 @@ pub struct EffectRow {
     pub session_id: Id<tags::IdvSession>,
     /// For which of its tasks.
     pub task: i64,
-    /// `perform` or `timer`.
+    /// `perform`, `timer`, or `call` where somebody else is asked.
     pub kind: String,
     /// Not before.
     #[sqlx(try_from = "i64")]
@@ -185,7 +185,7 @@ pub async fn erase(
     for text in [
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
-        "DELETE FROM account_proof WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM account_proof WHERE tenant = $1 AND session_id = $2 AND is_proven",
         "DELETE FROM idv_note WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_evidence WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",
@@ -249,16 +249,16 @@ pub async fn page(
     .await
 }
 
-/// The session of the workflow about an account that goes on, or the one that ended last.
-pub async fn last_about(
+/// The newest session of the workflow about an account that goes on.
+pub async fn going_about(
     source: impl Source,
     tenant: &str,
     account: Id<tags::User>,
     workflow: Id<tags::Workflow>,
 ) -> Result<Option<SessionRow>, DbError> {
     sql(select!(
-        "tenant = $1 AND account_id = $2 AND workflow_id = $3 \
-         ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, ended_at DESC, id DESC LIMIT 1"
+        "tenant = $1 AND account_id = $2 AND workflow_id = $3 AND ended_at IS NULL \
+         ORDER BY created_at DESC, id DESC LIMIT 1"
     ))
     .bind(tenant)
     .bind(account)
@@ -385,19 +385,19 @@ pub async fn drop_effect(tx: &Tx, tenant: &str, row: &EffectRow) -> Result<(), D
 pub async fn take_effects(
     tx: &Tx,
     tenant: &str,
-    now: Timestamp,
-    until: Timestamp,
-    limit: i64,
+    calls: bool,
+    (now, until, limit): (Timestamp, Timestamp, i64),
 ) -> Result<Vec<EffectRow>, DbError> {
     sql("UPDATE idv_effect SET due_at = $3, tries = tries + 1 \
          WHERE tenant = $1 AND (session_id, task, kind) IN \
          (SELECT session_id, task, kind FROM idv_effect WHERE tenant = $1 AND due_at <= $2 \
-          ORDER BY due_at LIMIT $4) \
+          AND (kind = 'call') = $5 ORDER BY due_at LIMIT $4) \
          RETURNING session_id, task, kind, due_at, tries")
     .bind(tenant)
     .bind(now)
     .bind(until)
     .bind(limit)
+    .bind(calls)
     .all(tx)
     .await
 }

@@ -1,13 +1,17 @@
+use portcullis_capture::PICTURE_MAX_BYTES;
 use portcullis_documents::zone::Expected;
 use portcullis_events::{Actor, Origin};
 use portcullis_types::{Id, tags};
-use portcullis_workflow::Refused;
+use portcullis_workflow::{Outcome, Refused};
 use serde_json::Value as Json;
 
 use super::{Asked, Given, Open, SessionError, Sessions};
-use crate::checks::{
-    BarcodeAsked, BarcodeReport, Checks, EmrtdAsked, EmrtdReport, PictureReport, Report, ZoneAsked,
-    ZoneReport,
+use crate::{
+    Document,
+    checks::{
+        BarcodeAsked, BarcodeReport, Checks, EmrtdAsked, EmrtdReport, PictureReport, Report,
+        ZoneAsked, ZoneReport,
+    },
 };
 
 /// How reports are shown to whoever gave what they are about. What was shown is kept with the session.
@@ -33,6 +37,8 @@ pub enum Answer {
     Barcode(BarcodeAsked),
     /// A picture of a document.
     Picture(Vec<u8>),
+    /// A document that somebody else looks at, PDF, JPEG or PNG.
+    Document(Vec<u8>),
     /// The person cannot; why, as one of [`super::UNSUPPORTED`].
     Unsupported(String),
 }
@@ -54,6 +60,7 @@ impl Answer {
             Self::Chip(_) => Some("emrtd"),
             Self::Barcode(_) => Some("barcode"),
             Self::Picture(_) => Some("image"),
+            Self::Document(_) => Some("proof_of_address"),
             Self::Unsupported(_) => None,
         }
     }
@@ -112,6 +119,23 @@ impl Sessions {
                 let report = checks.barcode(barcode, by.0, by.1).await?;
                 let view = (views.barcode)(&report);
                 let given = Given::Report(&report, view.clone());
+                (view, self.given(id, serial, given, by).await?)
+            }
+            Answer::Document(bytes) => {
+                let document = Document::of(bytes).filter(|file| file.len() <= PICTURE_MAX_BYTES);
+                let must = || {
+                    let must = format!("must be a PDF, JPEG or PNG of {PICTURE_MAX_BYTES} bytes");
+                    SessionError::Invalid("document", must)
+                };
+                let document = document.ok_or_else(must)?;
+                let open = self.read(id).await?;
+                let check = open.plan.check(node).ok_or(SessionError::NotFound)?;
+                let came = self.provided(&open, check, (serial, node), Some(&document)).await;
+                let view = match &came {
+                    Outcome::Report(report) => report.detail["view"].clone(),
+                    _ => Json::Null,
+                };
+                let given = Given::<ZoneReport>::Came(came);
                 (view, self.given(id, serial, given, by).await?)
             }
             Answer::Picture(picture) => {

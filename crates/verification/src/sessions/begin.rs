@@ -93,14 +93,7 @@ impl Sessions {
                     let open = self.open(&tx, made.session_id).await?;
                     return Ok(Begun { open, is_repeated: true });
                 }
-                let open = self.prepare(&tx, asked, now).await?;
-                let facts = Facts {
-                    bucket: self.bucket(&open),
-                    locale: open.start.locale.clone(),
-                    has_expected: !open.start.expected.is_empty(),
-                };
-                let begins = Event::Began { facts };
-                let open = self.take(&tx, open, begins, (by, Some(origin))).await?;
+                let open = self.begin_in(&tx, asked, (by, origin)).await?;
                 if let Some((key, request)) = key {
                     let made = MadeRow { request: request.clone(), session_id: open.row.id };
                     let until = now.plus(REMEMBER);
@@ -111,6 +104,22 @@ impl Sessions {
             .await?;
         self.done(&begun.open);
         Ok(begun)
+    }
+
+    /// Begins a session in a transaction that goes on.
+    pub(super) async fn begin_in(
+        &self,
+        tx: &Tx,
+        asked: &Begin,
+        (by, origin): (&Actor, &Origin),
+    ) -> Result<Open, SessionError> {
+        let open = self.prepare(tx, asked, self.now()).await?;
+        let facts = Facts {
+            bucket: self.bucket(&open),
+            locale: open.start.locale.clone(),
+            has_expected: !open.start.expected.is_empty(),
+        };
+        self.take(tx, open, Event::Began { facts }, (by, Some(origin))).await
     }
 
     /// A session before anything happened.

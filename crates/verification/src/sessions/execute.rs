@@ -9,11 +9,16 @@ use portcullis_workflow::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Open, SessionError, Sessions, told::Detail};
-use crate::{AmlError, Asked, AskedTerms, Screened, Shown};
+use super::{Known, Open, SessionError, Sessions, told::Detail};
+use crate::{
+    AmlError, Asked, AskedTerms, Screened, Shown,
+    providers::{Document, Question},
+};
 
 /// Effects that are taken at once.
 const BATCH: i64 = 32;
+/// After the answer of a provider, to take it up.
+const CALL_SPARE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Whoever took an effect has so long; then it is somebody else's.
 const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -24,7 +29,8 @@ impl Sessions {
         let taken = self
             .db
             .write(|tx| async move {
-                let taken = sessions::take_effects(&tx, &self.tenant, now, until, BATCH).await?;
+                let terms = (now, until, BATCH);
+                let taken = sessions::take_effects(&tx, &self.tenant, false, terms).await?;
                 Ok::<_, SessionError>(taken)
             })
             .await?;
@@ -52,6 +58,28 @@ impl Sessions {
             }
         }
         Ok(done)
+    }
+
+    /// What others are to be asked now, at most `limit` of it. Whoever takes it has as long for
+    /// [`Sessions::ask_others`] as the slowest may take, and a little more.
+    pub async fn due_calls(&self, limit: i64) -> Result<Vec<EffectRow>, SessionError> {
+        let (now, lease) = (self.now(), self.providers.longest() + CALL_SPARE);
+        let until = now.plus(lease);
+        let taken = self.db.write(|tx| async move {
+            let terms = (now, until, limit);
+            Ok(sessions::take_effects(&tx, &self.tenant, true, terms).await?)
+        });
+        taken.await
+    }
+
+    /// Asks somebody else, and takes up what they say.
+    pub async fn ask_others(&self, call: &EffectRow) -> Result<(), SessionError> {
+        self.bring_about(call).await
+    }
+
+    /// Until there may be somebody to ask.
+    pub async fn wait_calls(&self) {
+        self.inner().calls.notified().await;
     }
 
     /// Until there may be something to bring about.
@@ -100,17 +128,45 @@ impl Sessions {
         let Some(check) = open.plan.check(&task.node) else { return Ok(None) };
         Ok(Some(match &check.check[..] {
             "lists" => self.look_up(&open, check).await,
+            "database" => {
+                let node = (serial, &task.node[..]);
+                self.provided(&open, check, node, None).await
+            }
             _ => self.screen(&open, check).await,
         }))
     }
 
-    async fn screen(&self, open: &Open, check: &Check) -> Outcome {
-        let known = match check.from.as_deref() {
-            Some("expected") => Some(open.start.expected.clone()),
-            Some(from) => open.known_by(from),
-            None => open.last_known(),
+    /// What somebody else makes of the person, and of a document of theirs.
+    pub(super) async fn provided(
+        &self,
+        open: &Open,
+        check: &Check,
+        (serial, node): (u32, &str),
+        document: Option<&Document>,
+    ) -> Outcome {
+        let subject = subject(open, check)
+            .or_else(|| Some(open.start.expected.clone()).filter(|expected| !expected.is_empty()));
+        if document.is_none() && subject.is_none() {
+            return Outcome::Unsupported("no_name".to_owned());
+        }
+        let session = open.row.id.to_string();
+        let asked = Question {
+            // However often the step is tried, it is this task of this session.
+            key: format!("{session}.{serial}"),
+            check: &check.check,
+            node,
+            session,
+            locale: &open.start.locale,
+            subject: subject.as_ref(),
+            identifiers: &open.start.identifiers,
+            document,
+            now: self.now(),
         };
-        let Some(subject) = known.and_then(|known| known.entity()) else {
+        self.providers.ask(check.provider.as_deref().unwrap_or_default(), &asked).await
+    }
+
+    async fn screen(&self, open: &Open, check: &Check) -> Outcome {
+        let Some(subject) = subject(open, check).and_then(|known| known.entity()) else {
             return Outcome::Unsupported("no_name".to_owned());
         };
         let reference = &open.row.reference;
@@ -133,6 +189,15 @@ impl Sessions {
                 Outcome::Unavailable("screening_unavailable".to_owned())
             }
         }
+    }
+}
+
+/// Who the person is, by whatever the graph says, or else by the last step that told.
+fn subject(open: &Open, check: &Check) -> Option<Known> {
+    match check.from.as_deref() {
+        Some("expected") => Some(open.start.expected.clone()),
+        Some(from) => open.known_by(from),
+        None => open.last_known(),
     }
 }
 

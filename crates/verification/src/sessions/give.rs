@@ -33,6 +33,8 @@ pub struct Asked {
 pub enum Given<'a, T> {
     /// This came of looking at it, and the caller was shown this.
     Report(&'a Report<T>, Value),
+    /// Somebody else looked at it, and this came of it.
+    Came(Outcome),
     /// The person cannot; why, as one of [`UNSUPPORTED`].
     Unsupported(String),
 }
@@ -76,6 +78,7 @@ impl Sessions {
     ) -> Result<Open, SessionError> {
         let outcome = match given {
             Given::Report(report, view) => outcome(report, self.today(), view),
+            Given::Came(outcome) => outcome,
             Given::Unsupported(why) if UNSUPPORTED.contains(&&why[..]) => Outcome::Unsupported(why),
             Given::Unsupported(_) => {
                 let must = format!("must be one of {}", UNSUPPORTED.join(", "));

@@ -42,5 +42,6 @@ pub use open::Open;
 pub use people::Reviewed;
 pub use proof::Owner;
 pub use service::{SessionParts, Sessions};
+pub(crate) use told::Detail;
 pub use told::Told;
 pub use workflows::{Backtested, Change, Diff, Differing};

@@ -6,7 +6,9 @@ use portcullis_store::{
     idv::sessions::{self, EffectRow, EventRow, SessionRow},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_workflow::{Effect, Event, Happened, Outcome, Plan, State, Verdict, step};
+use portcullis_workflow::{
+    Effect, Event, Happened, Outcome, Plan, State, Verdict, check_spec, step,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -213,6 +215,7 @@ impl Sessions {
             sessions::drop_task(tx, &self.tenant, id, i64::from(*serial)).await?;
         }
         self.webhooks.tell(tx, &next.row, &told).await?;
+        self.keep_failure(tx, &next, (&happened.event, now)).await?;
         self.add_effects(tx, &next, effects, now).await?;
         next.decided = self.emit(tx, &next, (by, origin), about).await?;
         for told in told {
@@ -234,7 +237,11 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         for effect in effects {
             let (task, kind, due_at) = match effect {
-                Effect::Perform { serial, .. } => (serial, "perform", now),
+                Effect::Perform { serial, node } => {
+                    let check = next.plan.check(&node).and_then(|check| check_spec(&check.check));
+                    let calls = check.is_some_and(|check| check.calls);
+                    (serial, if calls { "call" } else { "perform" }, now)
+                }
                 Effect::Timer { serial, at } => (serial, "timer", at),
                 // The deadline is a column of the session.
                 Effect::Deadline { .. } | Effect::Notify { .. } => continue,

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use portcullis_events::{Actor, Origin};
 use portcullis_store::{
-    Tx, accounts,
-    idv::{proofs, sessions, workflows},
+    Source, Tx, accounts,
+    idv::{identities, proofs, sessions, workflows},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_workflow::{Decision, Status, Verdict};
+use portcullis_workflow::{Decision, Event, Verdict, Weight};
 use serde_json::Value;
 
 use super::{Begin, Known, Open, SessionError, Sessions, identity::OTHER_PERSON};
@@ -24,7 +24,10 @@ pub struct Owner {
 
 impl Sessions {
     /// The session in which the owner of an account goes through the workflow of this name: one that goes on, or a
-    /// new one. None for whoever was declined less than `retry_after` ago.
+    /// new one. None for whoever was refused less than `retry_after` ago, unless somebody has begun another session
+    /// for them since.
+    ///
+    /// It is looked for and begun in one transaction: however often they ask at once, there is one.
     pub async fn for_owner(
         &self,
         owner: &Owner,
@@ -32,41 +35,62 @@ impl Sessions {
         retry_after: Duration,
         by: (&Actor, &Origin),
     ) -> Result<Option<Open>, SessionError> {
-        let found = workflows::by_name(&self.db, &self.tenant, workflow).await?;
-        let found = found.ok_or(SessionError::NotPublished)?;
-        let last = sessions::last_about(&self.db, &self.tenant, owner.account, found.id).await?;
-        if let Some(row) = last {
-            if row.ended_at.is_none() {
-                return Ok(Some(self.read(row.id).await?));
-            }
-            let ended = row.ended_at.map(Timestamp::from_micros);
-            let waits = ended.is_some_and(|ended| ended.plus(retry_after) > self.now());
-            if row.status == Status::Declined.as_str() && waits {
-                return Ok(None);
-            }
+        let found = self
+            .db
+            .write(|tx| async move {
+                let found = workflows::by_name(&tx, &self.tenant, workflow).await?;
+                let found = found.ok_or(SessionError::NotPublished)?;
+                let (tenant, account) = (&self.tenant[..], owner.account);
+                let last = proofs::of_account(&tx, tenant, account, workflow).await?;
+                let refused = last.filter(|last| !last.is_proven).map(|last| last.decided_at);
+                let waits = |at: &Timestamp| at.plus(retry_after) > self.now();
+                let refused = refused.filter(waits);
+                let going = sessions::going_about(&tx, tenant, account, found.id).await?;
+                let going =
+                    going.filter(|going| refused.is_none_or(|refused| going.created_at > refused));
+                if let Some(going) = going {
+                    return Ok(Some(self.open(&tx, going.id).await?));
+                }
+                if refused.is_some() {
+                    return Ok(None);
+                }
+                let asked = Begin {
+                    workflow: found.id.to_string(),
+                    // Screening knows somebody under this name, whichever workflow asks.
+                    reference: Some(account.to_string()),
+                    account: Some(account),
+                    // People change their names, and not when they were born.
+                    expected: Known {
+                        date_of_birth: self.born(&tx, account).await?,
+                        ..Known::default()
+                    },
+                    locale: owner.locale.clone(),
+                    metadata: Value::Null,
+                    ..Begin::default()
+                };
+                Ok::<_, SessionError>(Some(self.begin_in(&tx, &asked, by).await?))
+            })
+            .await?;
+        if let Some(open) = &found {
+            self.done(open);
         }
-        let asked = Begin {
-            workflow: found.id.to_string(),
-            // Screening knows somebody under this name, whichever workflow asks.
-            reference: Some(owner.account.to_string()),
-            account: Some(owner.account),
-            expected: self.expected_of(owner.account).await?,
-            locale: owner.locale.clone(),
-            metadata: Value::Null,
-            ..Begin::default()
-        };
-        Ok(Some(self.begin(asked, by.0, by.1).await?.open))
+        Ok(found)
     }
 
-    /// People change their names, and not when they were born.
-    async fn expected_of(&self, account: Id<tags::User>) -> Result<Known, SessionError> {
-        let known = self.identities(account).await?.into_iter().next();
-        let born = known
-            .and_then(|known| known.verified["claims"]["birthdate"].as_str().map(str::to_owned));
-        Ok(Known { date_of_birth: born, ..Known::default() })
+    /// When the owner of an account was born, as a chip told.
+    async fn born(
+        &self,
+        source: impl Source,
+        account: Id<tags::User>,
+    ) -> Result<Option<String>, SessionError> {
+        let known = identities::of_account(source, &self.tenant, account).await?;
+        let Some(known) = known.first() else { return Ok(None) };
+        let known = known.open(&self.sealer)?;
+        Ok(known["claims"]["birthdate"].as_str().map(str::to_owned))
     }
 
-    /// Keeps that the owner of the account was approved, or takes it back: the last decision counts.
+    /// Keeps what was decided about the owner of the account: the last decision counts. An approval of somebody who
+    /// was born on another day is none of them.
     pub(super) async fn keep_proof(
         &self,
         tx: &Tx,
@@ -75,20 +99,44 @@ impl Sessions {
         verified: Option<&str>,
     ) -> Result<(), SessionError> {
         let Some(account) = open.row.account() else { return Ok(()) };
-        let workflow = open.row.workflow_id;
+        let born = self.born(tx, account).await?;
+        let others = open.state.done.keys().filter_map(|node| open.known_by(node));
+        let is_other = others
+            .filter_map(|known| known.date_of_birth)
+            .any(|said| born.as_ref().is_some_and(|born| *born != said));
+        let is_proven =
+            decision.verdict == Verdict::Approved && verified != Some(OTHER_PERSON) && !is_other;
+        self.put_proof(tx, open, account, (is_proven, decision.at)).await
+    }
+
+    /// Whoever let the time run out after a step that failed was not approved either.
+    pub(super) async fn keep_failure(
+        &self,
+        tx: &Tx,
+        open: &Open,
+        (event, at): (&Event, Timestamp),
+    ) -> Result<(), SessionError> {
+        let Some(account) = open.row.account() else { return Ok(()) };
+        let failed = open.found.values().flatten().any(|found| found.severity == Weight::Failure);
+        if !matches!(event, Event::Expired) || !failed {
+            return Ok(());
+        }
+        self.put_proof(tx, open, account, (false, at)).await
+    }
+
+    async fn put_proof(
+        &self,
+        tx: &Tx,
+        open: &Open,
+        account: Id<tags::User>,
+        (is_proven, at): (bool, Timestamp),
+    ) -> Result<(), SessionError> {
         if accounts::by_id(tx, &self.tenant, account).await?.is_none() {
             return Ok(());
         }
-        if decision.verdict != Verdict::Approved || verified == Some(OTHER_PERSON) {
-            return Ok(proofs::remove(tx, &self.tenant, account, workflow).await?);
-        }
-        let proof = proofs::Proof {
-            account,
-            workflow,
-            version: open.row.workflow_version,
-            session: open.row.id,
-            at: decision.at,
-        };
+        let (workflow, version) = (open.row.workflow_id, open.row.workflow_version);
+        let session = open.row.id;
+        let proof = proofs::Proof { account, workflow, version, is_proven, session, at };
         Ok(proofs::put(tx, &self.tenant, &proof).await?)
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{ReportViews, SessionError, evidence::Decided};
-use crate::{Aml, Webhooks};
+use crate::{Aml, Providers, Webhooks};
 
 /// Plans that are kept in memory.
 const PLANS_MAX: usize = 256;
@@ -42,6 +42,8 @@ pub struct SessionParts {
     pub trust_frameworks: Vec<String>,
     /// How reports are shown to whoever gave what they are about.
     pub views: ReportViews,
+    /// Whoever else does checks.
+    pub providers: Providers,
     /// Whoever wants to know what becomes of sessions.
     pub webhooks: Webhooks,
 }
@@ -58,6 +60,8 @@ pub(super) struct Inner {
     pub(super) decided: Mutex<Vec<Decided>>,
     /// Something may be due.
     pub(super) due: Notify,
+    /// Somebody else may have to be asked.
+    pub(super) calls: Notify,
 }
 
 /// A published version, ready to be gone through.
@@ -102,6 +106,7 @@ impl Sessions {
             plans: Mutex::default(),
             decided: Mutex::default(),
             due: Notify::new(),
+            calls: Notify::new(),
             parts,
         }))
     }
@@ -113,6 +118,7 @@ impl Sessions {
     /// Something may have to be brought about, and somebody to be told.
     pub(super) fn wake(&self) {
         self.0.due.notify_one();
+        self.0.calls.notify_one();
         self.webhooks.wake();
     }
 

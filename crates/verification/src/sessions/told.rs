@@ -22,7 +22,7 @@ pub trait Told {
 
 /// What is kept with a report: who somebody is by it, and all of it as its caller saw it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Detail {
+pub(crate) struct Detail {
     pub known: Option<Known>,
     pub view: Json,
 }

@@ -8,8 +8,8 @@ use portcullis_store::idv::{
 };
 use portcullis_types::{Id, tags};
 use portcullis_workflow::{
-    Event, Fixture, Graph, Plan, Problem, Severity, Status, TEXT_MAX_BYTES, is_name, simulate,
-    validate,
+    Event, Fixture, Graph, Node, Plan, Problem, Severity, Status, TEXT_MAX_BYTES, is_name,
+    simulate, validate,
 };
 use serde_json::{Value, json};
 
@@ -170,9 +170,7 @@ impl Sessions {
         self.change(id, revision, (by, origin), "publish", |row| {
             let graph = parse(&row.draft)?;
             let (plan, _) = validate(graph).map_err(SessionError::Graph)?;
-            if let Some(problem) = unknown_framework(plan.graph(), &self.trust_frameworks) {
-                return Err(SessionError::Graph(vec![problem]));
-            }
+            self.known_here(plan.graph())?;
             let version = row.latest_version + 1;
             let published = VersionRow {
                 version,
@@ -202,14 +200,30 @@ impl Sessions {
             let must = "must be one that was published".to_owned();
             return Err(SessionError::Invalid("version", must));
         };
-        if let Some(problem) = unknown_framework(&parse(&old.graph)?, &self.trust_frameworks) {
-            return Err(SessionError::Graph(vec![problem]));
-        }
+        self.known_here(&parse(&old.graph)?)?;
         self.change(id, revision, (by, origin), "rollback", |row| {
             let told = json!({ "version": version, "before": row.current_version });
             Ok((WorkflowRow { current_version: Some(version), ..row }, told, None))
         })
         .await
+    }
+
+    /// Whether this installation has the rules and the providers that a graph names.
+    fn known_here(&self, graph: &Graph) -> Result<(), SessionError> {
+        let framework = unknown_framework(graph, &self.trust_frameworks);
+        let provider = graph.nodes.iter().filter_map(|(name, node)| {
+            let Node::Check(check) = node else { return None };
+            let provider = check.provider.as_deref()?;
+            (!self.providers.has(provider)).then(|| Problem {
+                severity: Severity::Error,
+                code: "unknown_provider",
+                node: Some(name.clone()),
+                at: "/provider".to_owned(),
+                message: "must be one of verification.provider in the configuration".to_owned(),
+            })
+        });
+        let problems: Vec<_> = framework.into_iter().chain(provider).collect();
+        if problems.is_empty() { Ok(()) } else { Err(SessionError::Graph(problems)) }
     }
 
     async fn change(

@@ -22,8 +22,8 @@ use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_bo
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
     Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided, EVIDENCE_SALT_BYTES,
-    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Owner, Report, ReportViews, Reviewed,
-    SessionError, SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
+    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Owner, Providers, Report, ReportViews,
+    Reviewed, SessionError, SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
     evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
@@ -76,6 +76,7 @@ pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
         digest_key: vec![5; 32],
         aml: aml.clone(),
         trust_frameworks: vec!["ours".into()],
+        providers: Providers::new(Vec::new(), no_way_out()),
         views: ReportViews {
             zone: |_| json!({ "seen": "zone" }),
             chip: |_| json!({ "seen": "chip" }),
@@ -1190,7 +1191,7 @@ impl Office {
     async fn proven(&self, account: Id<tags::User>) -> Option<i64> {
         let db = &self.world.db.db;
         let row = proofs::of_account(db, "main", account, "owners").await.unwrap();
-        row.map(|row| row.workflow_version)
+        row.filter(|row| row.is_proven).map(|row| row.workflow_version)
     }
 
     async fn owner_is(&self, id: Id<tags::IdvSession>, says: Verdict) {
@@ -1229,6 +1230,23 @@ on_both!(whoever_logs_in_is_verified_once_and_the_last_decision_counts, |db: Tes
     let third = office.owner(alice).await.unwrap().unwrap();
     office.owner_is(third.row.id, Verdict::Approved).await;
     assert_eq!(office.proven(alice).await, Some(1));
+    // A refusal stays when its session is erased, or that would be another try.
+    let fourth =
+        office.begin(Begin { workflow: "owners".into(), account: Some(alice), ..Begin::default() });
+    let fourth = fourth.await.unwrap().row.id;
+    office.owner_is(fourth, Verdict::Declined).await;
+    office.sessions.erase(fourth, &machine(), &Origin::default()).await.unwrap();
+    assert!(office.owner(alice).await.unwrap().is_none());
+    // Unless somebody gives them another one.
+    office.world.clock.advance(Duration::from_secs(1));
+    let given = Begin { workflow: "owners".into(), account: Some(alice), ..Begin::default() };
+    let given = office.begin(given).await.unwrap().row.id;
+    assert_eq!(office.owner(alice).await.unwrap().unwrap().row.id, given);
+    office.owner_is(given, Verdict::Approved).await;
+    let third =
+        office.begin(Begin { workflow: "owners".into(), account: Some(alice), ..Begin::default() });
+    let third = third.await.unwrap();
+    office.owner_is(third.row.id, Verdict::Approved).await;
     // It goes with its session,
     office.sessions.erase(third.row.id, &machine(), &Origin::default()).await.unwrap();
     assert_eq!(office.proven(alice).await, None);
@@ -1274,4 +1292,64 @@ on_both!(links_are_derived_and_open_one_session, |db: TestDb| {
     assert_eq!(step.found[0].code, "check_digit_wrong");
     let read = office.read(one).await;
     assert_eq!(read.steps().next().unwrap().found, step.found);
+});
+
+on_both!(however_often_somebody_asks_at_once_there_is_one_session, |db: TestDb| {
+    let office = Office::new(db).await;
+    let alice = office.account(1, "alice").await;
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "limits": { "attempts": 2, "ttl": "PT1M" },
+        "nodes": { "zone": { "type": "check", "check": "mrz", "next": "end" },
+                   "end": { "type": "decide", "rule": "fold" } }
+    });
+    office.publish("owners", &graph).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let sessions = office.sessions.clone();
+        tasks.spawn(async move {
+            let owner = Owner { account: alice, locale: None };
+            let by = (&machine(), &Origin::default());
+            let open = sessions.for_owner(&owner, "owners", Duration::from_secs(60), by).await;
+            open.unwrap().unwrap().row.id
+        });
+    }
+    let ids: std::collections::BTreeSet<_> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(ids.len(), 1);
+    // Whoever lets the time run out after a wrong try has had that try.
+    let id = *ids.first().unwrap();
+    office.give(id, &ZONE.replace("L898902C36", "L898902C37")).await.unwrap();
+    office.world.clock.advance(Duration::from_secs(61));
+    office.run().await;
+    assert_eq!(office.read(id).await.row.status, "expired");
+    assert!(office.owner(alice).await.unwrap().is_none());
+    // Whoever gave nothing has not.
+    office.world.clock.advance(Duration::from_secs(3_600));
+    let id = office.owner(alice).await.unwrap().unwrap().row.id;
+    office.world.clock.advance(Duration::from_secs(61));
+    office.run().await;
+    assert_eq!(office.read(id).await.row.status, "expired");
+    assert!(office.owner(alice).await.unwrap().is_some());
+});
+
+on_both!(somebody_else_proves_nothing_for_an_account, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("verifies", &verifying()).await;
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "nodes": { "zone": { "type": "check", "check": "mrz", "next": "human" },
+                   "human": { "type": "review", "approvers": 1 } }
+    });
+    office.publish("owners", &graph).await;
+    let alice = office.account(1, "alice").await;
+    // Begun before the chip told who she is, and answered after.
+    let early = office.owner(alice).await.unwrap().unwrap().row.id;
+    office.verify(alice, Some(true), Verdict::Approved).await;
+    let other = "P<UTOHACKER<<MALLORY<<<<<<<<<<<<<<<<<<<<<<<<\nX123456785UTO9001011F3501014<<<<<<<<<<<<<<06";
+    let given = office.give(early, other).await.unwrap();
+    let known = given.state.done["zone"].values.get("date_of_birth").cloned();
+    assert_eq!(known, Some(portcullis_workflow::Value::Text("1990-01-01".into())));
+    office.vote(early, "one", Verdict::Approved).await.unwrap();
+    assert_eq!(office.proven(alice).await, None);
+    assert!(office.owner(alice).await.unwrap().is_none(), "it is a refusal");
 });

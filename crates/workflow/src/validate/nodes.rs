@@ -133,6 +133,15 @@ fn check_check(name: &str, check: &Check, problems: &mut Problems) {
         let message = format!("must be at most {LISTS_MAX} names of lists");
         problems.add("form", Some(name), "/lists", message);
     }
+    match (&check.provider, spec.calls) {
+        (Some(name_of), true) if is_name(name_of) => {}
+        (None, false) => {}
+        (_, true) => problems.add("form", Some(name), "/provider", "needs the name of a provider"),
+        (_, false) => {
+            let message = format!("{} is done here, by no provider", spec.name);
+            problems.add("form", Some(name), "/provider", message);
+        }
+    }
     if check.from.is_some() && !spec.needs_person && !spec.compares {
         problems.add("form", Some(name), "/from", format!("{} takes nothing", spec.name));
     }
