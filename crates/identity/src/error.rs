@@ -1,5 +1,5 @@
 use portcullis_audit::AuditError;
-use portcullis_store::{DbError, SealError};
+use portcullis_store::{DbError, MailError, SealError};
 
 use crate::hasher::HashError;
 
@@ -64,6 +64,15 @@ impl IdentityError {
     #[expect(clippy::needless_pass_by_value, reason = "errors and literals read better by value")]
     pub fn field(field: &'static str, message: impl ToString) -> Self {
         Self::Invalid(vec![FieldError { field, message: message.to_string() }])
+    }
+}
+
+impl From<MailError> for IdentityError {
+    fn from(error: MailError) -> Self {
+        match error {
+            MailError::Db(error) => error.into(),
+            MailError::Seal(error) => error.into(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod credential;
 mod db;
 mod log_keys;
+mod mail;
 mod migrate;
 mod query;
 mod seal;
@@ -49,6 +50,7 @@ pub use credential::{
 };
 pub use db::{CommitSink, Constraint, Db, DbError, RaceCheck, SinkFuture, Tx};
 pub use log_keys::{LogKeys, LogSealer};
+pub use mail::{Mail, MailError};
 pub use query::{Arg, Query, Source, per, sql};
 pub use seal::{KEY_BYTES, SealError, Sealer};
 

@@ -41,6 +41,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (31, include_str!("../migrations/0031_lists.sql")),
     (32, include_str!("../migrations/0032_account_proof.sql")),
     (33, include_str!("../migrations/0033_provider_calls.sql")),
+    (34, include_str!("../migrations/0034_codes.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

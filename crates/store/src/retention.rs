@@ -150,6 +150,7 @@ pub const KEPT: &[(&str, &str)] = &[
     ("idv_note", "goes with its session"),
     ("verified_identity", "goes with its account or its session, or is revoked"),
     ("account_proof", "goes with its account or its session, or is taken back"),
+    ("idv_code", "goes with its session"),
     ("idv_session_event", "goes with its session"),
     ("idv_effect", "goes as soon as it was brought about, and with its session"),
     ("event_outbox", "emptied as soon as the log has the event"),

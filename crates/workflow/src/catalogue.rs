@@ -68,6 +68,11 @@ pub const SESSION_FIELDS: [FieldSpec; 3] = [
 const PART: Kind = Kind::Choice(&["passed", "failed", "not_performed", "unverified", "review"]);
 const SEX: Kind = Kind::Choice(&["M", "F", "X"]);
 
+const MAILED: [FieldSpec; 1] = [
+    // What is behind the @.
+    field("domain", Kind::Text),
+];
+
 /// What somebody else tells of a check.
 const PROVIDED: [FieldSpec; 2] = [
     // From 0 to 1.
@@ -196,6 +201,18 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("lists", Kind::Texts),
             field("kinds", Kind::Texts),
         ],
+    },
+    CheckSpec {
+        name: "email",
+        input: Input::Person,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: false,
+        calls: false,
+        parts: &[],
+        retake: &[],
+        fields: &MAILED,
     },
     CheckSpec {
         name: "database",

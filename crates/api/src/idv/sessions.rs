@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode};
 use portcullis_store::idv::sessions::{SessionFilter, SessionRow};
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::{Answer, Begin, ListKind, Open, ReportViews};
+use portcullis_verification::{Answer, Begin, ListKind, MailAnswer, Open, ReportViews};
 use portcullis_workflow::{Phase, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -271,9 +271,30 @@ struct GivenInput {
     barcode: Option<BarcodeInput>,
     image: Option<PictureInput>,
     proof_of_address: Option<DocumentInput>,
+    email: Option<MailInput>,
     /// Instead of all that: why the person cannot. `no_chip`, `no_nfc`, `no_camera`, `no_document`, `damaged`,
     /// `lost`, `refused`, `other`
     unsupported: Option<String>,
+}
+
+/// First where a code is sent, then the code.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct MailInput {
+    /// The address; left out if one is known of the person.
+    address: Option<String>,
+    /// The six digits that came.
+    code: Option<String>,
+}
+
+impl MailInput {
+    fn read(self) -> Result<MailAnswer, ApiError> {
+        match (self.address, self.code) {
+            (address, None) => Ok(MailAnswer::Send(address)),
+            (None, Some(code)) => Ok(MailAnswer::Code(code)),
+            _ => Err(invalid("code", "stands alone")),
+        }
+    }
 }
 
 /// What came of it.
@@ -380,7 +401,7 @@ async fn give(api: Api, call: Call) -> Reply {
 
 impl GivenInput {
     fn read(self) -> Result<Answer, ApiError> {
-        let Self { mrz, emrtd, barcode, image, proof_of_address, unsupported, .. } = self;
+        let Self { mrz, emrtd, barcode, image, proof_of_address, email, unsupported, .. } = self;
         let alone = unsupported.is_some();
         let given = [
             mrz.map(|zone| zone.read().map(Answer::Zone)),
@@ -388,6 +409,7 @@ impl GivenInput {
             barcode.map(|barcode| barcode.read().map(Answer::Barcode)),
             image.map(|picture| picture.read().map(Answer::Picture)),
             proof_of_address.map(|file| file.read().map(Answer::Document)),
+            email.map(|mail| mail.read().map(Answer::Mail)),
             unsupported.map(|why| Ok(Answer::Unsupported(why))),
         ];
         let mut given = given.into_iter().flatten();

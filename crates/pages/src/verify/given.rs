@@ -5,7 +5,7 @@ use http::{StatusCode, header};
 use http_body_util::BodyExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use portcullis_documents::zone::Expected;
-use portcullis_verification::{Answer, Barcode, BarcodeAsked, ZoneAsked};
+use portcullis_verification::{Answer, Barcode, BarcodeAsked, MailAnswer, ZoneAsked};
 use tokio::time::timeout;
 
 use super::{SessionId, room::Place};
@@ -27,7 +27,8 @@ const TEXT_MAX_BYTES: u64 = 2 * 1024;
 /// All of it, with what stands between.
 const FORM_MAX_BYTES: usize = (12 << 20) + 64 * 1024;
 
-const FIELDS: [&str; 6] = ["csrf", "node", "serial", "mrz", "image", "unsupported"];
+const FIELDS: [&str; 8] =
+    ["csrf", "node", "serial", "mrz", "image", "address", "code", "unsupported"];
 
 /// What somebody gave for a step.
 #[derive(Default)]
@@ -37,6 +38,8 @@ pub(super) struct Given {
     csrf: String,
     zone: String,
     picture: Vec<u8>,
+    address: Option<String>,
+    code: String,
     unsupported: String,
 }
 
@@ -72,6 +75,8 @@ pub(super) async fn read(
             "node" => given.node = text,
             "serial" => given.serial = text.parse().map_err(|_| view::bad_request())?,
             "mrz" => given.zone = zone(&text),
+            "address" => given.address = Some(text),
+            "code" => given.code = text,
             _ => given.unsupported = text,
         }
     }
@@ -118,6 +123,18 @@ pub(super) fn too_large() -> Page {
     view::message(StatusCode::PAYLOAD_TOO_LARGE, &bad)
 }
 
+pub(super) fn wrong_code() -> Page {
+    let text = "It is not the last one that was sent, or has expired. Go back and try again, or have another one sent.";
+    let bad = Message { title: "The code is not right", tone: "bad", text, link: None };
+    view::message(StatusCode::UNPROCESSABLE_ENTITY, &bad)
+}
+
+pub(super) fn no_address() -> Page {
+    let text = "Go back and look at it. Nobody is sent more than a few codes.";
+    let bad = Message { title: "Nothing can be sent there", tone: "bad", text, link: None };
+    view::message(StatusCode::UNPROCESSABLE_ENTITY, &bad)
+}
+
 pub(super) fn no_document() -> Page {
     let text = "Go back and choose a PDF, a JPEG or a PNG, of at most 12 MB.";
     let bad = Message { title: "The file cannot be opened", tone: "bad", text, link: None };
@@ -138,6 +155,12 @@ impl Given {
             "barcode" if !self.picture.is_empty() => {
                 let barcode = Barcode::Picture(self.picture.clone());
                 Some(Answer::Barcode(BarcodeAsked { barcode, expected }))
+            }
+            "email" if !self.code.is_empty() => {
+                Some(Answer::Mail(MailAnswer::Code(self.code.clone())))
+            }
+            "email" if self.address.is_some() => {
+                Some(Answer::Mail(MailAnswer::Send(self.address.clone())))
             }
             "image" if !self.picture.is_empty() => Some(Answer::Picture(self.picture.clone())),
             "proof_of_address" if !self.picture.is_empty() => {

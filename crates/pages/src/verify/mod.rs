@@ -21,7 +21,7 @@ use portcullis_oidc::{Params, ProofRule};
 use portcullis_store::accounts::Account;
 use portcullis_texts::{t, tf};
 use portcullis_types::{Id, tags};
-use portcullis_verification::{CheckError, Open, Owner, SessionError, Step};
+use portcullis_verification::{CheckError, ListKind, Open, Owner, SessionError, Step};
 use portcullis_workflow::{Input, Node, Status, check_spec};
 use serde_json::json;
 use url::Url;
@@ -67,8 +67,10 @@ struct StepPage<'a> {
     title: &'static str,
     intro: &'static str,
     problems: Vec<&'static str>,
-    /// `zone`, `picture` or `chip`.
+    /// `zone`, `picture`, `address`, `code` or `chip`.
     kind: &'static str,
+    /// Addresses that are known of the person, not whole: the link may have gone to somebody else.
+    addresses: Vec<String>,
     /// Whether a file may be a PDF.
     takes_pdf: bool,
     node: &'a str,
@@ -142,7 +144,9 @@ pub(crate) async fn show(
         match next(&open) {
             Some(step) => {
                 let owner = owner(&pages, &open).await?;
-                Ok(ask(&pages, &visit, (&open, owner), &step))
+                let sent = pages.sessions.waits_for_code(open.row.id, step.serial).await;
+                let sent = sent.map_err(|error| failed(&error))?;
+                Ok(ask(&pages, &visit, (&open, owner), (&step, sent)))
             }
             None => Ok(waiting(&open, back.as_deref())),
         }
@@ -246,7 +250,8 @@ pub(crate) async fn of_owner(
 ) -> Result<Option<Open>, SessionError> {
     let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
     let locale = Some(portcullis_texts::current().tag().to_owned());
-    let owner = Owner { account: account.id, locale };
+    let email = account.email.clone();
+    let owner = Owner { account: account.id, email, locale };
     let by = (&who, &visit.origin);
     pages.sessions.for_owner(&owner, &rule.workflow, rule.retry_after, by).await
 }
@@ -305,13 +310,14 @@ fn ask(
     pages: &Pages,
     visit: &Visit,
     (open, owner): (&Open, Option<String>),
-    step: &Step<'_>,
+    (step, code_sent): (&Step<'_>, bool),
 ) -> Page {
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let total = asked_of_people(open).count();
     let done = asked_of_people(open).filter(|(node, _)| open.state.done.contains_key(*node));
     let done = done.count().min(total.saturating_sub(1));
-    let words = words::step(step.check);
+    let words = words::step(step.check, code_sent);
+    let known = open.start.identifiers.get(&ListKind::Email);
     let back = back(visit);
     let page = StepPage {
         csrf,
@@ -326,6 +332,7 @@ fn ask(
         intro: words.intro,
         problems: step.found.iter().filter_map(|reason| words::retake(&reason.code)).collect(),
         kind: words.kind,
+        addresses: known.into_iter().flatten().map(|known| words::masked(known)).collect(),
         takes_pdf: step.check == "proof_of_address",
         node: step.node,
         serial: step.serial,
@@ -375,6 +382,8 @@ fn gone() -> Page {
 fn failed(error: &SessionError) -> Page {
     match error {
         SessionError::NotFound | SessionError::Erased => gone(),
+        SessionError::Invalid("code", _) => given::wrong_code(),
+        SessionError::Invalid("address", _) => given::no_address(),
         SessionError::Invalid("document", _) => given::no_document(),
         SessionError::Invalid(..) => view::bad_request(),
         SessionError::Check(CheckError::Invalid("image", _)) => given::too_large(),

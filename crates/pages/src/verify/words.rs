@@ -6,7 +6,7 @@ use portcullis_workflow::Status;
 pub(super) struct StepWords {
     pub title: &'static str,
     pub intro: &'static str,
-    /// `zone`, `picture` or `chip`.
+    /// `zone`, `picture`, `address`, `code` or `chip`.
     pub kind: &'static str,
 }
 
@@ -18,7 +18,8 @@ pub(super) struct StatusWords {
 }
 
 /// What people need for a check, before they begin.
-pub(super) const NEEDS: [(&str, &str); 5] = [
+pub(super) const NEEDS: [(&str, &str); 6] = [
+    ("email", "your e-mail"),
     ("mrz", "a passport, an identity card or a visa, for the lines of letters at its bottom"),
     ("barcode", "a driving licence with a wide barcode on its back, and a camera"),
     ("image", "a document, and a camera"),
@@ -29,7 +30,7 @@ pub(super) const NEEDS: [(&str, &str); 5] = [
     ("emrtd", "the app that you were given, to read the chip of your document"),
 ];
 
-pub(super) fn step(check: &str) -> StepWords {
+pub(super) fn step(check: &str, code_sent: bool) -> StepWords {
     match check {
         "mrz" => StepWords {
             title: "Type the lines of your document",
@@ -47,6 +48,16 @@ pub(super) fn step(check: &str) -> StepWords {
             intro: "A browser cannot read chips. Do it in the app that you were given; this page follows by itself.",
             kind: "chip",
         },
+        "email" if code_sent => StepWords {
+            title: "Type the code",
+            intro: "We have sent six digits by mail. They work for ten minutes.",
+            kind: "code",
+        },
+        "email" => StepWords {
+            title: "Confirm your e-mail address",
+            intro: "We send six digits to it, which you type on the next page.",
+            kind: "address",
+        },
         "proof_of_address" => StepWords {
             title: "Show where you live",
             intro: "Send a bill, a bank statement or a letter of an authority with your name and address, not older \
@@ -59,6 +70,13 @@ pub(super) fn step(check: &str) -> StepWords {
             kind: "picture",
         },
     }
+}
+
+/// An address as its owner knows it and nobody else learns it.
+pub(super) fn masked(address: &str) -> String {
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let first: String = local.chars().take(1).collect();
+    format!("{first}…@{domain}")
 }
 
 /// Why something is to be given once more.
@@ -85,6 +103,7 @@ pub(super) fn retake(code: &str) -> Option<&'static str> {
 /// somebody is on a list, or is not who was expected, is not theirs to hear from us.
 pub(super) fn ended(code: &str) -> Option<&'static str> {
     match code {
+        "code_wrong" => Some("The code was wrong too often."),
         "document_expired" => Some("Your document has expired."),
         code => retake(code),
     }
@@ -160,12 +179,20 @@ mod tests {
     fn everything_is_said_in_every_language() {
         use portcullis_texts::{Lang, speaking_now, t};
         let checks = CATALOGUE.iter().map(|check| check.name);
-        let steps = checks.clone().map(step).flat_map(|words| [words.title, words.intro]);
+        let steps = checks
+            .clone()
+            .flat_map(|check| [step(check, false), step(check, true)])
+            .flat_map(|words| [words.title, words.intro]);
         let states =
             Status::ALL.map(status).into_iter().flat_map(|words| [words.title, words.text]);
         let again = CATALOGUE.iter().flat_map(|check| check.retake).filter_map(|code| retake(code));
         let reasons = checks.flat_map(reasons).map(|(_, text)| text);
-        let all = steps.chain(states).chain(again).chain(reasons).chain(ended("document_expired"));
+        let all = steps
+            .chain(states)
+            .chain(again)
+            .chain(reasons)
+            .chain(ended("document_expired"))
+            .chain(ended("code_wrong"));
         for text in all.chain(NEEDS.map(|(_, text)| text)) {
             for lang in [Lang::De, Lang::Es, Lang::Fr] {
                 speaking_now(lang, || assert_ne!(t(text), text, "{lang:?}"));

@@ -1,6 +1,7 @@
 //! What identity verification keeps.
 
 pub mod challenges;
+pub mod codes;
 pub mod evidence;
 pub mod identities;
 pub mod lists;

@@ -5,7 +5,7 @@ use portcullis_types::{Id, tags};
 use portcullis_workflow::{Outcome, Refused};
 use serde_json::Value as Json;
 
-use super::{Asked, Given, Open, SessionError, Sessions};
+use super::{Asked, Given, MailAnswer, Open, SessionError, Sessions};
 use crate::{
     Document,
     checks::{
@@ -39,6 +39,8 @@ pub enum Answer {
     Picture(Vec<u8>),
     /// A document that somebody else looks at, PDF, JPEG or PNG.
     Document(Vec<u8>),
+    /// An address that is to be sent a code, or the code.
+    Mail(MailAnswer),
     /// The person cannot; why, as one of [`super::UNSUPPORTED`].
     Unsupported(String),
 }
@@ -61,6 +63,7 @@ impl Answer {
             Self::Barcode(_) => Some("barcode"),
             Self::Picture(_) => Some("image"),
             Self::Document(_) => Some("proof_of_address"),
+            Self::Mail(_) => Some("email"),
             Self::Unsupported(_) => None,
         }
     }
@@ -121,6 +124,7 @@ impl Sessions {
                 let given = Given::Report(&report, view.clone());
                 (view, self.given(id, serial, given, by).await?)
             }
+            Answer::Mail(mail) => self.mail(id, serial, &mail, by).await?,
             Answer::Document(bytes) => {
                 let document = Document::of(bytes).filter(|file| file.len() <= PICTURE_MAX_BYTES);
                 let must = || {

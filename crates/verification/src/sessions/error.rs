@@ -1,4 +1,4 @@
-use portcullis_store::{DbError, RaceCheck, SealError};
+use portcullis_store::{DbError, MailError, RaceCheck, SealError};
 use portcullis_workflow::{Problem, Refused};
 
 use crate::checks::CheckError;
@@ -53,6 +53,15 @@ pub enum SessionError {
 impl From<SealError> for SessionError {
     fn from(_: SealError) -> Self {
         Self::Sealed
+    }
+}
+
+impl From<MailError> for SessionError {
+    fn from(error: MailError) -> Self {
+        match error {
+            MailError::Db(error) => error.into(),
+            MailError::Seal(error) => error.into(),
+        }
     }
 }
 

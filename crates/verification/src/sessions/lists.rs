@@ -348,6 +348,14 @@ fn known(open: &Open, only_trusted: bool) -> Identifiers {
         let number = issuing_state.zip(document_number);
         add(ListKind::Document, number.and_then(|(issuer, number)| document(&issuer, &number)));
     }
+    // Where somebody reads their mail, or tried to.
+    for (node, done) in &open.state.done {
+        let check = open.plan.check(node).is_some_and(|check| check.check == "email");
+        let report = done.report.as_ref().filter(|_| check);
+        let counts = done.status == CheckStatus::Passed || !only_trusted;
+        let address = report.filter(|_| counts).map(|report| &report.detail["view"]["address"]);
+        add(ListKind::Email, address.and_then(Json::as_str).map(str::to_owned));
+    }
     add(ListKind::User, ListKind::User.normal(&open.row.reference).ok());
     known
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod begin;
 mod cases;
+mod code;
 mod erase;
 mod error;
 mod evidence;
@@ -27,6 +28,7 @@ mod workflows;
 pub use answer::{Answer, Answered, ReportViews};
 pub use begin::{Begin, Begun};
 pub use cases::Note;
+pub use code::MailAnswer;
 pub use erase::Erasure;
 pub use error::SessionError;
 pub use evidence::{

@@ -11,13 +11,15 @@ use portcullis_types::{Id, Timestamp, tags};
 use portcullis_workflow::{Decision, Event, Verdict, Weight};
 use serde_json::Value;
 
-use super::{Begin, Known, Open, SessionError, Sessions, identity::OTHER_PERSON};
+use super::{Begin, Known, ListKind, Open, SessionError, Sessions, identity::OTHER_PERSON};
 
 /// The owner of an account, who is to be verified.
 #[derive(Debug, Clone)]
 pub struct Owner {
     /// The account; they are logged in to it.
     pub account: Id<tags::User>,
+    /// The address of the account.
+    pub email: String,
     /// Their language.
     pub locale: Option<String>,
 }
@@ -64,6 +66,8 @@ impl Sessions {
                         date_of_birth: self.born(&tx, account).await?,
                         ..Known::default()
                     },
+                    // They have proven it when they registered, and can again.
+                    identifiers: vec![(ListKind::Email, owner.email.clone())],
                     locale: owner.locale.clone(),
                     metadata: Value::Null,
                     ..Begin::default()

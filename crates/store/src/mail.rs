@@ -1,11 +1,23 @@
-use portcullis_store::{Sealer, Tx, outbox};
+//! Mails that wait to be sent.
+
 use portcullis_types::{Id, SharedEntropy, Timestamp, tags};
 use serde::{Deserialize, Serialize};
 
-use crate::IdentityError;
+use crate::{DbError, SealError, Sealer, Tx, outbox};
 
 /// The purpose under which queued mails are sealed: they carry links that open accounts.
 const PURPOSE: &str = "mail";
+
+/// A mail was not queued.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
 
 /// A plain-text mail to one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,14 +32,14 @@ pub struct Mail {
 
 impl Mail {
     /// Queues the mail with the change it tells of.
-    pub(crate) async fn queue(
+    pub async fn queue(
         &self,
         tx: &Tx,
         tenant: &str,
         sealer: &Sealer,
         entropy: &SharedEntropy,
         now: Timestamp,
-    ) -> Result<(), IdentityError> {
+    ) -> Result<(), MailError> {
         let id = Id::<tags::Event>::new(now, &**entropy).to_string();
         let json = serde_json::to_vec(self).unwrap_or_default();
         let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
@@ -35,12 +47,12 @@ impl Mail {
     }
 
     /// Does the work of queueing a mail without queueing it.
-    pub(crate) async fn discard(
+    pub async fn discard(
         &self,
         tx: &Tx,
         sealer: &Sealer,
         entropy: &SharedEntropy,
-    ) -> Result<(), IdentityError> {
+    ) -> Result<(), MailError> {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
         let (tenant, id) = (String::new(), String::new());

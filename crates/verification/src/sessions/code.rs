@@ -1,0 +1,228 @@
+//! Whether somebody reads the mail of an address: a code is sent there, and comes back.
+
+use std::time::Duration;
+
+use portcullis_events::{Actor, Kind, Origin, Verification};
+use portcullis_store::{
+    Mail, Tx,
+    idv::codes::{self, CodeRow},
+};
+use portcullis_texts::{Lang, speaking_now, t, tf};
+use portcullis_types::{Id, random_array, same_secret, tags};
+use portcullis_workflow::{
+    Assurance, CheckStatus, Event, Outcome, Reason, Refused, Report, Value, Values, Weight,
+};
+use serde_json::{Value as Json, json};
+
+use super::{Detail, ListKind, Open, SessionError, Sessions};
+
+/// A code works so long.
+const CODE_TTL: Duration = Duration::from_secs(600);
+/// Codes for one try of a step.
+const SENDS_MAX: i64 = 3;
+/// Wrong codes for one try of a step: one in 200,000 guesses it.
+const TRIES_MAX: i64 = 5;
+/// Codes to one address in an hour, from all sessions: nobody is flooded by links of others.
+const ADDRESS_MAX: i64 = 6;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What somebody does about an address.
+#[derive(Debug, Clone)]
+pub enum MailAnswer {
+    /// Wants a code, here; without an address at the one that is known.
+    Send(Option<String>),
+    /// Has one.
+    Code(String),
+}
+
+/// Who gives something, from where.
+pub(super) type By<'a> = (&'a Actor, &'a Origin);
+
+impl Sessions {
+    /// Whether a code was sent for a try that still works, for the page that asks for it.
+    pub async fn waits_for_code(
+        &self,
+        id: Id<tags::IdvSession>,
+        serial: u32,
+    ) -> Result<bool, SessionError> {
+        let row = codes::of_task(&self.db, &self.tenant, id, i64::from(serial)).await?;
+        Ok(row.is_some_and(|row| row.expires_at > self.now()))
+    }
+
+    pub(super) async fn mail(
+        &self,
+        id: Id<tags::IdvSession>,
+        serial: u32,
+        answer: &MailAnswer,
+        by: By<'_>,
+    ) -> Result<(Json, Open), SessionError> {
+        let done = self
+            .db
+            .write(|tx| async move {
+                let open = self.open(&tx, id).await?;
+                if open.state.status.is_final() {
+                    return Err(Refused::Over.into());
+                }
+                if !open.steps().any(|step| step.serial == serial) {
+                    return Err(Refused::Stale.into());
+                }
+                match answer {
+                    MailAnswer::Send(address) => {
+                        let open = self.send(&tx, open, serial, address.as_deref(), by).await?;
+                        Ok(Ok((Json::Null, open)))
+                    }
+                    MailAnswer::Code(code) => self.look_at(&tx, open, serial, code, by).await,
+                }
+            })
+            .await?;
+        // A wrong code is counted before it is refused.
+        let (view, open) = done?;
+        self.done(&open);
+        Ok((view, open))
+    }
+
+    async fn send(
+        &self,
+        tx: &Tx,
+        open: Open,
+        serial: u32,
+        address: Option<&str>,
+        by: By<'_>,
+    ) -> Result<Open, SessionError> {
+        let (id, now, invalid) = (open.row.id, self.now(), |must: &str| {
+            SessionError::Invalid("address", must.to_owned())
+        });
+        let address = address_of(&open, address).map_err(invalid)?;
+        let before = codes::of_task(tx, &self.tenant, id, i64::from(serial)).await?;
+        let sends = before.as_ref().map_or(0, |row| row.sends) + 1;
+        if sends > SENDS_MAX {
+            return Err(invalid("has been sent codes often enough"));
+        }
+        let digest = self.hex_digest(&[b"code_address", address.as_bytes()]);
+        let since = now.minus(HOUR);
+        if codes::sent_to(tx, &self.tenant, &digest, since).await? >= ADDRESS_MAX {
+            return Err(invalid("has been sent codes often enough; try again in an hour"));
+        }
+        let number = u64::from_be_bytes(random_array(&*self.entropy)) % 1_000_000;
+        let code = format!("{number:06}");
+        let row = CodeRow {
+            task: i64::from(serial),
+            sealed: open.key.seal(&purpose(id, serial), address.as_bytes(), &*self.entropy)?,
+            address: digest,
+            code: self.code(id, serial, &code),
+            // Whoever asks for another one gets no more tries by that.
+            tries: before.map_or(0, |row| row.tries),
+            sends,
+            sent_at: now,
+            expires_at: now.plus(CODE_TTL),
+        };
+        codes::put(tx, &self.tenant, id, &row).await?;
+        let lang = Lang::of_tag(&open.start.locale).unwrap_or_else(portcullis_texts::current);
+        let mail = speaking_now(lang, || Mail {
+            to: address,
+            subject: t("Your code").to_owned(),
+            text: tf(
+                "{0} is your code. It works for ten minutes. If you did not ask for it, do nothing.\n",
+                &[&code],
+            ),
+        });
+        mail.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+        let node = open.steps().find(|step| step.serial == serial).map(|step| step.node.to_owned());
+        let told = Verification { change: "code_sent", node, ..self.about_row(&open.row) };
+        tx.emit(self.event(by.0, Some(by.1), Kind::Verification(told))).await?;
+        Ok(open)
+    }
+
+    async fn look_at(
+        &self,
+        tx: &Tx,
+        open: Open,
+        serial: u32,
+        code: &str,
+        by: By<'_>,
+    ) -> Result<Result<(Json, Open), SessionError>, SessionError> {
+        let (id, invalid) = (open.row.id, |must: String| SessionError::Invalid("code", must));
+        let row = codes::of_task(tx, &self.tenant, id, i64::from(serial)).await?;
+        let Some(mut row) = row.filter(|row| row.expires_at > self.now()) else {
+            return Err(invalid("has expired, or none was sent".to_owned()));
+        };
+        let code: String = code.chars().filter(char::is_ascii_digit).collect();
+        let is_right = same_secret(&self.code(id, serial, &code), &row.code);
+        if !is_right {
+            row.tries += 1;
+            codes::put(tx, &self.tenant, id, &row).await?;
+            if row.tries < TRIES_MAX {
+                let left = TRIES_MAX - row.tries;
+                return Ok(Err(invalid(format!(
+                    "is not right; it can be tried {left} times more"
+                ))));
+            }
+        }
+        let address = open.key.open(&purpose(id, serial), &row.sealed)?;
+        let address = String::from_utf8(address).map_err(|_| SessionError::Sealed)?;
+        let check: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
+        let report = report(check, &address, is_right);
+        let view = report.detail["view"].clone();
+        let event = Event::Given { serial, outcome: Outcome::Report(Box::new(report)) };
+        let open = self.take(tx, open, event, (by.0, Some(by.1))).await?;
+        Ok(Ok((view, open)))
+    }
+
+    fn code(&self, id: Id<tags::IdvSession>, serial: u32, code: &str) -> Vec<u8> {
+        let id = id.to_string();
+        self.digest(&[b"code", id.as_bytes(), &serial.to_be_bytes(), code.as_bytes()])
+    }
+}
+
+fn purpose(id: Id<tags::IdvSession>, serial: u32) -> String {
+    format!("idv_session:{id}:code:{serial}")
+}
+
+/// Where a code goes: where whoever began the session says, if they do.
+fn address_of(open: &Open, said: Option<&str>) -> Result<String, &'static str> {
+    let said = said.map(str::trim).filter(|said| !said.is_empty());
+    let known = open.start.identifiers.get(&ListKind::Email);
+    // Our page names known ones by their place, since it does not show them whole.
+    let place = said.and_then(|said| said.parse().ok());
+    if let Some(known) =
+        known.zip(place).and_then(|(known, place): (_, usize)| known.iter().nth(place))
+    {
+        return Ok(known.clone());
+    }
+    let said = said.map(|said| ListKind::Email.normal(said)).transpose()?;
+    match (known, said) {
+        (None, Some(said)) => Ok(said),
+        (None, None) => Err("is needed"),
+        (Some(known), Some(said)) if known.contains(&said) => Ok(said),
+        (Some(known), None) if known.len() == 1 => known.first().cloned().ok_or("is needed"),
+        (Some(_), _) => Err("must be one that is known of you"),
+    }
+}
+
+fn report(id: Id<tags::Check>, address: &str, is_right: bool) -> Report {
+    let status = if is_right { CheckStatus::Passed } else { CheckStatus::Failed };
+    let reasons = if is_right {
+        Vec::new()
+    } else {
+        vec![Reason { code: "code_wrong".to_owned(), severity: Weight::Failure }]
+    };
+    let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+    let values = domain.map(|domain| ("domain".to_owned(), Value::Text(domain)));
+    let view = json!({
+        "id": id.to_string(),
+        "check": "email",
+        "status": status,
+        "assurance": Assurance::Heuristic,
+        "reasons": reasons,
+        "address": address,
+    });
+    Report {
+        id: id.to_string(),
+        status,
+        // That somebody reads the mail of an address says nothing of who they are.
+        assurance: Assurance::Heuristic,
+        reasons,
+        values: values.into_iter().collect::<Values>(),
+        detail: json!(Detail { known: None, view }),
+    }
+}
