@@ -2,7 +2,7 @@
 """A provider of checks, by the contract `idv.provider/1` (docs/check-providers.md): asks a register of people, and looks
 at proofs of address. Nothing but the standard library of Python.
 
-    check-provider.py --register people.csv --secret whsec_… --certificate server.pem [--port 8600]
+    check-provider.py --register people.csv --secret-file secret --certificate server.pem [--port 8600]
 
 The register is a CSV file with the columns surname, given_names and date_of_birth. Looking at a document needs a model
 that is not here: one that is handed over is for a person to look at.
@@ -62,9 +62,9 @@ def signed(secret, headers, body):
         age = time.time() - int(headers["webhook-timestamp"])
         key = base64.b64decode(secret.removeprefix("whsec_"))
         over = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-        own = "v1," + base64.b64encode(hmac.new(key, over, hashlib.sha256).digest()).decode()
-        said = headers["webhook-signature"].split(" ")
-    except (KeyError, TypeError, ValueError):
+        own = b"v1," + base64.b64encode(hmac.new(key, over, hashlib.sha256).digest())
+        said = headers["webhook-signature"].encode("utf-8", "replace").split(b" ")
+    except (AttributeError, KeyError, TypeError, ValueError):
         return False
     return abs(age) < TOLERANCE_SECONDS and any(hmac.compare_digest(own, one) for one in said)
 
@@ -79,7 +79,8 @@ class Provider(http.server.ThreadingHTTPServer):
         self.answered, self.lock = {}, threading.Lock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
+        # The handshake is the matter of the thread of a connection: one that is silent holds up nobody.
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def look(self, question):
         with self.lock:
@@ -90,7 +91,8 @@ class Provider(http.server.ThreadingHTTPServer):
                 else:
                     found = self.register.answer(question["subject"])
                 if len(self.answered) >= REMEMBERED:
-                    self.answered.clear()
+                    # The oldest one: dictionaries keep their order.
+                    self.answered.pop(next(iter(self.answered)))
                 name = hashlib.sha256(key.encode()).hexdigest()[:16]
                 self.answered[key] = found and {"id": f"chk_{name}", "version": "1.0", **found}
             return self.answered[key]
@@ -109,9 +111,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(401, {"error": "the signature does not hold"})
         try:
             question = json.loads(body)
-            assert question["schema"] == "idv.provider/1" and question["id"] == self.headers["idempotency-key"]
+            if question["schema"] != "idv.provider/1" or question["id"] != self.headers["idempotency-key"]:
+                raise ValueError
             found = self.server.look(question)
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return self.reply(400, {"error": "the question cannot be read"})
         # 422: it is understood, and cannot be done for this person.
         return self.reply(200, found) if found else self.reply(422, {"error": "nothing to look for"})
@@ -132,11 +135,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--register", required=True)
-    parser.add_argument("--secret", required=True)
+    parser.add_argument("--secret-file", required=True, help="whsec_…")
     parser.add_argument("--certificate", required=True, help="PEM, with the key")
     parser.add_argument("--port", type=int, default=8600)
     args = parser.parse_args()
-    server = Provider(args.port, Register(args.register), args.secret, args.certificate)
+    with open(args.secret_file, encoding="ascii") as file:
+        secret = file.read().strip()
+    server = Provider(args.port, Register(args.register), secret, args.certificate)
     print(f"https://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 

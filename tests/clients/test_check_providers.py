@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from portcullis import DEMO, Demo, until
@@ -53,9 +55,10 @@ def register(files):
     """The provider of the examples, as its users start it."""
     people = files / "people.csv"
     people.write_text("surname,given_names,date_of_birth\nMüstermann,Erika,1964-08-12\nMustermann,Erika,1964-08-12\n")
+    (files / "secret").write_text(SECRET + "\n")
     pem = files / "both.pem"
     pem.write_bytes((files / "server.pem").read_bytes() + (files / "server.key").read_bytes())
-    command = [sys.executable, HERE / "examples/check-provider.py", "--register", people, "--secret", SECRET,
+    command = [sys.executable, HERE / "examples/check-provider.py", "--register", people, "--secret-file", files / "secret",
                "--certificate", pem, "--port", "0"]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     yield process.stdout.readline().strip()
@@ -74,8 +77,7 @@ def free(files):
 def place(files, register, free):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nobody = closed.getsockname()[1]
-    (files / "secret").write_text(SECRET + "\n")
-    terms = [("register", register, ["surname", "given_names", "date_of_birth"]), ("free", free.url, ["surname", "email"]),
+    terms = [("register", register, ["surname", "given_names", "date_of_birth", "document"]), ("free", free.url, ["surname", "email", "document"]),
              ("nobody", f"https://127.0.0.1:{nobody}", [])]
     config = DEMO + f'\n[egress]\nallow = ["127.0.0.0/8", "::1/128"]\nca = "{files / "ca.pem"}"\n'
     for name, url, sends in terms:
@@ -105,7 +107,9 @@ def test_a_register_says_who_is_known(client):
     give(client, session, node="zone", mrz={"mrz": LINES})
     found = report(decided(client, session, "approved"))
     assert (found["status"], found["assurance"], found["values"]["score"]) == ("passed", "database", 1)
-    assert found["report"]["provider"] == {"name": "register", "version": "1.0"}
+    provider = found["report"]["provider"]
+    assert (provider["name"], provider["version"]) == ("register", "1.0") and provider["id"].startswith("chk_")
+    assert found["report"]["id"] != provider["id"]
 
 
 def test_what_it_doubts_is_for_people(client):
@@ -152,6 +156,7 @@ def test_whoever_cannot_be_reached_is_asked_again_under_the_same_key(client, fre
     give(client, session, node="zone", mrz={"mrz": LINES})
     decided(client, session, "approved")
     assert len(free.about(session)) == 3
+    assert len({question["id"] for question in free.about(session)}) == 1, "it is one question"
 
 
 @pytest.mark.parametrize("status, value, ends, why", [
@@ -254,6 +259,93 @@ def test_a_proof_of_address_is_handed_over(place, client, free, register):
     give(client, session, node="zone", mrz={"mrz": LINES})
     given = give(client, session, node="asked", proof_of_address={"document": b64(PHOTO)})
     assert (given["report"]["status"], given["session"]["status"]) == ("review", "in_review")
+
+
+def test_one_document_at_a_time_is_looked_at(place, client, free):
+    """Whoever sends it ten times at once is asked about once, and takes nobody else's place."""
+    workflow = published(client, graph("free", "proof_of_address"))
+    other = published(client, graph("register"))
+    going, looks = threading.Event(), threading.Event()
+
+    def say(question):
+        looks.set()
+        going.wait(4)
+        return 200, {"id": "c1", "status": "passed"}
+
+    free.say = say
+    session = begin(client, workflow)
+    give(client, session, node="zone", mrz={"mrz": LINES})
+    body = {"node": "asked", "proof_of_address": {"document": b64(PDF)}}
+    where = f"{SESSIONS}/{session['id']}/inputs"
+    with ThreadPoolExecutor(10) as pool:
+        first = pool.submit(lambda: client.post(where, json=body, timeout=30))
+        assert looks.wait(10)
+        again = list(pool.map(lambda _: client.post(where, json=body, timeout=30).status_code, range(8)))
+        assert set(again) == {503}
+        aside = begin(client, other)
+        give(client, aside, node="zone", mrz={"mrz": LINES})
+        settled(client, aside, "approved")
+        going.set()
+        assert first.result().json()["session"]["status"] == "approved"
+    assert len(free.about(session)) == 1
+
+
+def test_a_slow_provider_leaves_room_at_others(client, free):
+    slow, quick = published(client, graph("free", timeout="PT30S")), published(client, graph("register"))
+    going = threading.Event()
+    free.say = lambda question: (going.wait(4), (200, {"id": "c1", "status": "passed"}))[1]
+    waiting = [begin(client, slow) for _ in range(20)]
+    for session in waiting:
+        give(client, session, node="zone", mrz={"mrz": LINES})
+    session = begin(client, quick)
+    give(client, session, node="zone", mrz={"mrz": LINES})
+    settled(client, session, "approved")
+    assert any(client.get(f"{SESSIONS}/{one['id']}").json()["status"] == "processing" for one in waiting)
+    going.set()
+    for one in waiting:
+        settled(client, one, "approved")
+
+
+def test_their_words_are_not_in_the_log(place, client, free):
+    workflow = published(client, graph("free"))
+    said = {"id": "Erika.Mustermann:1964", "status": "failed", "reasons": [{"code": "erika_mustermann", "severity": "failure"}]}
+    free.say = lambda question: (200, said)
+    session = begin(client, workflow)
+    give(client, session, node="zone", mrz={"mrz": LINES})
+    decision = decided(client, session, "declined")
+    assert decision["decision"]["reason"] == "CHECK_FAILED" and report(decision)["report"]["provider"]["id"] == said["id"]
+    entries = [entry for entry in place.audit("--kind", "idv_session") if entry["entity"]["uid"] == session["id"]]
+    assert entries and "rika" not in json.dumps(entries)
+
+
+def test_documents_go_to_nobody_who_is_not_to_have_them(client):
+    made = client.post(WORKFLOWS, json={"name": "curious", "graph": graph("nobody", "proof_of_address")}).json()
+    refused = client.post(f"{WORKFLOWS}/{made['id']}/publish", json={"revision": 1, "note": ""})
+    assert refused.status_code == 422 and "unknown_provider" in refused.text
+
+
+def test_where_the_graph_says_who_tells_nobody_else_does(client, free):
+    wanted = graph("free", **{"from": "zone"})
+    wanted["nodes"]["zone"]["on_unsupported"] = {"set": "not_performed"}
+    workflow = published(client, wanted)
+    session = begin(client, workflow, expected={"surname": "Mustermann"})
+    give(client, session, node="zone", unsupported="no_document")
+    settled(client, session, "in_review")
+    assert free.about(session) == []
+
+
+def test_the_provider_of_the_examples_stands_up_to_strangers(register, files):
+    import ssl
+    from urllib.parse import urlsplit
+
+    place = urlsplit(register)
+    with socket.create_connection((place.hostname, place.port)):
+        # Somebody is silent, and nobody else waits for that.
+        context = ssl.create_default_context(cafile=files / "ca.pem")
+        for signature in ("v1,x", "v1,\u00e9", ""):
+            with httpx.Client(verify=context, timeout=10) as stranger:
+                answer = stranger.post(register, json={}, headers={"webhook-id": "a", "webhook-timestamp": str(int(time.time())), "webhook-signature": signature.encode()})
+            assert answer.status_code == 401, signature
 
 
 def test_graphs_name_providers_that_there_are(client):

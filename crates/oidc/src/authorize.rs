@@ -72,7 +72,7 @@ impl AuthorizationRequest {
     pub fn disclosed(&self, account: &Account) -> Vec<&str> {
         let mut scopes = allowed_scopes(&self.scopes, account);
         scopes.extend(self.claims.scopes());
-        if self.proof().rule.is_some() {
+        if !self.proof().rules.is_empty() {
             scopes.push(VERIFIED_LOGIN);
         }
         scopes.sort_unstable();

@@ -65,10 +65,10 @@ impl Wanted {
         acrs: impl Iterator<Item = &'a str> + Clone,
     ) -> Option<Self> {
         let login = acrs.clone().filter_map(Assurance::of_acr).min();
-        let mut proofs = acrs.filter_map(|acr| rules.iter().find(|rule| rule.acr == acr));
-        let rule = proofs.next().cloned();
-        let assurance = login.or(rule.as_ref().map(|rule| rule.login))?;
-        let proof = WantedProof { rule, is_needed: login.is_none() };
+        let proofs = acrs.filter_map(|acr| rules.iter().find(|rule| rule.acr == acr));
+        let rules: Vec<_> = proofs.cloned().collect();
+        let assurance = login.or(rules.iter().map(|rule| rule.login).min())?;
+        let proof = WantedProof { rules, is_needed: login.is_none() };
         Some(Self { assurance: Some(assurance), essential: false, proof })
     }
 }
@@ -206,11 +206,13 @@ mod tests {
         let rules = [rule("urn:a", Assurance::Single), rule("urn:b", Assurance::Multi)];
         let of = |acrs: &str| {
             let wanted = Wanted::of(&rules, acrs.split(' '))?;
-            let rule = wanted.proof.rule.map(|rule| rule.acr.clone());
+            let rule = wanted.proof.rules.first().map(|rule| rule.acr.clone());
             Some((wanted.assurance?, rule, wanted.proof.is_needed))
         };
         let named = |acr: &str| Some(acr.to_owned());
-        assert_eq!(of("urn:b urn:a"), Some((Assurance::Multi, named("urn:b"), true)));
+        assert_eq!(of("urn:b"), Some((Assurance::Multi, named("urn:b"), true)));
+        // Any will do, so that the least login is asked for.
+        assert_eq!(of("urn:b urn:a"), Some((Assurance::Single, named("urn:b"), true)));
         assert_eq!(of("urn:x urn:a"), Some((Assurance::Single, named("urn:a"), true)));
         assert_eq!(of("urn:a phr"), Some((Assurance::PhishingResistant, named("urn:a"), false)));
         assert_eq!(of("phr"), Some((Assurance::PhishingResistant, None, false)));

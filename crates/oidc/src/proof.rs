@@ -34,7 +34,8 @@ pub struct ProofRule {
 /// What a request says of proofs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WantedProof {
-    pub rule: Option<Arc<ProofRule>>,
+    /// Any of these will do, the first one best.
+    pub rules: Vec<Arc<ProofRule>>,
     /// Whether nothing else will do.
     pub is_needed: bool,
 }
@@ -44,13 +45,16 @@ impl Provider {
     pub async fn unproven(
         &self,
         request: &AuthorizationRequest,
-        account: &Account,
+        session: &Session,
     ) -> Result<Option<Arc<ProofRule>>, DbError> {
-        let WantedProof { rule: Some(rule), is_needed: true } = request.proof() else {
+        let wanted = request.proof();
+        if !wanted.is_needed || !self.proven_acr(request, session).await?.is_empty() {
             return Ok(None);
-        };
-        let proven = self.is_proven(rule, account.id).await?;
-        Ok((!proven).then(|| rule.clone()))
+        }
+        let login = Methods::from_row(&session.methods).assurance();
+        let mut rules = wanted.rules.iter();
+        // The login was looked at before: there is one that it is enough for.
+        Ok(rules.find(|rule| login >= rule.login).cloned())
     }
 
     /// Remembers what the person has allowed, before they do what takes longer.
@@ -85,12 +89,12 @@ impl Provider {
         request: &AuthorizationRequest,
         session: &Session,
     ) -> Result<String, DbError> {
-        match &request.proof().rule {
-            Some(rule) if self.holds(rule, session.account_id, &session.methods).await? => {
-                Ok(rule.acr.clone())
+        for rule in &request.proof().rules {
+            if self.holds(rule, session.account_id, &session.methods).await? {
+                return Ok(rule.acr.clone());
             }
-            _ => Ok(String::new()),
         }
+        Ok(String::new())
     }
 
     /// The value that a grant still has of its own.

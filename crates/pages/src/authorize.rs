@@ -56,7 +56,10 @@ pub(crate) async fn show(State(pages): State<Pages>, request: Request) -> impl I
         // Whether somebody is verified is told to nobody whom they have not allowed it.
         let needs = pages.provider.needs_consent(&asked, &account).await;
         let needs = needs.map_err(|error| failed(&error))?;
-        if !needs && let Some(first) = verified(&pages, &visit, &asked, &account, silent).await? {
+        if !needs
+            && let Some(first) =
+                verified(&pages, &visit, &asked, (&session, &account), silent).await?
+        {
             return Ok(first);
         }
         match needs {
@@ -85,7 +88,9 @@ pub(crate) async fn consent(State(pages): State<Pages>, request: Request) -> imp
         if form.params.get("decision") != Some("allow") {
             return Ok(away(&pages.provider.deny(&asked, ErrorCode::AccessDenied)));
         }
-        if let Some(first) = verified(&pages, &form.visit, &asked, &account, false).await? {
+        if let Some(first) =
+            verified(&pages, &form.visit, &asked, (&session, &account), false).await?
+        {
             let remembered =
                 pages.provider.remember_consent(&asked, &account, &form.visit.origin).await;
             remembered.map_err(|error| view::not_now(&error))?;
@@ -168,10 +173,10 @@ async fn verified(
     pages: &Pages,
     visit: &Visit,
     asked: &AuthorizationRequest,
-    account: &Account,
+    (session, account): (&Session, &Account),
     silent: bool,
 ) -> Result<Option<Page>, Page> {
-    let unproven = pages.provider.unproven(asked, account).await;
+    let unproven = pages.provider.unproven(asked, session).await;
     let Some(rule) = unproven.map_err(|error| view::not_now(&error))? else { return Ok(None) };
     let deny = |error| Ok(Some(away(&pages.provider.deny(asked, error))));
     if silent {

@@ -194,9 +194,9 @@ impl App {
         let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
         let way_out = (&aml, egress_for(&config, WEBHOOK_CALLS)?);
-        // Beside those that are asked by jobs, people wait for answers about what they have sent.
-        let providers = egress_for(&config, 2 * checks::CALLS_MAX)?;
-        let providers = Providers::new(parts::check_providers(&config)?, providers);
+        let providers = parts::check_providers(&config)?;
+        let way_out_of_checks = egress_for(&config, Providers::calls(providers.len()))?;
+        let providers = Providers::new(providers, way_out_of_checks);
         let frameworks = (config.verification.trust_frameworks.clone(), providers);
         let verification =
             checks::sessions(&vault, &identity.db, way_out, frameworks, &clock, &entropy).await?;

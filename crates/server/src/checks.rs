@@ -21,9 +21,6 @@ use crate::vault::Vault;
 /// What is due because time passed is looked for at least this often.
 const WORKFLOWS_WAIT: Duration = Duration::from_millis(500);
 
-/// Providers that are asked at once.
-pub const CALLS_MAX: usize = 32;
-
 /// Decisions without a proof that are looked for each time.
 const LEFT_AT_ONCE: i64 = 8;
 
@@ -93,15 +90,11 @@ pub async fn ask_providers(sessions: &Sessions, asking: &Asking) -> Result<()> {
     {
         let mut running = asking.0.lock().await;
         while running.try_join_next().is_some() {}
-        let free = CALLS_MAX.saturating_sub(running.len());
-        let due = match i64::try_from(free) {
-            Ok(free) if free > 0 => sessions.due_calls(free).await?,
-            _ => Vec::new(),
-        };
-        for call in due {
+        let due = sessions.due_calls().await?;
+        for (call, room) in due {
             let sessions = sessions.clone();
             running.spawn(async move {
-                if let Err(error) = sessions.ask_others(&call).await {
+                if let Err(error) = sessions.ask_others(&call, room).await {
                     let session = call.session_id.to_string();
                     tracing::warn!(session, %error, "what a provider said was not taken up");
                 }

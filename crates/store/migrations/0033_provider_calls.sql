@@ -4,6 +4,8 @@ CREATE TABLE idv_effect_of_three (
     session_id TEXT NOT NULL,
     task BIGINT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('perform', 'timer', 'call')),
+    -- Who is asked, of a call.
+    provider TEXT NOT NULL DEFAULT '',
     due_at BIGINT NOT NULL,
     tries BIGINT NOT NULL,
     PRIMARY KEY (tenant, session_id, task, kind),

@@ -23,7 +23,7 @@ pub use checks::{
     Report, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
 };
 pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
-pub use providers::{CheckProvider, Document, Providers, SUBJECT};
+pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT};
 pub use sessions::{
     Answer, Answered, Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff,
     Differing, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure,

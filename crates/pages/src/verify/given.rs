@@ -57,7 +57,7 @@ pub(super) async fn read(
     let terms = Constraints::new().allowed_fields(FIELDS.to_vec()).size_limit(limits);
     // As a whole: what looks for boundaries in what has come so far looks through all of it again and again.
     let body = whole(pages, visit, id, request.into_body());
-    let (body, place) = timeout(FORM_TIME, body).await.map_err(|_| view::bad_request())??;
+    let (body, mut place) = timeout(FORM_TIME, body).await.map_err(|_| view::bad_request())??;
     let body = Body::from(body).into_data_stream();
     let mut form = Multipart::with_constraints(body, boundary, terms);
     let mut given = Given::default();
@@ -82,6 +82,10 @@ pub(super) async fn read(
     }
     if !is_own(pages, visit, &given.csrf) {
         return Err(view::foreign_form());
+    }
+    // However short it is, it may be large once it is unpacked.
+    if !given.picture.is_empty() && place.is_none() {
+        place = Some(pages.forms.enter(id, visit.origin.addr).ok_or_else(super::busy)?);
     }
     Ok((given, place))
 }

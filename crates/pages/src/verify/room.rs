@@ -7,7 +7,7 @@ use portcullis_types::{AddrKey, ClientAddr};
 
 use super::SessionId;
 
-/// Forms with pictures that are held in memory at once: as many times 12 MiB at most.
+/// Forms with pictures that are held in memory at once: as many times 12 MiB, and 40 MiB while a provider looks.
 const FORMS_MAX: usize = 48;
 /// Those from one address.
 const ADDRESS_MAX: usize = 8;

@@ -78,6 +78,32 @@ pub async fn of_account(
     sql(select!("AND w.name = $3")).bind(tenant).bind(account).bind(workflow).optional(source).await
 }
 
+/// Whether a workflow approved the owner of an account.
+pub async fn is_proven(
+    source: impl Source,
+    tenant: &str,
+    account: Id<tags::User>,
+    workflow: Id<tags::Workflow>,
+) -> Result<bool, DbError> {
+    let found: Option<ProofRow> = sql(select!("AND p.workflow_id = $3 AND p.is_proven"))
+        .bind(tenant)
+        .bind(account)
+        .bind(workflow)
+        .optional(source)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Forgets the approvals of an account: somebody has found out since whose it is.
+pub async fn forget(tx: &Tx, tenant: &str, account: Id<tags::User>) -> Result<(), DbError> {
+    sql("DELETE FROM account_proof WHERE tenant = $1 AND account_id = $2 AND is_proven")
+        .bind(tenant)
+        .bind(account)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
 /// All workflows that decided about the owner of an account.
 pub async fn all_of_account(
     source: impl Source,

@@ -78,6 +78,8 @@ pub struct EffectRow {
     pub task: i64,
     /// `perform`, `timer`, or `call` where somebody else is asked.
     pub kind: String,
+    /// Who is asked, of a call.
+    pub provider: String,
     /// Not before.
     #[sqlx(try_from = "i64")]
     pub due_at: Timestamp,
@@ -341,13 +343,14 @@ pub async fn events(
 
 /// Adds something to bring about.
 pub async fn add_effect(tx: &Tx, tenant: &str, row: &EffectRow) -> Result<(), DbError> {
-    sql("INSERT INTO idv_effect (tenant, session_id, task, kind, due_at, tries) \
-         VALUES ($1, $2, $3, $4, $5, 0)")
+    sql("INSERT INTO idv_effect (tenant, session_id, task, kind, due_at, tries, provider) \
+         VALUES ($1, $2, $3, $4, $5, 0, $6)")
     .bind(tenant)
     .bind(row.session_id)
     .bind(row.task)
     .bind(&row.kind)
     .bind(row.due_at)
+    .bind(&row.provider)
     .execute(tx)
     .await
     .map(drop)
@@ -386,21 +389,42 @@ pub async fn drop_effect(tx: &Tx, tenant: &str, row: &EffectRow) -> Result<(), D
 pub async fn take_effects(
     tx: &Tx,
     tenant: &str,
-    calls: bool,
+    provider: Option<&str>,
     (now, until, limit): (Timestamp, Timestamp, i64),
 ) -> Result<Vec<EffectRow>, DbError> {
     sql("UPDATE idv_effect SET due_at = $3, tries = tries + 1 \
          WHERE tenant = $1 AND (session_id, task, kind) IN \
          (SELECT session_id, task, kind FROM idv_effect WHERE tenant = $1 AND due_at <= $2 \
-          AND (kind = 'call') = $5 ORDER BY due_at LIMIT $4) \
-         RETURNING session_id, task, kind, due_at, tries")
+          AND (kind = 'call') = $5 AND provider = $6 ORDER BY due_at LIMIT $4) \
+         RETURNING session_id, task, kind, provider, due_at, tries")
     .bind(tenant)
     .bind(now)
     .bind(until)
     .bind(limit)
-    .bind(calls)
+    .bind(provider.is_some())
+    .bind(provider.unwrap_or_default())
     .all(tx)
     .await
+}
+
+#[derive(sqlx::FromRow)]
+struct Asked {
+    provider: String,
+}
+
+/// Who is to be asked something now.
+pub async fn due_providers(
+    source: impl Source,
+    tenant: &str,
+    now: Timestamp,
+) -> Result<Vec<String>, DbError> {
+    let asked: Vec<Asked> = sql("SELECT DISTINCT provider FROM idv_effect \
+                                 WHERE tenant = $1 AND kind = 'call' AND due_at <= $2")
+    .bind(tenant)
+    .bind(now)
+    .all(source)
+    .await?;
+    Ok(asked.into_iter().map(|asked| asked.provider).collect())
 }
 
 /// What has to be brought about for one session.
@@ -409,7 +433,7 @@ pub async fn effects_of(
     tenant: &str,
     session: Id<tags::IdvSession>,
 ) -> Result<Vec<EffectRow>, DbError> {
-    sql("SELECT session_id, task, kind, due_at, tries FROM idv_effect \
+    sql("SELECT session_id, task, kind, provider, due_at, tries FROM idv_effect \
          WHERE tenant = $1 AND session_id = $2 ORDER BY task, kind")
     .bind(tenant)
     .bind(session)

@@ -1,5 +1,6 @@
 use http::StatusCode;
 use portcullis_egress::Answer;
+use portcullis_types::{Id, tags};
 use portcullis_workflow::{CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
 use serde::Deserialize;
 use serde_json::json;
@@ -36,9 +37,13 @@ struct SaidValues {
 }
 
 /// What an answer means. Whatever is not said plainly passes nobody.
-pub(super) fn outcome(answer: &Answer, check: &str, provider: &CheckProvider) -> Outcome {
+pub(super) fn outcome(
+    answer: &Answer,
+    what: (&str, Id<tags::Check>),
+    provider: &CheckProvider,
+) -> Outcome {
     match answer.status {
-        StatusCode::OK => said(&answer.body, check, provider)
+        StatusCode::OK => said(&answer.body, what, provider)
             .unwrap_or_else(|| Outcome::Error("provider_answer".to_owned())),
         StatusCode::UNPROCESSABLE_ENTITY => Outcome::Unsupported("provider_cannot".to_owned()),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
@@ -49,8 +54,14 @@ pub(super) fn outcome(answer: &Answer, check: &str, provider: &CheckProvider) ->
     }
 }
 
-fn said(body: &[u8], check: &str, provider: &CheckProvider) -> Option<Outcome> {
-    let said: Said = serde_json::from_slice(body).ok()?;
+fn said(
+    body: &[u8],
+    (check, report): (&str, Id<tags::Check>),
+    provider: &CheckProvider,
+) -> Option<Outcome> {
+    // An object, and no list that happens to fit.
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    let said = Said::deserialize(serde_json::Value::Object(object)).ok()?;
     let gravest = said.reasons.iter().map(|reason| reason.severity).max();
     // A check that found a failure has not passed, whatever else is said.
     let agrees = match said.status {
@@ -79,16 +90,17 @@ fn said(body: &[u8], check: &str, provider: &CheckProvider) -> Option<Outcome> {
     }
     let reasons: Vec<_> = said.reasons.iter().map(|reason| json!(reason)).collect();
     let view = json!({
-        "id": said.id,
+        "id": report.to_string(),
         "check": check,
         "status": said.status,
         "assurance": provider.assurance,
         "reasons": reasons,
         "values": values,
-        "provider": { "name": provider.name, "version": said.version },
+        "provider": { "name": provider.name, "version": said.version, "id": said.id },
     });
     Some(Outcome::Report(Box::new(Report {
-        id: said.id,
+        // Theirs may say something of the person, and is not for the log.
+        id: report.to_string(),
         status: said.status,
         assurance: provider.assurance,
         reasons: said.reasons,
@@ -132,7 +144,7 @@ mod tests {
             content_type: None,
             body: body.to_string().into(),
         };
-        outcome(&answer, "database", &provider)
+        outcome(&answer, ("database", Id::from_bits(7)), &provider)
     }
 
     #[test]
@@ -148,7 +160,7 @@ mod tests {
         assert_eq!(report.values["score"], Value::Number(0.5));
         assert_eq!(
             report.detail["view"]["provider"],
-            json!({ "name": "register", "version": "2.1" })
+            json!({ "name": "register", "version": "2.1", "id": "r-1" })
         );
     }
 
@@ -177,6 +189,8 @@ mod tests {
             let came = come_to(200, &body);
             assert_eq!(came, Outcome::Error("provider_answer".into()), "{name} {value}");
         }
+        let list = json!(["r-1", "passed"]);
+        assert_eq!(come_to(200, &list), Outcome::Error("provider_answer".into()));
         assert_eq!(come_to(200, &json!([1])), Outcome::Error("provider_answer".into()));
     }
 

@@ -6,14 +6,20 @@
 
 mod contract;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use data_encoding::BASE64;
+use aws_lc_rs::digest;
+use data_encoding::{BASE64, HEXLOWER};
 use http::{HeaderName, HeaderValue, Method};
 use portcullis_egress::{Call, Egress, EgressError, webhook};
-use portcullis_types::Timestamp;
+use portcullis_types::{Id, Timestamp, tags};
 use portcullis_workflow::{Assurance, Outcome, is_name};
 use serde_json::{Map, Value as Json, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::sessions::{Identifiers, Known, ListKind};
 
@@ -28,6 +34,12 @@ pub const SUBJECT: [&str; 8] = [
     "issuing_state",
     "sex",
 ];
+/// What stands for a document among what a provider is told.
+const DOCUMENT: &str = "document";
+/// Questions of workflows that one provider is asked at once.
+const CALLS_EACH: usize = 16;
+/// Documents that one provider looks at at once, while their people wait.
+const DOCUMENTS_EACH: usize = 8;
 /// The longest time that an answer may take; whoever takes a step has a minute.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(45);
 /// What a question says it is.
@@ -44,7 +56,8 @@ pub struct CheckProvider {
     pub url: String,
     /// What they know us by.
     pub secret: webhook::Secret,
-    /// What they are told of the person: members of [`SUBJECT`], and kinds of identifiers.
+    /// What they are told of the person: members of [`SUBJECT`], kinds of identifiers, and `document` for whoever
+    /// looks at what people send.
     pub sends: Vec<String>,
     /// By what they know it.
     pub assurance: Assurance,
@@ -57,8 +70,36 @@ pub struct CheckProvider {
 pub struct Providers(Arc<Inner>);
 
 struct Inner {
-    known: BTreeMap<String, CheckProvider>,
+    known: BTreeMap<String, Asked>,
     egress: Egress,
+    /// Sessions whose document somebody looks at.
+    documents: Mutex<HashSet<Id<tags::IdvSession>>>,
+}
+
+struct Asked {
+    provider: CheckProvider,
+    calls: Arc<Semaphore>,
+    documents: Arc<Semaphore>,
+}
+
+/// Room for one question.
+#[derive(Debug)]
+pub struct Room {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Room for one document of a session.
+pub(crate) struct Looking {
+    providers: Providers,
+    session: Id<tags::IdvSession>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        let documents = &self.providers.0.documents;
+        documents.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
+    }
 }
 
 /// What is asked.
@@ -98,12 +139,20 @@ impl Document {
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
+
+    /// Enough of its SHA-256 to tell it from another one.
+    pub(crate) fn digest(&self) -> String {
+        let digest = digest::digest(&digest::SHA256, &self.bytes);
+        HEXLOWER.encode(&digest.as_ref()[..16])
+    }
 }
 
 impl CheckProvider {
     /// What is wrong with the terms, in words; `None` if nothing is.
     pub fn problem(&self) -> Option<&'static str> {
-        let known = |name: &String| SUBJECT.contains(&&name[..]) || ListKind::parse(name).is_some();
+        let known = |name: &String| {
+            name == DOCUMENT || SUBJECT.contains(&&name[..]) || ListKind::parse(name).is_some()
+        };
         if !is_name(&self.name) {
             return Some("name must be 1 to 64 letters, digits, hyphens and underscores");
         }
@@ -119,8 +168,12 @@ impl CheckProvider {
         None
     }
 
+    fn sends(&self, name: &str) -> bool {
+        self.sends.iter().any(|sent| sent == name)
+    }
+
     fn question(&self, asked: &Question<'_>) -> Json {
-        let sends = |name: &str| self.sends.iter().any(|sent| sent == name);
+        let sends = |name: &str| self.sends(name);
         let subject = asked.subject.map(|known| json!(known));
         let subject = subject.as_ref().and_then(Json::as_object).into_iter().flatten();
         let subject: Map<String, Json> = subject
@@ -153,25 +206,64 @@ impl CheckProvider {
 impl Providers {
     /// These, by this way out.
     pub fn new(known: Vec<CheckProvider>, egress: Egress) -> Self {
-        let known = known.into_iter().map(|one| (one.name.clone(), one)).collect();
-        Self(Arc::new(Inner { known, egress }))
+        let known = known.into_iter().map(|provider| {
+            let calls = Arc::new(Semaphore::new(CALLS_EACH));
+            let documents = Arc::new(Semaphore::new(DOCUMENTS_EACH));
+            (provider.name.clone(), Asked { provider, calls, documents })
+        });
+        let documents = Mutex::default();
+        Self(Arc::new(Inner { known: known.collect(), egress, documents }))
     }
 
-    /// Whether there is one of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.known.contains_key(name)
+    /// How many calls so many of them can make at once.
+    pub fn calls(count: usize) -> usize {
+        count.max(1) * (CALLS_EACH + DOCUMENTS_EACH)
+    }
+
+    /// Whether there is one of this name that may do a check.
+    pub fn has(&self, name: &str, check: &str) -> bool {
+        let known = self.0.known.get(name);
+        known.is_some_and(|known| check != "proof_of_address" || known.provider.sends(DOCUMENT))
+    }
+
+    /// As much room as there is for questions to one of them. What is asked of nobody we know takes none.
+    pub(crate) fn room(&self, name: &str) -> Vec<Room> {
+        let Some(known) = self.0.known.get(name) else {
+            return (0..CALLS_EACH).map(|_| Room { _permit: None }).collect();
+        };
+        let more = || {
+            known.calls.clone().try_acquire_owned().ok().map(|room| Room { _permit: Some(room) })
+        };
+        std::iter::from_fn(more).collect()
+    }
+
+    /// Room for a document of a session at one of them, if it has some and looks at none of it already.
+    pub(crate) fn enter(&self, name: &str, session: Id<tags::IdvSession>) -> Option<Looking> {
+        let room = self.0.known.get(name)?.documents.clone().try_acquire_owned().ok()?;
+        let mut looked_at = self.0.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = looked_at.insert(session);
+        drop(looked_at);
+        first.then(|| Looking { providers: self.clone(), session, _room: room })
     }
 
     /// The longest that any of them may take.
     pub(crate) fn longest(&self) -> Duration {
-        self.0.known.values().map(|one| one.timeout).max().unwrap_or_default()
+        self.0.known.values().map(|one| one.provider.timeout).max().unwrap_or_default()
     }
 
     /// What comes of a check that `name` does.
-    pub(crate) async fn ask(&self, name: &str, asked: &Question<'_>) -> Outcome {
-        let Some(provider) = self.0.known.get(name) else {
+    pub(crate) async fn ask(
+        &self,
+        name: &str,
+        asked: &Question<'_>,
+        report: Id<tags::Check>,
+    ) -> Outcome {
+        let Some(Asked { provider, .. }) = self.0.known.get(name) else {
             return Outcome::Error("provider_unknown".to_owned());
         };
+        if !self.has(name, asked.check) {
+            return Outcome::Error("provider_not_told".to_owned());
+        }
         let body = provider.question(asked).to_string();
         let seconds = asked.now.secs();
         let secrets = std::slice::from_ref(&provider.secret);
@@ -184,7 +276,7 @@ impl Providers {
         let body = Some((kind, body));
         let call = Call { method: Method::POST, url: &provider.url, headers: &headers, body };
         match self.0.egress.call_within(call, provider.timeout).await {
-            Ok(answer) => contract::outcome(&answer, asked.check, provider),
+            Ok(answer) => contract::outcome(&answer, (asked.check, report), provider),
             Err(EgressError::Url | EgressError::Address) => {
                 Outcome::Error("provider_address".to_owned())
             }

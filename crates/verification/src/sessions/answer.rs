@@ -9,8 +9,8 @@ use super::{Asked, Given, MailAnswer, Open, SessionError, Sessions};
 use crate::{
     Document,
     checks::{
-        BarcodeAsked, BarcodeReport, Checks, EmrtdAsked, EmrtdReport, PictureReport, Report,
-        ZoneAsked, ZoneReport,
+        BarcodeAsked, BarcodeReport, CheckError, Checks, EmrtdAsked, EmrtdReport, PictureReport,
+        Report, ZoneAsked, ZoneReport,
     },
 };
 
@@ -134,7 +134,13 @@ impl Sessions {
                 let document = document.ok_or_else(must)?;
                 let open = self.read(id).await?;
                 let check = open.plan.check(node).ok_or(SessionError::NotFound)?;
-                let came = self.provided(&open, check, (serial, node), Some(&document)).await;
+                // One at a time for each session, and not more at once than the provider bears.
+                let name = check.provider.as_deref().unwrap_or_default();
+                let room = self.providers.enter(name, id).ok_or(CheckError::Busy)?;
+                // Another document is another question.
+                let step = format!("{serial}.{}", document.digest());
+                let came = self.provided(&open, check, (step, node), Some(&document)).await;
+                drop(room);
                 let view = match &came {
                     Outcome::Report(report) => report.detail["view"].clone(),
                     _ => Json::Null,

@@ -192,6 +192,7 @@ impl Sessions {
             key,
             told: Vec::new(),
             found: Found::new(),
+            has_failed: false,
             decided: None,
         })
     }

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::{Known, Open, SessionError, Sessions, told::Detail};
 use crate::{
     AmlError, Asked, AskedTerms, Screened, Shown,
-    providers::{Document, Question},
+    providers::{Document, Question, Room},
 };
 
 /// Effects that are taken at once.
@@ -30,7 +30,7 @@ impl Sessions {
             .db
             .write(|tx| async move {
                 let terms = (now, until, BATCH);
-                let taken = sessions::take_effects(&tx, &self.tenant, false, terms).await?;
+                let taken = sessions::take_effects(&tx, &self.tenant, None, terms).await?;
                 Ok::<_, SessionError>(taken)
             })
             .await?;
@@ -60,21 +60,34 @@ impl Sessions {
         Ok(done)
     }
 
-    /// What others are to be asked now, at most `limit` of it. Whoever takes it has as long for
-    /// [`Sessions::ask_others`] as the slowest may take, and a little more.
-    pub async fn due_calls(&self, limit: i64) -> Result<Vec<EffectRow>, SessionError> {
-        let (now, lease) = (self.now(), self.providers.longest() + CALL_SPARE);
-        let until = now.plus(lease);
-        let taken = self.db.write(|tx| async move {
-            let terms = (now, until, limit);
-            Ok(sessions::take_effects(&tx, &self.tenant, true, terms).await?)
-        });
-        taken.await
+    /// What others are to be asked now, as far as each of them has room for it, with the room it takes. Whoever
+    /// takes it has as long for [`Sessions::ask_others`] as the slowest may take, and a little more.
+    pub async fn due_calls(&self) -> Result<Vec<(EffectRow, Room)>, SessionError> {
+        let now = self.now();
+        let until = now.plus(self.providers.longest() + CALL_SPARE);
+        let mut due = Vec::new();
+        for name in sessions::due_providers(&self.db, &self.tenant, now).await? {
+            let rooms = self.providers.room(&name);
+            let Some(limit) = i64::try_from(rooms.len()).ok().filter(|limit| *limit > 0) else {
+                continue;
+            };
+            let provider = Some(&name[..]);
+            let taken = self.db.write(|tx| async move {
+                let terms = (now, until, limit);
+                Ok::<_, SessionError>(
+                    sessions::take_effects(&tx, &self.tenant, provider, terms).await?,
+                )
+            });
+            due.extend(taken.await?.into_iter().zip(rooms));
+        }
+        Ok(due)
     }
 
     /// Asks somebody else, and takes up what they say.
-    pub async fn ask_others(&self, call: &EffectRow) -> Result<(), SessionError> {
-        self.bring_about(call).await
+    pub async fn ask_others(&self, call: &EffectRow, room: Room) -> Result<(), SessionError> {
+        let done = self.bring_about(call).await;
+        drop(room);
+        done
     }
 
     /// Until there may be somebody to ask.
@@ -129,8 +142,8 @@ impl Sessions {
         Ok(Some(match &check.check[..] {
             "lists" => self.look_up(&open, check).await,
             "database" => {
-                let node = (serial, &task.node[..]);
-                self.provided(&open, check, node, None).await
+                let Phase::Performing { first, .. } = task.phase else { return Ok(None) };
+                self.provided(&open, check, (first.to_string(), &task.node), None).await
             }
             _ => self.screen(&open, check).await,
         }))
@@ -141,18 +154,20 @@ impl Sessions {
         &self,
         open: &Open,
         check: &Check,
-        (serial, node): (u32, &str),
+        (step, node): (String, &str),
         document: Option<&Document>,
     ) -> Outcome {
-        let subject = subject(open, check)
-            .or_else(|| Some(open.start.expected.clone()).filter(|expected| !expected.is_empty()));
+        // Where the graph says who tells, nobody else does.
+        let expected = Some(&open.start.expected);
+        let expected = expected.filter(|known| check.from.is_none() && !known.is_empty());
+        let subject = subject(open, check).or_else(|| expected.cloned());
         if document.is_none() && subject.is_none() {
             return Outcome::Unsupported("no_name".to_owned());
         }
         let session = open.row.id.to_string();
         let asked = Question {
-            // However often the step is tried, it is this task of this session.
-            key: format!("{session}.{serial}"),
+            // However often it is tried, it is this step of this session.
+            key: format!("{session}.{step}"),
             check: &check.check,
             node,
             session,
@@ -162,7 +177,9 @@ impl Sessions {
             document,
             now: self.now(),
         };
-        self.providers.ask(check.provider.as_deref().unwrap_or_default(), &asked).await
+        let report: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
+        let name = check.provider.as_deref().unwrap_or_default();
+        self.providers.ask(name, &asked, report).await
     }
 
     async fn screen(&self, open: &Open, check: &Check) -> Outcome {

@@ -5,7 +5,10 @@ use portcullis_documents::two_letters;
 use portcullis_events::{Actor, AdminChange, Kind, Origin};
 use portcullis_store::{
     Tx, accounts,
-    idv::identities::{self, IdentityOf, IdentityRow},
+    idv::{
+        identities::{self, IdentityOf, IdentityRow},
+        proofs,
+    },
 };
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_workflow::{Assurance, CheckStatus, Decision, Done, Values, Verdict, Verifies};
@@ -65,7 +68,12 @@ impl Sessions {
         }
         // People change their names, and not when they were born.
         let born = &verified["claims"]["birthdate"];
-        for row in identities::of_account(tx, &self.tenant, account).await? {
+        let known = identities::of_account(tx, &self.tenant, account).await?;
+        if known.is_empty() {
+            // What was approved while nobody knew who the owner is may have been somebody else.
+            proofs::forget(tx, &self.tenant, account).await?;
+        }
+        for row in known {
             if row.open(&self.sealer).is_ok_and(|known| known["claims"]["birthdate"] != *born) {
                 return Ok(Some(OTHER_PERSON));
             }

@@ -110,6 +110,11 @@ pub(super) fn remember(found: &mut Found, state: &State, event: &Event) {
     found.insert(task.node.clone(), reasons);
 }
 
+/// Whether a step has failed for good.
+pub(super) fn has_failed(state: &State) -> bool {
+    state.done.values().any(|done| done.status == CheckStatus::Failed)
+}
+
 /// Where the person goes afterwards: a page, or an app that claimed a name of its own (RFC 8252, section 7.1).
 pub(super) fn check_callback(text: &str) -> Result<(), SessionError> {
     let fits = Url::parse(text).is_ok_and(|url| {

@@ -62,6 +62,8 @@ pub struct Open {
     /// Who somebody was by each report there ever was, also one that was replaced.
     pub(super) told: Vec<Known>,
     pub(super) found: Found,
+    /// Whether a step ever failed, also one that was done again.
+    pub(super) has_failed: bool,
     /// Set if it was decided just now.
     pub(super) decided: Option<Decided>,
 }
@@ -132,14 +134,16 @@ impl Sessions {
             });
         }
         let (mut state, mut told, mut found) = (State::default(), Vec::new(), Found::new());
+        let mut has_failed = false;
         for event in events {
             let happened = read(&key, id, &event)?;
             told.extend(known_of(&happened.event));
             link::remember(&mut found, &state, &happened.event);
             // What was taken once is taken again.
             (state, _) = step(&plan, state, &happened).map_err(|_| SessionError::Sealed)?;
+            has_failed |= link::has_failed(&state);
         }
-        Ok(Open { row, start, state, plan, digest, key, told, found, decided: None })
+        Ok(Open { row, start, state, plan, digest, key, told, found, has_failed, decided: None })
     }
 
     /// A session, read alone.
@@ -195,7 +199,8 @@ impl Sessions {
         settle(&mut row, &state, &open.plan, now);
         let told = told(was, &row, &state, &effects);
         row.messages += i64::try_from(told.len()).unwrap_or(0);
-        let mut next = Open { row, state, found, ..open };
+        let has_failed = open.has_failed || link::has_failed(&state);
+        let mut next = Open { row, state, found, has_failed, ..open };
         if before == 0 {
             sessions::insert(tx, &self.tenant, &next.row).await?;
         } else if !sessions::update(tx, &self.tenant, &next.row, before).await? {
@@ -236,10 +241,15 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<(), SessionError> {
         for effect in effects {
+            let mut provider = String::new();
             let (task, kind, due_at) = match effect {
                 Effect::Perform { serial, node } => {
-                    let check = next.plan.check(&node).and_then(|check| check_spec(&check.check));
-                    let calls = check.is_some_and(|check| check.calls);
+                    let check = next.plan.check(&node);
+                    let calls = check
+                        .and_then(|check| check_spec(&check.check))
+                        .is_some_and(|one| one.calls);
+                    let named = check.and_then(|check| check.provider.clone());
+                    provider = named.filter(|_| calls).unwrap_or_default();
                     (serial, if calls { "call" } else { "perform" }, now)
                 }
                 Effect::Timer { serial, at } => (serial, "timer", at),
@@ -251,7 +261,7 @@ impl Sessions {
                 continue;
             }
             let (task, kind) = (i64::from(task), kind.to_owned());
-            let row = EffectRow { session_id: next.row.id, task, kind, due_at, tries: 0 };
+            let row = EffectRow { session_id: next.row.id, task, kind, provider, due_at, tries: 0 };
             sessions::add_effect(tx, &self.tenant, &row).await?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use portcullis_store::{
     idv::{identities, proofs, sessions, workflows},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_workflow::{Decision, Event, Verdict, Weight};
+use portcullis_workflow::{Decision, Event, Verdict};
 use serde_json::Value;
 
 use super::{Begin, Known, ListKind, Open, SessionError, Sessions, identity::OTHER_PERSON};
@@ -104,10 +104,12 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let Some(account) = open.row.account() else { return Ok(()) };
         let born = self.born(tx, account).await?;
-        let others = open.state.done.keys().filter_map(|node| open.known_by(node));
-        let is_other = others
-            .filter_map(|known| known.date_of_birth)
-            .any(|said| born.as_ref().is_some_and(|born| *born != said));
+        let told = open.state.done.keys().filter_map(|node| open.known_by(node));
+        let told: Vec<_> = told.map(|known| known.date_of_birth).collect();
+        // A document that does not say it whole is not known to be of the same person.
+        let is_same =
+            told.contains(&born) && told.iter().flatten().all(|said| Some(said) == born.as_ref());
+        let is_other = born.is_some() && !told.is_empty() && !is_same;
         let is_proven =
             decision.verdict == Verdict::Approved && verified != Some(OTHER_PERSON) && !is_other;
         self.put_proof(tx, open, account, (is_proven, decision.at)).await
@@ -121,8 +123,12 @@ impl Sessions {
         (event, at): (&Event, Timestamp),
     ) -> Result<(), SessionError> {
         let Some(account) = open.row.account() else { return Ok(()) };
-        let failed = open.found.values().flatten().any(|found| found.severity == Weight::Failure);
-        if !matches!(event, Event::Expired) || !failed {
+        if !matches!(event, Event::Expired) || !open.has_failed {
+            return Ok(());
+        }
+        // That is no decision, and takes none back.
+        let workflow = open.row.workflow_id;
+        if proofs::is_proven(tx, &self.tenant, account, workflow).await? {
             return Ok(());
         }
         self.put_proof(tx, open, account, (false, at)).await

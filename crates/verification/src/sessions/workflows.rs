@@ -214,12 +214,12 @@ impl Sessions {
         let provider = graph.nodes.iter().filter_map(|(name, node)| {
             let Node::Check(check) = node else { return None };
             let provider = check.provider.as_deref()?;
-            (!self.providers.has(provider)).then(|| Problem {
+            (!self.providers.has(provider, &check.check)).then(|| Problem {
                 severity: Severity::Error,
                 code: "unknown_provider",
                 node: Some(name.clone()),
                 at: "/provider".to_owned(),
-                message: "must be one of verification.provider in the configuration".to_owned(),
+                message: "must be one of verification.provider in the configuration that is told what it needs".to_owned(),
             })
         });
         let problems: Vec<_> = framework.into_iter().chain(provider).collect();

@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
 
     fn performed(&mut self, serial: u32, outcome: &Outcome) -> Result<(), Refused> {
         let task = self.state.tasks.get(&serial).ok_or(Refused::Stale)?;
-        let Phase::Performing { retry } = task.phase else { return Err(Refused::Stale) };
+        let Phase::Performing { retry, first } = task.phase else { return Err(Refused::Stale) };
         let (check, _) = self.check(&task.node).ok_or(Refused::Stale)?;
         let task = self.state.tasks.remove(&serial).ok_or(Refused::Stale)?;
         let failed = matches!(outcome, Outcome::Unavailable(_) | Outcome::Error(_));
@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
                 let factor = 2_u64.saturating_pow(retry);
                 let seconds = again.backoff.duration().as_secs().saturating_mul(factor);
                 let wait = std::time::Duration::from_secs(seconds.min(BACKOFF_MAX_SECONDS));
-                let serial = self.wait(&task.node, Phase::BackingOff { retry }, task.review);
+                let serial = self.wait(&task.node, Phase::BackingOff { retry, first }, task.review);
                 self.effects.push(Effect::Timer { serial, at: self.at.plus(wait) });
             }
             _ => self.leave(&task, check, outcome),
@@ -174,10 +174,11 @@ impl<'a> Run<'a> {
             Phase::Performing { .. } => {
                 return self.performed(serial, &Outcome::Error("timeout".to_owned()));
             }
-            Phase::BackingOff { retry } => {
-                let (retry, node, review) = (*retry + 1, task.node.clone(), task.review);
+            Phase::BackingOff { retry, first } => {
+                let (retry, first) = (*retry + 1, *first);
+                let (node, review) = (task.node.clone(), task.review);
                 self.state.tasks.remove(&serial);
-                self.perform(&node, retry, review);
+                self.perform(&node, review, Some((retry, first)));
             }
             Phase::Waiting => {
                 let node = task.node.clone();
@@ -301,7 +302,7 @@ impl<'a> Run<'a> {
                 Some(Input::Person) => {
                     self.wait(node, Phase::Asking { attempt: 1 }, Some(review));
                 }
-                _ => self.perform(node, 0, Some(review)),
+                _ => self.perform(node, Some(review), None),
             }
         }
     }

@@ -120,11 +120,15 @@ pub enum Phase {
     Performing {
         /// How often it was tried before.
         retry: u32,
+        /// The number of the first try: what is asked is the same question.
+        first: u32,
     },
     /// Before a check is tried again.
     BackingOff {
         /// How often it was tried before.
         retry: u32,
+        /// The number of the first try.
+        first: u32,
     },
     /// For time to pass.
     Waiting,

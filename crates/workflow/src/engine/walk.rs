@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
                 Some(Input::Person) => {
                     self.wait(name, Phase::Asking { attempt: 1 }, None);
                 }
-                _ => self.perform(name, 0, None),
+                _ => self.perform(name, None, None),
             },
             Node::Parallel(parallel) => {
                 self.trace(name, "branches");
@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
                     Some(Set::Declined) => (Some(Verdict::Declined), None, By::Graph),
                     Some(Set::Review) => (None, None, By::Graph),
                     None => {
-                        let (verdict, reason) = fold(&self.state);
+                        let (verdict, reason) = fold(self.plan, &self.state);
                         // What is going on beside it may come to something else.
                         let alone = self.state.tasks.is_empty() && self.next.is_empty();
                         let verdict = verdict.filter(|one| alone || *one == Verdict::Declined);
@@ -246,8 +246,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn perform(&mut self, name: &str, retry: u32, review: Option<u32>) {
-        let serial = self.wait(name, Phase::Performing { retry }, review);
+    /// Has a check done, for the first time or, with how often and since which number it was tried, again.
+    pub(super) fn perform(&mut self, name: &str, review: Option<u32>, again: Option<(u32, u32)>) {
+        let (retry, first) = again.unwrap_or((0, self.state.last_serial + 1));
+        let serial = self.wait(name, Phase::Performing { retry, first }, review);
         self.effects.push(Effect::Perform { serial, node: name.to_owned() });
         if let Some(timeout) = self.check(name).and_then(|(check, _)| check.timeout) {
             self.effects.push(Effect::Timer { serial, at: self.at.plus(timeout.duration()) });
