@@ -10,7 +10,7 @@ import pytest
 
 from portcullis import DEMO, Demo, bearer, code_of, fields, officer
 from relying_party import Party, claims_of
-from test_capture import LINES, WRONG, Browser, graph, heading
+from test_capture import LINES, WRONG, Browser, code_in, graph, heading
 from test_workflows import SESSIONS, WORKFLOWS, published, vote
 
 KNOWN, STRICT, PATIENT, NOWHERE = "urn:example:known", "urn:example:strict", "urn:example:patient", "urn:example:nowhere"
@@ -215,6 +215,16 @@ def test_nobody_is_told_before_the_person_allows_it(place, idv, party):
     answer = party.browser.get(answer.headers["location"])
     held = stranger.redeem(answer).json()
     assert claims_of(held["id_token"])["acr"] == KNOWN
+
+
+def test_mail_is_that_of_the_account(place, idv, party):
+    """Also in a session that somebody begins for them: a mailbox of somebody else proves nothing."""
+    workflow = published(idv, graph("email"), f"mail-{party.person['id'][-8:]}")
+    session = idv.post(SESSIONS, json={"workflow": workflow["id"], "account": party.person["id"]}).json()
+    where = f"{SESSIONS}/{session['id']}/inputs"
+    assert idv.post(where, json={"node": "step0", "email": {"address": "other@example.org"}}).status_code == 422
+    assert idv.post(where, json={"node": "step0", "email": {}}).status_code == 200
+    assert code_in(place, party.person["email"])
 
 
 def test_the_page_says_whose_account_it_is(place, party):

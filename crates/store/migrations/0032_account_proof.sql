@@ -9,6 +9,8 @@ CREATE TABLE account_proof (
     is_proven BOOLEAN NOT NULL,
     session_id TEXT NOT NULL,
     decided_at BIGINT NOT NULL,
+    -- When they had a try that came to nothing, if that was since.
+    refused_at BIGINT,
     PRIMARY KEY (tenant, account_id, workflow_id),
     FOREIGN KEY (tenant, account_id) REFERENCES account (tenant, id) ON DELETE CASCADE,
     FOREIGN KEY (tenant, session_id) REFERENCES idv_session (tenant, id) ON DELETE CASCADE

@@ -163,9 +163,10 @@ impl Given {
             "email" if !self.code.is_empty() => {
                 Some(Answer::Mail(MailAnswer::Code(self.code.clone())))
             }
-            "email" if self.address.is_some() => {
-                Some(Answer::Mail(MailAnswer::Send(self.address.clone())))
-            }
+            "email" => self.address.as_ref().map(|address| {
+                let place = address.parse().map(MailAnswer::Place);
+                Answer::Mail(place.unwrap_or_else(|_| MailAnswer::Typed(address.clone())))
+            }),
             "image" if !self.picture.is_empty() => Some(Answer::Picture(self.picture.clone())),
             "proof_of_address" if !self.picture.is_empty() => {
                 Some(Answer::Document(self.picture.clone()))

@@ -250,8 +250,7 @@ pub(crate) async fn of_owner(
 ) -> Result<Option<Open>, SessionError> {
     let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
     let locale = Some(portcullis_texts::current().tag().to_owned());
-    let email = account.email.clone();
-    let owner = Owner { account: account.id, email, locale };
+    let owner = Owner { account: account.id, locale };
     let by = (&who, &visit.origin);
     pages.sessions.for_owner(&owner, &rule.workflow, rule.retry_after, by).await
 }

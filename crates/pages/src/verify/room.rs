@@ -10,7 +10,7 @@ use super::SessionId;
 /// Forms with pictures that are held in memory at once: as many times 12 MiB, and 40 MiB while a provider looks.
 const FORMS_MAX: usize = 48;
 /// Those from one address.
-const ADDRESS_MAX: usize = 8;
+const ADDRESS_MAX: usize = 6;
 
 /// Room for forms with pictures. Each link has one place, and each address some, so that nobody takes all of them.
 #[derive(Debug, Clone, Default)]

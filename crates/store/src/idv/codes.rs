@@ -10,17 +10,17 @@ use crate::query::{Source, sql};
 pub struct CodeRow {
     /// The task that waits for it.
     pub task: i64,
+    /// Which one it is for this task, from 1.
+    pub send: i64,
     /// The address, sealed.
     pub sealed: Vec<u8>,
     /// A keyed digest of it.
     pub address: String,
     /// A keyed digest of the code.
     pub code: Vec<u8>,
-    /// How often a wrong one was given.
+    /// How often a wrong one was given, of all of the task.
     pub tries: i64,
-    /// How often one was sent.
-    pub sends: i64,
-    /// When the last one was.
+    /// When it was sent.
     #[sqlx(try_from = "i64")]
     pub sent_at: Timestamp,
     /// Until when it works.
@@ -33,25 +33,24 @@ struct Sent {
     n: i64,
 }
 
-/// Puts it in the place of the one that was sent before for the same task.
+/// Adds one that is sent, or counts a wrong one.
 pub async fn put(
     tx: &Tx,
     tenant: &str,
     session: Id<tags::IdvSession>,
     row: &CodeRow,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO idv_code (tenant, session_id, task, sealed, address, code, tries, sends, sent_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant, session_id, task) DO UPDATE SET \
-         sealed = excluded.sealed, address = excluded.address, code = excluded.code, tries = excluded.tries, \
-         sends = excluded.sends, sent_at = excluded.sent_at, expires_at = excluded.expires_at")
+    sql("INSERT INTO idv_code (tenant, session_id, task, send, sealed, address, code, tries, sent_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (tenant, session_id, task, send) DO UPDATE SET tries = excluded.tries")
     .bind(tenant)
     .bind(session)
     .bind(row.task)
+    .bind(row.send)
     .bind(row.sealed.as_slice())
     .bind(&row.address)
     .bind(row.code.as_slice())
     .bind(row.tries)
-    .bind(row.sends)
     .bind(row.sent_at)
     .bind(row.expires_at)
     .execute(tx)
@@ -59,15 +58,15 @@ pub async fn put(
     .map(drop)
 }
 
-/// The one that was sent for a task.
+/// The last one that was sent for a task: it is the one that works.
 pub async fn of_task(
     source: impl Source,
     tenant: &str,
     session: Id<tags::IdvSession>,
     task: i64,
 ) -> Result<Option<CodeRow>, DbError> {
-    sql("SELECT task, sealed, address, code, tries, sends, sent_at, expires_at FROM idv_code \
-         WHERE tenant = $1 AND session_id = $2 AND task = $3")
+    sql("SELECT task, send, sealed, address, code, tries, sent_at, expires_at FROM idv_code \
+         WHERE tenant = $1 AND session_id = $2 AND task = $3 ORDER BY send DESC LIMIT 1")
     .bind(tenant)
     .bind(session)
     .bind(task)
@@ -75,20 +74,19 @@ pub async fn of_task(
     .await
 }
 
-/// How many were sent to an address for tasks to which the last one was after `since`.
+/// How many were sent to an address after `since`.
 pub async fn sent_to(
     source: impl Source,
     tenant: &str,
     address: &str,
     since: Timestamp,
 ) -> Result<i64, DbError> {
-    let sent: Option<Sent> =
-        sql("SELECT CAST(COALESCE(SUM(sends), 0) AS BIGINT) AS n FROM idv_code \
+    let sent: Option<Sent> = sql("SELECT COUNT(*) AS n FROM idv_code \
                                   WHERE tenant = $1 AND address = $2 AND sent_at > $3")
-        .bind(tenant)
-        .bind(address)
-        .bind(since)
-        .optional(source)
-        .await?;
+    .bind(tenant)
+    .bind(address)
+    .bind(since)
+    .optional(source)
+    .await?;
     Ok(sent.map_or(0, |sent| sent.n))
 }

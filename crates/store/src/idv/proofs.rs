@@ -19,6 +19,8 @@ pub struct ProofRow {
     /// When.
     #[sqlx(try_from = "i64")]
     pub decided_at: Timestamp,
+    /// When they had a try that came to nothing, if that was since.
+    pub refused_at: Option<i64>,
 }
 
 /// What is kept of a decision.
@@ -41,7 +43,7 @@ pub struct Proof {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at \
+            "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at \
              FROM account_proof p JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
              WHERE p.tenant = $1 AND p.account_id = $2 ",
             $rest
@@ -52,10 +54,11 @@ macro_rules! select {
 /// Puts it in the place of what was there by the same workflow.
 pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
     sql("INSERT INTO account_proof (tenant, account_id, workflow_id, workflow_version, is_proven, session_id, \
-         decided_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         decided_at, refused_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (tenant, account_id, workflow_id) DO UPDATE SET \
          workflow_version = excluded.workflow_version, is_proven = excluded.is_proven, \
-         session_id = excluded.session_id, decided_at = excluded.decided_at")
+         session_id = excluded.session_id, decided_at = excluded.decided_at, \
+         refused_at = excluded.refused_at")
     .bind(tenant)
     .bind(proof.account)
     .bind(proof.workflow)
@@ -63,6 +66,7 @@ pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
     .bind(proof.is_proven)
     .bind(proof.session)
     .bind(proof.at)
+    .bind((!proof.is_proven).then(|| proof.at.micros()))
     .execute(tx)
     .await
     .map(drop)
@@ -78,20 +82,23 @@ pub async fn of_account(
     sql(select!("AND w.name = $3")).bind(tenant).bind(account).bind(workflow).optional(source).await
 }
 
-/// Whether a workflow approved the owner of an account.
-pub async fn is_proven(
-    source: impl Source,
+/// Notes that the owner of an account has had a try, whatever is known of them by the workflow; `false` if nothing is.
+pub async fn refuse(
+    tx: &Tx,
     tenant: &str,
     account: Id<tags::User>,
     workflow: Id<tags::Workflow>,
+    at: Timestamp,
 ) -> Result<bool, DbError> {
-    let found: Option<ProofRow> = sql(select!("AND p.workflow_id = $3 AND p.is_proven"))
-        .bind(tenant)
-        .bind(account)
-        .bind(workflow)
-        .optional(source)
-        .await?;
-    Ok(found.is_some())
+    let changed = sql("UPDATE account_proof SET refused_at = $4 \
+                       WHERE tenant = $1 AND account_id = $2 AND workflow_id = $3")
+    .bind(tenant)
+    .bind(account)
+    .bind(workflow)
+    .bind(at)
+    .execute(tx)
+    .await?;
+    Ok(changed == 1)
 }
 
 /// Forgets the approvals of an account: somebody has found out since whose it is.

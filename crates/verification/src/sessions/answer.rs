@@ -132,21 +132,13 @@ impl Sessions {
                     SessionError::Invalid("document", must)
                 };
                 let document = document.ok_or_else(must)?;
-                let open = self.read(id).await?;
-                let check = open.plan.check(node).ok_or(SessionError::NotFound)?;
-                // One at a time for each session, and not more at once than the provider bears.
-                let name = check.provider.as_deref().unwrap_or_default();
-                let room = self.providers.enter(name, id).ok_or(CheckError::Busy)?;
-                // Another document is another question.
-                let step = format!("{serial}.{}", document.digest());
-                let came = self.provided(&open, check, (step, node), Some(&document)).await;
-                drop(room);
-                let view = match &came {
-                    Outcome::Report(report) => report.detail["view"].clone(),
-                    _ => Json::Null,
-                };
-                let given = Given::<ZoneReport>::Came(came);
-                (view, self.given(id, serial, given, by).await?)
+                let (sessions, node) = (self.clone(), node.to_owned());
+                let by = (by.0.clone(), by.1.clone());
+                // Whoever hangs up has had their try: somebody looks at it already.
+                let looking = tokio::spawn(async move {
+                    sessions.look(id, (&node, serial), &document, (&by.0, &by.1)).await
+                });
+                looking.await.map_err(|_| SessionError::Sealed)??
             }
             Answer::Picture(picture) => {
                 let report = checks.picture(picture, by.0, by.1).await?;
@@ -156,6 +148,33 @@ impl Sessions {
             }
         };
         Ok(Answered { report, open })
+    }
+}
+
+impl Sessions {
+    /// Has somebody else look at a document.
+    async fn look(
+        &self,
+        id: Id<tags::IdvSession>,
+        (node, serial): (&str, u32),
+        document: &Document,
+        by: (&Actor, &Origin),
+    ) -> Result<(Json, Open), SessionError> {
+        let open = self.read(id).await?;
+        let check = open.plan.check(node).ok_or(SessionError::NotFound)?;
+        // One at a time for each session, and not more at once than the provider bears.
+        let name = check.provider.as_deref().unwrap_or_default();
+        let room = self.providers.enter(name, id).ok_or(CheckError::Busy)?;
+        // Another document is another question.
+        let step = format!("{serial}.{}", document.digest());
+        let came = self.provided(&open, check, (step, node), Some(document)).await;
+        let view = match &came {
+            Outcome::Report(report) => report.detail["view"].clone(),
+            _ => Json::Null,
+        };
+        let given = self.given(id, serial, Given::<ZoneReport>::Came(came), by).await;
+        drop(room);
+        Ok((view, given?))
     }
 }
 

@@ -146,8 +146,13 @@ impl Sessions {
         if plan.needs_reference() && asked.reference.is_none() {
             return needs("reference", "is needed, since the workflow monitors the person");
         }
+        let mut known = identifiers(&asked.identifiers)?;
         if let Some(account) = asked.account {
-            self.check_account(tx, account).await?;
+            let email = self.check_account(tx, account).await?;
+            // What somebody types is not what is known of the account.
+            if let Ok(email) = ListKind::Email.normal(&email) {
+                known.entry(ListKind::Email).or_insert_with(|| [email].into());
+            }
         }
         let id = Id::new(now, &*self.entropy);
         let key = random_array::<KEY_BYTES>(&*self.entropy);
@@ -155,7 +160,7 @@ impl Sessions {
         let key = Arc::new(Sealer::new(&key)?);
         let start = Start {
             expected: asked.expected.clone(),
-            identifiers: identifiers(&asked.identifiers)?,
+            identifiers: known,
             metadata: asked.metadata.clone(),
             locale: asked.locale.clone().unwrap_or_default(),
             callback: asked.callback.clone(),
@@ -191,6 +196,7 @@ impl Sessions {
             digest,
             key,
             told: Vec::new(),
+            mailed: Vec::new(),
             found: Found::new(),
             has_failed: false,
             decided: None,

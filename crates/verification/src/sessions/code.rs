@@ -31,6 +31,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 pub enum MailAnswer {
     /// Wants a code, here; without an address at the one that is known.
     Send(Option<String>),
+    /// Wants one at an address that they typed. Where some are known it is none of them: who has the link must not
+    /// find out which are.
+    Typed(String),
+    /// Wants one at the known address in this place.
+    Place(usize),
     /// Has one.
     Code(String),
 }
@@ -67,11 +72,8 @@ impl Sessions {
                     return Err(Refused::Stale.into());
                 }
                 match answer {
-                    MailAnswer::Send(address) => {
-                        let open = self.send(&tx, open, serial, address.as_deref(), by).await?;
-                        Ok(Ok((Json::Null, open)))
-                    }
                     MailAnswer::Code(code) => self.look_at(&tx, open, serial, code, by).await,
+                    to => Ok(Ok((Json::Null, self.send(&tx, open, serial, to, by).await?))),
                 }
             })
             .await?;
@@ -86,19 +88,20 @@ impl Sessions {
         tx: &Tx,
         open: Open,
         serial: u32,
-        address: Option<&str>,
+        to: &MailAnswer,
         by: By<'_>,
     ) -> Result<Open, SessionError> {
         let (id, now, invalid) = (open.row.id, self.now(), |must: &str| {
             SessionError::Invalid("address", must.to_owned())
         });
-        let address = address_of(&open, address).map_err(invalid)?;
+        let (address, is_known) = address_of(&open, to).map_err(invalid)?;
         let before = codes::of_task(tx, &self.tenant, id, i64::from(serial)).await?;
-        let sends = before.as_ref().map_or(0, |row| row.sends) + 1;
-        if sends > SENDS_MAX {
+        let send = before.as_ref().map_or(0, |row| row.send) + 1;
+        if send > SENDS_MAX {
             return Err(invalid("has been sent codes often enough"));
         }
-        let digest = self.hex_digest(&[b"code_address", address.as_bytes()]);
+        // Whoever types an address uses up nothing of what its owner is sent.
+        let digest = self.hex_digest(&[b"code_address", &[u8::from(is_known)], address.as_bytes()]);
         let since = now.minus(HOUR);
         if codes::sent_to(tx, &self.tenant, &digest, since).await? >= ADDRESS_MAX {
             return Err(invalid("has been sent codes often enough; try again in an hour"));
@@ -107,12 +110,12 @@ impl Sessions {
         let code = format!("{number:06}");
         let row = CodeRow {
             task: i64::from(serial),
+            send,
             sealed: open.key.seal(&purpose(id, serial), address.as_bytes(), &*self.entropy)?,
             address: digest,
             code: self.code(id, serial, &code),
             // Whoever asks for another one gets no more tries by that.
             tries: before.map_or(0, |row| row.tries),
-            sends,
             sent_at: now,
             expires_at: now.plus(CODE_TTL),
         };
@@ -178,24 +181,31 @@ fn purpose(id: Id<tags::IdvSession>, serial: u32) -> String {
     format!("idv_session:{id}:code:{serial}")
 }
 
-/// Where a code goes: where whoever began the session says, if they do.
-fn address_of(open: &Open, said: Option<&str>) -> Result<String, &'static str> {
-    let said = said.map(str::trim).filter(|said| !said.is_empty());
+/// Where a code goes, and whether whoever began the session says so.
+fn address_of(open: &Open, to: &MailAnswer) -> Result<(String, bool), &'static str> {
     let known = open.start.identifiers.get(&ListKind::Email);
-    // Our page names known ones by their place, since it does not show them whole.
-    let place = said.and_then(|said| said.parse().ok());
-    if let Some(known) =
-        known.zip(place).and_then(|(known, place): (_, usize)| known.iter().nth(place))
-    {
-        return Ok(known.clone());
-    }
-    let said = said.map(|said| ListKind::Email.normal(said)).transpose()?;
-    match (known, said) {
-        (None, Some(said)) => Ok(said),
-        (None, None) => Err("is needed"),
-        (Some(known), Some(said)) if known.contains(&said) => Ok(said),
-        (Some(known), None) if known.len() == 1 => known.first().cloned().ok_or("is needed"),
-        (Some(_), _) => Err("must be one that is known of you"),
+    let normal = |said: &str| ListKind::Email.normal(said);
+    match (known, to) {
+        (None, MailAnswer::Send(Some(said)) | MailAnswer::Typed(said)) => {
+            Ok((normal(said)?, false))
+        }
+        (Some(known), MailAnswer::Place(place)) => {
+            let known = known.iter().nth(*place).cloned();
+            known.map(|known| (known, true)).ok_or("must be one that is known of you")
+        }
+        (Some(known), MailAnswer::Send(None)) if known.len() == 1 => {
+            known.first().cloned().map(|known| (known, true)).ok_or("is needed")
+        }
+        (Some(known), MailAnswer::Send(Some(said))) => {
+            let said = normal(said)?;
+            if known.contains(&said) {
+                Ok((said, true))
+            } else {
+                Err("must be one that is known of you")
+            }
+        }
+        (Some(_), MailAnswer::Typed(_)) => Err("must be one that is known of you"),
+        _ => Err("is needed"),
     }
 }
 

@@ -78,7 +78,11 @@ impl Sessions {
                     sessions::take_effects(&tx, &self.tenant, provider, terms).await?,
                 )
             });
-            due.extend(taken.await?.into_iter().zip(rooms));
+            match taken.await {
+                Ok(taken) => due.extend(taken.into_iter().zip(rooms)),
+                // What was taken before is asked all the same.
+                Err(error) => tracing::warn!(provider, %error, "nothing was taken to ask"),
+            }
         }
         Ok(due)
     }
@@ -166,8 +170,8 @@ impl Sessions {
         }
         let session = open.row.id.to_string();
         let asked = Question {
-            // However often it is tried, it is this step of this session.
-            key: format!("{session}.{step}"),
+            // However often it is tried, it is this step of this session, about this person.
+            key: format!("{session}.{step}.{}", self.about_whom(subject.as_ref(), open)),
             check: &check.check,
             node,
             session,
@@ -180,6 +184,14 @@ impl Sessions {
         let report: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
         let name = check.provider.as_deref().unwrap_or_default();
         self.providers.ask(name, &asked, report).await
+    }
+
+    /// Tells one person from another, to nobody else.
+    fn about_whom(&self, subject: Option<&Known>, open: &Open) -> String {
+        let whom = json!([subject, open.start.identifiers]).to_string();
+        let mut digest = self.hex_digest(&[b"question", whom.as_bytes()]);
+        digest.truncate(16);
+        digest
     }
 
     async fn screen(&self, open: &Open, check: &Check) -> Outcome {

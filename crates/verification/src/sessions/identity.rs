@@ -31,16 +31,16 @@ pub struct VerifiedIdentity {
 }
 
 impl Sessions {
-    /// Whether `account` is one that a session can be about.
+    /// Whether `account` is one that a session can be about; its address.
     pub(super) async fn check_account(
         &self,
         tx: &Tx,
         account: Id<tags::User>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<String, SessionError> {
         let found = accounts::by_id(tx, &self.tenant, account).await?;
         let found = found.filter(|account| account.disabled_at.is_none());
         let must = || SessionError::Invalid("account", "must be one that can log in".to_owned());
-        found.map(drop).ok_or_else(must)
+        found.map(|account| account.email).ok_or_else(must)
     }
 
     /// Keeps who the account belongs to, if the workflow says so and the chip proves it; tells what came of that

@@ -110,6 +110,12 @@ pub(super) fn remember(found: &mut Found, state: &State, event: &Event) {
     found.insert(task.node.clone(), reasons);
 }
 
+/// The address that a report is about, if it is about one.
+pub(super) fn mailed(event: &Event) -> Option<String> {
+    let Event::Given { outcome: Outcome::Report(report), .. } = event else { return None };
+    report.detail["view"]["address"].as_str().map(str::to_owned)
+}
+
 /// Whether a step has failed for good.
 pub(super) fn has_failed(state: &State) -> bool {
     state.done.values().any(|done| done.status == CheckStatus::Failed)

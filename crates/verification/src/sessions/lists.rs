@@ -349,12 +349,15 @@ fn known(open: &Open, only_trusted: bool) -> Identifiers {
         add(ListKind::Document, number.and_then(|(issuer, number)| document(&issuer, &number)));
     }
     // Where somebody reads their mail, or tried to.
-    for (node, done) in &open.state.done {
-        let check = open.plan.check(node).is_some_and(|check| check.check == "email");
-        let report = done.report.as_ref().filter(|_| check);
-        let counts = done.status == CheckStatus::Passed || !only_trusted;
-        let address = report.filter(|_| counts).map(|report| &report.detail["view"]["address"]);
-        add(ListKind::Email, address.and_then(Json::as_str).map(str::to_owned));
+    let passed = open.state.done.values().filter(|done| done.status == CheckStatus::Passed);
+    let passed = passed.filter_map(|done| done.report.as_ref());
+    let proven = passed.filter_map(|report| report.detail["view"]["address"].as_str());
+    let addresses: Vec<String> = match only_trusted {
+        true => proven.map(str::to_owned).collect(),
+        false => open.mailed.clone(),
+    };
+    for address in addresses {
+        add(ListKind::Email, Some(address));
     }
     add(ListKind::User, ListKind::User.normal(&open.row.reference).ok());
     known

@@ -61,6 +61,8 @@ pub struct Open {
     pub(super) key: Arc<Sealer>,
     /// Who somebody was by each report there ever was, also one that was replaced.
     pub(super) told: Vec<Known>,
+    /// Each address that somebody said, by each report there ever was.
+    pub(super) mailed: Vec<String>,
     pub(super) found: Found,
     /// Whether a step ever failed, also one that was done again.
     pub(super) has_failed: bool,
@@ -134,16 +136,29 @@ impl Sessions {
             });
         }
         let (mut state, mut told, mut found) = (State::default(), Vec::new(), Found::new());
-        let mut has_failed = false;
+        let (mut has_failed, mut mailed) = (false, Vec::new());
         for event in events {
             let happened = read(&key, id, &event)?;
             told.extend(known_of(&happened.event));
+            mailed.extend(link::mailed(&happened.event));
             link::remember(&mut found, &state, &happened.event);
             // What was taken once is taken again.
             (state, _) = step(&plan, state, &happened).map_err(|_| SessionError::Sealed)?;
             has_failed |= link::has_failed(&state);
         }
-        Ok(Open { row, start, state, plan, digest, key, told, found, has_failed, decided: None })
+        Ok(Open {
+            row,
+            start,
+            state,
+            plan,
+            digest,
+            key,
+            told,
+            mailed,
+            found,
+            has_failed,
+            decided: None,
+        })
     }
 
     /// A session, read alone.

@@ -8,18 +8,16 @@ use portcullis_store::{
     idv::{identities, proofs, sessions, workflows},
 };
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_workflow::{Decision, Event, Verdict};
+use portcullis_workflow::{Decision, Event, Status, Verdict};
 use serde_json::Value;
 
-use super::{Begin, Known, ListKind, Open, SessionError, Sessions, identity::OTHER_PERSON};
+use super::{Begin, Known, Open, SessionError, Sessions, identity::OTHER_PERSON};
 
 /// The owner of an account, who is to be verified.
 #[derive(Debug, Clone)]
 pub struct Owner {
     /// The account; they are logged in to it.
     pub account: Id<tags::User>,
-    /// The address of the account.
-    pub email: String,
     /// Their language.
     pub locale: Option<String>,
 }
@@ -44,7 +42,7 @@ impl Sessions {
                 let found = found.ok_or(SessionError::NotPublished)?;
                 let (tenant, account) = (&self.tenant[..], owner.account);
                 let last = proofs::of_account(&tx, tenant, account, workflow).await?;
-                let refused = last.filter(|last| !last.is_proven).map(|last| last.decided_at);
+                let refused = last.and_then(|last| last.refused_at).map(Timestamp::from_micros);
                 let waits = |at: &Timestamp| at.plus(retry_after) > self.now();
                 let refused = refused.filter(waits);
                 let going = sessions::going_about(&tx, tenant, account, found.id).await?;
@@ -66,8 +64,6 @@ impl Sessions {
                         date_of_birth: self.born(&tx, account).await?,
                         ..Known::default()
                     },
-                    // They have proven it when they registered, and can again.
-                    identifiers: vec![(ListKind::Email, owner.email.clone())],
                     locale: owner.locale.clone(),
                     metadata: Value::Null,
                     ..Begin::default()
@@ -123,12 +119,13 @@ impl Sessions {
         (event, at): (&Event, Timestamp),
     ) -> Result<(), SessionError> {
         let Some(account) = open.row.account() else { return Ok(()) };
-        if !matches!(event, Event::Expired) || !open.has_failed {
+        let is_over = matches!(event, Event::Expired) && open.state.status == Status::Expired;
+        if !is_over || !open.has_failed {
             return Ok(());
         }
-        // That is no decision, and takes none back.
+        // That is no decision, and takes none back; but it was a try.
         let workflow = open.row.workflow_id;
-        if proofs::is_proven(tx, &self.tenant, account, workflow).await? {
+        if proofs::refuse(tx, &self.tenant, account, workflow, at).await? {
             return Ok(());
         }
         self.put_proof(tx, open, account, (false, at)).await
