@@ -113,6 +113,8 @@ pub(super) fn ended(code: &str) -> Option<&'static str> {
 pub(super) fn reasons(check: &str) -> Vec<(&'static str, &'static str)> {
     let fits = |reason: &str| match reason {
         "no_chip" | "no_nfc" => check == "emrtd",
+        // What has nothing to do with documents.
+        "no_document" | "damaged" | "lost" => check != "email",
         "no_camera" => matches!(check, "barcode" | "image" | "proof_of_address"),
         _ => true,
     };
