@@ -283,7 +283,8 @@ def test_monitoring_goes_on_after_a_kill(own_demo):
 
     found = until(lambda: len(all_hits := hits()) >= 600 and all_hits, "all hits")
     assert len({one["subject"] for one in found}) == len(found) == 600
-    events = own_demo.audit("--kind", "aml_rescreened")
+    # A hit can be seen a moment before the log has its entry.
+    events = until(lambda: len(told := own_demo.audit("--kind", "aml_rescreened")) >= 600 and told, "all entries")
     assert len({event["entity"]["uid"] for event in events}) == len(events) == 600
 
 
