@@ -348,6 +348,26 @@ def test_the_provider_of_the_examples_stands_up_to_strangers(register, files):
             assert answer.status_code == 401, signature
 
 
+def test_a_provider_that_is_gone_is_an_error_and_keeps_nobody_waiting(files, free):
+    """Its sessions go on where the graph says, also those in which the person is to send something."""
+    config = DEMO + f'\n[egress]\nallow = ["127.0.0.0/8", "::1/128"]\nca = "{files / "ca.pem"}"\n'
+    terms = f'\n[[verification.provider]]\nname = "free"\nurl = "{free.url}"\nsecret_file = "{files / "secret"}"\nsends = ["surname", "document"]\n'
+    with Demo(config + terms) as place:
+        client = place.operator(scope="idv")
+        begun = [begin(client, published(client, graph("free", check))) for check in ("database", "proof_of_address")]
+        place.stop()
+        place.config = config
+        place.start()
+        client = place.operator(scope="idv")
+        for session in begun:
+            give(client, session, node="zone", mrz={"mrz": LINES})
+        given = give(client, begun[1], node="asked", proof_of_address={"document": b64(PDF)})
+        assert given["report"] is None
+        for session in begun:
+            settled(client, session, "in_review")
+            assert free.about(session) == []
+
+
 def test_graphs_name_providers_that_there_are(client):
     for node, code in [({"check": "database"}, "form"), ({"check": "mrz", "provider": "free"}, "form"), ({"check": "database", "provider": "a b"}, "form")]:
         wrong = graph("free")

@@ -144,7 +144,10 @@ pub(crate) async fn show(
         match next(&open) {
             Some(step) => {
                 let owner = owner(&pages, &open).await?;
-                let sent = pages.sessions.waits_for_code(open.row.id, step.serial).await;
+                let sent = match step.check {
+                    "email" => pages.sessions.waits_for_code(open.row.id, step.serial).await,
+                    _ => Ok(false),
+                };
                 let sent = sent.map_err(|error| failed(&error))?;
                 Ok(ask(&pages, &visit, (&open, owner), (&step, sent)))
             }

@@ -56,7 +56,8 @@ pub struct ProviderConfig {
     /// left out, in capitals and with `_` for `-`.
     pub secret_file: Option<PathBuf>,
     /// What it is told of the person: `surname`, `given_names`, `date_of_birth`, `date_of_expiry`,
-    /// `document_number`, `nationality`, `issuing_state`, `sex`, and kinds of identifiers such as `email`.
+    /// `document_number`, `nationality`, `issuing_state`, `sex`, kinds of identifiers such as `email`, and `document`
+    /// for whoever looks at what people send.
     #[serde(default)]
     pub sends: Vec<String>,
     /// By what it knows: `database`, `heuristic` or `self_asserted`.

@@ -70,13 +70,14 @@ pub struct CheckProvider {
 pub struct Providers(Arc<Inner>);
 
 struct Inner {
-    known: BTreeMap<String, Asked>,
+    known: BTreeMap<String, Entry>,
     egress: Egress,
     /// Sessions whose document somebody looks at.
     documents: Mutex<HashSet<Id<tags::IdvSession>>>,
 }
 
-struct Asked {
+/// A provider, and how much room there is at it.
+struct Entry {
     provider: CheckProvider,
     calls: Arc<Semaphore>,
     documents: Arc<Semaphore>,
@@ -209,7 +210,7 @@ impl Providers {
         let known = known.into_iter().map(|provider| {
             let calls = Arc::new(Semaphore::new(CALLS_EACH));
             let documents = Arc::new(Semaphore::new(DOCUMENTS_EACH));
-            (provider.name.clone(), Asked { provider, calls, documents })
+            (provider.name.clone(), Entry { provider, calls, documents })
         });
         let documents = Mutex::default();
         Self(Arc::new(Inner { known: known.collect(), egress, documents }))
@@ -258,7 +259,7 @@ impl Providers {
         asked: &Question<'_>,
         report: Id<tags::Check>,
     ) -> Outcome {
-        let Some(Asked { provider, .. }) = self.0.known.get(name) else {
+        let Some(Entry { provider, .. }) = self.0.known.get(name) else {
             return Outcome::Error("provider_unknown".to_owned());
         };
         if !self.has(name, asked.check) {

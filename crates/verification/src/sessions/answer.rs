@@ -162,9 +162,13 @@ impl Sessions {
     ) -> Result<(Json, Open), SessionError> {
         let open = self.read(id).await?;
         let check = open.plan.check(node).ok_or(SessionError::NotFound)?;
-        // One at a time for each session, and not more at once than the provider bears.
+        // One at a time for each session, and not more at once than the provider bears. One that is not there any more
+        // is never asked, and needs no room for that.
         let name = check.provider.as_deref().unwrap_or_default();
-        let room = self.providers.enter(name, id).ok_or(CheckError::Busy)?;
+        let room = match self.providers.has(name, &check.check) {
+            true => Some(self.providers.enter(name, id).ok_or(CheckError::Busy)?),
+            false => None,
+        };
         // Another document is another question.
         let step = format!("{serial}.{}", document.digest());
         let came = self.provided(&open, check, (step, node), Some(document)).await;
