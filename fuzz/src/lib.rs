@@ -3,6 +3,7 @@
 //! the stable compiler on every run of the suite.
 #![allow(clippy::allow_attributes, clippy::expect_used, reason = "a panic is how a target fails")]
 
+mod credentials;
 mod documents;
 mod http1;
 mod records;
@@ -32,6 +33,7 @@ use portcullis_tlog::{
 use portcullis_types::{AddrKey, Entropy, Timestamp};
 use serde_json::json;
 
+pub use credentials::{dcql, key_proof, presentation};
 use documents::ZONES;
 pub use documents::{authorities, chip, licence, picture, zone};
 use http1::HTTP1;
@@ -71,6 +73,9 @@ pub fn targets() -> Vec<Target> {
         target("certificate_request", certificate_request, &[REQUEST]),
         target("contract", contract, &[CONTRACT]),
         target("claims", claims, &[CLAIMS]),
+        target("dcql", dcql, &[credentials::QUERY]),
+        target("key_proof", key_proof, &[PROOF_OF_KEY.as_bytes()]),
+        target("presentation", presentation, &[&credentials::held()]),
         target("dpop", dpop, &[PROOF_OF_KEY.as_bytes()]),
         target("http1", http1, HTTP1),
         target("jwk", jwk, &[PUBLIC.as_bytes()]),

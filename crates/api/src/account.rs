@@ -1,13 +1,13 @@
 use http::{Method, StatusCode};
 use portcullis_events::Actor;
 use portcullis_identity::IdentityError;
-use portcullis_oidc::Application;
+use portcullis_oidc::{Application, HeldCredential};
 use portcullis_store::{
     accounts::{self, Account},
     sessions::Session,
 };
 use portcullis_texts::Lang;
-use portcullis_types::Secret;
+use portcullis_types::{Id, Secret, tags};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -74,6 +74,22 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Own,
             "End what an application may do",
             end_application,
+        )
+        .returns_nothing(),
+        Endpoint::new(
+            Method::GET,
+            "/api/account/v1/me/credentials",
+            Own,
+            "Proofs of who you are that wallets hold",
+            credentials,
+        )
+        .returns::<Page<CredentialView>>(StatusCode::OK),
+        Endpoint::new(
+            Method::DELETE,
+            "/api/account/v1/me/credentials/{id}",
+            Own,
+            "Revoke a proof that a wallet holds",
+            revoke_credential,
         )
         .returns_nothing(),
     ]
@@ -180,6 +196,45 @@ impl From<Application> for ApplicationView {
             last_granted_at: application.last.to_rfc3339(),
         }
     }
+}
+
+/// A credential in a wallet of the caller.
+#[derive(Debug, Serialize, ToSchema)]
+struct CredentialView {
+    id: String,
+    /// The wallet.
+    client_id: String,
+    /// RFC 3339.
+    issued_at: String,
+    /// RFC 3339.
+    expires_at: String,
+    /// Whether it was revoked.
+    revoked: bool,
+}
+
+impl From<HeldCredential> for CredentialView {
+    fn from(held: HeldCredential) -> Self {
+        Self {
+            id: held.id.to_string(),
+            client_id: held.client_id,
+            issued_at: held.issued_at.to_rfc3339(),
+            expires_at: held.expires_at.to_rfc3339(),
+            revoked: held.is_revoked,
+        }
+    }
+}
+
+async fn credentials(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let items = api.provider.held_credentials(account.id).await?;
+    ok(Page { items: items.into_iter().map(CredentialView::from).collect(), next: None })
+}
+
+async fn revoke_credential(api: Api, call: Call) -> Reply {
+    let account = own(&api, &call).await?;
+    let id = call.id::<Id<tags::Credential>>()?;
+    let revoked = api.provider.revoke_credential(&account, id, &call.origin).await?;
+    if revoked { nothing() } else { Err(ApiError::NotFound) }
 }
 
 async fn export(api: Api, call: Call) -> Reply {

@@ -5,10 +5,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_types::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use url::Url;
 
-use crate::{Alg, CLOCK_SKEW, Jwk, from_slice_strict};
+use crate::{
+    CLOCK_SKEW, from_slice_strict,
+    self_signed::{SelfSigned, SelfSignedError},
+};
 
 /// The media type of a proof (RFC 9449, section 4.2).
 pub const TYP: &str = "dpop+jwt";
@@ -18,9 +20,6 @@ pub const PROOF_LIFETIME_SECS: i64 = 60;
 const MAX_PROOF_BYTES: usize = 4 * 1024;
 /// `jti` and `nonce` are at most this long.
 const MAX_TEXT_BYTES: usize = 256;
-/// Members of a JWK that belong to private or symmetric keys (RFC 7518, section 6).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-
 /// Why a proof does not hold. The text never repeats what was in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DpopError {
@@ -65,14 +64,6 @@ pub struct DpopProof {
 }
 
 #[derive(Deserialize)]
-struct Header {
-    typ: String,
-    alg: String,
-    jwk: Map<String, Value>,
-    crit: Option<Value>,
-}
-
-#[derive(Deserialize)]
 struct Claims {
     jti: String,
     htm: String,
@@ -88,8 +79,12 @@ pub fn verify_proof(
     request: DpopRequest<'_>,
     now: Timestamp,
 ) -> Result<DpopProof, DpopError> {
-    let (signed, jkt) = checked_signature(proof)?;
-    let claims: Claims = from_slice_strict(&signed).map_err(|_| DpopError::Malformed)?;
+    let proof = SelfSigned::open(proof, TYP, MAX_PROOF_BYTES).map_err(|error| match error {
+        SelfSignedError::Malformed => DpopError::Malformed,
+        SelfSignedError::Signature => DpopError::Signature,
+    })?;
+    let jkt = proof.jkt;
+    let claims: Claims = from_slice_strict(&proof.payload).map_err(|_| DpopError::Malformed)?;
     let fits = |text: &str| (1..=MAX_TEXT_BYTES).contains(&text.len());
     if !fits(&claims.jti) || !claims.nonce.as_deref().is_none_or(fits) {
         return Err(DpopError::Malformed);
@@ -110,29 +105,6 @@ pub fn verify_proof(
     Ok(DpopProof { jkt, jti: claims.jti, nonce: claims.nonce })
 }
 
-/// The payload of a proof that its own key signed, and that key's thumbprint.
-fn checked_signature(proof: &str) -> Result<(Vec<u8>, String), DpopError> {
-    let malformed = DpopError::Malformed;
-    if proof.len() > MAX_PROOF_BYTES {
-        return Err(malformed);
-    }
-    let decode = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| malformed);
-    let (signed, signature) = proof.rsplit_once('.').ok_or(malformed)?;
-    let (header, payload) = signed.split_once('.').ok_or(malformed)?;
-    let header: Header = from_slice_strict(&decode(header)?).map_err(|_| malformed)?;
-    let private = PRIVATE_MEMBERS.iter().any(|member| header.jwk.contains_key(*member));
-    if header.typ != TYP || header.crit.is_some() || private {
-        return Err(malformed);
-    }
-    let alg = Alg::parse(&header.alg).filter(|alg| Alg::DPOP.contains(alg)).ok_or(malformed)?;
-    let jwk: Jwk = serde_json::from_value(Value::Object(header.jwk)).map_err(|_| malformed)?;
-    let key = jwk.verifying_key_for(alg).map_err(|_| malformed)?;
-    if !key.verify(signed.as_bytes(), &decode(signature)?) {
-        return Err(DpopError::Signature);
-    }
-    Ok((decode(payload)?, jwk.thumbprint().ok_or(malformed)?))
-}
-
 /// Whether two URLs are the same after the normalisation of RFC 3986, without query and fragment.
 fn same_url(claimed: &str, expected: &str) -> bool {
     let bare = |text: &str| {
@@ -151,10 +123,10 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::SigningKey;
+    use crate::{Alg, SigningKey};
 
     const URL: &str = "https://id.example/oauth2/token";
 

@@ -13,6 +13,7 @@ mod jwe;
 mod jwk;
 mod jws;
 mod key;
+pub mod self_signed;
 pub mod status_list;
 mod strict;
 mod verify;

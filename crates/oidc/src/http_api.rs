@@ -19,6 +19,7 @@ use crate::{
     registration_api, status_list,
     token::TokenCall,
     userinfo::{Userinfo, UserinfoError},
+    wallet,
 };
 
 /// A form at a token endpoint is at most this long.
@@ -42,7 +43,8 @@ pub fn router(provider: Provider) -> Router {
             get(registration_api::show).put(registration_api::change).delete(registration_api::end),
         )
         .route("/oauth2/userinfo", get(userinfo).post(userinfo))
-        .with_state(provider)
+        .with_state(provider.clone())
+        .merge(wallet::router(provider))
 }
 
 async fn metadata(State(provider): State<Provider>) -> Response {
@@ -68,7 +70,7 @@ async fn published_statuses(State(provider): State<Provider>) -> Response {
 }
 
 /// Public documents; short enough that a rotation gets round within its overlap.
-fn cacheable(mut response: Response) -> Response {
+pub(crate) fn cacheable(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
@@ -270,7 +272,7 @@ async fn read_params(body: Body) -> Result<Params, OAuthError> {
 }
 
 /// The other scheme of a challenge (RFC 9449, section 7.1).
-const DPOP: &str = r#"DPoP algs="EdDSA Ed25519 ES256 PS256""#;
+pub(crate) const DPOP: &str = r#"DPoP algs="EdDSA Ed25519 ES256 PS256""#;
 
 pub(crate) fn challenge(status: StatusCode, values: &[&str]) -> Response {
     let mut response = no_store(status.into_response());
@@ -281,7 +283,7 @@ pub(crate) fn challenge(status: StatusCode, values: &[&str]) -> Response {
 }
 
 /// The one place that decides what of a failure a client sees.
-fn answer(result: Result<Response, ProviderError>) -> Response {
+pub(crate) fn answer(result: Result<Response, ProviderError>) -> Response {
     let response = result.unwrap_or_else(|error| {
         if !matches!(error, ProviderError::OAuth(_)) {
             tracing::error!(error = &error as &dyn std::error::Error, "an OAuth endpoint failed");

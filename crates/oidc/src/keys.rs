@@ -68,11 +68,14 @@ pub enum KeyUse {
     IdToken,
     /// Tokens that the gate makes for the services behind it.
     Upstream,
+    /// Credentials that people keep, and the status lists that revoke them. They are published apart from the keys of
+    /// tokens, so that nobody takes a credential for a token.
+    Credential,
 }
 
 impl KeyUse {
     /// Every use.
-    pub const ALL: [Self; 3] = [Self::AccessToken, Self::IdToken, Self::Upstream];
+    pub const ALL: [Self; 4] = [Self::AccessToken, Self::IdToken, Self::Upstream, Self::Credential];
 
     /// Its name in the database, in events and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -80,6 +83,7 @@ impl KeyUse {
             Self::AccessToken => "access_token",
             Self::IdToken => "id_token",
             Self::Upstream => "upstream",
+            Self::Credential => "credential",
         }
     }
 
@@ -100,6 +104,8 @@ pub struct KeySchedule {
     pub published_before: Duration,
     /// A key stays published this long after it signed last: longer than any token lives.
     pub published_after: Duration,
+    /// How long credentials live, if there are any: their keys are published for as long after they signed last.
+    pub credentials: Option<Duration>,
 }
 
 impl Default for KeySchedule {
@@ -111,6 +117,7 @@ impl Default for KeySchedule {
             signs_for: 90 * day,
             published_before: day,
             published_after: day,
+            credentials: None,
         }
     }
 }
@@ -127,11 +134,18 @@ impl KeySchedule {
         let chosen = of_clients
             .into_iter()
             .flat_map(|key_use| self.algorithms.iter().map(move |alg| (key_use, *alg)));
-        chosen.chain([(KeyUse::Upstream, self.preferred())]).collect()
+        let credentials = self.credentials.map(|_| (KeyUse::Credential, Alg::Es256));
+        chosen.chain([(KeyUse::Upstream, self.preferred())]).chain(credentials).collect()
     }
 
-    fn end_of(&self, active_from: Timestamp) -> Timestamp {
-        active_from.plus(self.signs_for).plus(self.published_after)
+    fn end_of(&self, key_use: KeyUse, active_from: Timestamp) -> Timestamp {
+        active_from.plus(self.signs_for).plus(self.after(key_use))
+    }
+
+    /// How long a key stays published after it signed last.
+    fn after(&self, key_use: KeyUse) -> Duration {
+        let credentials = self.credentials.filter(|_| key_use == KeyUse::Credential);
+        self.published_after.max(credentials.unwrap_or_default())
     }
 }
 
@@ -142,6 +156,8 @@ pub struct Keys {
     verifying: Vec<(KeyUse, Vec<VerifyingKey>)>,
     /// What is published.
     pub published: JwkSet,
+    /// What credentials are checked with.
+    pub credentials: JwkSet,
     /// Names of what is published and of what signs, to tell whether something changed.
     state: Vec<(String, bool)>,
 }
@@ -227,7 +243,7 @@ impl KeyRing {
             };
             // It ends earlier than planned if a successor was announced, which may be gone again.
             let planned = newest.active_from.plus(self.schedule.signs_for);
-            let ends = newest.expires_at.minus(self.schedule.published_after).min(planned);
+            let ends = newest.expires_at.minus(self.schedule.after(slot.0)).min(planned);
             // After a long stop the old key may be about to end: then there is no overlap.
             let begin = now.plus(self.schedule.published_before).min(ends).max(now);
             (ends.minus(self.schedule.published_before) <= now).then_some((slot, begin))
@@ -315,7 +331,7 @@ impl KeyRing {
             pkcs8: self.sealer.seal(PURPOSE, &pkcs8, &*self.entropy)?,
             created_at: now,
             active_from: from,
-            expires_at: self.schedule.end_of(from),
+            expires_at: self.schedule.end_of(key_use, from),
             retired_at: None,
         })
     }
@@ -328,7 +344,8 @@ impl KeyRing {
         now: Timestamp,
     ) -> Result<(), KeyRingError> {
         signing_keys::insert(tx, &self.tenant, row).await?;
-        let end = row.active_from.plus(self.schedule.published_after);
+        let after = KeyUse::parse(&row.key_use).map(|key_use| self.schedule.after(key_use));
+        let end = row.active_from.plus(after.unwrap_or(self.schedule.published_after));
         let slot = (row.key_use.as_str(), row.alg.as_str());
         signing_keys::end_predecessors(tx, &self.tenant, slot, row.active_from, end).await?;
         Ok(tx.emit(self.event("create", row, by, now)).await?)
@@ -369,7 +386,11 @@ impl KeyRing {
                 Some((_, own)) => own.extend(verifying),
                 None => keys.verifying.push((key_use, verifying.into_iter().collect())),
             }
-            keys.published.keys.push(key.public().clone());
+            let published = match key_use {
+                KeyUse::Credential => &mut keys.credentials,
+                _ => &mut keys.published,
+            };
+            published.keys.push(key.public().clone());
             if keys.signing(key_use, alg).is_some() {
                 continue;
             }

@@ -38,6 +38,7 @@ mod subject;
 mod token;
 mod userinfo;
 mod verified;
+mod wallet;
 
 pub use applications::Application;
 pub use authorize::VERIFIED_LOGIN;
@@ -60,3 +61,4 @@ pub use provider::{Provider, ProviderError, Settings};
 pub use registration::{RegistrationMode, RegistrationPolicy};
 pub use resources::{ResourceKeys, ResourceServerSpec};
 pub use subject::SubjectType;
+pub use wallet::{CredentialSettings, HeldCredential, Offer, OfferError};

@@ -12,7 +12,10 @@ use portcullis_types::{DEFAULT_TENANT, Timestamp};
 
 use crate::{
     ClientKeys, Dpop, ErrorCode, KeyRing, KeyRingError, KeyUse, OAuthError, ProofRule,
-    RegistrationPolicy, ResourceKeys, known_clients::KnownClients, status_list::Published,
+    RegistrationPolicy, ResourceKeys,
+    known_clients::KnownClients,
+    status_list::Published,
+    wallet::{self, CredentialSettings, Nonces},
 };
 
 /// What operators set.
@@ -36,6 +39,8 @@ pub struct Settings {
     pub trust_frameworks: Vec<String>,
     /// Values of `acr` that a verification of the person stands for.
     pub proofs: Vec<Arc<ProofRule>>,
+    /// How credentials are issued to wallets; none are if nothing is said.
+    pub credentials: Option<CredentialSettings>,
     /// Elsewhere than at the gate, a revoked token stops working within this time.
     pub status_list_lifetime: Duration,
 }
@@ -53,6 +58,7 @@ impl Settings {
             registration: RegistrationPolicy::default(),
             trust_frameworks: Vec::new(),
             proofs: Vec::new(),
+            credentials: None,
             status_list_lifetime: Duration::from_secs(15),
         }
     }
@@ -131,6 +137,10 @@ pub struct Inner {
     pub resource_keys: ResourceKeys,
     /// The status list as it was last made.
     pub(crate) published: Published,
+    /// Nonces for the keys of wallets.
+    pub(crate) nonces: Nonces,
+    /// The status lists of credentials as they were last made.
+    pub(crate) credential_lists: wallet::Published,
 }
 
 impl std::ops::Deref for Provider {
@@ -152,17 +162,21 @@ impl Provider {
         pairwise_key: &[u8],
     ) -> Self {
         let resource_keys = ResourceKeys::default();
+        let pairwise_key = hmac::Key::new(hmac::HMAC_SHA256, pairwise_key);
+        let nonces = Nonces::new(pairwise_key.clone(), &*identity.entropy);
         Self(Arc::new(Inner {
             settings,
             identity,
             keys,
             dpop,
             egress,
-            pairwise_key: hmac::Key::new(hmac::HMAC_SHA256, pairwise_key),
+            pairwise_key,
             client_keys: ClientKeys::default(),
             known_clients: KnownClients::default(),
             resource_keys,
             published: Published::default(),
+            nonces,
+            credential_lists: wallet::Published::default(),
         }))
     }
 

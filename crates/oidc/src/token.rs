@@ -75,6 +75,7 @@ impl Provider {
             GrantType::DeviceCode => self.redeem_device(call).await,
             GrantType::ClientCredentials => self.client_credentials(call).await,
             GrantType::TokenExchange => self.exchange(call).await,
+            GrantType::PreAuthorizedCode => self.redeem_offer(call).await,
         }
     }
 

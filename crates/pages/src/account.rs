@@ -28,6 +28,8 @@ struct AccountPage<'a> {
     locale: &'a str,
     sessions: Vec<SessionRow>,
     applications: Vec<ApplicationRow>,
+    /// Whether proofs can be put into wallets.
+    wallets: bool,
     notice: Option<(&'a str, &'a str)>,
 }
 
@@ -254,6 +256,7 @@ async fn render(
         locale: &account.locale,
         sessions: sessions.collect(),
         applications: applications.collect(),
+        wallets: pages.provider.issues_credentials(),
         notice,
     };
     Ok(view::page(status, &page, cookie))

@@ -318,6 +318,9 @@ pub(crate) fn in_words(scope: &str) -> &str {
         "verified_claims" => {
             "see who you are by your documents: name, date of birth, nationality and document"
         }
+        "verified_person" => {
+            "keep a proof of who you are by your documents: name, date of birth, nationality and document"
+        }
         "offline_access" => "act for you while you are away",
         "account" => "manage your account",
         "admin" => "administer this installation",

@@ -22,6 +22,7 @@ mod ui;
 mod upstream;
 mod verify;
 mod view;
+mod wallet;
 
 use std::sync::Arc;
 
@@ -110,6 +111,8 @@ pub fn router(
         .route("/account/password/remove", post(security::remove_password))
         .route("/account/sessions/end", post(account::end_session))
         .route("/account/applications/end", post(account::end_application))
+        .route("/account/wallet", get(wallet::show).post(wallet::offer))
+        .route("/account/wallet/revoke", post(wallet::revoke))
         .route("/verify", get(verify::welcome).post(verify::begin))
         .route("/verify/{id}", get(verify::show).post(verify::give))
         .route("/verify/{id}/state", get(verify::state))

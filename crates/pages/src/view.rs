@@ -169,6 +169,12 @@ pub(crate) fn message(status: StatusCode, message: &Message<'_>) -> Page {
     page(status, message, None)
 }
 
+pub(crate) fn not_found() -> Page {
+    let text = "There is nothing here.";
+    let bad = Message { title: "Not found", tone: "bad", text, link: None };
+    message(StatusCode::NOT_FOUND, &bad)
+}
+
 pub(crate) fn bad_request() -> Page {
     let text = "The request could not be read. Go back and try again.";
     let bad = Message { title: "Something is wrong", tone: "bad", text, link: None };

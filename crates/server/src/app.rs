@@ -24,7 +24,9 @@ use portcullis_identity::{
     HashParameters, Hasher, Identity, MAX_TOKEN_LIFETIME, Parts, PasswordRules,
 };
 use portcullis_jose::{Alg, Verifier, access_token};
-use portcullis_oidc::{Dpop, KeyRing, KeySchedule, KeyUse, Provider, Settings, proof_lifetime};
+use portcullis_oidc::{
+    CredentialSettings, Dpop, KeyRing, KeySchedule, KeyUse, Provider, Settings, proof_lifetime,
+};
 use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
@@ -34,7 +36,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     certificates, checks,
-    config::Config,
+    config::{Config, CredentialConfig},
     doors::Doors,
     gate::Gate,
     parts::{self, login_providers, registration, staff_devices, theme},
@@ -173,6 +175,11 @@ impl App {
             self_signed_clients: config.tls.self_signed_clients,
             trust_frameworks: config.verification.trust_frameworks.clone(),
             proofs: config.verification.proofs()?,
+            credentials: config
+                .verification
+                .credentials
+                .as_ref()
+                .map(|credentials| CredentialSettings { lifetime: credentials.lifetime() }),
             ..Settings::new(&config.issuer)
         };
         let egress = egress(&config)?;
@@ -360,6 +367,7 @@ pub fn key_ring(config: &Config, db: &Db, vault: &Vault, entropy: &SharedEntropy
         signs_for: config.keys.signs_for,
         published_before: config.keys.published_before,
         published_after: config.keys.published_after,
+        credentials: config.verification.credentials.as_ref().map(CredentialConfig::lifetime),
     };
     KeyRing::new(DEFAULT_TENANT, db.clone(), vault.sealer.clone(), entropy.clone(), schedule)
 }

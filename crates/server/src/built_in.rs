@@ -67,6 +67,11 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         for_pages(open(&oidc, Method::POST, "/oauth2/par", limits("token"))),
         for_pages(open(&oidc, Method::POST, "/oauth2/device_authorization", limits("token"))),
         for_pages(open(&oidc, Method::POST, "/oauth2/token", limits("token"))),
+        for_pages(open(&oidc, Method::GET, "/.well-known/openid-credential-issuer", vec![])),
+        for_pages(open(&oidc, Method::GET, "/.well-known/jwt-vc-issuer", vec![])),
+        for_pages(open(&oidc, Method::GET, "/credentials/status/{list}", vec![])),
+        for_pages(open(&oidc, Method::POST, "/credentials/nonce", limits("token"))),
+        for_pages(open(&oidc, Method::POST, "/credentials/issue", limits("token"))),
         open(&oidc, Method::POST, "/oauth2/introspect", limits("token")),
         for_pages(open(&oidc, Method::POST, "/oauth2/revoke", limits("token"))),
         for_pages(open(&oidc, Method::GET, "/oauth2/userinfo", vec![])),
@@ -117,6 +122,8 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/account/passkeys/remove",
         "/account/password/remove",
         "/account/upstream/remove",
+        "/account/wallet",
+        "/account/wallet/revoke",
         "/logout",
     ] {
         routes.push(open(&pages, Method::POST, path, vec![]));
@@ -154,6 +161,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         "/assets/logo",
         "/language",
         "/account/security",
+        "/account/wallet",
         "/account/delete",
         "/login",
         "/login/second",

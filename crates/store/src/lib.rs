@@ -44,6 +44,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
 pub mod upstream;
+pub mod wallet;
 
 pub use credential::{
     API_KEY_PREFIX, CLIENT_SECRET_PREFIX, Credential, ENROLMENT_PREFIX, is_well_formed,

@@ -42,6 +42,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (32, include_str!("../migrations/0032_account_proof.sql")),
     (33, include_str!("../migrations/0033_provider_calls.sql")),
     (34, include_str!("../migrations/0034_codes.sql")),
+    (35, include_str!("../migrations/0035_wallet.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -110,6 +110,17 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
                  AND e.list_id = idv_list.id AND e.expires_at < $1)"),
         ),
         ("idv_list_entry", Duration::ZERO, sql("DELETE FROM idv_list_entry WHERE expires_at < $1")),
+        (
+            "credential_offer",
+            Duration::ZERO,
+            sql("DELETE FROM credential_offer WHERE expires_at < $1 AND consumed_at IS NULL"),
+        ),
+        ("credential_offer", KEEP_USED, sql("DELETE FROM credential_offer WHERE expires_at < $1")),
+        (
+            "issued_credential",
+            KEEP_USED,
+            sql("DELETE FROM issued_credential WHERE expires_at < $1"),
+        ),
         ("idv_message", Duration::ZERO, sql("DELETE FROM idv_message WHERE expires_at < $1")),
         (
             "idv_idempotency",
@@ -150,6 +161,7 @@ pub const KEPT: &[(&str, &str)] = &[
     ("idv_note", "goes with its session"),
     ("verified_identity", "goes with its account or its session, or is revoked"),
     ("account_proof", "goes with its account or its session, or is taken back"),
+    ("credential_list", "one row for each 65,536 credentials"),
     ("idv_code", "goes with its session"),
     ("idv_session_event", "goes with its session"),
     ("idv_effect", "goes as soon as it was brought about, and with its session"),

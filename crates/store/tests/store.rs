@@ -1040,3 +1040,90 @@ on_both!(alerts_are_listed_newest_first_and_kept_for_a_year, |db: TestDb| {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].id, alert(2, 300).id);
 });
+
+on_both!(places_of_credentials_fill_lists_and_say_how_they_stand, |db: TestDb| {
+    use portcullis_store::{
+        idv::identities::{self, IdentityOf},
+        wallet::{self, IssuedRow},
+    };
+    let alice = account(1, "alice");
+    add(&db.db, &alice).await.unwrap();
+    let id = |seed| Id::new(START, &*SeededEntropy::new(seed));
+    let session: Id<tags::IdvSession> = Id::new(START, &*SeededEntropy::new(9));
+    let end = START.plus(Duration::from_secs(100));
+    let row = |seed, place| IssuedRow {
+        list: 1,
+        place,
+        id: id(seed),
+        account_id: alice.id,
+        session_id: session,
+        client_id: "wallet".into(),
+        issued_at: START,
+        expires_at: end,
+        revoked_at: None,
+    };
+    let take = |n| db.db.write(move |tx| async move { wallet::take_places(&tx, TENANT, n).await });
+    assert_eq!(take(3).await.unwrap(), 1);
+    assert_eq!(take(65_533).await.unwrap(), 1);
+    assert_eq!(take(1).await.unwrap(), 2);
+    for (seed, place, fits) in [(11, 5, true), (12, 5, false), (12, 6, true)] {
+        let row = &row(seed, place);
+        let added = db.db.write(|tx| async move { wallet::insert_issued(&tx, TENANT, row).await });
+        assert_eq!(added.await.unwrap(), fits);
+    }
+    let open = &db.db;
+    let standing = |now| async move {
+        let all = wallet::standings(open, TENANT, 1, now).await.unwrap();
+        all.into_iter()
+            .map(|one| (one.place, one.revoked_at, one.trust_framework))
+            .collect::<Vec<_>>()
+    };
+    // Nothing is known of whom they are about.
+    assert_eq!(standing(START).await, [(5, None, None), (6, None, None)]);
+    let (alice, of) = (
+        alice.id,
+        IdentityOf {
+            account: alice.id,
+            session,
+            trust_framework: "eidas".into(),
+            assurance_level: String::new(),
+        },
+    );
+    seed_session(&db.db, session).await;
+    let of = &of;
+    let known = db.db.write(|tx| async move {
+        identities::put(&tx, TENANT, of, START, &[1]).await?;
+        assert!(wallet::revoke(&tx, TENANT, alice, id(11), START).await?);
+        assert!(!wallet::revoke(&tx, TENANT, alice, id(11), START).await?);
+        wallet::revoke(&tx, "other", alice, id(12), START).await
+    });
+    assert!(!known.await.unwrap());
+    let eidas = || Some("eidas".to_owned());
+    assert_eq!(standing(START).await, [(5, Some(START.micros()), eidas()), (6, None, eidas())]);
+    assert_eq!(standing(end).await, []);
+    let disabled = db.db.write(|tx| async move {
+        sql("UPDATE account SET disabled_at = 1 WHERE tenant = $1").bind(TENANT).execute(&tx).await
+    });
+    disabled.await.unwrap();
+    assert_eq!(standing(START).await[1], (6, None, None));
+});
+
+/// A session that something can be known from.
+async fn seed_session(db: &Db, session: Id<tags::IdvSession>) {
+    let seeded: Result<(), DbError> = db
+        .write(|tx| async move {
+            for text in [
+                "INSERT INTO idv_workflow (tenant, id, name, draft, latest_version, revision, created_at, updated_at) \
+                 SELECT $1, 'w' || $2, 'w', '', 1, 1, 0, 0",
+                "INSERT INTO idv_workflow_version (tenant, workflow_id, version, graph, digest, note, \
+                 published_by, published_at) SELECT $1, 'w' || $2, 1, '', '', '', '', 0",
+                "INSERT INTO idv_session (tenant, id, workflow_id, workflow_version, reference, status, version, \
+                 queue, given, created_at, updated_at) SELECT $1, CAST($2 AS TEXT), 'w' || $2, 1, '', 'approved', 1, '', '', 0, 0",
+            ] {
+                sql(text).bind(TENANT).bind(session).execute(&tx).await?;
+            }
+            Ok(())
+        })
+        .await;
+    seeded.unwrap();
+}

@@ -173,6 +173,10 @@ pub mod tags {
         Workflow = "wfl";
         /// A session of identity verification.
         IdvSession = "ids";
+        /// A credential that somebody keeps in a wallet.
+        Credential = "crd";
+        /// A request to show credentials.
+        Presentation = "prs";
         /// A receiver of webhooks.
         Webhook = "whk";
         /// A list of one's own.

@@ -24,6 +24,10 @@ const PROVIDERS_MAX: usize = 64;
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Has the form of a secret, to look at everything else.
 const PLACEHOLDER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// How long credentials count, if nothing is said, and the limits of that.
+const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3_600);
+const CREDENTIAL_LIFETIME_MIN: Duration = Duration::from_secs(24 * 3_600);
+const CREDENTIAL_LIFETIME_MAX: Duration = Duration::from_secs(2 * 366 * 24 * 3_600);
 /// How long somebody who was declined waits, if nothing is said.
 const RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
@@ -42,6 +46,26 @@ pub struct VerificationConfig {
     /// Who else does checks: registers that are asked, and whoever looks at documents.
     #[serde(default)]
     pub provider: Vec<ProviderConfig>,
+    /// Credentials for wallets: what was verified of a person, for them to show elsewhere. None are issued if
+    /// nothing is said.
+    pub credentials: Option<CredentialConfig>,
+}
+
+/// Credentials for wallets (OpenID for Verifiable Credential Issuance 1.0).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialConfig {
+    /// How long they count, `1d` to `2y`; 90d if nothing is said.
+    #[serde(default, deserialize_with = "optional_span")]
+    #[schemars(schema_with = "span_schema")]
+    pub lifetime: Option<Duration>,
+}
+
+impl CredentialConfig {
+    /// How long they count.
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime.unwrap_or(CREDENTIAL_LIFETIME)
+    }
 }
 
 /// Somebody who does checks, by the contract `idv.provider/1`.
@@ -159,6 +183,17 @@ impl VerificationConfig {
             ensure!(https, "verification.provider {}: url must be https", provider.name);
             // The secret is read where files are.
             provider.provider(PLACEHOLDER)?;
+        }
+        if let Some(credentials) = &self.credentials {
+            let limits = CREDENTIAL_LIFETIME_MIN..=CREDENTIAL_LIFETIME_MAX;
+            ensure!(
+                limits.contains(&credentials.lifetime()),
+                "verification.credentials: lifetime must be 1d to 2y"
+            );
+            ensure!(
+                !self.trust_frameworks.is_empty(),
+                "verification.credentials: there is nothing to put into them without trust_frameworks"
+            );
         }
         self.proofs().map(drop)
     }

@@ -1,0 +1,318 @@
+//! What a verifier asks for: the Digital Credentials Query Language (OpenID for Verifiable Presentations 1.0,
+//! section 6), as far as it is about SD-JWT VC with a key binding.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{FORMAT, Verified};
+
+/// Credentials, claims, sets and values in one place.
+const LIST_MAX: usize = 32;
+/// Steps of a path.
+const PATH_MAX: usize = 8;
+/// Bytes of a name, a value or an id.
+const TEXT_MAX_BYTES: usize = 256;
+
+/// A query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// What is asked for.
+    pub credentials: Vec<CredentialQuery>,
+    /// Which of them have to come together; all of them if nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credential_sets: Vec<CredentialSet>,
+}
+
+/// One credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialQuery {
+    /// As the answer names it.
+    pub id: String,
+    /// `dc+sd-jwt`.
+    pub format: String,
+    /// What it has to be.
+    pub meta: Meta,
+    /// Whether there may be several.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub multiple: bool,
+    /// What is asked of it; nothing but the credential if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<ClaimQuery>,
+    /// Which claims have to come together, the most wanted first; all of them if nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claim_sets: Vec<Vec<String>>,
+}
+
+/// What a credential has to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meta {
+    /// Its `vct` is one of these.
+    pub vct_values: Vec<String>,
+}
+
+/// One claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimQuery {
+    /// As sets name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Where it is.
+    pub path: Vec<Step>,
+    /// What it has to be, one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<Value>,
+}
+
+/// One step of a path (section 7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Step {
+    /// The member of that name.
+    Member(String),
+    /// The element in that place.
+    Element(usize),
+    /// Every element.
+    All(()),
+}
+
+/// Credentials that have to come together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialSet {
+    /// Ids of credentials, the most wanted first.
+    pub options: Vec<Vec<String>>,
+    /// Whether one of them has to come.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub required: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Where a query is not as it has to be, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// A JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What it has to be.
+    pub must: &'static str,
+}
+
+/// What was shown does not answer what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Something is not of the kind that was asked for.
+    #[error("a credential is of another type than was asked for")]
+    Type,
+    /// A claim is not there, or not as it has to be.
+    #[error("a claim that was asked for is missing or another one")]
+    Claim,
+    /// A credential is not there, is there twice, or was not asked for.
+    #[error("a credential is missing, or was not asked for")]
+    Credential,
+}
+
+impl Query {
+    /// What is wrong with it.
+    pub fn problem(&self) -> Option<Problem> {
+        let at = |pointer: String, must| Some(Problem { pointer, must });
+        let mut ids = BTreeSet::new();
+        if !(1..=LIST_MAX).contains(&self.credentials.len()) {
+            return at("/credentials".to_owned(), "must have 1 to 32 elements");
+        }
+        for (place, credential) in self.credentials.iter().enumerate() {
+            if !is_id(&credential.id) || !ids.insert(&credential.id) {
+                let pointer = format!("/credentials/{place}/id");
+                return at(pointer, "must be letters, digits, _ or -, and there once");
+            }
+            if let Some((below, must)) = credential.problem() {
+                return at(format!("/credentials/{place}{below}"), must);
+            }
+        }
+        if self.credential_sets.len() > LIST_MAX {
+            return at("/credential_sets".to_owned(), "must have at most 32 elements");
+        }
+        for (place, set) in self.credential_sets.iter().enumerate() {
+            let known = |option: &Vec<String>| {
+                !option.is_empty() && option.iter().all(|id| ids.contains(id))
+            };
+            let fits = (1..=LIST_MAX).contains(&set.options.len());
+            if !fits || !set.options.iter().all(known) {
+                let pointer = format!("/credential_sets/{place}/options");
+                return at(pointer, "must be lists of ids of credentials");
+            }
+        }
+        None
+    }
+
+    /// The query for a credential.
+    pub fn credential(&self, id: &str) -> Option<&CredentialQuery> {
+        self.credentials.iter().find(|credential| credential.id == id)
+    }
+
+    /// Whether all that was shown is what was asked for; what is told of each, and no more than was asked.
+    pub fn answer(
+        &self,
+        shown: &BTreeMap<String, Vec<Verified>>,
+    ) -> Result<BTreeMap<String, Vec<Map<String, Value>>>, Unanswered> {
+        let mut told = BTreeMap::new();
+        for (id, credentials) in shown {
+            let query = self.credential(id).ok_or(Unanswered::Credential)?;
+            let most = if query.multiple { LIST_MAX } else { 1 };
+            if !(1..=most).contains(&credentials.len()) {
+                return Err(Unanswered::Credential);
+            }
+            let each = credentials.iter().map(|credential| query.answer(credential));
+            told.insert(id.clone(), each.collect::<Result<Vec<_>, _>>()?);
+        }
+        let has = |ids: &Vec<String>| ids.iter().all(|id| told.contains_key(id));
+        let is_complete = if self.credential_sets.is_empty() {
+            self.credentials.iter().all(|credential| told.contains_key(&credential.id))
+        } else {
+            self.credential_sets.iter().all(|set| !set.required || set.options.iter().any(has))
+        };
+        if is_complete { Ok(told) } else { Err(Unanswered::Credential) }
+    }
+}
+
+impl CredentialQuery {
+    fn problem(&self) -> Option<(String, &'static str)> {
+        let at = |pointer: &str, must| Some((pointer.to_owned(), must));
+        if self.format != FORMAT {
+            return at("/format", "must be dc+sd-jwt");
+        }
+        let types = &self.meta.vct_values;
+        let fits = |text: &String| (1..=TEXT_MAX_BYTES).contains(&text.len());
+        if !(1..=LIST_MAX).contains(&types.len()) || !types.iter().all(fits) {
+            return at("/meta/vct_values", "must be 1 to 32 types");
+        }
+        if self.claims.len() > LIST_MAX {
+            return at("/claims", "must have at most 32 elements");
+        }
+        let mut ids = BTreeSet::new();
+        for (place, claim) in self.claims.iter().enumerate() {
+            let unique = claim.id.as_ref().is_none_or(|id| is_id(id) && ids.insert(id));
+            if !unique {
+                return at(&format!("/claims/{place}/id"), "must be an id, and there once");
+            }
+            let is_name = |step: &Step| match step {
+                Step::Member(name) => fits(name),
+                Step::Element(_) | Step::All(()) => true,
+            };
+            let path = &claim.path;
+            let begins = matches!(path.first(), Some(Step::Member(_)));
+            if path.len() > PATH_MAX || !begins || !path.iter().all(is_name) {
+                let must = "must be 1 to 8 names, places or null, the first one a name";
+                return at(&format!("/claims/{place}/path"), must);
+            }
+            let is_value = |value: &Value| match value {
+                Value::String(text) => text.len() <= TEXT_MAX_BYTES,
+                Value::Bool(_) | Value::Number(_) => true,
+                _ => false,
+            };
+            if claim.values.len() > LIST_MAX || !claim.values.iter().all(is_value) {
+                let must = "must be at most 32 texts, numbers or truth values";
+                return at(&format!("/claims/{place}/values"), must);
+            }
+        }
+        let known = |set: &Vec<String>| !set.is_empty() && set.iter().all(|id| ids.contains(id));
+        if self.claim_sets.len() > LIST_MAX || !self.claim_sets.iter().all(known) {
+            return at("/claim_sets", "must be lists of ids of claims");
+        }
+        None
+    }
+
+    fn answer(&self, credential: &Verified) -> Result<Map<String, Value>, Unanswered> {
+        if !self.meta.vct_values.contains(&credential.vct) {
+            return Err(Unanswered::Type);
+        }
+        let told: Vec<Option<Value>> =
+            self.claims.iter().map(|claim| claim.of(&credential.claims)).collect();
+        let has = |id: &String| {
+            let mut each = self.claims.iter().zip(&told);
+            each.any(|(claim, told)| claim.id.as_ref() == Some(id) && told.is_some())
+        };
+        let is_complete = if self.claim_sets.is_empty() {
+            told.iter().all(Option::is_some)
+        } else {
+            self.claim_sets.iter().any(|set| set.iter().all(has))
+        };
+        if !is_complete {
+            return Err(Unanswered::Claim);
+        }
+        let mut kept = Value::Object(Map::new());
+        for told in told.into_iter().flatten() {
+            merge(&mut kept, told);
+        }
+        match kept {
+            Value::Object(kept) => Ok(kept),
+            _ => Err(Unanswered::Claim),
+        }
+    }
+}
+
+impl ClaimQuery {
+    /// What is in that place, with the members that lead there; nothing if it is not there or not as it has to be.
+    fn of(&self, claims: &Map<String, Value>) -> Option<Value> {
+        self.within(&self.path, &Value::Object(claims.clone()))
+    }
+
+    fn within(&self, path: &[Step], value: &Value) -> Option<Value> {
+        let Some((step, rest)) = path.split_first() else {
+            let fits = self.values.is_empty() || self.values.contains(value);
+            return fits.then(|| value.clone());
+        };
+        match (step, value) {
+            (Step::Member(name), Value::Object(members)) => {
+                let found = self.within(rest, members.get(name)?)?;
+                Some(Value::Object(Map::from_iter([(name.clone(), found)])))
+            }
+            (Step::Element(place), Value::Array(elements)) => {
+                Some(Value::Array(vec![self.within(rest, elements.get(*place)?)?]))
+            }
+            (Step::All(()), Value::Array(elements)) => {
+                let each = elements.iter().filter_map(|element| self.within(rest, element));
+                let found: Vec<_> = each.collect();
+                (!found.is_empty()).then_some(Value::Array(found))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Puts what was found for one claim to what was found for others.
+fn merge(kept: &mut Value, found: Value) {
+    match (kept, found) {
+        (Value::Object(kept), Value::Object(found)) => {
+            for (name, value) in found {
+                match kept.get_mut(&name) {
+                    Some(known) => merge(known, value),
+                    None => drop(kept.insert(name, value)),
+                }
+            }
+        }
+        (Value::Array(kept), Value::Array(found)) => {
+            kept.extend(
+                found.into_iter().filter(|value| !kept.contains(value)).collect::<Vec<_>>(),
+            );
+        }
+        _ => {}
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    (1..=TEXT_MAX_BYTES).contains(&id.len()) && id.bytes().all(fits)
+}
