@@ -164,8 +164,6 @@ class Credential:
                     below.append(value[step])
                 elif step is None and isinstance(value, list):
                     below += value
-                elif isinstance(step, int) and isinstance(value, list) and step < len(value):
-                    below.append(value[step])
             found = below
         return found
 

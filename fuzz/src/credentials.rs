@@ -74,4 +74,4 @@ pub fn dcql(input: &[u8]) {
 }
 
 /// A query that is fine.
-pub(crate) const QUERY: &[u8] = br#"{"credentials":[{"id":"a","format":"dc+sd-jwt","meta":{"vct_values":["x"]},"claims":[{"id":"n","path":["a","b",null,0],"values":[1]}],"claim_sets":[["n"]]}],"credential_sets":[{"options":[["a"]],"required":false}]}"#;
+pub(crate) const QUERY: &[u8] = br#"{"credentials":[{"id":"a","format":"dc+sd-jwt","meta":{"vct_values":["x"]},"claims":[{"id":"n","path":["a","b",null],"values":[1]}],"claim_sets":[["n"]]}],"credential_sets":[{"options":[["a"]],"required":false}]}"#;

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
 use portcullis_identity::Identity;
 use portcullis_oidc::{Params, Provider};
-use portcullis_verification::{Aml, Checks, Sessions};
+use portcullis_verification::{Aml, Checks, Presentations, Sessions};
 use serde::Serialize;
 
 use utoipa::{
@@ -44,6 +44,7 @@ pub struct Api {
     pub(crate) batches: Batches,
     pub(crate) checks: Checks,
     pub(crate) sessions: Sessions,
+    pub(crate) presentations: Presentations,
 }
 
 /// Who may call an endpoint.
@@ -226,11 +227,12 @@ pub fn router(
     identity: Identity,
     provider: Provider,
     reload: Reload,
-    (aml, checks, sessions): (Aml, Checks, Sessions),
+    (aml, checks, presentations): (Aml, Checks, Presentations),
 ) -> Router {
     let issuer = provider.settings.issuer.clone();
-    let api =
-        Api { identity, provider, reload, aml, batches: Batches::default(), checks, sessions };
+    let batches = Batches::default();
+    let sessions = presentations.sessions.clone();
+    let api = Api { identity, provider, reload, aml, batches, checks, sessions, presentations };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()

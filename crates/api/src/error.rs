@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use portcullis_identity::{FieldError, IdentityError};
 use portcullis_oidc::{ClientError, KeyRingError, ProviderError};
 use portcullis_store::DbError;
-use portcullis_verification::{AmlError, CheckError, SessionError};
+use portcullis_verification::{AmlError, CheckError, PresentationError, SessionError};
 use portcullis_workflow::Problem as GraphProblem;
 
 use serde::Serialize;
@@ -36,6 +36,9 @@ pub enum ApiError {
     /// Some values cannot be accepted.
     #[error("some values cannot be accepted")]
     Invalid(Vec<FieldError>),
+    /// A value cannot be accepted.
+    #[error("some values cannot be accepted")]
+    At(Violation),
     /// The current password is wrong.
     #[error("the current password is not right")]
     CurrentPassword,
@@ -99,6 +102,12 @@ pub enum ApiError {
     /// The signing keys cannot be opened or made.
     #[error("the request could not be completed")]
     Keys(#[source] KeyRingError),
+    /// Nobody's credentials count.
+    #[error("no issuer of credentials is trusted: see verification.issuer in the configuration")]
+    NoIssuers,
+    /// A request to show credentials failed on our side.
+    #[error("the request could not be completed")]
+    Presenting(#[source] PresentationError),
     /// Nothing could be signed.
     #[error("the request could not be completed")]
     Signing(#[source] ProviderError),
@@ -134,6 +143,20 @@ impl From<AmlError> for ApiError {
             }
             AmlError::Busy => Self::Busy,
             error => Self::Screening(error),
+        }
+    }
+}
+
+impl From<PresentationError> for ApiError {
+    fn from(error: PresentationError) -> Self {
+        match error {
+            PresentationError::Invalid(pointer, message) => {
+                Self::At(Violation { pointer, message })
+            }
+            PresentationError::NotFound => Self::NotFound,
+            PresentationError::NoIssuers => Self::NoIssuers,
+            PresentationError::Session(error) => error.into(),
+            error => Self::Presenting(error),
         }
     }
 }
@@ -232,7 +255,7 @@ impl ApiError {
             Self::Body => (StatusCode::BAD_REQUEST, "body"),
             Self::CutOff => (StatusCode::BAD_REQUEST, "cut_off"),
             Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
-            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::Invalid(_) | Self::At(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::CurrentPassword => (StatusCode::UNPROCESSABLE_ENTITY, "current_password"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
@@ -245,6 +268,7 @@ impl ApiError {
             Self::Gone => (StatusCode::GONE, "gone"),
             Self::NoLists => (StatusCode::SERVICE_UNAVAILABLE, "no_lists"),
             Self::List(_) => (StatusCode::SERVICE_UNAVAILABLE, "list"),
+            Self::NoIssuers => (StatusCode::CONFLICT, "no_issuers"),
             Self::Stale => (StatusCode::CONFLICT, "stale"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
@@ -254,6 +278,7 @@ impl ApiError {
             | Self::Signing(_)
             | Self::Screening(_)
             | Self::Checking(_)
+            | Self::Presenting(_)
             | Self::Verifying(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
@@ -280,6 +305,7 @@ impl ApiError {
                     message: field.message.clone(),
                 })
                 .collect(),
+            Self::At(violation) => vec![violation.clone()],
             _ => Vec::new(),
         };
         Problem {

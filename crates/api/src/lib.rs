@@ -23,6 +23,7 @@ mod endpoint;
 mod error;
 mod openapi;
 mod reviewer;
+mod wallets;
 
 pub use admin_configuration::{ConfigurationStatus, Reload};
 pub use aml::{MATCH_HEALTH_PATHS, MATCH_PATHS, match_router};
@@ -31,3 +32,4 @@ pub use endpoint::{Api, Endpoint, Permission, endpoints, router};
 pub use error::{ApiError, Violation};
 pub use idv::report_views;
 pub use openapi::document;
+pub use wallets::wallet_router;

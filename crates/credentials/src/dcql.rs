@@ -69,14 +69,13 @@ pub struct ClaimQuery {
     pub values: Vec<Value>,
 }
 
-/// One step of a path (section 7).
+/// One step of a path (section 7). There are no places of elements: of those that are not told nobody knows which
+/// place is whose, so that the holder would choose what the first one is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Step {
     /// The member of that name.
     Member(String),
-    /// The element in that place.
-    Element(usize),
     /// Every element.
     All(()),
 }
@@ -183,7 +182,8 @@ impl Query {
         } else {
             self.credential_sets.iter().all(|set| !set.required || set.options.iter().any(has))
         };
-        if is_complete { Ok(told) } else { Err(Unanswered::Credential) }
+        // Nothing at all is no answer, also where nothing is required.
+        if is_complete && !told.is_empty() { Ok(told) } else { Err(Unanswered::Credential) }
     }
 }
 
@@ -209,12 +209,12 @@ impl CredentialQuery {
             }
             let is_name = |step: &Step| match step {
                 Step::Member(name) => fits(name),
-                Step::Element(_) | Step::All(()) => true,
+                Step::All(()) => true,
             };
             let path = &claim.path;
             let begins = matches!(path.first(), Some(Step::Member(_)));
             if path.len() > PATH_MAX || !begins || !path.iter().all(is_name) {
-                let must = "must be 1 to 8 names, places or null, the first one a name";
+                let must = "must be 1 to 8 names or null, the first one a name";
                 return at(&format!("/claims/{place}/path"), must);
             }
             let is_value = |value: &Value| match value {
@@ -238,77 +238,116 @@ impl CredentialQuery {
         if !self.meta.vct_values.contains(&credential.vct) {
             return Err(Unanswered::Type);
         }
-        let told: Vec<Option<Value>> =
-            self.claims.iter().map(|claim| claim.of(&credential.claims)).collect();
-        let has = |id: &String| {
-            let mut each = self.claims.iter().zip(&told);
-            each.any(|(claim, told)| claim.id.as_ref() == Some(id) && told.is_some())
+        let claims = Value::Object(credential.claims.clone());
+        let found: Vec<Vec<Place<'_>>> = self.claims.iter().map(|one| one.find(&claims)).collect();
+        let all: Vec<usize> = (0..self.claims.len()).collect();
+        let named = |set: &Vec<String>| {
+            let place =
+                |id: &String| self.claims.iter().position(|one| one.id.as_ref() == Some(id));
+            set.iter().filter_map(place).collect::<Vec<_>>()
         };
-        let is_complete = if self.claim_sets.is_empty() {
-            told.iter().all(Option::is_some)
-        } else {
-            self.claim_sets.iter().any(|set| set.iter().all(has))
-        };
-        if !is_complete {
-            return Err(Unanswered::Claim);
+        let mut sets: Vec<_> = self.claim_sets.iter().map(named).collect();
+        if sets.is_empty() {
+            sets.push(all);
         }
-        let mut kept = Value::Object(Map::new());
-        for told in told.into_iter().flatten() {
-            merge(&mut kept, told);
-        }
-        match kept {
-            Value::Object(kept) => Ok(kept),
-            _ => Err(Unanswered::Claim),
+        // The first that is there as a whole counts, and nothing that is in others.
+        let set = sets.into_iter().find(|set| set.iter().all(|at| !found[*at].is_empty()));
+        let set = set.ok_or(Unanswered::Claim)?;
+        let places: Vec<&[Key<'_>]> =
+            set.iter().flat_map(|at| &found[*at]).map(Vec::as_slice).collect();
+        match told(&claims, &places) {
+            Value::Object(told) if !self.claims.is_empty() => Ok(told),
+            _ => Ok(Map::new()),
         }
     }
 }
 
+/// One step to a value that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key<'a> {
+    Member(&'a str),
+    Element(usize),
+}
+
+/// The way to a value that was found.
+type Place<'a> = Vec<Key<'a>>;
+
 impl ClaimQuery {
-    /// What is in that place, with the members that lead there; nothing if it is not there or not as it has to be.
-    fn of(&self, claims: &Map<String, Value>) -> Option<Value> {
-        self.within(&self.path, &Value::Object(claims.clone()))
+    /// Where the values are that the claim is about, and that are as they have to be.
+    fn find<'a>(&'a self, claims: &'a Value) -> Vec<Place<'a>> {
+        let mut found = Vec::new();
+        self.look(&self.path, claims, &mut Vec::new(), &mut found);
+        found
     }
 
-    fn within(&self, path: &[Step], value: &Value) -> Option<Value> {
+    fn look<'a>(
+        &'a self,
+        path: &'a [Step],
+        value: &'a Value,
+        here: &mut Place<'a>,
+        found: &mut Vec<Place<'a>>,
+    ) {
         let Some((step, rest)) = path.split_first() else {
-            let fits = self.values.is_empty() || self.values.contains(value);
-            return fits.then(|| value.clone());
+            // What was hidden in it and not told leaves an empty one behind.
+            let is_empty = match value {
+                Value::Object(members) => members.is_empty(),
+                Value::Array(elements) => elements.is_empty(),
+                _ => false,
+            };
+            if !is_empty && (self.values.is_empty() || self.values.contains(value)) {
+                found.push(here.clone());
+            }
+            return;
+        };
+        let mut below = |key: Key<'a>, value: &'a Value| {
+            here.push(key);
+            self.look(rest, value, here, found);
+            here.pop();
         };
         match (step, value) {
             (Step::Member(name), Value::Object(members)) => {
-                let found = self.within(rest, members.get(name)?)?;
-                Some(Value::Object(Map::from_iter([(name.clone(), found)])))
-            }
-            (Step::Element(place), Value::Array(elements)) => {
-                Some(Value::Array(vec![self.within(rest, elements.get(*place)?)?]))
+                if let Some((name, value)) = members.get_key_value(name) {
+                    below(Key::Member(name), value);
+                }
             }
             (Step::All(()), Value::Array(elements)) => {
-                let each = elements.iter().filter_map(|element| self.within(rest, element));
-                let found: Vec<_> = each.collect();
-                (!found.is_empty()).then_some(Value::Array(found))
+                for (place, element) in elements.iter().enumerate() {
+                    below(Key::Element(place), element);
+                }
             }
-            _ => None,
+            _ => {}
         }
     }
 }
 
-/// Puts what was found for one claim to what was found for others.
-fn merge(kept: &mut Value, found: Value) {
-    match (kept, found) {
-        (Value::Object(kept), Value::Object(found)) => {
-            for (name, value) in found {
-                match kept.get_mut(&name) {
-                    Some(known) => merge(known, value),
-                    None => drop(kept.insert(name, value)),
-                }
-            }
+/// What is in some places of a value, each element with all that was found in it.
+fn told(value: &Value, places: &[&[Key<'_>]]) -> Value {
+    if places.iter().any(|place| place.is_empty()) {
+        return value.clone();
+    }
+    let below = |key: Key<'_>| {
+        let rest = places.iter().filter_map(|place| match place.split_first() {
+            Some((first, rest)) if *first == key => Some(rest),
+            _ => None,
+        });
+        rest.collect::<Vec<_>>()
+    };
+    match value {
+        Value::Object(members) => {
+            let each = members.iter().filter_map(|(name, value)| {
+                let places = below(Key::Member(name));
+                (!places.is_empty()).then(|| (name.clone(), told(value, &places)))
+            });
+            Value::Object(each.collect())
         }
-        (Value::Array(kept), Value::Array(found)) => {
-            kept.extend(
-                found.into_iter().filter(|value| !kept.contains(value)).collect::<Vec<_>>(),
-            );
+        Value::Array(elements) => {
+            let each = elements.iter().enumerate().filter_map(|(place, value)| {
+                let places = below(Key::Element(place));
+                (!places.is_empty()).then(|| told(value, &places))
+            });
+            Value::Array(each.collect())
         }
-        _ => {}
+        other => other.clone(),
     }
 }
 

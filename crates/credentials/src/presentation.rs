@@ -216,6 +216,10 @@ impl<'a> Presentation<'a> {
             return Err(CredentialError::Signature);
         }
         // What decides is read before anything that was told is put in its place.
+        // One that is there and says nothing would read as one that is not there.
+        if NEVER_HIDDEN.iter().any(|name| self.payload.get(*name).is_some_and(Value::is_null)) {
+            return Err(CredentialError::Claims);
+        }
         let plain = Plain::deserialize(&Value::Object(self.payload.clone()));
         let plain = plain.map_err(|_| CredentialError::Claims)?;
         let soon = asked.now.plus(CLOCK_SKEW).secs();

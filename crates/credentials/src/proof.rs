@@ -79,11 +79,15 @@ impl KeyProof {
         client: &str,
         now: Timestamp,
     ) -> Result<Self, KeyProofError> {
-        let SelfSigned { payload, key, jkt } = SelfSigned::open(proof, PROOF_TYP, MAX_PROOF_BYTES)
-            .map_err(|error| match error {
+        let SelfSigned { payload, key, jkt, names_other } =
+            SelfSigned::open(proof, PROOF_TYP, MAX_PROOF_BYTES).map_err(|error| match error {
                 SelfSignedError::Malformed => KeyProofError::Malformed,
                 SelfSignedError::Signature => KeyProofError::Signature,
             })?;
+        // There is one key to a proof (appendix F.1).
+        if names_other {
+            return Err(KeyProofError::Malformed);
+        }
         let claims: Claims = from_slice_strict(&payload).map_err(|_| KeyProofError::Malformed)?;
         if claims.aud.trim_end_matches('/') != issuer {
             return Err(KeyProofError::Audience);

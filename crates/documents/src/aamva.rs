@@ -255,6 +255,11 @@ impl Licence {
     }
 }
 
+/// Whether two texts have the same letters and digits, in whatever case and with whatever marks.
+pub fn same_words(one: &str, other: &str) -> bool {
+    plain(one) == plain(other)
+}
+
 /// Letters and digits alone, in capitals, without marks.
 fn plain(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;

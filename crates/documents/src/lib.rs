@@ -24,12 +24,13 @@ mod states;
 mod trust;
 pub mod zone;
 
+pub use aamva::same_words;
 pub use certificate::{CERTIFICATE_MAX_BYTES, CRL_MAX_BYTES, Certificate, Crl};
 pub use digest::Hash;
 pub use key::{PublicKey, Scheme};
 pub use lds::{DATA_GROUP_MAX_BYTES, GROUPS, SOD_MAX_BYTES};
 pub use master_list::{MASTER_LIST_MAX_BYTES, MasterList};
-pub use states::{is_two_letters, two_letters};
+pub use states::{is_two_letters, three_letters, two_letters};
 pub use trust::{Anchor, Refused, Trust};
 
 /// Something cannot be read; why, for a developer.

@@ -16,6 +16,11 @@ pub fn two_letters(code: &str) -> Option<&'static str> {
     Some(CODES[at].1)
 }
 
+/// The code of three letters that two stand for.
+pub fn three_letters(code: &str) -> Option<&'static str> {
+    CODES.iter().find(|(_, short)| *short == code).map(|(long, _)| *long)
+}
+
 /// Whether these two letters are what some code of three stands for.
 pub fn is_two_letters(code: &str) -> bool {
     CODES.iter().any(|(_, short)| *short == code)

@@ -10,7 +10,7 @@ use portcullis_store::{
     accounts::{self, Account},
     applications, factors,
     idv::{identities, proofs},
-    passkeys, upstream,
+    passkeys, upstream, wallet,
 };
 use portcullis_texts::{speaking_now, t};
 use portcullis_types::{Id, Timestamp, tags};
@@ -36,6 +36,7 @@ impl Identity {
         let consents = applications::consented(db, tenant, id).await?;
         let verified = self.verified(id).await?;
         let proofs = proofs::all_of_account(db, tenant, id).await?;
+        let in_wallets = wallet::of_account(db, tenant, id, (self.now(), i64::MAX)).await?;
         let entries = self.entries_about(account).await?;
         let day = |micros: i64| Timestamp::from_micros(micros).to_rfc3339();
         Ok(json!({
@@ -81,6 +82,13 @@ impl Identity {
                 "in_use": in_use.iter().map(access).collect::<Vec<_>>(),
                 "consents": consents.iter().map(access).collect::<Vec<_>>(),
             },
+            "credentials_in_wallets": in_wallets.iter().map(|held| json!({
+                "id": held.id.to_string(),
+                "client_id": held.client_id,
+                "issued_at": held.issued_at.to_rfc3339(),
+                "expires_at": held.expires_at.to_rfc3339(),
+                "revoked_at": held.revoked_at.map(day),
+            })).collect::<Vec<_>>(),
             "verified_claims": verified,
             "verified_by": proofs.iter().map(|proof| json!({
                 "workflow": proof.name,

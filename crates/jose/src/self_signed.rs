@@ -30,6 +30,8 @@ pub struct SelfSigned {
     pub key: Jwk,
     /// Its RFC 7638 thumbprint.
     pub jkt: String,
+    /// Whether the header names another key besides.
+    pub names_other: bool,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +40,9 @@ struct Header {
     alg: String,
     jwk: Map<String, Value>,
     crit: Option<Value>,
+    kid: Option<Value>,
+    x5c: Option<Value>,
+    trust_chain: Option<Value>,
 }
 
 impl SelfSigned {
@@ -55,6 +60,8 @@ impl SelfSigned {
         if header.typ != typ || header.crit.is_some() || private {
             return Err(malformed);
         }
+        let others = [&header.kid, &header.x5c, &header.trust_chain];
+        let names_other = others.into_iter().any(Option::is_some);
         let alg = Alg::parse(&header.alg).filter(|alg| Alg::DPOP.contains(alg)).ok_or(malformed)?;
         let key: Jwk = serde_json::from_value(Value::Object(header.jwk)).map_err(|_| malformed)?;
         let verifying = key.verifying_key_for(alg).map_err(|_| malformed)?;
@@ -62,6 +69,6 @@ impl SelfSigned {
             return Err(SelfSignedError::Signature);
         }
         let jkt = key.thumbprint().ok_or(malformed)?;
-        Ok(Self { payload: decode(payload)?, key, jkt })
+        Ok(Self { payload: decode(payload)?, key, jkt, names_other })
     }
 }

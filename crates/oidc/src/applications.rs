@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
 use portcullis_identity::IdentityError;
-use portcullis_store::{accounts::Account, applications, grants};
+use portcullis_store::{accounts::Account, applications, grants, wallet};
 use portcullis_types::Timestamp;
 
 use crate::{Provider, claims::RequestedClaims};
@@ -71,7 +71,9 @@ impl Provider {
                 let revoked = self.identity.revoke_grants(&tx, live, "ended", now).await?;
                 let forgotten =
                     applications::forget_consent(&tx, tenant, account.id, client).await?;
-                if revoked.is_empty() && !forgotten {
+                let held = wallet::Of::Wallet(account.id, client);
+                let taken_back = wallet::revoke_all(&tx, tenant, held, now).await?;
+                if revoked.is_empty() && !forgotten && taken_back == 0 {
                     return Ok(None);
                 }
                 let operation = TokenOperation {

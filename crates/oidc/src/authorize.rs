@@ -18,13 +18,15 @@ use crate::{
     claims::RequestedClaims,
     interaction::{Prompt, Wanted, read_max_age, read_prompt},
     pushed::{Pushed, URN},
-    resources,
+    resources, wallet,
 };
 
 /// A code must be redeemed within this time.
 pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
 /// What people are asked for where a client wants them verified.
 pub const VERIFIED_LOGIN: &str = "verified_login";
+/// How long ago somebody may have logged in who puts a proof of who they are into a wallet.
+const RECENT_LOGIN: Duration = Duration::from_secs(600);
 /// `state` and `nonce` are at most this long.
 const MAX_OPAQUE_CHARS: usize = 1_024;
 /// A challenge or thumbprint is a SHA-256 in base64url (RFC 7636, section 4.2; RFC 7638).
@@ -322,7 +324,11 @@ fn read_rest(
     let scopes = client.scopes_of(params.get("scope").unwrap_or_default()).ok_or(
         OAuthError::new(ErrorCode::InvalidScope, "a scope is not registered for this client"),
     )?;
-    let scopes = scopes.into_iter().map(str::to_owned).collect();
+    let scopes: Vec<String> = scopes.into_iter().map(str::to_owned).collect();
+    let max_age = read_max_age(params.get("max_age"))?.or(client.default_max_age());
+    // A proof of who somebody is goes to nobody who only found a browser open.
+    let recent = scopes.iter().any(|scope| scope == wallet::CONFIGURATION).then_some(RECENT_LOGIN);
+    let max_age = [max_age, recent].into_iter().flatten().min();
     let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let sha256 = |text: &str| text.len() == SHA256_CHARS && text.bytes().all(base64url);
     let code_challenge = params.get("code_challenge").map(str::to_owned);
@@ -365,7 +371,7 @@ fn read_rest(
         state: opaque("state")?,
         nonce: opaque("nonce")?,
         prompt: read_prompt(params.get("prompt").unwrap_or_default())?,
-        max_age: read_max_age(params.get("max_age"))?.or(client.default_max_age()),
+        max_age,
         resources,
         wanted: Wanted::read(&provider.settings.proofs, params, &claims, &client),
         code_challenge,

@@ -7,7 +7,7 @@ use portcullis_jose::Alg;
 use portcullis_store::{
     CLIENT_SECRET_PREFIX, Credential, DbError,
     clients::{self, ClientSecret},
-    grants,
+    grants, wallet,
 };
 use portcullis_types::{Id, Secret};
 use serde_json::{Value, json};
@@ -324,6 +324,7 @@ impl Provider {
         let now = self.now();
         let waiting = grants::Of::Client(id);
         grants::revoke_unredeemed(tx, self.tenant(), waiting, "client_disabled", now).await?;
+        wallet::revoke_all(tx, self.tenant(), wallet::Of::Client(id), now).await?;
         let live = grants::live_of_client(tx, self.tenant(), id).await?;
         let mut revoked = self.identity.revoke_grants(tx, live, "client_disabled", now).await?;
         revoked.push(self.identity.revocation(tx, Revoked::Client(id), now).await?);

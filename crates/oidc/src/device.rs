@@ -16,6 +16,7 @@ use crate::{
     authorize::allowed_scopes,
     issue::TokenResponse,
     token::{TokenCall, opaque_hash},
+    wallet,
 };
 
 /// The codes work for this long.
@@ -67,6 +68,10 @@ impl Provider {
         let beyond =
             OAuthError::new(ErrorCode::InvalidScope, "a scope is not registered for this client");
         let scopes = client.scopes_of(params.get("scope").unwrap_or_default()).ok_or(beyond)?;
+        if scopes.contains(&wallet::CONFIGURATION) {
+            let text = "a wallet asks for this with an offer or an authorization code";
+            return Err(OAuthError::new(ErrorCode::InvalidScope, text).into());
+        }
         let (now, entropy) = (self.now(), &*self.identity.entropy);
         let device_code = random_token(entropy);
         let mut request = DeviceRequest {

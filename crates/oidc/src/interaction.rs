@@ -9,6 +9,7 @@ use crate::{
     AuthorizationRequest, AuthorizeError, Client, OAuthError, Params, Provider,
     claims::RequestedClaims,
     proof::{ProofRule, WantedProof},
+    wallet,
 };
 
 /// What a client wants to be asked or not asked (OpenID Connect Core, section 3.1.2.1).
@@ -139,7 +140,8 @@ impl Provider {
         request: &AuthorizationRequest,
         account: &Account,
     ) -> Result<bool, AuthorizeError> {
-        if request.prompt.contains(&Prompt::Consent) {
+        let to_wallet = request.scopes.iter().any(|scope| scope == wallet::CONFIGURATION);
+        if to_wallet || request.prompt.contains(&Prompt::Consent) {
             return Ok(true);
         }
         // Any program of the machine can listen on another port, so the person is asked again.

@@ -39,7 +39,12 @@ impl portcullis_store::RaceCheck for KeyRingError {
     }
 }
 
-/// Keys that may be published at once by hand; others read no more than 64.
+/// The longest that a credential lives.
+pub const CREDENTIAL_LIFETIME_MAX: Duration = Duration::from_secs(2 * 366 * 24 * 3_600);
+/// A key signs credentials for at least so long: each stays published for two years more.
+const CREDENTIALS_SIGNED_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// Keys that may be published at once by hand, of tokens and of credentials; others read no more than 64.
 const MAX_PUBLISHED: usize = 48;
 
 /// Who changes the keys, and through which request.
@@ -104,8 +109,9 @@ pub struct KeySchedule {
     pub published_before: Duration,
     /// A key stays published this long after it signed last: longer than any token lives.
     pub published_after: Duration,
-    /// How long credentials live, if there are any: their keys are published for as long after they signed last.
-    pub credentials: Option<Duration>,
+    /// Whether there are credentials. Their keys sign for at least [`CREDENTIALS_SIGNED_FOR`] and stay published for as
+    /// long as credentials may live at most, whatever the configuration says later.
+    pub credentials: bool,
 }
 
 impl Default for KeySchedule {
@@ -117,7 +123,7 @@ impl Default for KeySchedule {
             signs_for: 90 * day,
             published_before: day,
             published_after: day,
-            credentials: None,
+            credentials: false,
         }
     }
 }
@@ -134,18 +140,28 @@ impl KeySchedule {
         let chosen = of_clients
             .into_iter()
             .flat_map(|key_use| self.algorithms.iter().map(move |alg| (key_use, *alg)));
-        let credentials = self.credentials.map(|_| (KeyUse::Credential, Alg::Es256));
+        let credentials = self.credentials.then_some((KeyUse::Credential, Alg::Es256));
         chosen.chain([(KeyUse::Upstream, self.preferred())]).chain(credentials).collect()
     }
 
     fn end_of(&self, key_use: KeyUse, active_from: Timestamp) -> Timestamp {
-        active_from.plus(self.signs_for).plus(self.after(key_use))
+        active_from.plus(self.signs(key_use)).plus(self.after(key_use))
+    }
+
+    /// How long a key signs.
+    fn signs(&self, key_use: KeyUse) -> Duration {
+        match key_use {
+            KeyUse::Credential => self.signs_for.max(CREDENTIALS_SIGNED_FOR),
+            _ => self.signs_for,
+        }
     }
 
     /// How long a key stays published after it signed last.
     fn after(&self, key_use: KeyUse) -> Duration {
-        let credentials = self.credentials.filter(|_| key_use == KeyUse::Credential);
-        self.published_after.max(credentials.unwrap_or_default())
+        match key_use {
+            KeyUse::Credential => self.published_after.max(CREDENTIAL_LIFETIME_MAX),
+            _ => self.published_after,
+        }
     }
 }
 
@@ -242,7 +258,7 @@ impl KeyRing {
                 return Some((slot, now));
             };
             // It ends earlier than planned if a successor was announced, which may be gone again.
-            let planned = newest.active_from.plus(self.schedule.signs_for);
+            let planned = newest.active_from.plus(self.schedule.signs(slot.0));
             let ends = newest.expires_at.minus(self.schedule.after(slot.0)).min(planned);
             // After a long stop the old key may be about to end: then there is no overlap.
             let begin = now.plus(self.schedule.published_before).min(ends).max(now);
@@ -264,8 +280,15 @@ impl KeyRing {
             which.0.is_none_or(|own| own == *key_use) && which.1.is_none_or(|own| own == *alg)
         });
         let slots: Vec<_> = slots.collect();
-        let published = signing_keys::published(&self.db, &self.tenant, now).await?.len();
-        if published + slots.len() > MAX_PUBLISHED {
+        let rows = signing_keys::published(&self.db, &self.tenant, now).await?;
+        // Those of credentials are a set of their own.
+        let in_set = |of_credentials: bool| {
+            let own = |key_use: KeyUse| (key_use == KeyUse::Credential) == of_credentials;
+            let new = slots.iter().filter(|(key_use, _)| own(*key_use)).count();
+            let old = rows.iter().filter_map(|row| KeyUse::parse(&row.key_use));
+            if new == 0 { 0 } else { new + old.filter(|key_use| own(*key_use)).count() }
+        };
+        if [true, false].into_iter().any(|set| in_set(set) > MAX_PUBLISHED) {
             return Err(KeyRingError::TooMany);
         }
         for slot in slots {

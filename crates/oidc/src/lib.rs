@@ -53,7 +53,9 @@ pub use error::{ErrorCode, OAuthError};
 pub use fapi::SecurityProfile;
 pub use http_api::router;
 pub use interaction::{Need, Prompt};
-pub use keys::{KeyChangedBy, KeyRing, KeyRingError, KeySchedule, KeyUse, Keys};
+pub use keys::{
+    CREDENTIAL_LIFETIME_MAX, KeyChangedBy, KeyRing, KeyRingError, KeySchedule, KeyUse, Keys,
+};
 pub use logout::{LogoutError, LogoutRequest};
 pub use params::{Params, ParamsError};
 pub use proof::ProofRule;
@@ -61,4 +63,6 @@ pub use provider::{Provider, ProviderError, Settings};
 pub use registration::{RegistrationMode, RegistrationPolicy};
 pub use resources::{ResourceKeys, ResourceServerSpec};
 pub use subject::SubjectType;
-pub use wallet::{CredentialSettings, HeldCredential, Offer, OfferError};
+pub use wallet::{
+    CredentialSettings, HeldCredential, Offer, OfferError, PATH as WALLET_LISTS, VCT as WALLET_VCT,
+};

@@ -7,7 +7,7 @@ use portcullis_store::{
     Tx,
     accounts::{self, Account},
     grants::{self, Code, Grant},
-    token_hash,
+    token_hash, wallet,
 };
 use portcullis_types::{Id, Timestamp, same_secret, tags};
 
@@ -333,6 +333,8 @@ impl Provider {
                     id: row.account_id.to_string(),
                     username: row.account_id.to_string(),
                 };
+                let id = grant.to_string();
+                wallet::revoke_all(&tx, self.tenant(), wallet::Of::Grant(&id), now).await?;
                 let revoked = self.identity.revoke_grants(&tx, vec![row], "reuse", now).await?;
                 let operation = TokenOperation {
                     operation: "reuse",

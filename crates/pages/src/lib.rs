@@ -35,7 +35,7 @@ use portcullis_federation::UpstreamProvider;
 use portcullis_identity::Identity;
 use portcullis_oidc::Provider;
 
-use portcullis_verification::{Checks, Sessions};
+use portcullis_verification::{Checks, Presentations, Sessions};
 
 pub use theme::{Theme, ThemeError};
 
@@ -47,6 +47,7 @@ pub struct Pages {
     upstreams: Arc<Vec<UpstreamProvider>>,
     theme: Arc<Theme>,
     sessions: Sessions,
+    presentations: Presentations,
     checks: Checks,
     forms: verify::Forms,
 }
@@ -57,14 +58,15 @@ pub fn router(
     provider: Provider,
     upstreams: Arc<Vec<UpstreamProvider>>,
     theme: Arc<Theme>,
-    (checks, sessions): (Checks, Sessions),
+    (checks, presentations): (Checks, Presentations),
 ) -> Router {
     let pages = Pages {
         identity,
         provider,
         upstreams,
         theme,
-        sessions,
+        sessions: presentations.sessions.clone(),
+        presentations,
         checks,
         forms: verify::Forms::default(),
     };

@@ -28,6 +28,8 @@ struct WalletPage<'a> {
     csrf: String,
     notice: Option<(&'a str, &'a str)>,
     credentials: Vec<Row>,
+    /// Whether there are more.
+    offers: bool,
 }
 
 struct Row {
@@ -108,11 +110,13 @@ async fn render(
     status: StatusCode,
     notice: Option<(&str, &str)>,
 ) -> Result<Page, Page> {
-    if !pages.provider.issues_credentials() {
-        return Err(view::not_found());
-    }
     let held = pages.provider.held_credentials(who.account().id).await;
     let held = held.map_err(|error| view::failed(&error))?;
+    let offers = pages.provider.issues_credentials();
+    // What was issued before can be ended, also where nothing more is.
+    if !offers && held.is_empty() {
+        return Err(view::not_found());
+    }
     let mut credentials = Vec::with_capacity(held.len());
     for one in held {
         let client = pages.provider.client(&one.client_id).await;
@@ -127,5 +131,5 @@ async fn render(
     }
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let notice = notice.map(|(tone, text)| (tone, t(text)));
-    Ok(view::page(status, &WalletPage { csrf, notice, credentials }, cookie))
+    Ok(view::page(status, &WalletPage { csrf, notice, credentials, offers }, cookie))
 }

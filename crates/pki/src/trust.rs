@@ -173,6 +173,17 @@ impl Identity {
         Ok(Arc::new(Self(ArcSwap::from_pointee(certified(chain, key_pem)?))))
     }
 
+    /// Signs with ES256 (RFC 7518, section 3.4) what `make` makes of the chain that is shown now, in DER; `None` if its
+    /// key is on another curve. Tells what was signed, and the signature.
+    pub fn sign_es256(&self, make: impl FnOnce(&[&[u8]]) -> String) -> Option<(String, Vec<u8>)> {
+        let shown = self.0.load_full();
+        let chain: Vec<&[u8]> = shown.cert.iter().map(AsRef::as_ref).collect();
+        let signer = shown.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256])?;
+        let text = make(&chain);
+        let signature = fixed(&signer.sign(text.as_bytes()).ok()?)?;
+        Some((text, signature))
+    }
+
     /// From now on this one.
     pub fn change(
         &self,
@@ -182,6 +193,27 @@ impl Identity {
         self.0.store(Arc::new(certified(chain, key_pem)?));
         Ok(())
     }
+}
+
+/// An ECDSA signature on P-256 as JWS has it: both numbers, 32 bytes each.
+fn fixed(der: &[u8]) -> Option<Vec<u8>> {
+    let [0x30, length, rest @ ..] = der else { return None };
+    if usize::from(*length) != rest.len() {
+        return None;
+    }
+    let (r, rest) = number(rest)?;
+    let (s, rest) = number(rest)?;
+    rest.is_empty().then(|| [r, s].concat())
+}
+
+/// An INTEGER in DER as 32 bytes, and what comes after it.
+fn number(der: &[u8]) -> Option<([u8; 32], &[u8])> {
+    let [0x02, length, rest @ ..] = der else { return None };
+    let (digits, rest) = rest.split_at_checked(usize::from(*length))?;
+    let digits = digits.strip_prefix(&[0]).unwrap_or(digits);
+    let mut number = [0; 32];
+    number.get_mut(32_usize.checked_sub(digits.len())?..)?.copy_from_slice(digits);
+    Some((number, rest))
 }
 
 fn certified(

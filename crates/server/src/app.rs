@@ -31,12 +31,12 @@ use portcullis_pages::Theme;
 use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, grants};
 use portcullis_threat::SigmaRules;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
-use portcullis_verification::{Aml, Checks, Providers, Sessions, WEBHOOK_CALLS};
+use portcullis_verification::{Aml, Checks, Presentations, Providers, Sessions, WEBHOOK_CALLS};
 use tokio::sync::mpsc;
 
 use crate::{
     certificates, checks,
-    config::{Config, CredentialConfig},
+    config::Config,
     doors::Doors,
     gate::Gate,
     parts::{self, login_providers, registration, staff_devices, theme},
@@ -51,6 +51,7 @@ use crate::{
     traces::{self, Spans},
     traffic::Traffic,
     vault::Vault,
+    wallets,
     watch::Feed,
 };
 
@@ -110,6 +111,8 @@ pub struct App {
     pub checks: Checks,
     /// Sessions of verification.
     pub verification: Sessions,
+    /// Requests to show credentials.
+    pub presentations: Presentations,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -207,6 +210,9 @@ impl App {
         let frameworks = (config.verification.trust_frameworks.clone(), providers);
         let verification =
             checks::sessions(&vault, &identity.db, way_out, frameworks, &clock, &entropy).await?;
+        let egress_of_wallets = self::egress(&config)?;
+        let presentations =
+            wallets::open(&config, &provider, &ca.identities, egress_of_wallets, &verification)?;
         // The same for issuers of tokens.
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
@@ -249,7 +255,7 @@ impl App {
                 &provider,
                 &ca,
                 (&login_providers, &theme),
-                (&reload.handle, &aml, &checks, &verification),
+                (&reload.handle, &aml, &checks, &presentations),
                 &session_state,
                 (&audit_dir(data), record.node()),
             )?,
@@ -286,6 +292,7 @@ impl App {
             aml,
             checks,
             verification,
+            presentations,
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;
@@ -332,7 +339,7 @@ impl App {
             provider,
             ca,
             (login_providers, theme),
-            (&reload.handle, &self.aml, &self.checks, &self.verification),
+            (&reload.handle, &self.aml, &self.checks, &self.presentations),
             session_state,
             log,
         )
@@ -367,7 +374,7 @@ pub fn key_ring(config: &Config, db: &Db, vault: &Vault, entropy: &SharedEntropy
         signs_for: config.keys.signs_for,
         published_before: config.keys.published_before,
         published_after: config.keys.published_after,
-        credentials: config.verification.credentials.as_ref().map(CredentialConfig::lifetime),
+        credentials: config.verification.credentials.is_some(),
     };
     KeyRing::new(DEFAULT_TENANT, db.clone(), vault.sealer.clone(), entropy.clone(), schedule)
 }
@@ -440,7 +447,7 @@ fn snapshot(
     provider: &Provider,
     ca: &Arc<Ca>,
     (login_providers, theme): (&Arc<Vec<UpstreamProvider>>, &Arc<Theme>),
-    (reload, aml, checks, verification): (&Reload, &Aml, &Checks, &Sessions),
+    (reload, aml, checks, presentations): (&Reload, &Aml, &Checks, &Presentations),
     session_state: &Arc<SessionState>,
     (log_dir, log_name): (&PathBuf, &str),
 ) -> Result<Snapshot> {
@@ -455,14 +462,15 @@ fn snapshot(
             provider.clone(),
             login_providers.clone(),
             theme.clone(),
-            (checks.clone(), verification.clone()),
+            (checks.clone(), presentations.clone()),
         ),
         api: portcullis_api::router(
             identity.clone(),
             provider.clone(),
             reload.clone(),
-            (aml.clone(), checks.clone(), verification.clone()),
+            (aml.clone(), checks.clone(), presentations.clone()),
         ),
+        wallets: portcullis_api::wallet_router(presentations.clone()),
         matches: portcullis_api::match_router(aml.clone()),
         pki: certificates::router(config, ca)?,
         log: (tiles::router(log_dir.clone(), log_name), log_name.to_owned()),

@@ -52,6 +52,7 @@ fn match_routes(config: &Config, service: &LocalService) -> Vec<Route> {
 
 fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     let (oidc, pages, api) = (local(built_in.oidc), local(built_in.pages), local(built_in.api));
+    let wallets = local(built_in.wallets);
     let limits = |door| protect(config, door);
     let login = || limits("login");
     // Doors that take a password close with the login, though they do not count as attempts.
@@ -59,6 +60,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
     let open = |service: &LocalService, method, path: &str, limits| {
         built_in_route(service, method, path, limits)
     };
+    let of_lists = vec![a_minute("credential-status", LimitKey::Ip, 600)];
     let mut routes = vec![
         for_pages(open(&oidc, Method::GET, "/.well-known/openid-configuration", vec![])),
         for_pages(open(&oidc, Method::GET, "/.well-known/oauth-authorization-server", vec![])),
@@ -69,7 +71,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         for_pages(open(&oidc, Method::POST, "/oauth2/token", limits("token"))),
         for_pages(open(&oidc, Method::GET, "/.well-known/openid-credential-issuer", vec![])),
         for_pages(open(&oidc, Method::GET, "/.well-known/jwt-vc-issuer", vec![])),
-        for_pages(open(&oidc, Method::GET, "/credentials/status/{list}", vec![])),
+        for_pages(open(&oidc, Method::GET, "/credentials/status/{list}", of_lists)),
         for_pages(open(&oidc, Method::POST, "/credentials/nonce", limits("token"))),
         for_pages(open(&oidc, Method::POST, "/credentials/issue", limits("token"))),
         open(&oidc, Method::POST, "/oauth2/introspect", limits("token")),
@@ -101,6 +103,12 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         max_body: CAPTURE_BODY,
         ..open(&pages, Method::POST, "/verify/{id}", limits("verify"))
     });
+    for (method, path) in [
+        (Method::GET, "/presentations/{id}/request"),
+        (Method::POST, "/presentations/{id}/response"),
+    ] {
+        routes.push(for_pages(open(&wallets, method, path, limits("verify"))));
+    }
     for path in ["/verify", "/verify/{id}", "/verify/{id}/state"] {
         routes.push(open(&pages, Method::GET, path, limits("verify")));
     }

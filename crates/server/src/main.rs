@@ -40,6 +40,7 @@ mod traffic;
 mod up;
 mod upstreams;
 mod vault;
+mod wallets;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};

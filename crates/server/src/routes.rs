@@ -33,6 +33,8 @@ pub struct BuiltIn {
     pub api: axum::Router,
     /// The API of yente.
     pub matches: axum::Router,
+    /// What wallets call that show credentials.
+    pub wallets: axum::Router,
 
     pub pki: axum::Router,
     /// The audit log, and what it is called below `/audit/`.

@@ -4,6 +4,8 @@ CREATE TABLE credential_offer (
     -- SHA-256 of the pre-authorized code.
     code_hash BYTEA NOT NULL,
     account_id TEXT NOT NULL,
+    -- The login in which it was made: it ends with it.
+    session_id TEXT NOT NULL,
     -- A keyed digest of the transaction code, which goes another way.
     tx_code BYTEA NOT NULL,
     -- How often a wrong one was given.
@@ -39,6 +41,8 @@ CREATE TABLE issued_credential (
     -- The session that found what it says.
     session_id TEXT NOT NULL,
     client_id TEXT NOT NULL,
+    -- What it was issued under.
+    grant_id TEXT NOT NULL,
     issued_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     revoked_at BIGINT,
@@ -46,4 +50,6 @@ CREATE TABLE issued_credential (
 );
 CREATE UNIQUE INDEX issued_credential_id ON issued_credential (tenant, id);
 CREATE INDEX issued_credential_account ON issued_credential (tenant, account_id, id);
+CREATE INDEX issued_credential_grant ON issued_credential (tenant, grant_id);
+CREATE INDEX issued_credential_client ON issued_credential (tenant, client_id);
 CREATE INDEX issued_credential_expiry ON issued_credential (expires_at);

@@ -309,6 +309,9 @@ pub async fn delete(tx: &Tx, tenant: &str, id: Id<tags::User>) -> Result<bool, D
     for sessions in [
         "UPDATE idv_session SET account_id = NULL WHERE tenant = $1 AND account_id = $2",
         "UPDATE idv_session SET assignee = NULL WHERE tenant = $1 AND assignee = $2",
+        // Places in status lists stay taken, and nothing there says whose they were.
+        "UPDATE issued_credential SET account_id = '', client_id = '', grant_id = '' \
+         WHERE tenant = $1 AND account_id = $2",
     ] {
         sql(sessions).bind(tenant).bind(id).execute(tx).await?;
     }

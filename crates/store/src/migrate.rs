@@ -43,6 +43,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (33, include_str!("../migrations/0033_provider_calls.sql")),
     (34, include_str!("../migrations/0034_codes.sql")),
     (35, include_str!("../migrations/0035_wallet.sql")),
+    (36, include_str!("../migrations/0036_presentations.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -112,7 +112,8 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ("idv_list_entry", Duration::ZERO, sql("DELETE FROM idv_list_entry WHERE expires_at < $1")),
         (
             "credential_offer",
-            Duration::ZERO,
+            // So long they count for how many there may be.
+            Duration::from_secs(3_600),
             sql("DELETE FROM credential_offer WHERE expires_at < $1 AND consumed_at IS NULL"),
         ),
         ("credential_offer", KEEP_USED, sql("DELETE FROM credential_offer WHERE expires_at < $1")),
@@ -121,6 +122,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             KEEP_USED,
             sql("DELETE FROM issued_credential WHERE expires_at < $1"),
         ),
+        ("presentation", Duration::ZERO, sql("DELETE FROM presentation WHERE ends_at < $1")),
         ("idv_message", Duration::ZERO, sql("DELETE FROM idv_message WHERE expires_at < $1")),
         (
             "idv_idempotency",

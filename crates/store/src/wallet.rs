@@ -18,6 +18,8 @@ pub struct OfferRow {
     /// Whom it is for.
     #[sqlx(try_from = "String")]
     pub account_id: Id<tags::User>,
+    /// The login in which it was made.
+    pub session_id: String,
     /// A keyed digest of the transaction code.
     pub tx_code: Vec<u8>,
     /// How often a wrong one was given.
@@ -42,7 +44,7 @@ pub struct OfferRow {
 /// Adds an offer.
 pub async fn insert_offer(tx: &Tx, tenant: &str, offer: &OfferRow) -> Result<(), DbError> {
     sql("INSERT INTO credential_offer (tenant, code_hash, account_id, tx_code, tries, methods, auth_time, \
-         created_at, expires_at) VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8)")
+         created_at, expires_at, session_id) VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9)")
     .bind(tenant)
     .bind(offer.code_hash.as_slice())
     .bind(offer.account_id)
@@ -51,6 +53,7 @@ pub async fn insert_offer(tx: &Tx, tenant: &str, offer: &OfferRow) -> Result<(),
     .bind(offer.auth_time)
     .bind(offer.created_at)
     .bind(offer.expires_at)
+    .bind(&offer.session_id)
     .execute(tx)
     .await
     .map(drop)
@@ -62,7 +65,7 @@ pub async fn offer(
     tenant: &str,
     code_hash: &[u8],
 ) -> Result<Option<OfferRow>, DbError> {
-    sql("SELECT code_hash, account_id, tx_code, tries, methods, auth_time, created_at, expires_at, consumed_at, \
+    sql("SELECT code_hash, account_id, session_id, tx_code, tries, methods, auth_time, created_at, expires_at, consumed_at, \
          grant_id FROM credential_offer WHERE tenant = $1 AND code_hash = $2")
     .bind(tenant)
     .bind(code_hash)
@@ -164,6 +167,8 @@ pub struct IssuedRow {
     pub session_id: Id<tags::IdvSession>,
     /// The wallet.
     pub client_id: String,
+    /// What it was issued under.
+    pub grant_id: String,
     /// When it was issued.
     #[sqlx(try_from = "i64")]
     pub issued_at: Timestamp,
@@ -205,7 +210,7 @@ pub async fn take_places(tx: &Tx, tenant: &str, n: i64) -> Result<i64, DbError> 
 /// Adds a credential; `false` if its place is taken.
 pub async fn insert_issued(tx: &Tx, tenant: &str, row: &IssuedRow) -> Result<bool, DbError> {
     let added = sql("INSERT INTO issued_credential (tenant, list, place, id, account_id, session_id, client_id, \
-                     issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                     issued_at, expires_at, grant_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
                      ON CONFLICT (tenant, list, place) DO NOTHING")
     .bind(tenant)
     .bind(row.list)
@@ -216,6 +221,7 @@ pub async fn insert_issued(tx: &Tx, tenant: &str, row: &IssuedRow) -> Result<boo
     .bind(&row.client_id)
     .bind(row.issued_at)
     .bind(row.expires_at)
+    .bind(&row.grant_id)
     .execute(tx)
     .await?;
     Ok(added == 1)
@@ -253,6 +259,26 @@ pub async fn standings(
     .await
 }
 
+/// How the credential in one place of a list stands, if it has not ended.
+pub async fn standing(
+    source: impl Source,
+    tenant: &str,
+    (list, place): (i64, i64),
+    now: Timestamp,
+) -> Result<Option<Standing>, DbError> {
+    sql("SELECT c.place, c.revoked_at, (SELECT MAX(v.trust_framework) FROM verified_identity v \
+         JOIN account a ON a.tenant = v.tenant AND a.id = v.account_id AND a.disabled_at IS NULL \
+         WHERE v.tenant = c.tenant AND v.account_id = c.account_id AND v.session_id = c.session_id) \
+         AS trust_framework FROM issued_credential c \
+         WHERE c.tenant = $1 AND c.list = $2 AND c.place = $3 AND c.expires_at > $4")
+    .bind(tenant)
+    .bind(list)
+    .bind(place)
+    .bind(now)
+    .optional(source)
+    .await
+}
+
 /// Whether there is such a list.
 pub async fn has_list(source: impl Source, tenant: &str, list: i64) -> Result<bool, DbError> {
     let found: Option<List> =
@@ -264,16 +290,17 @@ pub async fn has_list(source: impl Source, tenant: &str, list: i64) -> Result<bo
     Ok(found.is_some())
 }
 
-/// Credentials about an account that have not ended, the newest first.
+/// Credentials about an account that have not ended, those that count before those that were revoked, the newest
+/// first.
 pub async fn of_account(
     source: impl Source,
     tenant: &str,
     account: Id<tags::User>,
     (now, most): (Timestamp, i64),
 ) -> Result<Vec<IssuedRow>, DbError> {
-    sql("SELECT list, place, id, account_id, session_id, client_id, issued_at, expires_at, revoked_at \
+    sql("SELECT list, place, id, account_id, session_id, client_id, grant_id, issued_at, expires_at, revoked_at \
          FROM issued_credential WHERE tenant = $1 AND account_id = $2 AND expires_at > $3 \
-         ORDER BY id DESC LIMIT $4")
+         ORDER BY CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END, id DESC LIMIT $4")
     .bind(tenant)
     .bind(account)
     .bind(now)
@@ -300,4 +327,65 @@ pub async fn revoke(
         .execute(tx)
         .await?;
     Ok(revoked == 1)
+}
+
+/// Of which credentials somebody takes back all.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// Those that were issued under a grant.
+    Grant(&'a str),
+    /// Those of an account in a wallet.
+    Wallet(Id<tags::User>, &'a str),
+    /// Those in a wallet.
+    Client(&'a str),
+}
+
+/// Revokes all of some credentials. Tells how many that were.
+pub async fn revoke_all(tx: &Tx, tenant: &str, of: Of<'_>, now: Timestamp) -> Result<u64, DbError> {
+    macro_rules! revoke {
+        ($which:literal) => {
+            sql(concat!(
+                "UPDATE issued_credential SET revoked_at = $2 WHERE tenant = $1 AND revoked_at IS NULL \
+                 AND expires_at > $2 AND ",
+                $which
+            ))
+            .bind(tenant)
+            .bind(now)
+        };
+    }
+    match of {
+        Of::Grant(grant) => revoke!("grant_id = $3").bind(grant),
+        Of::Wallet(account, client) => {
+            revoke!("account_id = $3 AND client_id = $4").bind(account).bind(client)
+        }
+        Of::Client(client) => revoke!("client_id = $3").bind(client),
+    }
+    .execute(tx)
+    .await
+}
+
+/// How many credentials of an account a wallet holds that count, and how many were issued under a grant.
+pub async fn held(
+    source: impl Source,
+    tenant: &str,
+    (account, client, grant): (Id<tags::User>, &str, &str),
+    now: Timestamp,
+) -> Result<(i64, i64), DbError> {
+    #[derive(sqlx::FromRow)]
+    struct Held {
+        live: i64,
+        of_grant: i64,
+    }
+    let held: Option<Held> = sql("SELECT \
+         COALESCE(SUM(CASE WHEN revoked_at IS NULL THEN 1 ELSE 0 END), 0) AS live, \
+         COALESCE(SUM(CASE WHEN grant_id = $5 THEN 1 ELSE 0 END), 0) AS of_grant FROM issued_credential \
+         WHERE tenant = $1 AND account_id = $2 AND client_id = $3 AND expires_at > $4")
+    .bind(tenant)
+    .bind(account)
+    .bind(client)
+    .bind(now)
+    .bind(grant)
+    .optional(source)
+    .await?;
+    Ok(held.map_or((0, 0), |held| (held.live, held.of_grant)))
 }

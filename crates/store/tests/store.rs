@@ -1058,6 +1058,7 @@ on_both!(places_of_credentials_fill_lists_and_say_how_they_stand, |db: TestDb| {
         account_id: alice.id,
         session_id: session,
         client_id: "wallet".into(),
+        grant_id: "grt".into(),
         issued_at: START,
         expires_at: end,
         revoked_at: None,

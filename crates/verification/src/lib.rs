@@ -7,6 +7,7 @@
 
 mod aml;
 mod checks;
+mod presentations;
 mod providers;
 mod sessions;
 mod webhooks;
@@ -23,6 +24,11 @@ pub use checks::{
     Report, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
 };
 pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
+pub use presentations::{
+    IssuerTrust, OwnIssuer, PresentationAnswered, PresentationAsked, PresentationError,
+    PresentationParts, PresentationResponse, PresentationStatus, PresentationView, Presentations,
+    REQUEST_TYP, ShownCredential,
+};
 pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT};
 pub use sessions::{
     Answer, Answered, Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff,

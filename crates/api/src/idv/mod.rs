@@ -8,6 +8,7 @@ mod input;
 mod lists;
 mod mrz;
 mod picture;
+mod presentations;
 mod report;
 mod reviewing;
 mod sessions;
@@ -33,6 +34,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         evidence::endpoints(),
         identities::endpoints(),
         webhooks::endpoints(),
+        presentations::endpoints(),
     ]
     .concat()
 }

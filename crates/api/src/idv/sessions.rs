@@ -272,10 +272,17 @@ struct GivenInput {
     image: Option<PictureInput>,
     proof_of_address: Option<DocumentInput>,
     email: Option<MailInput>,
+    /// An empty object: the report has the `url` for the wallet, and the step goes on when it has answered.
+    credential: Option<CredentialInput>,
     /// Instead of all that: why the person cannot. `no_chip`, `no_nfc`, `no_camera`, `no_document`, `damaged`,
     /// `lost`, `refused`, `other`
     unsupported: Option<String>,
 }
+
+/// That a wallet is to be asked.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CredentialInput {}
 
 /// First where a code is sent, then the code.
 #[derive(Deserialize, ToSchema)]
@@ -394,15 +401,46 @@ async fn give(api: Api, call: Call) -> Reply {
     let id: Id<tags::IdvSession> = call.id()?;
     let input: GivenInput = call.json()?;
     let node = input.node.clone();
+    if input.is_for_wallet() {
+        return ask_wallet(api, &call, id, &node).await;
+    }
     let (by, answer) = ((&call.caller.actor, &call.origin), input.read()?);
     let answered = api.sessions.answer(&api.checks, (id, &node, None), answer, by).await?;
     ok(GivenView { report: answered.report, session: (&answered.open).into() })
 }
 
+/// Asks for a credential. Nothing is given yet, so the session stays where it is.
+async fn ask_wallet(api: Api, call: &Call, id: Id<tags::IdvSession>, node: &str) -> Reply {
+    let asked = api.sessions.asked(id, node).await?;
+    let by = (&call.caller.actor, &call.origin);
+    let made = api.presentations.ask_for_step(id, asked.serial, by).await?;
+    let report = json!({ "url": made.url, "expires_at": made.row.expires_at.to_rfc3339() });
+    let open = api.sessions.read(id).await?;
+    ok(GivenView { report, session: (&open).into() })
+}
+
 impl GivenInput {
+    /// Whether it asks for a credential and nothing else.
+    fn is_for_wallet(&self) -> bool {
+        let Self { mrz, emrtd, barcode, image, proof_of_address, email, unsupported, .. } = self;
+        let others = [
+            mrz.is_some(),
+            emrtd.is_some(),
+            barcode.is_some(),
+            image.is_some(),
+            proof_of_address.is_some(),
+            email.is_some(),
+            unsupported.is_some(),
+        ];
+        self.credential.is_some() && !others.contains(&true)
+    }
+
     fn read(self) -> Result<Answer, ApiError> {
         let Self { mrz, emrtd, barcode, image, proof_of_address, email, unsupported, .. } = self;
         let alone = unsupported.is_some();
+        if self.credential.is_some() {
+            return Err(invalid("credential", "stands alone"));
+        }
         let given = [
             mrz.map(|zone| zone.read().map(Answer::Zone)),
             emrtd.map(|chip| chip.read().map(Answer::Chip)),

@@ -105,6 +105,12 @@ fn signatures_types_and_times_are_checked() {
     assert_eq!(world.verify(&world.bound(&typ)).unwrap_err(), CredentialError::Type);
     assert_eq!(world.verify_at(&text, NOW + 100).unwrap_err(), CredentialError::Expired);
     assert_eq!(world.verify_at(&text, NOW - 31).unwrap_err(), CredentialError::NotYetValid);
+    for nothing in ["exp", "status", "nbf"] {
+        let mut plain = world.plain();
+        plain.insert(nothing.to_owned(), Value::Null);
+        let text = world.bound(&world.credential_of(plain));
+        assert_eq!(world.verify(&text).unwrap_err(), CredentialError::Claims, "{nothing}");
+    }
     for missing in ["iss", "vct", "cnf"] {
         let mut plain = world.plain();
         plain.remove(missing);

@@ -42,7 +42,10 @@ fn only_what_was_asked_for_is_told() {
             json!([{ "path": ["nationalities", null], "values": ["FR", "IT"] }]),
             json!({ "nationalities": ["FR"] }),
         ),
-        (json!([{ "path": ["nationalities", 0] }]), json!({ "nationalities": ["DE"] })),
+        (
+            json!([{ "path": ["degrees", null, "grade"] }, { "path": ["degrees", null, "type"], "values": ["PhD"] }]),
+            json!({ "degrees": [{ "grade": "A" }, { "type": "PhD", "grade": "C" }] }),
+        ),
     ] {
         assert_eq!(answer(&asking(&claims)), Ok(told), "{claims}");
     }
@@ -50,7 +53,8 @@ fn only_what_was_asked_for_is_told() {
         json!([{ "path": ["email"] }]),
         json!([{ "path": ["given_name"], "values": ["BOB"] }]),
         json!([{ "path": ["given_name", "x"] }]),
-        json!([{ "path": ["nationalities", 7] }]),
+        json!([{ "path": ["nothing"] }]),
+        json!([{ "path": ["nothing_of_it"] }]),
         json!([{ "path": ["nationalities", null], "values": ["IT"] }]),
         json!([{ "path": ["age_equal_or_over", "65"], "values": [true] }]),
     ] {
@@ -66,6 +70,11 @@ fn sets_say_what_comes_together() {
     assert_eq!(answer(&asked), Err(Unanswered::Claim));
     asked["credentials"][0]["claim_sets"] = json!([["mail"], ["name"]]);
     assert_eq!(answer(&asked), Ok(json!({ "given_name": "ANNA" })));
+    // Of two that are there the first counts, and it alone.
+    let born = json!({ "id": "born", "path": ["birthdate"] });
+    asked["credentials"][0]["claims"].as_array_mut().unwrap().push(born);
+    asked["credentials"][0]["claim_sets"] = json!([["mail"], ["name"], ["born"]]);
+    assert_eq!(answer(&asked), Ok(json!({ "given_name": "ANNA" })));
     let other = json!({ "id": "other", "format": "dc+sd-jwt", "meta": { "vct_values": ["x"] } });
     asked["credentials"].as_array_mut().unwrap().push(other);
     assert_eq!(answer(&asked), Err(Unanswered::Credential));
@@ -75,6 +84,8 @@ fn sets_say_what_comes_together() {
     assert_eq!(answer(&asked), Err(Unanswered::Credential));
     asked["credential_sets"] = json!([{ "options": [["other"]], "required": false }]);
     assert!(answer(&asked).is_ok());
+    let nothing = query(asked.clone()).answer(&BTreeMap::new());
+    assert_eq!(nothing, Err(Unanswered::Credential));
     let mut elsewhere = asking(&json!([]));
     elsewhere["credentials"][0]["meta"]["vct_values"] = json!(["x"]);
     assert_eq!(answer(&elsewhere), Err(Unanswered::Type));
@@ -87,7 +98,10 @@ fn other_queries_are_refused_where_they_are_wrong() {
     let long = vec!["x"; 9];
     for (claims, pointer) in [
         (json!([{ "path": [] }]), "/credentials/0/claims/0/path"),
-        (json!([{ "path": [null] }]), "/credentials/0/claims/0/path"),
+        (
+            json!([{ "path": ["x", "y", "z", null, null, null, null, null, null] }]),
+            "/credentials/0/claims/0/path",
+        ),
         (json!([{ "path": long }]), "/credentials/0/claims/0/path"),
         (json!([{ "path": ["x"], "values": [{}] }]), "/credentials/0/claims/0/values"),
         (json!([{ "path": ["x"], "id": "a b" }]), "/credentials/0/claims/0/id"),
@@ -114,6 +128,8 @@ fn other_queries_are_refused_where_they_are_wrong() {
     sets["credential_sets"] = json!([{ "options": [["nobody"]] }]);
     let query: Query = serde_json::from_value(sets).unwrap();
     assert_eq!(query.problem().unwrap().pointer, "/credential_sets/0/options");
+    let place = asking(&json!([{ "path": ["x", 0] }]));
+    assert!(serde_json::from_value::<Query>(place).is_err());
     let unknown = json!({ "credentials": [], "more": 1 });
     assert!(serde_json::from_value::<Query>(unknown).is_err());
 }

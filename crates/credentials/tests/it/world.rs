@@ -53,6 +53,12 @@ impl World {
         draft.hide("given_name", &json!("ANNA"));
         draft.hide("birthdate", &json!("1974-08-12"));
         draft.hide_elements("nationalities", vec![json!("DE"), json!("FR")]);
+        draft.hide("nothing", &json!({}));
+        draft.hide("nothing_of_it", &json!([]));
+        draft.hide(
+            "degrees",
+            &json!([{ "type": "BSc", "grade": "A" }, { "type": "PhD", "grade": "C" }]),
+        );
         draft.hide_members("age_equal_or_over", object(json!({ "18": true, "65": false })));
         draft.sign(&self.issuer, 8).unwrap()
     }

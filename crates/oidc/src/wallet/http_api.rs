@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
 use portcullis_jose::from_slice_strict;
 use portcullis_pki::PeerCertificate;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{issue::Refused, status};
 use crate::{
@@ -43,8 +43,9 @@ async fn metadata(State(provider): State<Provider>) -> Response {
     cacheable(Json(provider.credential_issuer_metadata()).into_response())
 }
 
+/// As long as something that was signed can be good, also where nothing more is issued.
 async fn vc_issuer(State(provider): State<Provider>) -> Response {
-    if !provider.issues_credentials() {
+    if provider.keys.current().credentials.keys.is_empty() {
         return StatusCode::NOT_FOUND.into_response();
     }
     cacheable(Json(provider.vc_issuer_metadata()).into_response())
@@ -59,7 +60,10 @@ async fn nonce(State(provider): State<Provider>) -> Response {
     no_store(Json(json!({ "c_nonce": nonce })).into_response())
 }
 
-async fn list(State(provider): State<Provider>, Path(list): Path<i64>) -> Response {
+async fn list(State(provider): State<Provider>, Path(name): Path<String>) -> Response {
+    // One list has one address.
+    let list = name.parse::<i64>().ok().filter(|list| list.to_string() == name);
+    let Some(list) = list else { return StatusCode::NOT_FOUND.into_response() };
     let token = match provider.credential_list(list).await {
         Ok(Some(token)) => token,
         Ok(None) => return StatusCode::NOT_FOUND.into_response(),
@@ -102,7 +106,9 @@ async fn issue(State(provider): State<Provider>, request: Request) -> Response {
         refuse(&Refused { error: "invalid_credential_request", error_description })
     };
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else { return malformed() };
+    // An object: a list with the values in their order would be read as one.
     let Ok(request) = from_slice_strict(&body.to_bytes()) else { return malformed() };
+    let Ok(request) = serde_json::from_value(Value::Object(request)) else { return malformed() };
     let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
     match provider.issue_credentials(&token, request, &origin).await {
         Ok(Ok(credentials)) => no_store(Json(credentials).into_response()),

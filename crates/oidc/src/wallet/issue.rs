@@ -7,10 +7,12 @@ use portcullis_events::{Actor, Kind, Origin, Outcome, TokenOperation};
 use portcullis_identity::IdentityError;
 use portcullis_jose::{Alg, Jwk, access_token::AccessClaims};
 use portcullis_store::{
+    Mail,
     accounts::{self, Account},
     grants,
     wallet::{self, IssuedRow},
 };
+use portcullis_texts::{Lang, speaking_now, t, tf};
 use portcullis_types::{Id, Timestamp, random_array, tags};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -26,8 +28,10 @@ const AGES: [u32; 6] = [12, 14, 16, 18, 21, 65];
 const DIGESTS: usize = 8;
 /// A place that is taken is drawn again this often.
 const DRAWS: usize = 64;
-/// Credentials that somebody is shown.
-const SHOWN_MAX: i64 = 200;
+/// Credentials of one person that count, in one wallet.
+const HELD_MAX: i64 = 100;
+/// Credentials that somebody is shown: those that count come first.
+const SHOWN_MAX: i64 = 500;
 
 /// A credential request.
 #[derive(Debug, Deserialize)]
@@ -162,13 +166,15 @@ impl Provider {
             account_id: account.id,
             session_id: session,
             client_id: token.client_id.clone(),
+            grant_id: grant.id.to_string(),
             issued_at: now,
             expires_at,
             revoked_at: None,
         };
-        let rows = self.take_places(row, keys.len(), (&account, &grant.id), origin).await?;
-        let Some(rows) = rows else {
-            return refused("credential_request_denied", "the grant was revoked");
+        let rows = self.take_places(row, keys.len(), &account, origin).await?;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(why) => return refused("credential_request_denied", why),
         };
         let each = keys.iter().zip(&rows);
         let made = each.map(|(key, row)| self.credential(&known, key, row, (issued_at, now)));
@@ -211,24 +217,38 @@ impl Provider {
         }
     }
 
-    /// Places of the status list for `n` credentials as `row`; nothing if the grant was revoked meanwhile.
+    /// Places of the status list for `n` credentials as `row`, or why there are none. The first that a wallet gets
+    /// under a grant is told to the owner of the account: it may not have been them.
     async fn take_places(
         &self,
         row: &IssuedRow,
         n: usize,
-        (account, grant): (&Account, &Id<tags::Grant>),
+        account: &Account,
         origin: &Origin,
-    ) -> Result<Option<Vec<IssuedRow>>, ProviderError> {
+    ) -> Result<Result<Vec<IssuedRow>, &'static str>, ProviderError> {
         let (now, tenant, entropy) = (self.now(), self.tenant(), &*self.identity.entropy);
         let actor = Actor::User { id: account.id.to_string(), username: account.username.clone() };
         let full = || OAuthError::new(ErrorCode::TemporarilyUnavailable, "no place is free");
-        let (actor, grant) = (&actor, &grant.to_string());
+        let (actor, grant, wallet) = (&actor, &row.grant_id, self.client(&row.client_id).await?);
+        let wallet = wallet.map_or(row.client_id.clone(), |client| client.name.clone());
+        let mail = &received(account, &wallet);
+        let many = i64::try_from(n).unwrap_or(1);
         let taken = self.identity.db.write(|tx| async move {
             let live = grants::by_id(&tx, tenant, grant).await?;
             if live.is_none_or(|live| live.revoked_at.is_some()) {
-                return Ok(None);
+                return Ok(Err("the grant was revoked"));
             }
-            let list = wallet::take_places(&tx, tenant, i64::try_from(n).unwrap_or(1)).await?;
+            let whose = (account.id, &row.client_id[..], &grant[..]);
+            let (held, of_grant) = wallet::held(&tx, tenant, whose, now).await?;
+            if held + many > HELD_MAX {
+                return Ok(Err("the wallet holds as many as it may; end some"));
+            }
+            if of_grant == 0 {
+                let (sealer, entropy) = (&self.identity.sealer, &self.identity.entropy);
+                let queued = mail.queue(&tx, tenant, sealer, entropy, now).await;
+                queued.map_err(IdentityError::from)?;
+            }
+            let list = wallet::take_places(&tx, tenant, many).await?;
             let mut rows = Vec::with_capacity(n);
             for _ in 0..n {
                 let mut row = IssuedRow { list, id: Id::new(now, entropy), ..row.clone() };
@@ -256,7 +276,7 @@ impl Provider {
                 tx.emit(self.identity.event(origin, actor.clone(), Outcome::Success, kind)).await?;
                 rows.push(row);
             }
-            Ok::<_, ProviderError>(Some(rows))
+            Ok::<_, ProviderError>(Ok(rows))
         });
         taken.await
     }
@@ -298,10 +318,18 @@ impl Provider {
         if let Some(ages) = claims["birthdate"].as_str().and_then(|born| ages(born, now)) {
             draft.hide_members("age_equal_or_over", ages);
         }
-        for (name, known) in [("verified_at", "time"), ("evidence", "evidence")] {
-            if let Some((_, value)) = told(known) {
-                draft.hide(name, &value);
-            }
+        if let Some((_, time)) = told("time") {
+            draft.hide("verified_at", &time);
+        }
+        // What tells one verification from another, such as the id of a check, stays here.
+        let evidence = &known["verification"]["evidence"][0];
+        if let Some(Value::Object(document)) = evidence.get("document_details") {
+            draft.hide_members("document", document.clone());
+        }
+        let methods = evidence["check_details"].as_array().into_iter().flatten();
+        let methods: Vec<_> = methods.filter_map(|check| check.get("check_method")).collect();
+        if !methods.is_empty() {
+            draft.hide("check_methods", &json!(methods));
         }
         let keys = self.keys.current();
         let missing = || OAuthError::new(ErrorCode::ServerError, "no key for credentials");
@@ -355,6 +383,20 @@ impl Provider {
         });
         revoked.await
     }
+}
+
+/// That a wallet has received a proof, to the owner of the account.
+fn received(account: &Account, wallet: &str) -> Mail {
+    let lang = Lang::of_tag(&account.locale).unwrap_or_else(portcullis_texts::current);
+    speaking_now(lang, || Mail {
+        to: account.email.clone(),
+        subject: t("A proof of who you are was put into a wallet").to_owned(),
+        text: tf(
+            "{0} has received a proof of who you are. If that was not you, end it on the page \"Proofs in wallets\" \
+             of your account, and change your password.\n",
+            &[wallet],
+        ),
+    })
 }
 
 /// Which ages somebody has reached who was born on a day; nothing if the day is not known whole.

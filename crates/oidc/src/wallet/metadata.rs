@@ -6,14 +6,21 @@ use super::{BATCH_MAX, CONFIGURATION, VCT};
 use crate::Provider;
 
 /// What there is in a credential, and what people see it called.
-const CLAIMS: [(&str, &str, &str, &str, &str); 7] = [
+const CLAIMS: [(&str, &str, &str, &str, &str); 8] = [
     ("given_name", "Given names", "Vornamen", "Nombres", "Prénoms"),
     ("family_name", "Surname", "Nachname", "Apellidos", "Nom"),
     ("birthdate", "Date of birth", "Geburtsdatum", "Fecha de nacimiento", "Date de naissance"),
     ("nationalities", "Nationalities", "Staatsangehörigkeiten", "Nacionalidades", "Nationalités"),
     ("age_equal_or_over", "Age at least", "Mindestalter", "Edad mínima", "Âge minimum"),
     ("verified_at", "Verified at", "Geprüft am", "Verificado el", "Vérifié le"),
-    ("evidence", "What proves it", "Was es belegt", "Lo que lo prueba", "Ce qui le prouve"),
+    ("document", "Document", "Dokument", "Documento", "Document"),
+    (
+        "check_methods",
+        "How it was checked",
+        "Wie es geprüft wurde",
+        "Cómo se comprobó",
+        "Comment c'est vérifié",
+    ),
 ];
 
 impl Provider {

@@ -20,12 +20,13 @@ use portcullis_types::{Entropy, Timestamp, random_array, same_secret};
 pub(crate) use http_api::router;
 pub use issue::HeldCredential;
 pub use offer::{Offer, OfferError};
+pub use status::PATH;
 pub(crate) use status::Published;
 
 /// What credentials are called in metadata and requests, and the scope that stands for them.
 pub(crate) const CONFIGURATION: &str = "verified_person";
 /// What they are.
-pub(crate) const VCT: &str = "urn:portcullis:verified-person:1";
+pub const VCT: &str = "urn:portcullis:verified-person:1";
 /// Credentials in one answer, each for another key, so that two verifiers cannot tell that they saw the same one.
 const BATCH_MAX: usize = 10;
 

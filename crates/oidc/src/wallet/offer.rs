@@ -10,7 +10,7 @@ use portcullis_store::{
     DbError, Mail, MailError,
     accounts::{self, Account},
     grants::{self, Grant},
-    sessions::Session,
+    sessions::{self, Session},
     token_hash,
     wallet::{self, OfferRow},
 };
@@ -107,6 +107,7 @@ impl Provider {
             tx_code: self.tx_code(&hash, &tx_code),
             code_hash: hash,
             account_id: account.id,
+            session_id: session.id.to_string(),
             tries: 0,
             methods: session.methods.clone(),
             auth_time: session.authenticated_at,
@@ -174,13 +175,15 @@ impl Provider {
         let tx_code = params.get("tx_code").ok_or(OAuthError::request("tx_code is missing"))?;
         let offer = wallet::offer(db, tenant, hash).await?.ok_or_else(invalid)?;
         let kind = GrantType::PreAuthorizedCode;
+        // Whoever saw the offer of somebody else and knows nothing more can do nothing about it.
+        self.try_tx_code(&offer, tx_code, call).await?;
         if let Some(grant) = offer.grant_id.as_deref().and_then(|id| id.parse().ok()) {
             return self.replayed(grant, client, kind.as_str(), origin).await;
         }
-        if offer.expires_at <= now {
+        let session = sessions::live_by_id(db, tenant, &offer.session_id, now).await?;
+        if offer.expires_at <= now || session.is_none() {
             return Err(invalid().into());
         }
-        self.try_tx_code(&offer, tx_code, call).await?;
         let account = accounts::by_id(db, tenant, offer.account_id).await?;
         let account = account.filter(|account| account.disabled_at.is_none());
         let account = account.ok_or_else(invalid)?;

@@ -27,8 +27,8 @@ const TEXT_MAX_BYTES: u64 = 2 * 1024;
 /// All of it, with what stands between.
 const FORM_MAX_BYTES: usize = (12 << 20) + 64 * 1024;
 
-const FIELDS: [&str; 8] =
-    ["csrf", "node", "serial", "mrz", "image", "address", "code", "unsupported"];
+const FIELDS: [&str; 9] =
+    ["wallet", "csrf", "node", "serial", "mrz", "image", "address", "code", "unsupported"];
 
 /// What somebody gave for a step.
 #[derive(Default)]
@@ -41,6 +41,8 @@ pub(super) struct Given {
     address: Option<String>,
     code: String,
     unsupported: String,
+    /// Whether a wallet is to be asked.
+    pub wallet: bool,
 }
 
 /// Reads a form. One from another site, or without the token, goes nowhere.
@@ -77,6 +79,7 @@ pub(super) async fn read(
             "mrz" => given.zone = zone(&text),
             "address" => given.address = Some(text),
             "code" => given.code = text,
+            "wallet" => given.wallet = text == "ask",
             _ => given.unsupported = text,
         }
     }

@@ -21,7 +21,9 @@ use portcullis_oidc::{Params, ProofRule};
 use portcullis_store::accounts::Account;
 use portcullis_texts::{t, tf};
 use portcullis_types::{Id, tags};
-use portcullis_verification::{CheckError, ListKind, Open, Owner, SessionError, Step};
+use portcullis_verification::{
+    CheckError, ListKind, Open, Owner, PresentationError, SessionError, Step,
+};
 use portcullis_workflow::{Input, Node, Status, check_spec};
 use serde_json::json;
 use url::Url;
@@ -67,7 +69,7 @@ struct StepPage<'a> {
     title: &'static str,
     intro: &'static str,
     problems: Vec<&'static str>,
-    /// `zone`, `picture`, `address`, `code` or `chip`.
+    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer` or `chip`.
     kind: &'static str,
     /// Addresses that are known of the person, not whole: the link may have gone to somebody else.
     addresses: Vec<String>,
@@ -76,6 +78,9 @@ struct StepPage<'a> {
     node: &'a str,
     serial: u32,
     reasons: Vec<(&'static str, &'static str)>,
+    /// What a wallet is asked, and that as a picture.
+    request: Option<String>,
+    request_qr: Option<String>,
     qr: Option<String>,
 }
 
@@ -144,12 +149,8 @@ pub(crate) async fn show(
         match next(&open) {
             Some(step) => {
                 let owner = owner(&pages, &open).await?;
-                let sent = match step.check {
-                    "email" => pages.sessions.waits_for_code(open.row.id, step.serial).await,
-                    _ => Ok(false),
-                };
-                let sent = sent.map_err(|error| failed(&error))?;
-                Ok(ask(&pages, &visit, (&open, owner), (&step, sent)))
+                let sent = sent(&pages, &open, &step).await?;
+                Ok(ask(&pages, &visit, (&open, owner), (&step, &sent)))
             }
             None => Ok(waiting(&open, back.as_deref())),
         }
@@ -189,6 +190,13 @@ pub(crate) async fn give(
         let mut steps = open.steps();
         // What was meant for another try than the one that is asked for now came twice, or too late.
         let step = steps.find(|step| step.node == given.node && step.serial == given.serial);
+        let wallet = step.as_ref().is_some_and(|step| given.wallet && step.check == "credential");
+        if wallet {
+            let by = (&Actor::Anonymous, &visit.origin);
+            let asked = pages.presentations.ask_for_step(id, given.serial, by).await;
+            asked.map_err(|error| no_request(&error))?;
+            return Ok(here());
+        }
         let Some(answer) = step.and_then(|step| given.answer(step.check)) else {
             return Ok(here());
         };
@@ -206,6 +214,38 @@ pub(crate) async fn give(
         }
     };
     answer.await.unwrap_or_else(|page: Page| page)
+}
+
+/// What is on its way for a step.
+#[derive(Default)]
+struct Sent {
+    /// Whether a code was sent.
+    code: bool,
+    /// What a wallet is asked.
+    request: Option<String>,
+}
+
+async fn sent(pages: &Pages, open: &Open, step: &Step<'_>) -> Result<Sent, Page> {
+    let (id, serial) = (open.row.id, step.serial);
+    Ok(match step.check {
+        "email" => {
+            let code = pages.sessions.waits_for_code(id, serial).await;
+            Sent { code: code.map_err(|error| failed(&error))?, request: None }
+        }
+        "credential" => {
+            let request = pages.presentations.request_of_step(id, serial).await;
+            let request = request.map_err(|error| no_request(&error))?;
+            Sent { code: false, request: request.map(|request| request.url) }
+        }
+        _ => Sent::default(),
+    })
+}
+
+fn no_request(error: &PresentationError) -> Page {
+    match error {
+        PresentationError::Session(error) => failed(error),
+        error => view::not_now(error),
+    }
 }
 
 async fn read(pages: &Pages, id: SessionId) -> Result<Open, Page> {
@@ -312,13 +352,13 @@ fn ask(
     pages: &Pages,
     visit: &Visit,
     (open, owner): (&Open, Option<String>),
-    (step, code_sent): (&Step<'_>, bool),
+    (step, sent): (&Step<'_>, &Sent),
 ) -> Page {
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
     let total = asked_of_people(open).count();
     let done = asked_of_people(open).filter(|(node, _)| open.state.done.contains_key(*node));
     let done = done.count().min(total.saturating_sub(1));
-    let words = words::step(step.check, code_sent);
+    let words = words::step(step.check, sent.code || sent.request.is_some());
     let known = open.start.identifiers.get(&ListKind::Email);
     let back = back(visit);
     let page = StepPage {
@@ -339,6 +379,8 @@ fn ask(
         node: step.node,
         serial: step.serial,
         reasons: words::reasons(step.check),
+        request_qr: sent.request.as_deref().and_then(qr::picture),
+        request: sent.request.clone(),
         qr: phone(pages, open),
     };
     view::capture_page(StatusCode::OK, &page, cookie, back.is_some())

@@ -6,7 +6,7 @@ use portcullis_workflow::Status;
 pub(super) struct StepWords {
     pub title: &'static str,
     pub intro: &'static str,
-    /// `zone`, `picture`, `address`, `code` or `chip`.
+    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer` or `chip`.
     pub kind: &'static str,
 }
 
@@ -18,8 +18,9 @@ pub(super) struct StatusWords {
 }
 
 /// What people need for a check, before they begin.
-pub(super) const NEEDS: [(&str, &str); 6] = [
+pub(super) const NEEDS: [(&str, &str); 7] = [
     ("email", "your e-mail"),
+    ("credential", "a wallet with a proof of who you are"),
     ("mrz", "a passport, an identity card or a visa, for the lines of letters at its bottom"),
     ("barcode", "a driving licence with a wide barcode on its back, and a camera"),
     ("image", "a document, and a camera"),
@@ -30,8 +31,20 @@ pub(super) const NEEDS: [(&str, &str); 6] = [
     ("emrtd", "the app that you were given, to read the chip of your document"),
 ];
 
-pub(super) fn step(check: &str, code_sent: bool) -> StepWords {
+pub(super) fn step(check: &str, sent: bool) -> StepWords {
     match check {
+        "credential" if sent => StepWords {
+            title: "Open your wallet",
+            intro: "Read this with your wallet, or open it here if the wallet is on this device. Your wallet shows what \
+                    is asked for, and asks you before it tells anything. This page follows by itself.",
+            kind: "offer",
+        },
+        "credential" => StepWords {
+            title: "Show a proof of who you are",
+            intro: "Somebody who has verified you before has put a proof of that into your wallet. Show it here, and \
+                    you need no document.",
+            kind: "wallet",
+        },
         "mrz" => StepWords {
             title: "Type the lines of your document",
             intro: "At the bottom of the page with your picture, or on the back of a card, are two or three \
@@ -48,7 +61,7 @@ pub(super) fn step(check: &str, code_sent: bool) -> StepWords {
             intro: "A browser cannot read chips. Do it in the app that you were given; this page follows by itself.",
             kind: "chip",
         },
-        "email" if code_sent => StepWords {
+        "email" if sent => StepWords {
             title: "Type the code",
             intro: "We have sent six digits by mail. They work for ten minutes.",
             kind: "code",
@@ -114,11 +127,13 @@ pub(super) fn reasons(check: &str) -> Vec<(&'static str, &'static str)> {
     let fits = |reason: &str| match reason {
         "no_chip" | "no_nfc" => check == "emrtd",
         // What has nothing to do with documents.
-        "no_document" | "damaged" | "lost" => check != "email",
+        "no_document" | "damaged" | "lost" => !matches!(check, "email" | "credential"),
+        "no_wallet" => check == "credential",
         "no_camera" => matches!(check, "barcode" | "image" | "proof_of_address"),
         _ => true,
     };
     [
+        ("no_wallet", "I have no such proof"),
         ("no_chip", "My document has no chip"),
         ("no_nfc", "My phone cannot read chips"),
         ("no_camera", "I have no camera"),

@@ -28,6 +28,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     crate::screening::settings(&config)?;
 
     let identities = Identities::ephemeral(system::clock(), entropy.clone())?;
+    crate::wallets::certificate(&config, &identities)?;
     let egress = crate::app::egress(&config)?;
     let gate = Gate::build(config, &identities, &entropy, &egress, None)?;
     let none = || routes::BuiltIn {
@@ -35,6 +36,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         pages: axum::Router::new(),
         api: axum::Router::new(),
         matches: axum::Router::new(),
+        wallets: axum::Router::new(),
 
         pki: axum::Router::new(),
         log: (axum::Router::new(), "node".to_owned()),

@@ -3,7 +3,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use portcullis_egress::webhook::Secret;
 use portcullis_identity::Assurance;
-use portcullis_oidc::ProofRule;
+use portcullis_oidc::{CREDENTIAL_LIFETIME_MAX, ProofRule};
 use portcullis_verification::{CheckProvider, is_trust_framework};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,10 +24,14 @@ const PROVIDERS_MAX: usize = 64;
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Has the form of a secret, to look at everything else.
 const PLACEHOLDER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// Issuers that there may be, and types of credentials of each.
+const ISSUERS_MAX: usize = 32;
+const TYPES_MAX: usize = 16;
+/// Types that wallets can be asked for at once, ours among them.
+const TYPES_ALL_MAX: usize = 32;
 /// How long credentials count, if nothing is said, and the limits of that.
 const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3_600);
 const CREDENTIAL_LIFETIME_MIN: Duration = Duration::from_secs(24 * 3_600);
-const CREDENTIAL_LIFETIME_MAX: Duration = Duration::from_secs(2 * 366 * 24 * 3_600);
 /// How long somebody who was declined waits, if nothing is said.
 const RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
@@ -49,6 +53,32 @@ pub struct VerificationConfig {
     /// Credentials for wallets: what was verified of a person, for them to show elsewhere. None are issued if
     /// nothing is said.
     pub credentials: Option<CredentialConfig>,
+    /// Whose credentials count that people show from their wallets, beside our own.
+    #[serde(default)]
+    pub issuer: Vec<IssuerConfig>,
+    /// The certificate that requests to wallets are signed with.
+    pub requests: Option<RequestConfig>,
+}
+
+/// Somebody whose credentials count.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// As `iss` has it, https. Keys are read from its `/.well-known/jwt-vc-issuer`.
+    pub issuer: String,
+    /// What its credentials may be: values of `vct`.
+    pub types: Vec<String>,
+}
+
+/// A certificate that wallets trust, of a key on P-256. The authority of the installation issues one if nothing is
+/// said.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestConfig {
+    /// A file with the certificate and what stands between it and the authority, PEM.
+    pub certificate: PathBuf,
+    /// A file with its key, PEM.
+    pub key: PathBuf,
 }
 
 /// Credentials for wallets (OpenID for Verifiable Credential Issuance 1.0).
@@ -195,6 +225,32 @@ impl VerificationConfig {
                 "verification.credentials: there is nothing to put into them without trust_frameworks"
             );
         }
+        ensure!(self.issuer.len() <= ISSUERS_MAX, "verification.issuer: at most {ISSUERS_MAX}");
+        let mut issuers = std::collections::BTreeSet::new();
+        for one in &self.issuer {
+            let name = &one.issuer;
+            let url = url::Url::parse(name);
+            let fits = url.is_ok_and(|url| {
+                url.scheme() == "https" && url.query().is_none() && url.fragment().is_none()
+            });
+            ensure!(
+                fits && issuers.insert(name),
+                "verification.issuer: {name:?} must be there once, and an https URL"
+            );
+            let types = &one.types;
+            let fits = |text: &String| (1..=256).contains(&text.len());
+            ensure!(
+                (1..=TYPES_MAX).contains(&types.len()) && types.iter().all(fits),
+                "verification.issuer {name}: types must be 1 to {TYPES_MAX} values of vct"
+            );
+        }
+        let types: std::collections::BTreeSet<_> =
+            self.issuer.iter().flat_map(|one| &one.types).collect();
+        ensure!(
+            types.len() < TYPES_ALL_MAX,
+            "verification.issuer: at most {} types in all",
+            TYPES_ALL_MAX - 1
+        );
         self.proofs().map(drop)
     }
 

@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod identities;
 pub mod lists;
 pub mod notes;
+pub mod presentations;
 pub mod proofs;
 pub mod sessions;
 pub mod trust;

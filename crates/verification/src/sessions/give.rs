@@ -10,8 +10,17 @@ use crate::checks::Report;
 /// Bytes of a reason of a person.
 const WHY_MAX_BYTES: usize = 64;
 /// Why the person cannot. It goes into the log for good, so that nothing else can be said here.
-pub const UNSUPPORTED: [&str; 8] =
-    ["no_chip", "no_nfc", "no_camera", "no_document", "damaged", "lost", "refused", "other"];
+pub const UNSUPPORTED: [&str; 9] = [
+    "no_wallet",
+    "no_chip",
+    "no_nfc",
+    "no_camera",
+    "no_document",
+    "damaged",
+    "lost",
+    "refused",
+    "other",
+];
 
 /// A step that the person is asked for.
 #[derive(Debug, Clone)]
@@ -55,13 +64,7 @@ impl Sessions {
         let (serial, task) = task.ok_or_else(|| SessionError::NotAsked(others()))?;
         let check = open.plan.check(&task.node);
         let check = check.ok_or_else(|| SessionError::NotAsked(others()))?;
-        let mut expected = open.start.expected.expected();
-        // Whoever they are, they were born on one day.
-        if expected.date_of_birth.is_none() {
-            let others = open.state.done.keys().filter(|name| *name != node);
-            let known = others.filter_map(|name| open.known_by(name));
-            expected.date_of_birth = known.filter_map(|known| known.date_of_birth).next();
-        }
+        let expected = open.expected(node);
         let printed = check.from.as_deref().and_then(|from| open.known_by(from));
         let printed = printed.map(|known| known.mrz.join("\n")).filter(|text| !text.is_empty());
         let is_held = check.from.is_some();
@@ -87,6 +90,20 @@ impl Sessions {
         };
         let event = || Event::Given { serial, outcome: outcome.clone() };
         self.advance(id, (by, Some(origin)), |_| Ok(event())).await
+    }
+}
+
+impl Open {
+    /// What the person is held against at a node.
+    pub(super) fn expected(&self, node: &str) -> Expected {
+        let mut expected = self.start.expected.expected();
+        // Whoever they are, they were born on one day.
+        if expected.date_of_birth.is_none() {
+            let others = self.state.done.keys().filter(|name| *name != node);
+            let known = others.filter_map(|name| self.known_by(name));
+            expected.date_of_birth = known.filter_map(|known| known.date_of_birth).next();
+        }
+        expected
     }
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod begin;
 mod cases;
 mod code;
+mod credential;
 mod erase;
 mod error;
 mod evidence;

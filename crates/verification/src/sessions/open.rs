@@ -187,7 +187,7 @@ impl Sessions {
     }
 
     /// After a step was stored: something may be due, and its proof be found.
-    pub(super) fn done(&self, next: &Open) {
+    pub(crate) fn done(&self, next: &Open) {
         self.wake();
         if let Some(decided) = next.decided {
             self.wait_for(decided);

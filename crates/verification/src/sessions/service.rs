@@ -144,7 +144,7 @@ impl Sessions {
         HEXLOWER.encode(&self.digest(pieces))
     }
 
-    pub(super) fn event(&self, by: &Actor, origin: Option<&Origin>, kind: Kind) -> Event {
+    pub(crate) fn event(&self, by: &Actor, origin: Option<&Origin>, kind: Kind) -> Event {
         let now = self.now();
         let id = Id::new(now, &*self.entropy);
         Event::new(id, now, origin.cloned(), by.clone(), Outcome::Success, kind)

@@ -1,0 +1,186 @@
+//! Requests to show credentials, and what was shown.
+
+use portcullis_types::{Id, Timestamp, tags};
+
+use crate::db::{DbError, Tx};
+use crate::query::{Source, sql};
+
+/// A row of `presentation`.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct PresentationRow {
+    /// The request.
+    #[sqlx(try_from = "String")]
+    pub id: Id<tags::Presentation>,
+    /// The session with the step that waits for it, if one does.
+    pub session_id: Option<String>,
+    /// The task of that step.
+    pub task: i64,
+    /// Whom the wallet shows them to.
+    pub audience: String,
+    /// In which request.
+    pub nonce: String,
+    /// What is asked for, as JSON.
+    pub query: String,
+    /// The signed request.
+    pub request: String,
+    /// Answers that were refused.
+    pub tries: i64,
+    /// When it was made.
+    #[sqlx(try_from = "i64")]
+    pub created_at: Timestamp,
+    /// Until when it can be answered.
+    #[sqlx(try_from = "i64")]
+    pub expires_at: Timestamp,
+    /// When it was answered.
+    pub answered_at: Option<i64>,
+    /// Whether the holder said no.
+    pub denied: bool,
+    /// Why the last answer was refused.
+    pub refused: Option<String>,
+    /// What was shown, sealed; empty as long as nothing was.
+    pub sealed: Vec<u8>,
+    /// When the row goes.
+    #[sqlx(try_from = "i64")]
+    pub ends_at: Timestamp,
+}
+
+impl PresentationRow {
+    /// The session with the step that waits for it.
+    pub fn session(&self) -> Option<Id<tags::IdvSession>> {
+        self.session_id.as_deref()?.parse().ok()
+    }
+}
+
+/// Adds a request.
+pub async fn insert(tx: &Tx, tenant: &str, row: &PresentationRow) -> Result<(), DbError> {
+    sql("INSERT INTO presentation (tenant, id, session_id, task, audience, nonce, query, request, tries, created_at, \
+         expires_at, denied, ends_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13)")
+    .bind(tenant)
+    .bind(row.id)
+    .bind(row.session_id.clone())
+    .bind(row.task)
+    .bind(&row.audience)
+    .bind(&row.nonce)
+    .bind(&row.query)
+    .bind(&row.request)
+    .bind(row.created_at)
+    .bind(row.expires_at)
+    .bind(false)
+    .bind(row.ends_at)
+    .bind(row.sealed.as_slice())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, session_id, task, audience, nonce, query, request, tries, created_at, expires_at, \
+             answered_at, denied, refused, sealed, ends_at FROM presentation WHERE tenant = $1 ",
+            $rest
+        )
+    };
+}
+
+/// A request.
+pub async fn by_id(
+    source: impl Source,
+    tenant: &str,
+    id: Id<tags::Presentation>,
+) -> Result<Option<PresentationRow>, DbError> {
+    sql(select!("AND id = $2")).bind(tenant).bind(id).optional(source).await
+}
+
+/// The newest request for a step.
+pub async fn of_task(
+    source: impl Source,
+    tenant: &str,
+    session: Id<tags::IdvSession>,
+    task: i64,
+) -> Result<Option<PresentationRow>, DbError> {
+    sql(select!("AND session_id = $2 AND task = $3 ORDER BY id DESC LIMIT 1"))
+        .bind(tenant)
+        .bind(session)
+        .bind(task)
+        .optional(source)
+        .await
+}
+
+#[derive(sqlx::FromRow)]
+struct Count {
+    n: i64,
+}
+
+/// How many requests there were for a session.
+pub async fn count_of_session(
+    source: impl Source,
+    tenant: &str,
+    session: Id<tags::IdvSession>,
+) -> Result<i64, DbError> {
+    let count: Option<Count> =
+        sql("SELECT COUNT(*) AS n FROM presentation WHERE tenant = $1 AND session_id = $2")
+            .bind(tenant)
+            .bind(session)
+            .optional(source)
+            .await?;
+    Ok(count.map_or(0, |count| count.n))
+}
+
+/// Counts an answer that is refused.
+pub async fn refuse(
+    tx: &Tx,
+    tenant: &str,
+    id: Id<tags::Presentation>,
+    why: &str,
+) -> Result<(), DbError> {
+    sql("UPDATE presentation SET tries = tries + 1, refused = $3 \
+         WHERE tenant = $1 AND id = $2 AND answered_at IS NULL")
+    .bind(tenant)
+    .bind(id)
+    .bind(why)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// How a request was answered.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// What was shown, sealed; empty where a session keeps it.
+    pub sealed: &'a [u8],
+    /// Whether the holder said no.
+    pub denied: bool,
+}
+
+/// Answers a request; `false` if it was answered before, has expired, or was answered wrongly `tries_max` times.
+pub async fn answer(
+    tx: &Tx,
+    tenant: &str,
+    id: Id<tags::Presentation>,
+    answer: &Answer<'_>,
+    (now, tries_max): (Timestamp, i64),
+) -> Result<bool, DbError> {
+    let answered = sql("UPDATE presentation SET answered_at = $3, sealed = $4, denied = $5, refused = NULL \
+                        WHERE tenant = $1 AND id = $2 AND answered_at IS NULL AND expires_at > $3 AND tries < $6")
+    .bind(tenant)
+    .bind(id)
+    .bind(now)
+    .bind(answer.sealed)
+    .bind(answer.denied)
+    .bind(tries_max)
+    .execute(tx)
+    .await?;
+    Ok(answered == 1)
+}
+
+/// Removes a request with what was shown; `false` if there is none.
+pub async fn remove(tx: &Tx, tenant: &str, id: Id<tags::Presentation>) -> Result<bool, DbError> {
+    let removed =
+        sql("DELETE FROM presentation WHERE tenant = $1 AND id = $2 AND session_id IS NULL")
+            .bind(tenant)
+            .bind(id)
+            .execute(tx)
+            .await?;
+    Ok(removed == 1)
+}
