@@ -1,38 +1,11 @@
 // A real browser on every page: axe-core, the width of a phone, dark and light, and the keyboard.
 // Arguments: issuer, user name, password, fingerprint of the server's key, directory for pictures,
 // an authorization request.
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import puppeteer from "puppeteer-core";
+import { launch, looker } from "./browser_look.mjs";
 
 const [issuer, username, password, key, pictures, authorize] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-mkdirSync(pictures, { recursive: true });
-const browser = await puppeteer.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", `--ignore-certificate-errors-spki-list=${key}`, "--host-resolver-rules=MAP localhost 127.0.0.1"],
-});
-const seen = [];
-
-async function look(page, what) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    for (const [width, height] of [[360, 740], [1280, 800]]) {
-      await page.setViewport({ width, height });
-      // Through the debugger, which the page's policy does not bind.
-      await page.evaluate(axe);
-      const found = await page.evaluate(async () => {
-        const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-        const { violations, passes } = await axe.run(document, { runOnly: { type: "tag", values: tags } });
-        const brief = ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`;
-        return { violations: violations.map(brief), passes: passes.length };
-      });
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      seen.push({ what, scheme, width, overflow, ...found });
-      await page.screenshot({ path: `${pictures}/${what}-${scheme}-${width}.png`, fullPage: true });
-    }
-  }
-}
+const browser = await launch(key);
+const { look, seen } = looker(pictures, [[360, 740], [1280, 800]]);
 
 try {
   const page = await browser.newPage();

@@ -1,38 +1,15 @@
 // A person with a phone: through a verification on our page, with a camera that shows what a file has.
 // Arguments: fingerprint of the server's key, what the camera sees (Y4M), directory for pictures, and what to do
 // as JSON: { url, wrong, lines }.
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import puppeteer from "puppeteer-core";
+import { launch, looker } from "./browser_look.mjs";
 
 const [key, sight, pictures, asked] = process.argv.slice(2);
 const { url, wrong, lines } = JSON.parse(asked);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-mkdirSync(pictures, { recursive: true });
-const browser = await puppeteer.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", `--ignore-certificate-errors-spki-list=${key}`, "--host-resolver-rules=MAP localhost 127.0.0.1",
-    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${sight}`],
-});
-const [seen, complaints] = [[], []];
+const browser = await launch(key, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+  `--use-file-for-fake-video-capture=${sight}`);
+const { look, seen } = looker(pictures);
+const complaints = [];
 const SCREENS = { phone: [390, 844], desk: [1280, 800] };
-
-async function look(page, what) {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    await page.evaluate(axe);
-    const found = await page.evaluate(async () => {
-      const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-      const { violations, passes } = await axe.run(document, { runOnly: { type: "tag", values: tags } });
-      const brief = ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`;
-      return { violations: violations.map(brief), passes: passes.length };
-    });
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    const title = await page.$eval("h1", (heading) => heading.textContent);
-    seen.push({ what, scheme, title, overflow, ...found });
-    await page.screenshot({ path: `${pictures}/${what}-${scheme}.png`, fullPage: true });
-  }
-}
 
 async function open(screen, context) {
   const page = await context.newPage();

@@ -1,21 +1,26 @@
 """Credentials that people show (OpenID for Verifiable Presentations 1.0, DCQL, SD-JWT VC): one installation issues them,
 another one asks for them through its API and in a step of a workflow, and the wallet of the examples lies."""
 
+import base64
 import copy
+import hashlib
 import html
 import json
 import re
+import ssl
+import subprocess
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from portcullis import DEMO, Demo, fields, until
 from test_documents import Passport, trust
 from test_verified_claims import GRAPH
-from test_wallet import CONFIG, VCT, Person, status
+from test_wallet import CONFIG, PASSWORD, VCT, Person, status
 from test_workflows import SESSIONS, begin, give, published, settled, show
 from wallet import PRE_AUTHORIZED, Credential, Key, Refused, Wallet, Web, encode, parts
 
@@ -383,6 +388,40 @@ def test_a_proof_of_somebody_else_is_none(there, erika, trusted):
     assert erika.wallet.web.ask(request["response_uri"], form={"vp_token": "{}", "state": request["state"]})[0] == 404
     late = erika.wallet.show(again["url"], trusted)
     assert late[0] == 404 and settled(there, session, "declined")
+
+
+def test_a_person_with_a_browser_and_a_wallet(place, idv, workflow, german, tmp_path):
+    """Both ends in one installation: a proof from the page of the account, shown instead of a document."""
+    person = Person(place).verified(idv, workflow, german)
+    session = begin(idv, published(idv, PERSON))
+    served = ssl.get_server_certificate(("127.0.0.1", place.ports["PUBLIC"]))
+    key = x509.load_pem_x509_certificate(served.encode()).public_key()
+    pinned = base64.b64encode(hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest())
+    todo = {"issuer": place.issuer, "username": person.name, "password": PASSWORD, "session": session["url"]}
+    command = ["node", "browser_wallet.mjs", pinned.decode(), str(tmp_path / "pictures"), json.dumps(todo)]
+    browser = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ours = x509.load_pem_x509_certificates((place.data / "ca.pem").read_bytes())
+    try:
+        line = browser.stdout.readline()
+        assert line, browser.stderr.read()
+        person.wallet.receive(json.loads(line)["link"], place.pocket, person.code_by_mail())
+        print("there", file=browser.stdin, flush=True)
+        line = browser.stdout.readline()
+        assert line, browser.stderr.read()
+        assert person.wallet.show(json.loads(line)["link"], ours)[0] == 200
+        print("shown", file=browser.stdin, flush=True)
+        rest, errors = browser.communicate(timeout=120)
+        assert browser.returncode == 0, errors
+    finally:
+        browser.kill()
+        browser.wait()
+    told = json.loads(rest)
+    assert told["complaints"] == [] and len(told["seen"]) == 2 * 7
+    for page in told["seen"]:
+        where = (page["what"], page["scheme"])
+        assert page["violations"] == [], where
+        assert page["passes"] >= 10 and page["overflow"] <= 0, where
+    settled(idv, session, "approved")
 
 
 def test_a_request_outlives_its_server(verifier, there, erika, trusted):

@@ -89,13 +89,17 @@ class Person:
 
     def offer(self):
         """An offer, and the code that comes by mail."""
-        codes = lambda: [mail for mail in self.place.mails(self.email) if mail["subject"] == "The code for your wallet"]  # noqa: E731
-        before = len(codes())
+        before = len(self.codes())
         page = self.ask()
         assert page.status_code == 200, page.text
-        mails = until(lambda: len(found := codes()) > before and found, "the mail with the code")
-        code = re.search(r"\b\d{6}\b", mails[-1].get_content()).group(0)
-        return html.unescape(re.search(r'id="offer" href="([^"]+)"', page.text).group(1)), code
+        return html.unescape(re.search(r'id="offer" href="([^"]+)"', page.text).group(1)), self.code_by_mail(before)
+
+    def codes(self):
+        return [mail for mail in self.place.mails(self.email) if mail["subject"] == "The code for your wallet"]
+
+    def code_by_mail(self, before=0):
+        mails = until(lambda: len(found := self.codes()) > before and found, "the mail with the code")
+        return re.search(r"\b\d{6}\b", mails[-1].get_content()).group(0)
 
     def receive(self, **more):
         offer, code = self.offer()
