@@ -304,11 +304,22 @@ class Wallet:
             for credential in self.credentials:
                 if credential.payload["vct"] not in query["meta"]["vct_values"]:
                     continue
-                needed = [self.needed(credential, claim) for claim in query.get("claims", [])]
-                if all(one is not None for one in needed):
-                    chosen[query["id"]] = (credential, set().union(*needed))
+                needed = self.first_set(credential, query)
+                if needed is not None:
+                    chosen[query["id"]] = (credential, needed)
                     break
         return chosen
+
+    def first_set(self, credential, query):
+        """The disclosures for the first set of claims that is there as a whole."""
+        claims = query.get("claims", [])
+        named = {claim.get("id"): claim for claim in claims}
+        sets = [[named[one] for one in each] for each in query.get("claim_sets", [])] or [claims]
+        for each in sets:
+            needed = [self.needed(credential, claim) for claim in each]
+            if all(one is not None for one in needed):
+                return set().union(*needed)
+        return None
 
     @staticmethod
     def needed(credential, claim):

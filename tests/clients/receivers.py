@@ -148,7 +148,12 @@ class Http:
 
             def do_POST(self):
                 assert "content-length" in self.headers
-                body = self.rfile.read(int(self.headers["content-length"]))
+                self.hear(self.rfile.read(int(self.headers["content-length"])))
+
+            def do_GET(self):
+                self.hear(b"")
+
+            def hear(self, body):
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
                 outer.requests.append((self.path, dict(self.headers), body))

@@ -62,6 +62,7 @@ ca = "{place.data}/ca.pem"
 [[verification.issuer]]
 issuer = "{place.issuer}"
 types = ["{VCT}"]
+identity = ["{VCT}"]
 """
 
 
@@ -213,7 +214,7 @@ def resigned(request, credential):
     (lambda request, held: {"adult": [forged_age(request, held)]}, "disclosure_invalid"),
     (lambda request, held: {"adult": [resigned(request, held)]}, "signature_invalid"),
     (lambda request, held: {"adult": [held.show(set(), request["client_id"], request["nonce"])]}, "claim_missing"),
-    (lambda request, held: {"adult": [honest(request, held)] * 2}, "credential_missing"),
+    (lambda request, held: {"adult": [honest(request, held)] * 2}, "credential_repeated"),
     (lambda request, held: {"other": [honest(request, held)]}, "credential_missing"),
     (lambda request, held: {}, "credential_missing"),
     (lambda request, held: {"adult": honest(request, held)}, "response_malformed"),
@@ -284,8 +285,10 @@ def test_guessing_ends_and_times_run_out(there, forge, erika, trusted):
     asked = ask(there)
     request = erika.wallet.request(asked["url"], trusted)
     assert said(erika.wallet.web.ask(request["response_uri"], form={"error": "access_denied", "state": "x"})) == (400, "state_wrong")
-    assert erika.wallet.web.ask(request["response_uri"], form={"error": "access_denied", "state": request["state"]})[0] == 200
-    assert came(there, asked)["status"] == "denied"
+    assert said(erika.wallet.web.ask(request["response_uri"], form={"error": "access_denied", "state": request["state"]})) == (400, "access_denied")
+    # Nothing proves that it was them: they may think better of it.
+    assert (came(there, asked)["status"], came(there, asked)["refused"]) == ("pending", "access_denied")
+    assert erika.wallet.show(asked["url"], trusted)[0] == 200
     other = ask(there)
     request = erika.wallet.request(other["url"], trusted)
     web = erika.wallet.web
@@ -368,10 +371,19 @@ def test_a_workflow_takes_a_proof_for_a_document(verifier, there, erika, trusted
 
 def test_a_proof_of_somebody_else_is_none(there, erika, trusted):
     flow = published(there, PERSON)
-    session = begin(there, flow, expected={"surname": "Somebody"})
+    for expected in ({"surname": "Somebody"}, {"nationality": "FRA"}, {"date_of_birth": "1964-08-13"}, {"given_names": "Eva"}):
+        session = begin(there, flow, expected=expected)
+        asked = give(there, session, node="wallet", credential={})["report"]
+        # Whoever saw the code of somebody else cannot have them declined by their own.
+        assert said(erika.wallet.show(asked["url"], trusted)) == (400, "field_differs")
+        assert show(there, session)["awaiting"][0]["node"] == "wallet"
+    # What is expected of a document no credential says: people look at it.
+    session = begin(there, flow, expected={"surname": "mustermann", "document_number": "C01X00T47"})
     asked = give(there, session, node="wallet", credential={})["report"]
     assert erika.wallet.show(asked["url"], trusted)[0] == 200
-    assert settled(there, session, "declined", "in_review")["status"] == "declined"
+    decided = settled(there, session, "in_review", "approved", "declined")
+    reports = there.get(f"{SESSIONS}/{session['id']}/decision").json()["reports"]
+    assert (reports[0]["status"], decided["status"]) == ("review", "in_review")
     session = begin(there, flow)
     give(there, session, 422, node="wallet", credential={}, unsupported="refused")
     give(there, session, 400, node="wallet", credential={"more": 1})
@@ -381,6 +393,7 @@ def test_a_proof_of_somebody_else_is_none(there, erika, trusted):
     request = erika.wallet.request(asked["url"], trusted)
     for _ in range(5):
         assert said(erika.wallet.web.ask(request["response_uri"], form={"vp_token": "{}", "state": request["state"]}))[0] == 400
+    assert erika.wallet.web.ask(request["response_uri"], form={"vp_token": "{}", "state": request["state"]})[0] == 404
     assert show(there, session)["awaiting"][0]["node"] == "wallet"
     again = give(there, session, node="wallet", credential={})["report"]
     assert again["url"] != asked["url"]

@@ -10,13 +10,13 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use portcullis_events::Origin;
-use portcullis_oidc::Params;
 use portcullis_verification::{
     PresentationAnswered, PresentationError, PresentationResponse, Presentations, REQUEST_TYP,
 };
 use serde_json::json;
+use url::form_urlencoded;
 
-/// An answer is at most this long.
+/// An answer is at most this long: presentations of 64 KiB in the letters of a form.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The endpoints of wallets.
@@ -53,14 +53,8 @@ async fn response(
     let is_form =
         kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
-    let form = body.ok().and_then(|body| Params::parse(&body.to_bytes()).ok()).filter(|_| is_form);
-    let Some(form) = form else { return refused("response_malformed") };
-    let own = |name| form.get(name).map(str::to_owned);
-    let answer = PresentationResponse {
-        vp_token: own("vp_token"),
-        state: own("state"),
-        error: own("error"),
-    };
+    let answer = body.ok().filter(|_| is_form).and_then(|body| read(&body.to_bytes()));
+    let Some(answer) = answer else { return refused("response_malformed") };
     let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
     match presentations.answer(id, answer, &origin).await {
         // There is nowhere to send the browser: whoever asked sees the answer.
@@ -69,6 +63,23 @@ async fn response(
         Ok(PresentationAnswered::Refused(code)) => refused(code),
         Err(error) => failed(&error),
     }
+}
+
+/// A form whose values may be longer than those of OAuth, each member once.
+fn read(form: &[u8]) -> Option<PresentationResponse> {
+    let mut answer = PresentationResponse::default();
+    for (name, value) in form_urlencoded::parse(form) {
+        let place = match &name[..] {
+            "vp_token" => &mut answer.vp_token,
+            "state" => &mut answer.state,
+            "error" => &mut answer.error,
+            _ => continue,
+        };
+        if place.replace(value.into_owned()).is_some() {
+            return None;
+        }
+    }
+    Some(answer)
 }
 
 fn refused(code: &str) -> Response {

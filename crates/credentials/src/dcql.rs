@@ -1,7 +1,7 @@
 //! What a verifier asks for: the Digital Credentials Query Language (OpenID for Verifiable Presentations 1.0,
 //! section 6), as far as it is about SD-JWT VC with a key binding.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -253,17 +253,19 @@ impl CredentialQuery {
         // The first that is there as a whole counts, and nothing that is in others.
         let set = sets.into_iter().find(|set| set.iter().all(|at| !found[*at].is_empty()));
         let set = set.ok_or(Unanswered::Claim)?;
-        let places: Vec<&[Key<'_>]> =
-            set.iter().flat_map(|at| &found[*at]).map(Vec::as_slice).collect();
-        match told(&claims, &places) {
-            Value::Object(told) if !self.claims.is_empty() => Ok(told),
+        let mut places = Places::default();
+        for place in set.iter().flat_map(|at| &found[*at]) {
+            places.add(place);
+        }
+        match places.told(&claims) {
+            Value::Object(told) => Ok(told),
             _ => Ok(Map::new()),
         }
     }
 }
 
 /// One step to a value that was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
     Member(&'a str),
     Element(usize),
@@ -320,34 +322,43 @@ impl ClaimQuery {
     }
 }
 
-/// What is in some places of a value, each element with all that was found in it.
-fn told(value: &Value, places: &[&[Key<'_>]]) -> Value {
-    if places.iter().any(|place| place.is_empty()) {
-        return value.clone();
+/// Places of a value: all of it, or what is below some of its keys.
+#[derive(Debug, Default)]
+struct Places<'a> {
+    is_whole: bool,
+    below: HashMap<Key<'a>, Places<'a>>,
+}
+
+impl<'a> Places<'a> {
+    fn add(&mut self, place: &[Key<'a>]) {
+        let mut here = self;
+        for key in place {
+            here = here.below.entry(*key).or_default();
+        }
+        here.is_whole = true;
     }
-    let below = |key: Key<'_>| {
-        let rest = places.iter().filter_map(|place| match place.split_first() {
-            Some((first, rest)) if *first == key => Some(rest),
-            _ => None,
-        });
-        rest.collect::<Vec<_>>()
-    };
-    match value {
-        Value::Object(members) => {
-            let each = members.iter().filter_map(|(name, value)| {
-                let places = below(Key::Member(name));
-                (!places.is_empty()).then(|| (name.clone(), told(value, &places)))
-            });
-            Value::Object(each.collect())
+
+    /// What is in them, each element with all that was found in it.
+    fn told(&self, value: &Value) -> Value {
+        if self.is_whole {
+            return value.clone();
         }
-        Value::Array(elements) => {
-            let each = elements.iter().enumerate().filter_map(|(place, value)| {
-                let places = below(Key::Element(place));
-                (!places.is_empty()).then(|| told(value, &places))
-            });
-            Value::Array(each.collect())
+        match value {
+            Value::Object(members) => {
+                let each = members.iter().filter_map(|(name, value)| {
+                    let places = self.below.get(&Key::Member(name))?;
+                    Some((name.clone(), places.told(value)))
+                });
+                Value::Object(each.collect())
+            }
+            Value::Array(elements) => {
+                let each = elements.iter().enumerate().filter_map(|(place, value)| {
+                    Some(self.below.get(&Key::Element(place))?.told(value))
+                });
+                Value::Array(each.collect())
+            }
+            other => other.clone(),
         }
-        other => other.clone(),
     }
 }
 

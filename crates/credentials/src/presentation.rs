@@ -1,4 +1,7 @@
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_jose::{
@@ -113,6 +116,8 @@ pub struct Verified {
     pub vct: String,
     /// All that is told, in its place.
     pub claims: Map<String, Value>,
+    /// Claims of which some elements were not told.
+    pub withheld: BTreeSet<String>,
     /// Where its status is, if it has one.
     pub status: Option<Reference>,
     /// The RFC 7638 thumbprint of the key of its holder.
@@ -231,7 +236,7 @@ impl<'a> Presentation<'a> {
         }
         let holder = plain.cnf.jwk.thumbprint().ok_or(CredentialError::Claims)?;
         check_binding(self.binding, self.shown, &plain.cnf.jwk, asked)?;
-        let claims = told(self.payload, &self.disclosures)?;
+        let (claims, withheld) = told(self.payload, &self.disclosures)?;
         let Plain { iss: issuer, vct, status, .. } = plain;
         let vct = vct.unwrap_or_default();
         // Some other way of telling that it was revoked cannot be followed, and not be passed over.
@@ -239,7 +244,7 @@ impl<'a> Presentation<'a> {
             Some(status) => Some(status.status_list.ok_or(CredentialError::Claims)?),
             None => None,
         };
-        Ok(Verified { issuer, vct, claims, status, holder })
+        Ok(Verified { issuer, vct, claims, withheld, status, holder })
     }
 }
 
@@ -275,14 +280,19 @@ fn check_binding(
 fn told(
     mut payload: Map<String, Value>,
     disclosures: &[&str],
-) -> Result<Map<String, Value>, CredentialError> {
+) -> Result<(Map<String, Value>, BTreeSet<String>), CredentialError> {
     let refused = CredentialError::Disclosure;
     match payload.remove("_sd_alg") {
         None => {}
         Some(Value::String(alg)) if alg == "sha-256" => {}
         Some(_) => return Err(CredentialError::Claims),
     }
-    let mut all = Disclosures { by_digest: HashMap::new(), seen: Vec::new() };
+    let mut all = Disclosures {
+        by_digest: HashMap::new(),
+        seen: Vec::new(),
+        claim: String::new(),
+        withheld: BTreeSet::new(),
+    };
     for text in disclosures {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| refused)?;
         let contents: Vec<Value> = from_slice_strict(&bytes).map_err(|_| refused)?;
@@ -299,7 +309,7 @@ fn told(
         return Err(refused);
     }
     match payload {
-        Value::Object(payload) => Ok(payload),
+        Value::Object(payload) => Ok((payload, all.withheld)),
         _ => Err(refused),
     }
 }
@@ -309,6 +319,9 @@ struct Disclosures {
     by_digest: HashMap<String, Vec<Value>>,
     /// Every digest there is.
     seen: Vec<String>,
+    /// The claim that is looked at.
+    claim: String,
+    withheld: BTreeSet<String>,
 }
 
 impl Disclosures {
@@ -337,7 +350,10 @@ impl Disclosures {
         if members.contains_key("...") {
             return Err(refused);
         }
-        for value in members.values_mut() {
+        for (name, value) in members.iter_mut() {
+            if depth == 0 {
+                self.claim.clone_from(name);
+            }
             self.place(value, depth + 1)?;
         }
         for digest in hidden {
@@ -353,6 +369,9 @@ impl Disclosures {
             let is_taken = members.contains_key(&name) || ["_sd", "..."].contains(&&name[..]);
             if is_taken || (depth == 0 && NEVER_HIDDEN.contains(&&name[..])) {
                 return Err(refused);
+            }
+            if depth == 0 {
+                self.claim.clone_from(&name);
             }
             self.place(&mut value, depth + 1)?;
             members.insert(name, value);
@@ -375,7 +394,10 @@ impl Disclosures {
             match hidden {
                 Some(Value::String(digest)) => {
                     self.seen.push(digest.clone());
-                    let Some(contents) = self.by_digest.remove(digest) else { continue };
+                    let Some(contents) = self.by_digest.remove(digest) else {
+                        self.withheld.insert(self.claim.clone());
+                        continue;
+                    };
                     let Ok([Value::String(_), mut value]) = <[Value; 2]>::try_from(contents) else {
                         return Err(refused);
                     };

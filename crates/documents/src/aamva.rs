@@ -256,7 +256,7 @@ impl Licence {
 }
 
 /// Whether two texts have the same letters and digits, in whatever case and with whatever marks.
-pub fn same_words(one: &str, other: &str) -> bool {
+pub(crate) fn same_words(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 

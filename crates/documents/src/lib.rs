@@ -24,7 +24,6 @@ mod states;
 mod trust;
 pub mod zone;
 
-pub use aamva::same_words;
 pub use certificate::{CERTIFICATE_MAX_BYTES, CRL_MAX_BYTES, Certificate, Crl};
 pub use digest::Hash;
 pub use key::{PublicKey, Scheme};

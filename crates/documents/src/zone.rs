@@ -354,6 +354,12 @@ impl Zone {
     }
 }
 
+/// Whether two names are one: by their letters, or as a zone writes them (ICAO 9303-3, section 6).
+pub fn same_name(one: &str, other: &str) -> bool {
+    let is_written = |ours, theirs| is_name(ours, theirs, false) == Some(true);
+    crate::aamva::same_words(one, other) || is_written(one, other) || is_written(other, one)
+}
+
 /// Whether a name is written so in a zone, which may have cut it; `None` if it has no letters that a zone has.
 fn is_name(ours: &str, expected: &str, cut: bool) -> Option<bool> {
     let words = |text: &str| -> String {

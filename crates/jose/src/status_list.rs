@@ -147,6 +147,11 @@ impl StatusList {
         u64::try_from(self.expires_at?.checked_sub(self.issued_at)?).ok()
     }
 
+    /// When it ends, if it does.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at.map(Timestamp::from_secs)
+    }
+
     /// The status at a place: 0 is good, everything else is not. `None` beyond the end of the list,
     /// which refuses the token (section 8.3).
     pub fn get(&self, idx: u32) -> Option<u8> {

@@ -40,7 +40,7 @@ use crate::{
     doors::Doors,
     gate::Gate,
     parts::{self, login_providers, registration, staff_devices, theme},
-    places::Maps,
+    places::{self, Maps},
     quotas,
     record::{Record, audit_dir},
     reload::ReloadStatus,
@@ -91,7 +91,7 @@ pub struct App {
     /// Who gets the record besides us.
     pub sinks: Sinks,
     /// Where addresses are.
-    pub places: ArcSwap<Maps>,
+    pub places: Arc<ArcSwap<Maps>>,
     /// Certificates of the listeners.
     pub doors: Doors,
     /// Held while the gate's snapshot is replaced, so that none is lost.
@@ -207,7 +207,9 @@ impl App {
         let providers = parts::check_providers(&config)?;
         let way_out_of_checks = egress_for(&config, Providers::calls(providers.len()))?;
         let providers = Providers::new(providers, way_out_of_checks);
-        let frameworks = (config.verification.trust_frameworks.clone(), providers);
+        let places = Arc::new(ArcSwap::from_pointee(Maps::open(&config)?));
+        let addresses = places::addresses(places.clone());
+        let frameworks = (config.verification.trust_frameworks.clone(), providers, addresses);
         let verification =
             checks::sessions(&vault, &identity.db, way_out, frameworks, &clock, &entropy).await?;
         let egress_of_wallets = self::egress(&config)?;
@@ -217,7 +219,6 @@ impl App {
         let issuers = self::egress(&config)?;
         let gate = Gate::build(config.clone(), &ca.identities, &entropy, &issuers, None)?;
         let doors = Doors::open(&config, &ca.identities)?;
-        let places = ArcSwap::from_pointee(Maps::open(&config)?);
         let sigma = ArcSwap::new(crate::sigma::load(&config, None)?);
         let reload = ReloadStatus::new(&config, clock.now());
 

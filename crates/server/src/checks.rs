@@ -8,7 +8,7 @@ use portcullis_identity::Identity;
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, Timestamp, tags};
 use portcullis_verification::{
-    Aml, CheckParts, Checks, Decided, Providers, SessionError, SessionParts, Sessions,
+    Addresses, Aml, CheckParts, Checks, Decided, Providers, SessionError, SessionParts, Sessions,
     WebhookParts, Webhooks,
 };
 use tokio::{
@@ -47,7 +47,7 @@ pub async fn sessions(
     vault: &Vault,
     db: &Db,
     (aml, egress): (&Aml, Egress),
-    (trust_frameworks, providers): (Vec<String>, Providers),
+    (trust_frameworks, providers, addresses): (Vec<String>, Providers, Addresses),
     clock: &SharedClock,
     entropy: &SharedEntropy,
 ) -> Result<Sessions> {
@@ -60,6 +60,7 @@ pub async fn sessions(
         digest_key: vault.random("idv_session_key").await?.expose().clone(),
         aml: aml.clone(),
         trust_frameworks,
+        addresses,
         providers,
         views: portcullis_api::report_views(),
         webhooks: Webhooks::new(WebhookParts {

@@ -4,13 +4,16 @@
 use std::{
     net::IpAddr,
     path::Path,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
 use maxminddb::{Reader, geoip2};
 use portcullis_threat::{AddrList, Hidden, Place, Places};
 use portcullis_types::ClientAddr;
+use portcullis_verification::{AddressFacts, AddressSources, Addresses};
 
 use crate::config::Config;
 
@@ -82,6 +85,29 @@ impl Maps {
             says(|known| known.is_anonymous).then_some(Hidden::Proxy)
         }
     }
+}
+
+/// For checks of identity verification: what each map knows of addresses just now.
+pub fn addresses(maps: Arc<ArcSwap<Maps>>) -> Addresses {
+    Arc::new(move |asked| {
+        let maps = maps.load();
+        let sources = AddressSources {
+            built: maps.built().map(|(name, at)| (name.to_owned(), at)).collect(),
+            tells_hidden: maps.anonymous.is_some() || maps.tor.is_some() || maps.hosting.is_some(),
+        };
+        let facts = asked.iter().map(|ip| {
+            let place = Places::find(&**maps, ClientAddr::new(*ip));
+            let hidden = place.hidden.map(|hidden| match hidden {
+                Hidden::Tor => "tor",
+                Hidden::Hosting => "hosting",
+                Hidden::Proxy => "proxy",
+            });
+            let country = place.country.and_then(|code| String::from_utf8(code.to_vec()).ok());
+            AddressFacts { country, asn: place.asn, hidden }
+        });
+        let facts = facts.collect();
+        (sources, facts)
+    })
 }
 
 fn read(path: &Path) -> Result<Reader<Vec<u8>>> {

@@ -29,11 +29,12 @@ pub fn open(
         trust_frameworks: settings.trust_frameworks.clone(),
         lists: format!("{}/", provider.url(WALLET_LISTS)),
     });
-    let trusted = config
-        .verification
-        .issuer
-        .iter()
-        .map(|one| IssuerTrust { issuer: one.issuer.clone(), types: one.types.clone() });
+    let trusted = config.verification.issuer.iter().map(|one| IssuerTrust {
+        issuer: one.issuer.clone(),
+        types: one.types.clone(),
+        identity: one.identity.clone(),
+        hosts: one.hosts.clone(),
+    });
     let identity = &provider.identity;
     Ok(Presentations::new(PresentationParts {
         tenant: DEFAULT_TENANT.to_owned(),

@@ -11,13 +11,11 @@ CREATE TABLE presentation (
     query TEXT NOT NULL,
     -- The signed request, as wallets fetch it.
     request TEXT NOT NULL,
-    -- Answers that were refused.
+    -- Answers that were looked at.
     tries BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    -- When it was answered, and whether the holder said no.
     answered_at BIGINT,
-    denied BOOLEAN NOT NULL,
     -- Why the last answer was refused.
     refused TEXT,
     -- What was shown, sealed, and empty as long as nothing was.

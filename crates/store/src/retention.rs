@@ -165,6 +165,7 @@ pub const KEPT: &[(&str, &str)] = &[
     ("account_proof", "goes with its account or its session, or is taken back"),
     ("credential_list", "one row for each 65,536 credentials"),
     ("idv_code", "goes with its session"),
+    ("idv_seen", "goes with its session"),
     ("idv_session_event", "goes with its session"),
     ("idv_effect", "goes as soon as it was brought about, and with its session"),
     ("event_outbox", "emptied as soon as the log has the event"),

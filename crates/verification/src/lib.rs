@@ -31,11 +31,11 @@ pub use presentations::{
 };
 pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT};
 pub use sessions::{
-    Answer, Answered, Asked as AskedStep, Backtested, Begin, Begun, Change, Decided, Diff,
-    Differing, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure,
-    Evidence, Given, Identifiers, Known, ListKind, Listed, MailAnswer, Note, Open, Owner,
-    ReportViews, Reviewed, SessionError, SessionParts, Sessions, Step, Told, UNSUPPORTED,
-    VerifiedIdentity, evidence_digest,
+    AddressFacts, AddressSources, Addresses, Answer, Answered, Asked as AskedStep, Backtested,
+    Begin, Begun, Change, Decided, Diff, Differing, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA,
+    EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence, Given, Identifiers, Known, ListKind,
+    Listed, MailAnswer, Note, Open, Owner, ReportViews, Reviewed, SessionError, SessionParts,
+    Sessions, Step, Told, UNSUPPORTED, VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{
     Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,

@@ -203,6 +203,29 @@ pub const CATALOGUE: &[CheckSpec] = &[
         ],
     },
     CheckSpec {
+        name: "ip",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: true,
+        compares: false,
+        calls: false,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            // Of the newest address, with two letters.
+            field("country", Kind::Text),
+            field("countries", Kind::Texts),
+            field("asn", Kind::Number),
+            field("addresses", Kind::Number),
+            field("is_tor", Kind::Flag),
+            field("is_hosting", Kind::Flag),
+            field("is_proxy", Kind::Flag),
+            // From every country of the documents.
+            field("country_differs", Kind::Flag),
+        ],
+    },
+    CheckSpec {
         name: "email",
         input: Input::Person,
         tells_person: false,
@@ -226,6 +249,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         retake: &[],
         fields: &[
             field("issuer", Kind::Text),
+            field("vct", Kind::Text),
             field("trust_framework", Kind::Text),
             field("assurance_level", Kind::Text),
             field("nationality", Kind::Text),

@@ -44,7 +44,7 @@ struct PresentationInput {
 #[derive(Debug, Serialize, ToSchema)]
 struct PresentationReply {
     id: String,
-    /// `pending`, `answered`, `denied`, `expired`
+    /// `pending`, `answered`, `expired`
     #[schema(value_type = String)]
     status: PresentationStatus,
     /// For the wallet, as a link or as a QR code. None once it can be answered no more.
@@ -52,7 +52,7 @@ struct PresentationReply {
     url: Option<String>,
     /// What was shown.
     credentials: Vec<CredentialView>,
-    /// Why the last answer was refused, in a word.
+    /// Why the last answer was refused, in a word; `access_denied` if the wallet says that the holder will not.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
     /// RFC 3339.

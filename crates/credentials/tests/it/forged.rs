@@ -28,6 +28,11 @@ fn what_is_shown_is_what_is_told() {
     // An element, a member, and what they are in.
     let german = told(&|one| one[1] == "DE" || one[1] == "nationalities");
     assert_eq!(german, json!({ "nationalities": ["DE"] }));
+    // That there are more is known.
+    let shown = world.shown(&world.credential(), |one| one[1] == "DE" || one[1] == "nationalities");
+    let withheld = world.verify(&world.bound(&shown)).unwrap().withheld;
+    assert_eq!(withheld.into_iter().collect::<Vec<_>>(), ["nationalities"]);
+    assert!(all.withheld.is_empty());
     let adult = told(&|one| one[1] == "18" || one[1] == "age_equal_or_over");
     assert_eq!(adult, json!({ "age_equal_or_over": { "18": true } }));
     // Eight digests, whatever there is to tell, and none of them twice.

@@ -22,7 +22,7 @@ use portcullis_store::accounts::Account;
 use portcullis_texts::{t, tf};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{
-    CheckError, ListKind, Open, Owner, PresentationError, SessionError, Step,
+    CheckError, ListKind, Open, Owner, PresentationError, PresentationView, SessionError, Step,
 };
 use portcullis_workflow::{Input, Node, Status, check_spec};
 use serde_json::json;
@@ -130,6 +130,9 @@ pub(crate) async fn begin(State(pages): State<Pages>, request: Request) -> impl 
         let form = read_form(&pages, request).await?;
         let token = form.text("token");
         let id = pages.sessions.by_client_token(token).ok_or_else(gone)?;
+        let open = read(&pages, id).await?;
+        let saw = pages.sessions.saw(&open, &form.visit.origin).await;
+        saw.map_err(|error| failed(&error))?;
         let back = own_return(form.text("return_to"));
         Ok(view::see_other(&address(id, back), Some(set_cookie(COOKIE, token))))
     };
@@ -169,7 +172,12 @@ pub(crate) async fn state(
         let open = read(&pages, holder(&pages, &visit, &id)?).await?;
         // The step that did not go well, for a script that keeps what was typed for it.
         let again = next(&open).filter(|step| !step.found.is_empty()).map(|step| step.node);
-        Ok(view::json(StatusCode::OK, &json!({ "mark": mark(&open), "again": again })))
+        let sent = match next(&open) {
+            Some(step) => sent(&pages, &open, &step).await?,
+            None => Sent::default(),
+        };
+        let mark = mark(&open, &sent);
+        Ok(view::json(StatusCode::OK, &json!({ "mark": mark, "again": again })))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
@@ -187,6 +195,8 @@ pub(crate) async fn give(
         let back = back(&visit);
         let here = || view::see_other(&address(id, back.as_deref()), None);
         let open = read(&pages, id).await?;
+        let saw = pages.sessions.saw(&open, &visit.origin).await;
+        saw.map_err(|error| failed(&error))?;
         let mut steps = open.steps();
         // What was meant for another try than the one that is asked for now came twice, or too late.
         let step = steps.find(|step| step.node == given.node && step.serial == given.serial);
@@ -222,7 +232,7 @@ struct Sent {
     /// Whether a code was sent.
     code: bool,
     /// What a wallet is asked.
-    request: Option<String>,
+    request: Option<PresentationView>,
 }
 
 async fn sent(pages: &Pages, open: &Open, step: &Step<'_>) -> Result<Sent, Page> {
@@ -235,7 +245,7 @@ async fn sent(pages: &Pages, open: &Open, step: &Step<'_>) -> Result<Sent, Page>
         "credential" => {
             let request = pages.presentations.request_of_step(id, serial).await;
             let request = request.map_err(|error| no_request(&error))?;
-            Sent { code: false, request: request.map(|request| request.url) }
+            Sent { code: false, request }
         }
         _ => Sent::default(),
     })
@@ -320,9 +330,14 @@ fn next(open: &Open) -> Option<Step<'_>> {
 
 /// What the page shows: as long as this is the same, it is what is to be done. Where that is a step, nothing else
 /// counts, or the page would be loaded again while somebody types.
-fn mark(open: &Open) -> String {
-    let step = next(open).map(|step| step.serial.to_string());
-    step.unwrap_or_else(|| open.state.status.as_str().to_owned())
+fn mark(open: &Open, sent: &Sent) -> String {
+    let request = sent.request.as_ref().map(|request| request.row.id.to_string());
+    match (next(open), request) {
+        // A request that is over is another page: there is none to wait for.
+        (Some(step), Some(request)) => format!("{}.{request}", step.serial),
+        (Some(step), None) => step.serial.to_string(),
+        (None, _) => open.state.status.as_str().to_owned(),
+    }
 }
 
 /// The steps that people may have to take, by what is checked.
@@ -366,7 +381,7 @@ fn ask(
         id: open.row.id,
         query: query(back.as_deref()),
         owner,
-        mark: mark(open),
+        mark: mark(open, sent),
         progress: tf("Step {0} of at most {1}", &[&(done + 1).to_string(), &total.to_string()]),
         total,
         done,
@@ -379,8 +394,8 @@ fn ask(
         node: step.node,
         serial: step.serial,
         reasons: words::reasons(step.check),
-        request_qr: sent.request.as_deref().and_then(qr::picture),
-        request: sent.request.clone(),
+        request_qr: sent.request.as_ref().and_then(|request| qr::picture(&request.url)),
+        request: sent.request.as_ref().map(|request| request.url.clone()),
         qr: phone(pages, open),
     };
     view::capture_page(StatusCode::OK, &page, cookie, back.is_some())
@@ -402,7 +417,7 @@ fn waiting(open: &Open, back: Option<&str>) -> Page {
     let login = back.map(|back| (back.to_owned(), t("Continue").to_owned()));
     let page = Wait {
         id: open.row.id,
-        mark: mark(open),
+        mark: mark(open, &Sent::default()),
         follows: !status.is_final(),
         title: words.title,
         tone: words.tone,

@@ -68,6 +68,12 @@ pub struct IssuerConfig {
     pub issuer: String,
     /// What its credentials may be: values of `vct`.
     pub types: Vec<String>,
+    /// Which of these prove who somebody is: the check `credential` of workflows takes no others.
+    #[serde(default)]
+    pub identity: Vec<String>,
+    /// Hosts beside its own where its keys and status lists may be.
+    #[serde(default)]
+    pub hosts: Vec<String>,
 }
 
 /// A certificate that wallets trust, of a key on P-256. The authority of the installation issues one if nothing is
@@ -242,6 +248,18 @@ impl VerificationConfig {
             ensure!(
                 (1..=TYPES_MAX).contains(&types.len()) && types.iter().all(fits),
                 "verification.issuer {name}: types must be 1 to {TYPES_MAX} values of vct"
+            );
+        }
+        for one in &self.issuer {
+            ensure!(
+                one.identity.iter().all(|own| one.types.contains(own)),
+                "verification.issuer {}: identity must name some of its types",
+                one.issuer
+            );
+            ensure!(
+                one.hosts.len() <= TYPES_MAX,
+                "verification.issuer {}: too many hosts",
+                one.issuer
             );
         }
         let types: std::collections::BTreeSet<_> =

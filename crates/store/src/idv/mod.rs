@@ -8,6 +8,7 @@ pub mod lists;
 pub mod notes;
 pub mod presentations;
 pub mod proofs;
+pub mod seen;
 pub mod sessions;
 pub mod trust;
 pub mod webhooks;

@@ -33,8 +33,6 @@ pub struct PresentationRow {
     pub expires_at: Timestamp,
     /// When it was answered.
     pub answered_at: Option<i64>,
-    /// Whether the holder said no.
-    pub denied: bool,
     /// Why the last answer was refused.
     pub refused: Option<String>,
     /// What was shown, sealed; empty as long as nothing was.
@@ -54,7 +52,7 @@ impl PresentationRow {
 /// Adds a request.
 pub async fn insert(tx: &Tx, tenant: &str, row: &PresentationRow) -> Result<(), DbError> {
     sql("INSERT INTO presentation (tenant, id, session_id, task, audience, nonce, query, request, tries, created_at, \
-         expires_at, denied, ends_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13)")
+         expires_at, ends_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12)")
     .bind(tenant)
     .bind(row.id)
     .bind(row.session_id.clone())
@@ -65,7 +63,6 @@ pub async fn insert(tx: &Tx, tenant: &str, row: &PresentationRow) -> Result<(), 
     .bind(&row.request)
     .bind(row.created_at)
     .bind(row.expires_at)
-    .bind(false)
     .bind(row.ends_at)
     .bind(row.sealed.as_slice())
     .execute(tx)
@@ -77,7 +74,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, session_id, task, audience, nonce, query, request, tries, created_at, expires_at, \
-             answered_at, denied, refused, sealed, ends_at FROM presentation WHERE tenant = $1 ",
+             answered_at, refused, sealed, ends_at FROM presentation WHERE tenant = $1 ",
             $rest
         )
     };
@@ -112,63 +109,72 @@ struct Count {
     n: i64,
 }
 
-/// How many requests there were for a session.
+/// How many requests there were for a session since a moment.
 pub async fn count_of_session(
     source: impl Source,
     tenant: &str,
     session: Id<tags::IdvSession>,
+    since: Timestamp,
 ) -> Result<i64, DbError> {
     let count: Option<Count> =
-        sql("SELECT COUNT(*) AS n FROM presentation WHERE tenant = $1 AND session_id = $2")
+        sql("SELECT COUNT(*) AS n FROM presentation WHERE tenant = $1 AND session_id = $2 AND created_at > $3")
             .bind(tenant)
             .bind(session)
+            .bind(since)
             .optional(source)
             .await?;
     Ok(count.map_or(0, |count| count.n))
 }
 
-/// Counts an answer that is refused.
+/// Counts an answer before it is looked at; `false` if it was answered, has expired, or there were `tries_max`.
+pub async fn count_try(
+    tx: &Tx,
+    tenant: &str,
+    id: Id<tags::Presentation>,
+    (now, tries_max): (Timestamp, i64),
+) -> Result<bool, DbError> {
+    let counted = sql("UPDATE presentation SET tries = tries + 1 WHERE tenant = $1 AND id = $2 \
+                       AND answered_at IS NULL AND expires_at > $3 AND tries < $4")
+    .bind(tenant)
+    .bind(id)
+    .bind(now)
+    .bind(tries_max)
+    .execute(tx)
+    .await?;
+    Ok(counted == 1)
+}
+
+/// Keeps why an answer was refused.
 pub async fn refuse(
     tx: &Tx,
     tenant: &str,
     id: Id<tags::Presentation>,
     why: &str,
 ) -> Result<(), DbError> {
-    sql("UPDATE presentation SET tries = tries + 1, refused = $3 \
-         WHERE tenant = $1 AND id = $2 AND answered_at IS NULL")
-    .bind(tenant)
-    .bind(id)
-    .bind(why)
-    .execute(tx)
-    .await
-    .map(drop)
+    sql("UPDATE presentation SET refused = $3 WHERE tenant = $1 AND id = $2 AND answered_at IS NULL")
+        .bind(tenant)
+        .bind(id)
+        .bind(why)
+        .execute(tx)
+        .await
+        .map(drop)
 }
 
-/// How a request was answered.
-#[derive(Debug)]
-pub struct Answer<'a> {
-    /// What was shown, sealed; empty where a session keeps it.
-    pub sealed: &'a [u8],
-    /// Whether the holder said no.
-    pub denied: bool,
-}
-
-/// Answers a request; `false` if it was answered before, has expired, or was answered wrongly `tries_max` times.
+/// Answers a request with what was shown, sealed; empty where a session keeps it. `false` if it was answered before
+/// or has expired.
 pub async fn answer(
     tx: &Tx,
     tenant: &str,
     id: Id<tags::Presentation>,
-    answer: &Answer<'_>,
-    (now, tries_max): (Timestamp, i64),
+    sealed: &[u8],
+    now: Timestamp,
 ) -> Result<bool, DbError> {
-    let answered = sql("UPDATE presentation SET answered_at = $3, sealed = $4, denied = $5, refused = NULL \
-                        WHERE tenant = $1 AND id = $2 AND answered_at IS NULL AND expires_at > $3 AND tries < $6")
+    let answered = sql("UPDATE presentation SET answered_at = $3, sealed = $4, refused = NULL \
+                        WHERE tenant = $1 AND id = $2 AND answered_at IS NULL AND expires_at > $3")
     .bind(tenant)
     .bind(id)
     .bind(now)
-    .bind(answer.sealed)
-    .bind(answer.denied)
-    .bind(tries_max)
+    .bind(sealed)
     .execute(tx)
     .await?;
     Ok(answered == 1)

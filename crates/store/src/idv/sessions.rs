@@ -189,6 +189,8 @@ pub async fn erase(
         "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM account_proof WHERE tenant = $1 AND session_id = $2 AND is_proven",
         "DELETE FROM idv_code WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM idv_seen WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM presentation WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_note WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_evidence WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_effect WHERE tenant = $1 AND session_id = $2",

@@ -1,6 +1,6 @@
 //! What wallets send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_credentials::{
     Asked, Presentation, Verified,
@@ -56,15 +56,29 @@ impl Presentations {
         let row = presentations::by_id(&self.db, &self.tenant, id).await?;
         let row = row.filter(|row| self.status(row) == PresentationStatus::Pending);
         let Some(row) = row else { return Ok(Answered::Gone) };
+        if let Some(session) = row.session()
+            && self.sessions.read(session).await?.state.status.is_final()
+        {
+            return Ok(Answered::Gone);
+        }
+        // Counted before anything is looked at or anybody asked, so that nobody gains by sending many at once.
+        let limits = (self.clock.now(), TRIES_MAX);
+        let counted = self.db.write(|tx| async move {
+            Ok::<_, PresentationError>(
+                presentations::count_try(&tx, &self.tenant, id, limits).await?,
+            )
+        });
+        if !counted.await? {
+            return Ok(Answered::Gone);
+        }
         let state = response.state.unwrap_or_default();
         if !same_secret(state.as_bytes(), id.to_string().as_bytes()) {
             return self.refuse(&row, "state_wrong", origin).await;
         }
         let shown = match (response.vp_token, response.error) {
             (Some(token), None) => self.checked(&row, &token).await?,
-            (None, Some(error)) if error == "access_denied" => {
-                return self.deny(&row, origin).await;
-            }
+            // Nothing proves who says so: it is noted, and the holder may think better of it.
+            (None, Some(error)) if error == "access_denied" => Err("access_denied"),
             (None, Some(_)) => Err("wallet_failed"),
             _ => Err("response_malformed"),
         };
@@ -89,9 +103,13 @@ impl Presentations {
         let query: Query =
             serde_json::from_str(&row.query).map_err(|_| PresentationError::Sealed)?;
         let mut verified: BTreeMap<String, Vec<Verified>> = BTreeMap::new();
-        for (id, texts) in token {
+        let mut seen = BTreeSet::new();
+        if !token.values().flatten().all(|text| seen.insert(text)) {
+            return Ok(Err("credential_repeated"));
+        }
+        for (id, texts) in &token {
             for text in texts {
-                match self.verify(row, &text).await? {
+                match self.verify(row, text).await? {
                     Ok(one) => verified.entry(id.clone()).or_default().push(one),
                     Err(distrust) => return Ok(Err(distrust.code())),
                 }
@@ -152,39 +170,19 @@ impl Presentations {
         let shown: Vec<ShownCredential> = each.collect();
         let text = serde_json::to_vec(&shown).map_err(|_| PresentationError::Sealed)?;
         let sealed = self.sealer.seal(&purpose(row.id), &text, &*self.entropy)?;
-        let answer = presentations::Answer { sealed: &sealed, denied: false };
-        self.conclude(row, &answer, ("passed", &[]), origin).await
-    }
-
-    async fn deny(
-        &self,
-        row: &PresentationRow,
-        origin: &Origin,
-    ) -> Result<Answered, PresentationError> {
-        let answer = presentations::Answer { sealed: &[], denied: true };
-        self.conclude(row, &answer, ("not_performed", &["access_denied"]), origin).await
-    }
-
-    async fn conclude(
-        &self,
-        row: &PresentationRow,
-        answer: &presentations::Answer<'_>,
-        (status, codes): (&'static str, &[&'static str]),
-        origin: &Origin,
-    ) -> Result<Answered, PresentationError> {
-        let event = &self.event(row, status, codes, &Actor::Anonymous, Some(origin));
-        let limits = (self.clock.now(), TRIES_MAX);
-        let concluded = self.db.write(|tx| async move {
-            if !presentations::answer(&tx, &self.tenant, row.id, answer, limits).await? {
+        let event = &self.event(row, "passed", &[], &Actor::Anonymous, Some(origin));
+        let (now, sealed) = (self.clock.now(), &sealed[..]);
+        let kept = self.db.write(|tx| async move {
+            if !presentations::answer(&tx, &self.tenant, row.id, sealed, now).await? {
                 return Ok(Answered::Gone);
             }
             tx.emit(event.clone()).await?;
             Ok::<_, PresentationError>(Answered::Taken)
         });
-        concluded.await
+        kept.await
     }
 
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         row: &PresentationRow,
         code: &'static str,

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use portcullis_credentials::{CredentialError, Presentation};
 use portcullis_jose::{
     JwkSet, VerifyingKey, from_slice_strict,
@@ -14,7 +15,7 @@ use portcullis_jose::{
 use portcullis_store::wallet;
 use portcullis_types::Timestamp;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as Turn;
 use url::Url;
 
 use super::{OwnKeys, PresentationError, Presentations};
@@ -25,6 +26,8 @@ const KEYS_FOR: Duration = Duration::from_secs(300);
 const KEYS_AGAIN: Duration = Duration::from_secs(30);
 /// A status list that says nothing of it is read again after this.
 const LIST_FOR: Duration = Duration::from_secs(60);
+/// One that could not be read is not asked for again so soon.
+const LIST_AGAIN: Duration = Duration::from_secs(10);
 /// And one is never kept for longer.
 const LIST_FOR_MAX: Duration = Duration::from_secs(3_600);
 /// Lists that are kept of each issuer. Each may unpack to 4 MiB.
@@ -37,6 +40,20 @@ pub struct IssuerTrust {
     pub issuer: String,
     /// What its credentials may be, at least one `vct`.
     pub types: Vec<String>,
+    /// Which of these prove who somebody is.
+    pub identity: Vec<String>,
+    /// Where its keys and status lists may be beside its own host.
+    pub hosts: Vec<String>,
+}
+
+impl IssuerTrust {
+    /// Whether something of this issuer may be at an address: it is signed by nobody else, and still is asked for from
+    /// inside.
+    fn may_be_at(&self, url: &str) -> bool {
+        let host = |url: &str| Url::parse(url).ok()?.host_str().map(str::to_owned);
+        let at = host(url);
+        at.is_some() && (at == host(&self.issuer) || at.is_some_and(|at| self.hosts.contains(&at)))
+    }
 }
 
 /// Our own credentials.
@@ -54,14 +71,17 @@ pub struct OwnIssuer {
     pub lists: String,
 }
 
-/// What is known of each issuer. Locked while it is asked, so that many who want to know are one question, and one
-/// that is slow holds up nobody who shows credentials of another.
+/// What is known of each issuer.
 pub(crate) struct Issuers(BTreeMap<String, Issuer>);
 
+/// What is known is at hand. Whoever asks has the turn: many questions are one, and one that fails is remembered as
+/// well, so that a slow issuer holds up no credential whose key is known, and nobody's of another.
 #[derive(Default)]
 struct Issuer {
-    keys: Mutex<Option<Known>>,
+    keys: ArcSwapOption<Known>,
+    asking: Turn<Option<Timestamp>>,
     lists: Mutex<HashMap<String, Kept>>,
+    asking_list: Turn<HashMap<String, Timestamp>>,
 }
 
 impl Issuers {
@@ -73,6 +93,12 @@ impl Issuers {
 struct Known {
     keys: Arc<Vec<VerifyingKey>>,
     read_at: Timestamp,
+}
+
+impl Known {
+    fn has(&self, kid: Option<&str>) -> bool {
+        kid.is_none_or(|kid| self.keys.iter().any(|key| key.kid() == Some(kid)))
+    }
 }
 
 struct Kept {
@@ -134,33 +160,50 @@ impl Presentations {
         if !trusted.types.iter().any(|own| own == vct) {
             return Err(Distrust::Issuer);
         }
-        let mut known = self.issuers().0.get(issuer).ok_or(Distrust::Issuer)?.keys.lock().await;
-        let now = self.now();
-        if let Some(held) = &*known {
-            let age = now.since(held.read_at);
-            let has = shown.kid().is_none_or(|kid| {
-                held.keys.iter().any(|key| key.kid().is_none_or(|own| own == kid))
-            });
-            if age < KEYS_AGAIN || (has && age < KEYS_FOR) {
-                return Ok(held.keys.clone());
-            }
+        let known = self.issuers().0.get(issuer).ok_or(Distrust::Issuer)?;
+        let kid = shown.kid();
+        let at_hand = known.keys.load_full();
+        let fresh = |held: &Arc<Known>| {
+            held.has(kid) && self.now().since(held.read_at) < KEYS_FOR && held.read_at <= self.now()
+        };
+        if let Some(held) = at_hand.as_ref().filter(|held| fresh(held)) {
+            return Ok(held.keys.clone());
         }
-        let keys = Arc::new(self.fetch_keys(issuer).await.ok_or(Distrust::Unavailable)?);
-        *known = Some(Known { keys: keys.clone(), read_at: now });
+        let mut tried = match (known.asking.try_lock(), &at_hand) {
+            (Ok(turn), _) => turn,
+            // Somebody is asking. What is known will do, or is not enough.
+            (Err(_), Some(held)) => return Ok(held.keys.clone()),
+            (Err(_), None) => known.asking.lock().await,
+        };
+        let now = self.now();
+        let at_hand = known.keys.load_full();
+        let lately = tried.is_some_and(|tried| tried <= now && now.since(tried) < KEYS_AGAIN);
+        match at_hand {
+            Some(held) if fresh(&held) || lately => return Ok(held.keys.clone()),
+            None if lately => return Err(Distrust::Unavailable),
+            _ => {}
+        }
+        *tried = Some(now);
+        let Some(keys) = self.fetch_keys(trusted).await else {
+            let held = known.keys.load_full().map(|held| held.keys.clone());
+            return held.ok_or(Distrust::Unavailable);
+        };
+        let keys = Arc::new(keys);
+        known.keys.store(Some(Arc::new(Known { keys: keys.clone(), read_at: now })));
         Ok(keys)
     }
 
     /// Reads the keys of a trusted issuer.
-    async fn fetch_keys(&self, issuer: &str) -> Option<Vec<VerifyingKey>> {
-        let url = well_known(issuer)?;
+    async fn fetch_keys(&self, trusted: &IssuerTrust) -> Option<Vec<VerifyingKey>> {
+        let url = well_known(&trusted.issuer)?;
         let answer = self.egress.get(url.as_str()).await.ok()?;
         let metadata: Metadata = from_slice_strict(&answer.body).ok()?;
-        if !answer.status.is_success() || metadata.issuer != issuer {
+        if !answer.status.is_success() || metadata.issuer != trusted.issuer {
             return None;
         }
         let jwks = match (metadata.jwks, metadata.jwks_uri) {
             (Some(jwks), None) => jwks,
-            (None, Some(uri)) => {
+            (None, Some(uri)) if trusted.may_be_at(&uri) => {
                 let answer = self.egress.get(&uri).await.ok()?;
                 let body = answer.status.is_success().then_some(answer.body)?;
                 from_slice_strict(&body).ok()?
@@ -216,18 +259,37 @@ impl Presentations {
         keys: &[VerifyingKey],
         uri: &str,
     ) -> Option<Arc<StatusList>> {
-        let mut lists = self.issuers().0.get(issuer)?.lists.lock().await;
-        let now = self.now();
-        if let Some(kept) = lists.get(uri).filter(|kept| kept.until > now) {
-            return Some(kept.list.clone());
+        let trusted = self.trusted.iter().find(|trusted| trusted.issuer == issuer)?;
+        if !trusted.may_be_at(uri) {
+            return None;
         }
+        let known = self.issuers().0.get(issuer)?;
+        let at_hand = |now: Timestamp| {
+            let lists = known.lists.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.get(uri).filter(|kept| kept.until > now).map(|kept| kept.list.clone())
+        };
+        if let Some(list) = at_hand(self.now()) {
+            return Some(list);
+        }
+        let mut tried = known.asking_list.lock().await;
+        let now = self.now();
+        if let Some(list) = at_hand(now) {
+            return Some(list);
+        }
+        tried.retain(|_, tried| *tried <= now && now.since(*tried) < LIST_AGAIN);
+        if tried.contains_key(uri) || tried.len() >= LISTS_MAX {
+            return None;
+        }
+        tried.insert(uri.to_owned(), now);
         let answer = self.egress.get(uri).await.ok()?;
         let body = answer.status.is_success().then_some(answer.body)?;
         let token = str::from_utf8(&body).ok()?.trim();
         let list = Arc::new(StatusList::open(token, issuer, uri, keys, now).ok()?);
-        let lives = list.lifetime().map_or(LIST_FOR_MAX, Duration::from_secs);
         let again = list.ttl.map_or(LIST_FOR, Duration::from_secs);
-        let until = now.plus(again.min(lives).min(LIST_FOR_MAX));
+        let until = now.plus(again.min(LIST_FOR_MAX));
+        let until = list.expires_at().map_or(until, |end| until.min(end));
+        tried.remove(uri);
+        let mut lists = known.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.retain(|_, kept| kept.until > now);
         if lists.len() >= LISTS_MAX {
             lists.clear();
@@ -248,6 +310,26 @@ fn well_known(issuer: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_and_lists_are_where_the_issuer_is() {
+        let trust = IssuerTrust {
+            issuer: "https://id.example/a".to_owned(),
+            types: Vec::new(),
+            identity: Vec::new(),
+            hosts: vec!["status.example".to_owned()],
+        };
+        for fits in
+            ["https://id.example/list", "https://id.example:8443/x", "https://status.example/1"]
+        {
+            assert!(trust.may_be_at(fits), "{fits}");
+        }
+        for other in
+            ["https://id.example.evil.example/", "https://127.0.0.1/", "x", "https://example/"]
+        {
+            assert!(!trust.may_be_at(other), "{other}");
+        }
+    }
 
     #[test]
     fn the_path_of_an_issuer_comes_last() {

@@ -155,8 +155,6 @@ pub enum PresentationStatus {
     Pending,
     /// What was asked for was shown.
     Answered,
-    /// The holder said no.
-    Denied,
     /// Nobody has answered it in time, or too many answers were refused.
     Expired,
 }
@@ -288,7 +286,6 @@ impl Presentations {
             created_at: now,
             expires_at,
             answered_at: None,
-            denied: false,
             refused: None,
             sealed: Vec::new(),
             ends_at: expires_at.plus(KEPT),
@@ -337,7 +334,6 @@ impl Presentations {
 
     fn status(&self, row: &PresentationRow) -> PresentationStatus {
         match row.answered_at {
-            Some(_) if row.denied => PresentationStatus::Denied,
             Some(_) => PresentationStatus::Answered,
             None if row.expires_at <= self.now() || row.tries >= TRIES_MAX => {
                 PresentationStatus::Expired

@@ -1,14 +1,14 @@
 //! Credentials for a step of a session: somebody who was verified elsewhere says so.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use portcullis_credentials::{
-    FORMAT,
+    FORMAT, Verified,
     dcql::{ClaimQuery, CredentialQuery, Meta, Query, Step},
 };
 use portcullis_documents::{
-    same_words, three_letters, two_letters,
-    zone::{Day, Expected},
+    three_letters, two_letters,
+    zone::{Day, Expected, same_name},
 };
 use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_store::idv::presentations::{self, PresentationRow};
@@ -17,7 +17,7 @@ use portcullis_workflow::{Assurance, CheckStatus, Reason, Report, Value, Values,
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    PresentationError, PresentationStatus, PresentationView, Presentations, TRIES_MAX, TTL,
+    PresentationError, PresentationStatus, PresentationView, Presentations, TTL,
     answer::{Answered, Shown},
 };
 use crate::{Known, SessionError, sessions::Detail};
@@ -26,12 +26,17 @@ use crate::{Known, SessionError, sessions::Detail};
 const CHECK: &str = "credential";
 /// The one credential query of a step.
 const QUERY: &str = "person";
-/// Requests of one session.
+/// Requests of one session in an hour.
 const REQUESTS_MAX: i64 = 20;
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Letters of a name, and of a word of an issuer.
+const NAME_MAX_CHARS: usize = 200;
+const WORD_MAX_CHARS: usize = 128;
+/// Nationalities of one person.
+const NATIONS_MAX: usize = 16;
 
 impl Presentations {
-    /// What is asked for in a step: who somebody is, and where that is known, of which nationality and by which
-    /// rules.
+    /// What is asked for in a step: who somebody is, of which nationalities, and where that is known, by which rules.
     fn step_query(&self) -> Query {
         let claim = |id: &str, path: &[&str], last: Option<Step>| ClaimQuery {
             id: Some(id.to_owned()),
@@ -39,9 +44,10 @@ impl Presentations {
             values: Vec::new(),
         };
         let own = self.own.iter().map(|own| own.vct.clone());
-        let types: BTreeSet<String> =
-            self.trusted.iter().flat_map(|trusted| trusted.types.clone()).chain(own).collect();
-        let least = ["given", "family", "born"];
+        let identity = self.trusted.iter().flat_map(|trusted| trusted.identity.clone());
+        let types: BTreeSet<String> = identity.chain(own).collect();
+        // Whoever may keep quiet about where they are from is on no list of countries.
+        let least = ["given", "family", "born", "nations"];
         let with =
             |more: &[&str]| least.iter().chain(more).map(|id| (*id).to_owned()).collect::<Vec<_>>();
         Query {
@@ -58,12 +64,7 @@ impl Presentations {
                     claim("rules", &["verification", "trust_framework"], None),
                     claim("level", &["verification", "assurance_level"], None),
                 ],
-                claim_sets: vec![
-                    with(&["nations", "rules", "level"]),
-                    with(&["nations", "rules"]),
-                    with(&["nations"]),
-                    with(&[]),
-                ],
+                claim_sets: vec![with(&["rules", "level"]), with(&["rules"]), with(&[])],
             }],
             credential_sets: Vec::new(),
         }
@@ -87,7 +88,9 @@ impl Presentations {
         let row = &row;
         let made = self.db.write(|tx| async move {
             let open = self.sessions.waits_for(&tx, id, serial, CHECK).await?;
-            if presentations::count_of_session(&tx, &self.tenant, id).await? >= REQUESTS_MAX {
+            let since = self.clock.now().minus(HOUR);
+            let before = presentations::count_of_session(&tx, &self.tenant, id, since).await?;
+            if before >= REQUESTS_MAX {
                 let must = "was asked for a credential often enough".to_owned();
                 return Err(SessionError::Invalid("node", must).into());
             }
@@ -114,6 +117,15 @@ impl Presentations {
         row.map(|row| self.view(row)).transpose()
     }
 
+    /// Whether a credential is one of those of its issuer that prove who somebody is.
+    fn proves(&self, verified: &Verified) -> bool {
+        let own = self.own.iter().any(|own| own.issuer == verified.issuer);
+        let named = self.trusted.iter().any(|trusted| {
+            trusted.issuer == verified.issuer && trusted.identity.contains(&verified.vct)
+        });
+        own || named
+    }
+
     /// Takes the session further by what was shown.
     pub(super) async fn take_step(
         &self,
@@ -125,20 +137,40 @@ impl Presentations {
         let serial = u32::try_from(row.task).map_err(|_| PresentationError::Sealed)?;
         let shown = shown.get(QUERY).and_then(|each| each.first());
         let Some((verified, claims)) = shown else {
-            return Ok(Answered::Refused("credential_missing"));
+            return self.refuse(row, "credential_missing", origin).await;
         };
-        let (now, issuer) = (self.clock.now(), &verified.issuer[..]);
-        let (actor, limits) = (&Actor::Anonymous, (now, TRIES_MAX));
-        let answer = &presentations::Answer { sealed: &[], denied: false };
+        // Whom the issuer is asked about is one of those that prove who somebody is.
+        let proves = self.step_query().credential(QUERY).is_some_and(|query| {
+            query.meta.vct_values.contains(&verified.vct) && self.proves(verified)
+        });
+        if !proves {
+            return self.refuse(row, "credential_type_unknown", origin).await;
+        }
+        if verified.withheld.contains("nationalities") {
+            return self.refuse(row, "claim_withheld", origin).await;
+        }
+        let now = self.clock.now();
+        let Some(person) = Person::read(claims, Day::at(now.secs())) else {
+            return self.refuse(row, "claims_malformed", origin).await;
+        };
+        let open = self.sessions.read(session).await?;
+        // Somebody else's says nothing of this one: whoever saw the code cannot have the person declined by it.
+        if !person.fits(&open.expected_at(serial)) {
+            return self.refuse(row, "field_differs", origin).await;
+        }
+        let (actor, person) = (&Actor::Anonymous, &person);
         let taken = self.db.write(|tx| async move {
-            if !presentations::answer(&tx, &self.tenant, row.id, answer, limits).await? {
+            if !presentations::answer(&tx, &self.tenant, row.id, &[], now).await? {
                 return Ok(None);
             }
             let open = self.sessions.waits_for(&tx, session, serial, CHECK).await?;
             let expected = open.expected_at(serial);
+            if !person.fits(&expected) {
+                return Err(SessionError::Stale.into());
+            }
             let report: Id<tags::Check> = Id::new(now, &*self.entropy);
-            let report = report_of(report, issuer, claims, &expected, now);
-            let codes: &[_] = if report.reasons.is_empty() { &[] } else { &["field_differs"] };
+            let report = report_of(report, verified, claims, person, &expected, now);
+            let codes: &[_] = if report.reasons.is_empty() { &[] } else { &["not_compared"] };
             let event = self.event(row, report.status.as_str(), codes, actor, Some(origin));
             tx.emit(event).await?;
             let by = (actor, Some(origin));
@@ -161,69 +193,117 @@ impl Presentations {
     }
 }
 
+/// Who somebody is by a credential.
+struct Person {
+    known: Known,
+    nations: Vec<String>,
+    born: Day,
+}
+
+impl Person {
+    /// What is told, if it is as it has to be: whoever screens by it shall not screen nobody.
+    fn read(claims: &Map<String, Json>, today: Day) -> Option<Self> {
+        let name = |name: &str| {
+            let text = claims.get(name)?.as_str()?;
+            let fits = |letter: char| !letter.is_control() && !is_directing(letter);
+            let length = text.trim().chars().take(NAME_MAX_CHARS + 1).count();
+            ((1..=NAME_MAX_CHARS).contains(&length) && text.chars().all(fits))
+                .then(|| text.to_owned())
+        };
+        let (surname, given_names) = (name("family_name")?, name("given_name")?);
+        let day = claims.get("birthdate")?.as_str()?;
+        let born = Day::parse(day).filter(|born| *born <= today)?;
+        let nation = |one: &Json| {
+            let code = one.as_str()?;
+            let fits =
+                (2..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase());
+            fits.then(|| code.to_owned())
+        };
+        let nations = claims.get("nationalities")?.as_array()?;
+        let nations: Vec<String> = nations.iter().map(nation).collect::<Option<_>>()?;
+        if !(1..=NATIONS_MAX).contains(&nations.len()) {
+            return None;
+        }
+        let three = |code: &String| three_letters(code).map_or(code.clone(), str::to_owned);
+        let known = Known {
+            surname: Some(surname),
+            given_names: Some(given_names),
+            date_of_birth: Some(day.to_owned()),
+            nationality: nations.first().map(three),
+            other_nationalities: nations.iter().skip(1).map(three).collect(),
+            ..Known::default()
+        };
+        Some(Self { known, nations, born })
+    }
+
+    /// Whether they may be who is expected, as far as that can be told.
+    fn fits(&self, expected: &Expected) -> bool {
+        let named = |expected: &Option<String>, ours: &Option<String>| match (expected, ours) {
+            (Some(expected), Some(ours)) => same_name(ours, expected),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let short = |code: &String| two_letters(code).unwrap_or(code).to_owned();
+        let is_of = |code: &String| self.nations.iter().any(|own| short(own) == short(code));
+        named(&expected.surname, &self.known.surname)
+            && named(&expected.given_names, &self.known.given_names)
+            && (expected.date_of_birth.is_none()
+                || expected.date_of_birth == self.known.date_of_birth)
+            && expected.nationality.as_ref().is_none_or(is_of)
+    }
+}
+
+/// What turns letters around, so that they read as others.
+fn is_directing(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// What a credential tells a session.
 fn report_of(
     id: Id<tags::Check>,
-    issuer: &str,
+    verified: &Verified,
     claims: &Map<String, Json>,
+    person: &Person,
     expected: &Expected,
     now: Timestamp,
 ) -> Report {
-    let text = |value: &Json| value.as_str().map(str::to_owned);
-    let claim = |name: &str| claims.get(name).and_then(text);
-    let born = claim("birthdate").filter(|day| Day::parse(day).is_some());
-    let nations = claims.get("nationalities").and_then(Json::as_array);
-    let nations: Vec<String> = nations.into_iter().flatten().filter_map(text).collect();
-    let three = |code: &String| three_letters(code).map_or(code.clone(), str::to_owned);
-    let known = Known {
-        surname: claim("family_name"),
-        given_names: claim("given_name"),
-        date_of_birth: born.clone(),
-        nationality: nations.first().map(three),
-        ..Known::default()
+    // What is expected of a document, no credential says.
+    let of_documents =
+        [&expected.document_number, &expected.issuing_state, &expected.date_of_expiry];
+    let lacks = of_documents.into_iter().any(Option::is_some);
+    let reason = || Reason { code: "not_compared".to_owned(), severity: Weight::Doubt };
+    let reasons: Vec<Reason> = lacks.then(reason).into_iter().collect();
+    let status = if lacks { CheckStatus::Review } else { CheckStatus::Passed };
+    let rule = |name: &str| {
+        let text = claims.get("verification")?.get(name)?.as_str()?;
+        let fits = text.chars().count() <= WORD_MAX_CHARS && !text.chars().any(char::is_control);
+        fits.then(|| text.to_owned())
     };
-    let differs = |expected: &Option<String>, ours: &Option<String>| match expected {
-        Some(expected) => !ours.as_ref().is_some_and(|ours| same_words(expected, ours)),
-        None => false,
-    };
-    let stranger = expected.nationality.as_ref().is_some_and(|expected| {
-        let short = two_letters(expected).unwrap_or(expected);
-        !nations.iter().any(|own| own == expected || own == short)
-    });
-    let fails = differs(&expected.surname, &known.surname)
-        || differs(&expected.given_names, &known.given_names)
-        || differs(&expected.date_of_birth, &known.date_of_birth)
-        || stranger;
-    let reasons = if fails {
-        vec![Reason { code: "field_differs".to_owned(), severity: Weight::Failure }]
-    } else {
-        Vec::new()
-    };
-    let status = if fails { CheckStatus::Failed } else { CheckStatus::Passed };
-    let rule = |name: &str| claims.get("verification").and_then(|all| all.get(name)).and_then(text);
     let mut values = Values::new();
     let texts = [
-        ("issuer", Some(issuer.to_owned())),
+        ("issuer", Some(verified.issuer.clone())),
+        ("vct", Some(verified.vct.clone())),
         ("trust_framework", rule("trust_framework")),
         ("assurance_level", rule("assurance_level")),
-        ("nationality", known.nationality.clone()),
-        ("date_of_birth", born.clone()),
+        ("nationality", person.known.nationality.clone()),
+        ("date_of_birth", person.known.date_of_birth.clone()),
     ];
     for (name, value) in texts {
         values.extend(value.map(|value| (name.to_owned(), Value::Text(value))));
     }
-    if let Some(born) = born.as_deref().and_then(Day::parse) {
-        let age = f64::from(born.years_until(Day::at(now.secs())));
-        values.insert("age".to_owned(), Value::Number(age));
-    }
+    let age = f64::from(person.born.years_until(Day::at(now.secs())));
+    values.insert("age".to_owned(), Value::Number(age));
     let view = json!({
         "id": id.to_string(),
         "check": CHECK,
         "status": status,
         "assurance": Assurance::Cryptographic,
         "reasons": reasons,
-        "issuer": issuer,
-        "claims": claims,
+        "issuer": verified.issuer,
+        "vct": verified.vct,
+        "subject": person.known,
+        "trust_framework": rule("trust_framework"),
+        "assurance_level": rule("assurance_level"),
     });
     Report {
         id: id.to_string(),
@@ -232,6 +312,6 @@ fn report_of(
         assurance: Assurance::Cryptographic,
         reasons,
         values,
-        detail: json!(Detail { known: Some(known), view }),
+        detail: json!(Detail { known: Some(person.known.clone()), view }),
     }
 }

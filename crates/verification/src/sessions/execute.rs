@@ -145,6 +145,7 @@ impl Sessions {
         let Some(check) = open.plan.check(&task.node) else { return Ok(None) };
         Ok(Some(match &check.check[..] {
             "lists" => self.look_up(&open, check).await,
+            "ip" => self.locate(&open).await,
             "database" => {
                 let Phase::Performing { first, .. } = task.phase else { return Ok(None) };
                 self.provided(&open, check, (first.to_string(), &task.node), None).await

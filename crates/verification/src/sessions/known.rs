@@ -24,6 +24,9 @@ pub struct Known {
     /// Three letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nationality: Option<String>,
+    /// Further ones, three letters each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_nationalities: Vec<String>,
     /// Three letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuing_state: Option<String>,
@@ -99,6 +102,7 @@ impl From<Expected> for Known {
             nationality: expected.nationality,
             issuing_state: expected.issuing_state,
             sex: None,
+            other_nationalities: Vec::new(),
             mrz: Vec::new(),
         }
     }
@@ -116,6 +120,7 @@ impl From<&Zone> for Known {
             nationality: some(&zone.nationality),
             issuing_state: some(&zone.issuing_state),
             sex: some(zone.sex),
+            other_nationalities: Vec::new(),
             mrz: zone.lines.clone(),
         }
     }
@@ -132,6 +137,7 @@ impl From<&Licence> for Known {
             nationality: None,
             issuing_state: some(licence.country),
             sex: some(licence.sex),
+            other_nationalities: Vec::new(),
             mrz: Vec::new(),
         }
     }

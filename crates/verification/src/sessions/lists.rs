@@ -341,9 +341,11 @@ fn known(open: &Open, only_trusted: bool) -> Identifiers {
         false => open.told.clone(),
     };
     for person in told.into_iter().chain([open.start.expected.clone()]) {
-        let Known { issuing_state, document_number, nationality, .. } = person;
-        for code in [&issuing_state, &nationality] {
-            add(ListKind::Country, code.as_deref().and_then(country));
+        let Known { issuing_state, document_number, nationality, other_nationalities, .. } = person;
+        let codes =
+            [&issuing_state, &nationality].into_iter().flatten().chain(&other_nationalities);
+        for code in codes {
+            add(ListKind::Country, country(code));
         }
         let number = issuing_state.zip(document_number);
         add(ListKind::Document, number.and_then(|(issuer, number)| document(&issuer, &number)));

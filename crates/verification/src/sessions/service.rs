@@ -16,7 +16,7 @@ use portcullis_workflow::{Graph, Plan, validate};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{ReportViews, SessionError, evidence::Decided};
+use super::{Addresses, ReportViews, SessionError, evidence::Decided};
 use crate::{Aml, Providers, Webhooks};
 
 /// Plans that are kept in memory.
@@ -42,6 +42,8 @@ pub struct SessionParts {
     pub trust_frameworks: Vec<String>,
     /// How reports are shown to whoever gave what they are about.
     pub views: ReportViews,
+    /// What is known of addresses.
+    pub addresses: Addresses,
     /// Whoever else does checks.
     pub providers: Providers,
     /// Whoever wants to know what becomes of sessions.

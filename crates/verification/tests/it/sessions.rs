@@ -21,10 +21,10 @@ use portcullis_store::{
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
-    Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided, EVIDENCE_SALT_BYTES,
-    EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Owner, Providers, Report, ReportViews,
-    Reviewed, SessionError, SessionParts, Sessions, WebhookParts, Webhooks, ZoneAsked, ZoneReport,
-    evidence_digest,
+    AddressFacts, AddressSources, Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided,
+    EVIDENCE_SALT_BYTES, EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Owner, Providers,
+    Report, ReportViews, Reviewed, SessionError, SessionParts, Sessions, WebhookParts, Webhooks,
+    ZoneAsked, ZoneReport, evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -77,6 +77,9 @@ pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
         aml: aml.clone(),
         trust_frameworks: vec!["ours".into()],
         providers: Providers::new(Vec::new(), no_way_out()),
+        addresses: Arc::new(|asked: &[std::net::IpAddr]| {
+            (AddressSources::default(), vec![AddressFacts::default(); asked.len()])
+        }),
         views: ReportViews {
             zone: |_| json!({ "seen": "zone" }),
             chip: |_| json!({ "seen": "chip" }),

@@ -1,0 +1,219 @@
+//! From where somebody goes through a session, and what is known of these addresses.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use portcullis_documents::two_letters;
+use portcullis_events::Origin;
+use portcullis_store::idv::seen::{self, SeenRow};
+use portcullis_types::{Id, tags};
+use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::{Detail, ListKind, Open, SessionError, Sessions};
+
+/// Places from which one session is gone through that are kept, the first.
+const SEEN_MAX: i64 = 16;
+/// Addresses that are looked up.
+const ADDRESSES_MAX: usize = 24;
+
+/// What is known of an address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AddressFacts {
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+    /// The autonomous system.
+    pub asn: Option<u32>,
+    /// `tor`, `hosting` or `proxy`, if whoever it is may be behind one, anywhere.
+    pub hidden: Option<&'static str>,
+}
+
+/// Maps and lists of addresses, as they are at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AddressSources {
+    /// What each is for, and when it was built, in seconds since 1970.
+    pub built: Vec<(String, u64)>,
+    /// Whether anything is known of what hides where somebody is.
+    pub tells_hidden: bool,
+}
+
+/// Looks addresses up: with what, and what is known of each.
+pub type Addresses = Arc<dyn Fn(&[IpAddr]) -> (AddressSources, Vec<AddressFacts>) + Send + Sync>;
+
+/// What is kept of a visit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    address: IpAddr,
+    #[serde(default)]
+    user_agent: String,
+}
+
+fn purpose(id: Id<tags::IdvSession>) -> String {
+    Open::purpose(id, "seen")
+}
+
+impl Sessions {
+    /// Remembers from where somebody goes through a session. What was seen before is looked up and not written.
+    pub async fn saw(&self, open: &Open, origin: &Origin) -> Result<(), SessionError> {
+        let (id, now) = (open.row.id, self.now());
+        let seen = Seen {
+            address: origin.addr.ip(),
+            user_agent: origin.user_agent.clone().unwrap_or_default(),
+        };
+        let text = serde_json::to_vec(&seen).map_err(|_| SessionError::Sealed)?;
+        let digest = self.hex_digest(&[b"seen", id.to_string().as_bytes(), &text]);
+        if seen::has(&self.db, &self.tenant, id, &digest).await? {
+            return Ok(());
+        }
+        let sealed = open.key.seal(&purpose(id), &text, &*self.entropy)?;
+        let row = &SeenRow { digest, sealed, seen_at: now };
+        self.db
+            .write(|tx| async move {
+                // Whoever erases it does so for good.
+                let open = self.open(&tx, id).await?;
+                if open.state.status.is_final() {
+                    return Ok(());
+                }
+                seen::add(&tx, &self.tenant, id, row, SEEN_MAX).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The addresses from which somebody goes through a session: those on our page, the newest first, and then those
+    /// that whoever began it says.
+    async fn addresses_of(&self, open: &Open) -> Result<Vec<(IpAddr, &'static str)>, SessionError> {
+        let rows = seen::of_session(&self.db, &self.tenant, open.row.id).await?;
+        let read = |row: &SeenRow| {
+            let text = open.key.open(&purpose(open.row.id), &row.sealed).ok()?;
+            serde_json::from_slice::<Seen>(&text).ok()
+        };
+        let ours = rows.iter().filter_map(read).map(|seen| (seen.address, "page"));
+        let said = open.start.identifiers.get(&ListKind::IpAddress).into_iter().flatten();
+        let said = said.filter_map(|text| Some((one_place(text)?, "caller")));
+        let mut known = BTreeSet::new();
+        let all = ours.chain(said).filter(|(address, _)| known.insert(*address));
+        Ok(all.take(ADDRESSES_MAX).collect())
+    }
+
+    /// What is known of where somebody is.
+    pub(super) async fn locate(&self, open: &Open) -> Outcome {
+        let addresses = match self.addresses_of(open).await {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                let session = open.row.id.to_string();
+                tracing::warn!(session, %error, "no address was looked up");
+                return Outcome::Unavailable("addresses_unavailable".to_owned());
+            }
+        };
+        if addresses.is_empty() {
+            return Outcome::Unsupported("no_address".to_owned());
+        }
+        let asked: Vec<IpAddr> = addresses.iter().map(|(address, _)| *address).collect();
+        let (sources, facts) = (self.addresses)(&asked);
+        if sources.built.is_empty() {
+            return Outcome::Unsupported("no_maps".to_owned());
+        }
+        let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
+        let found: Vec<_> = addresses.into_iter().zip(facts).collect();
+        Outcome::Report(Box::new(report(id, &sources, &found, &countries_of_documents(open))))
+    }
+}
+
+/// An address, or the network of one line (IPv6: a /64); a larger network is nowhere.
+fn one_place(text: &str) -> Option<IpAddr> {
+    match text.split_once('/') {
+        None => text.parse().ok(),
+        Some((address, length)) => {
+            let address: IpAddr = address.parse().ok()?;
+            let length: u8 = length.parse().ok()?;
+            (address.is_ipv6() && length >= 64).then_some(address)
+        }
+    }
+}
+
+/// The countries of the person, by their documents and by who they should be.
+fn countries_of_documents(open: &Open) -> BTreeSet<String> {
+    let all = open.told.iter().chain([&open.start.expected]);
+    let codes = all.flat_map(|known| {
+        let own = [&known.nationality, &known.issuing_state].into_iter().flatten();
+        own.chain(&known.other_nationalities)
+    });
+    let short = |code: &String| two_letters(code).unwrap_or(code).to_owned();
+    codes.map(short).collect()
+}
+
+type Found = ((IpAddr, &'static str), AddressFacts);
+
+fn report(
+    id: Id<tags::Check>,
+    sources: &AddressSources,
+    found: &[Found],
+    documents: &BTreeSet<String>,
+) -> Report {
+    let hidden: BTreeSet<&str> = found.iter().filter_map(|(_, facts)| facts.hidden).collect();
+    let countries: BTreeSet<String> =
+        found.iter().filter_map(|(_, facts)| facts.country.clone()).collect();
+    let newest = found.first().map(|(_, facts)| facts.clone()).unwrap_or_default();
+    let mut values = Values::from([
+        ("countries".to_owned(), Value::Texts(countries.iter().cloned().collect())),
+        ("addresses".to_owned(), Value::Number(f64::from(u32::try_from(found.len()).unwrap_or(0)))),
+    ]);
+    if let Some(country) = newest.country {
+        values.insert("country".to_owned(), Value::Text(country));
+    }
+    if let Some(asn) = newest.asn {
+        values.insert("asn".to_owned(), Value::Number(f64::from(asn)));
+    }
+    // Without a list nobody knows that it is none.
+    if sources.tells_hidden {
+        for name in ["tor", "hosting", "proxy"] {
+            values.insert(format!("is_{name}"), Value::Flag(hidden.contains(name)));
+        }
+    }
+    let differs = !countries.is_empty()
+        && !documents.is_empty()
+        && countries.iter().any(|country| !documents.contains(country));
+    if !countries.is_empty() && !documents.is_empty() {
+        values.insert("country_differs".to_owned(), Value::Flag(differs));
+    }
+    let reason = |code: &str, severity| Reason { code: code.to_owned(), severity };
+    let doubtful = hidden.contains("tor") || hidden.contains("proxy");
+    let reasons = [
+        doubtful.then(|| reason("address_hidden", Weight::Doubt)),
+        hidden.contains("hosting").then(|| reason("address_of_data_centre", Weight::Doubt)),
+        differs.then(|| reason("country_differs", Weight::Information)),
+        (countries.len() > 1).then(|| reason("several_countries", Weight::Information)),
+    ];
+    let reasons: Vec<Reason> = reasons.into_iter().flatten().collect();
+    let is_doubtful = reasons.iter().any(|reason| reason.severity == Weight::Doubt);
+    let status = if is_doubtful { CheckStatus::Review } else { CheckStatus::Passed };
+    let each = found.iter().map(|((address, by), facts)| {
+        json!({
+            "address": address.to_string(),
+            "seen_by": by,
+            "country": facts.country,
+            "asn": facts.asn,
+            "hidden": facts.hidden,
+        })
+    });
+    let built = sources.built.iter().map(|(name, at)| json!({ "source": name, "built": at }));
+    let view = json!({
+        "id": id.to_string(),
+        "check": "ip",
+        "status": status,
+        "assurance": Assurance::Heuristic,
+        "reasons": reasons,
+        "addresses": each.collect::<Json>(),
+        "sources": built.collect::<Json>(),
+    });
+    Report {
+        id: id.to_string(),
+        status,
+        // Where a line is says little of where somebody is.
+        assurance: Assurance::Heuristic,
+        reasons,
+        values,
+        detail: json!(Detail { known: None, view }),
+    }
+}
