@@ -33,7 +33,7 @@
   // them again.
   const KEPT = "portcullis-lines";
   const [path, form] = [location.pathname, root.querySelector("form[data-kind]")];
-  const lines = form?.querySelector("textarea");
+  const lines = form?.querySelector("textarea.zone");
   let kept = null;
   try {
     kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");

@@ -209,7 +209,7 @@ impl App {
         let providers = Providers::new(providers, way_out_of_checks);
         let places = Arc::new(ArcSwap::from_pointee(Maps::open(&config)?));
         let addresses = places::addresses(places.clone());
-        let frameworks = (config.verification.trust_frameworks.clone(), providers, addresses);
+        let frameworks = (&config, providers, addresses);
         let verification =
             checks::sessions(&vault, &identity.db, way_out, frameworks, &clock, &entropy).await?;
         let egress_of_wallets = self::egress(&config)?;

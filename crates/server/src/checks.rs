@@ -1,8 +1,12 @@
 //! Identity verification in the service: checks of documents, and sessions that are made of them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail, ensure};
 use portcullis_egress::Egress;
 use portcullis_identity::Identity;
 use portcullis_store::{CommitSink, Db};
@@ -16,11 +20,13 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use crate::vault::Vault;
+use crate::{config::Config, vault::Vault};
 
 /// What is due because time passed is looked for at least this often.
 const WORKFLOWS_WAIT: Duration = Duration::from_millis(500);
 
+/// A list of domains is at most this large.
+const MAX_LIST_BYTES: u64 = 16 * 1024 * 1024;
 /// Decisions without a proof that are looked for each time.
 const LEFT_AT_ONCE: i64 = 8;
 
@@ -47,7 +53,7 @@ pub async fn sessions(
     vault: &Vault,
     db: &Db,
     (aml, egress): (&Aml, Egress),
-    (trust_frameworks, providers, addresses): (Vec<String>, Providers, Addresses),
+    (config, providers, addresses): (&Config, Providers, Addresses),
     clock: &SharedClock,
     entropy: &SharedEntropy,
 ) -> Result<Sessions> {
@@ -59,7 +65,8 @@ pub async fn sessions(
         entropy: entropy.clone(),
         digest_key: vault.random("idv_session_key").await?.expose().clone(),
         aml: aml.clone(),
-        trust_frameworks,
+        trust_frameworks: config.verification.trust_frameworks.clone(),
+        disposable: disposable(config)?,
         addresses,
         providers,
         views: portcullis_api::report_views(),
@@ -72,6 +79,26 @@ pub async fn sessions(
             egress,
         }),
     }))
+}
+
+/// Domains of mail that anybody has for a while: a text file with one on each line.
+fn disposable(config: &Config) -> Result<Option<Arc<HashSet<String>>>> {
+    let Some(path) = &config.verification.disposable_domains else { return Ok(None) };
+    let path = config.path(path);
+    let shown = path.display();
+    let size = std::fs::metadata(&path).with_context(|| format!("read {shown}"))?.len();
+    ensure!(size <= MAX_LIST_BYTES, "{shown} is larger than 16 MiB");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {shown}"))?;
+    let lines = text.trim_start_matches('\u{feff}').lines();
+    let lines = lines.map(|line| line.split(['#', ';']).next().unwrap_or_default().trim());
+    let mut domains = HashSet::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        match url::Host::parse(line.trim_start_matches("*.")) {
+            Ok(url::Host::Domain(domain)) if domain.contains('.') => domains.insert(domain),
+            _ => bail!("{shown}: {line:?} is no domain"),
+        };
+    }
+    Ok(Some(Arc::new(domains)))
 }
 
 /// Takes workflows further until nothing is due, and then waits for a while or until something may be.

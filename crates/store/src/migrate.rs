@@ -45,6 +45,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (35, include_str!("../migrations/0035_wallet.sql")),
     (36, include_str!("../migrations/0036_presentations.sql")),
     (37, include_str!("../migrations/0037_seen.sql")),
+    (38, include_str!("../migrations/0038_signals.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -122,6 +122,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
             KEEP_USED,
             sql("DELETE FROM issued_credential WHERE expires_at < $1"),
         ),
+        ("idv_signal", KEEP_BLOCKS, sql("DELETE FROM idv_signal WHERE seen_at < $1")),
         ("presentation", Duration::ZERO, sql("DELETE FROM presentation WHERE ends_at < $1")),
         ("idv_message", Duration::ZERO, sql("DELETE FROM idv_message WHERE expires_at < $1")),
         (

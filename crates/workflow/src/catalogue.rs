@@ -68,9 +68,11 @@ pub const SESSION_FIELDS: [FieldSpec; 3] = [
 const PART: Kind = Kind::Choice(&["passed", "failed", "not_performed", "unverified", "review"]);
 const SEX: Kind = Kind::Choice(&["M", "F", "X"]);
 
-const MAILED: [FieldSpec; 1] = [
+const MAILED: [FieldSpec; 2] = [
     // What is behind the @.
     field("domain", Kind::Text),
+    // Whether it is one of those that anybody has for ten minutes; unknown without a list of them.
+    field("is_disposable", Kind::Flag),
 ];
 
 /// What somebody else tells of a check.
@@ -226,6 +228,43 @@ pub const CATALOGUE: &[CheckSpec] = &[
         ],
     },
     CheckSpec {
+        name: "risk",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: true,
+        compares: false,
+        calls: false,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            // Of a hundred.
+            field("score", Kind::Number),
+            field("level", Kind::Choice(&["low", "medium", "high"])),
+            field("parts", Kind::Texts),
+        ],
+    },
+    CheckSpec {
+        name: "velocity",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: true,
+        compares: false,
+        calls: false,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            // Other sessions with the same document, address or number, whichever has the most.
+            field("sessions_day", Kind::Number),
+            field("sessions_month", Kind::Number),
+            field("declined", Kind::Number),
+            // Others who are known by what is one's own, and by what.
+            field("people", Kind::Number),
+            field("shared", Kind::Texts),
+        ],
+    },
+    CheckSpec {
         name: "email",
         input: Input::Person,
         tells_person: false,
@@ -256,6 +295,19 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("date_of_birth", Kind::Day),
             field("age", Kind::Number),
         ],
+    },
+    CheckSpec {
+        name: "questionnaire",
+        input: Input::Person,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: false,
+        calls: false,
+        parts: &[],
+        retake: &[],
+        // `question=answer` of those with answers to choose from.
+        fields: &[field("answers", Kind::Texts)],
     },
     CheckSpec {
         name: "database",

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::span::Span;
+use crate::{Question, span::Span};
 
 /// What the member `schema` says.
 pub const SCHEMA: &str = "idv.workflow/1";
@@ -110,6 +110,9 @@ pub struct Check {
     /// For `lists` those that are looked at; all if there are none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lists: BTreeSet<String>,
+    /// For `questionnaire` what is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
     /// Whoever does it, where somebody else does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,

@@ -9,6 +9,7 @@ mod catalogue;
 mod condition;
 mod engine;
 mod graph;
+mod question;
 mod read;
 mod simulate;
 mod span;
@@ -26,6 +27,7 @@ pub use graph::{
     NODES_MAX, Node, Parallel, Retry, Review, Rule, SCHEMA, Set, SetTo, TEXT_MAX_BYTES, Verifies,
     Visits, Wait, Webhook,
 };
+pub use question::{Choice, QUESTIONS_MAX, Question, QuestionKind, Said, said};
 pub use read::{GraphError, is_name};
 pub use simulate::{Fixture, Simulated, simulate};
 pub use span::Span;

@@ -272,6 +272,8 @@ struct GivenInput {
     image: Option<PictureInput>,
     proof_of_address: Option<DocumentInput>,
     email: Option<MailInput>,
+    /// Answers by the ids of the questions.
+    questionnaire: Option<BTreeMap<String, String>>,
     /// An empty object: the report has the `url` for the wallet, and the step goes on when it has answered.
     credential: Option<CredentialInput>,
     /// Instead of all that: why the person cannot. `no_chip`, `no_nfc`, `no_camera`, `no_document`, `damaged`,
@@ -424,6 +426,7 @@ impl GivenInput {
     fn is_for_wallet(&self) -> bool {
         let Self { mrz, emrtd, barcode, image, proof_of_address, email, unsupported, .. } = self;
         let others = [
+            self.questionnaire.is_some(),
             mrz.is_some(),
             emrtd.is_some(),
             barcode.is_some(),
@@ -448,6 +451,7 @@ impl GivenInput {
             image.map(|picture| picture.read().map(Answer::Picture)),
             proof_of_address.map(|file| file.read().map(Answer::Document)),
             email.map(|mail| mail.read().map(Answer::Mail)),
+            self.questionnaire.map(|said| Ok(Answer::Questionnaire(said))),
             unsupported.map(|why| Ok(Answer::Unsupported(why))),
         ];
         let mut given = given.into_iter().flatten();

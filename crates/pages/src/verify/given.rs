@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{body::Body, extract::Request};
 use http::{StatusCode, header};
@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use portcullis_documents::zone::Expected;
 use portcullis_verification::{Answer, Barcode, BarcodeAsked, MailAnswer, ZoneAsked};
+use portcullis_workflow::Question;
 use tokio::time::timeout;
 
 use super::{SessionId, room::Place};
@@ -21,14 +22,47 @@ const PICTURE_MAX_BYTES: u64 = 12 << 20;
 /// A form has to be here within this time, also over a slow line.
 const FORM_TIME: Duration = Duration::from_secs(120);
 /// What a form without a picture has at most.
-const WORDS_MAX_BYTES: usize = 32 * 1024;
+const WORDS_MAX_BYTES: usize = 112 * 1024;
 /// Everything else that a form has, each.
-const TEXT_MAX_BYTES: u64 = 2 * 1024;
+const TEXT_MAX_BYTES: u64 = 4 * 1024;
 /// All of it, with what stands between.
 const FORM_MAX_BYTES: usize = (12 << 20) + 64 * 1024;
 
-const FIELDS: [&str; 9] =
-    ["wallet", "csrf", "node", "serial", "mrz", "image", "address", "code", "unsupported"];
+const FIELDS: [&str; 33] = [
+    "csrf",
+    "node",
+    "serial",
+    "mrz",
+    "image",
+    "address",
+    "code",
+    "wallet",
+    "unsupported",
+    "q0",
+    "q1",
+    "q2",
+    "q3",
+    "q4",
+    "q5",
+    "q6",
+    "q7",
+    "q8",
+    "q9",
+    "q10",
+    "q11",
+    "q12",
+    "q13",
+    "q14",
+    "q15",
+    "q16",
+    "q17",
+    "q18",
+    "q19",
+    "q20",
+    "q21",
+    "q22",
+    "q23",
+];
 
 /// What somebody gave for a step.
 #[derive(Default)]
@@ -43,6 +77,8 @@ pub(super) struct Given {
     unsupported: String,
     /// Whether a wallet is to be asked.
     pub wallet: bool,
+    /// Answers to questions, by their place.
+    answers: BTreeMap<usize, String>,
 }
 
 /// Reads a form. One from another site, or without the token, goes nowhere.
@@ -80,7 +116,11 @@ pub(super) async fn read(
             "address" => given.address = Some(text),
             "code" => given.code = text,
             "wallet" => given.wallet = text == "ask",
-            _ => given.unsupported = text,
+            "unsupported" => given.unsupported = text,
+            name => {
+                let place = name.strip_prefix('q').and_then(|place| place.parse().ok());
+                given.answers.insert(place.ok_or_else(view::bad_request)?, text);
+            }
         }
     }
     if !is_own(pages, visit, &given.csrf) {
@@ -142,6 +182,12 @@ pub(super) fn no_address() -> Page {
     view::message(StatusCode::UNPROCESSABLE_ENTITY, &bad)
 }
 
+pub(super) fn no_answer() -> Page {
+    let text = "Go back and look at your answers: one is missing, or is none.";
+    let bad = Message { title: "Something is missing", tone: "bad", text, link: None };
+    view::message(StatusCode::UNPROCESSABLE_ENTITY, &bad)
+}
+
 pub(super) fn no_document() -> Page {
     let text = "Go back and choose a PDF, a JPEG or a PNG, of at most 12 MB.";
     let bad = Message { title: "The file cannot be opened", tone: "bad", text, link: None };
@@ -150,7 +196,7 @@ pub(super) fn no_document() -> Page {
 
 impl Given {
     /// What it answers to the check of a step; nothing if something is missing, which uses up no try.
-    pub fn answer(&self, check: &str) -> Option<Answer> {
+    pub fn answer(&self, check: &str, questions: &[Question]) -> Option<Answer> {
         if !self.unsupported.is_empty() {
             return Some(Answer::Unsupported(self.unsupported.clone()));
         }
@@ -170,6 +216,13 @@ impl Given {
                 let place = address.parse().map(MailAnswer::Place);
                 Answer::Mail(place.unwrap_or_else(|_| MailAnswer::Typed(address.clone())))
             }),
+            "questionnaire" if !self.answers.is_empty() => {
+                let each = questions.iter().enumerate();
+                let said = each.filter_map(|(place, question)| {
+                    Some((question.id.clone(), self.answers.get(&place)?.clone()))
+                });
+                Some(Answer::Questionnaire(said.collect()))
+            }
             "image" if !self.picture.is_empty() => Some(Answer::Picture(self.picture.clone())),
             "proof_of_address" if !self.picture.is_empty() => {
                 Some(Answer::Document(self.picture.clone()))

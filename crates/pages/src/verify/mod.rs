@@ -24,7 +24,7 @@ use portcullis_types::{Id, tags};
 use portcullis_verification::{
     CheckError, ListKind, Open, Owner, PresentationError, PresentationView, SessionError, Step,
 };
-use portcullis_workflow::{Input, Node, Status, check_spec};
+use portcullis_workflow::{Input, Node, QuestionKind, Status, check_spec, said};
 use serde_json::json;
 use url::Url;
 
@@ -69,7 +69,7 @@ struct StepPage<'a> {
     title: &'static str,
     intro: &'static str,
     problems: Vec<&'static str>,
-    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer` or `chip`.
+    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
     kind: &'static str,
     /// Addresses that are known of the person, not whole: the link may have gone to somebody else.
     addresses: Vec<String>,
@@ -78,6 +78,7 @@ struct StepPage<'a> {
     node: &'a str,
     serial: u32,
     reasons: Vec<(&'static str, &'static str)>,
+    questions: Vec<Asked>,
     /// What a wallet is asked, and that as a picture.
     request: Option<String>,
     request_qr: Option<String>,
@@ -207,7 +208,9 @@ pub(crate) async fn give(
             asked.map_err(|error| no_request(&error))?;
             return Ok(here());
         }
-        let Some(answer) = step.and_then(|step| given.answer(step.check)) else {
+        let questions = open.plan.check(&given.node).map(|check| &check.questions[..]);
+        let questions = questions.unwrap_or_default();
+        let Some(answer) = step.and_then(|step| given.answer(step.check, questions)) else {
             return Ok(here());
         };
         let (by, serial) = ((&Actor::Anonymous, &visit.origin), Some(given.serial));
@@ -394,11 +397,53 @@ fn ask(
         node: step.node,
         serial: step.serial,
         reasons: words::reasons(step.check),
+        questions: questions(open, step.node),
         request_qr: sent.request.as_ref().and_then(|request| qr::picture(&request.url)),
         request: sent.request.as_ref().map(|request| request.url.clone()),
         qr: phone(pages, open),
     };
     view::capture_page(StatusCode::OK, &page, cookie, back.is_some())
+}
+
+/// A question, as the page shows it.
+struct Asked {
+    text: String,
+    kind: QuestionKind,
+    /// Id and text of each.
+    options: Vec<(String, String)>,
+    optional: bool,
+}
+
+impl Asked {
+    fn is(&self, kind: &str) -> bool {
+        let own = match self.kind {
+            QuestionKind::Text => "text",
+            QuestionKind::YesNo | QuestionKind::Choice => "choice",
+            QuestionKind::Date => "date",
+            QuestionKind::Number => "number",
+        };
+        own == kind
+    }
+}
+
+/// The questions of a step in the language of the page.
+fn questions(open: &Open, node: &str) -> Vec<Asked> {
+    let tag = portcullis_texts::current().tag();
+    let all = open.plan.check(node).map(|check| &check.questions[..]).unwrap_or_default();
+    let each = all.iter().map(|question| {
+        let own = question.options.iter();
+        let options = match question.kind {
+            QuestionKind::YesNo => [("yes", t("Yes")), ("no", t("No"))]
+                .map(|(id, text)| (id.to_owned(), text.to_owned()))
+                .to_vec(),
+            _ => {
+                own.map(|choice| (choice.id.clone(), said(&choice.text, tag).to_owned())).collect()
+            }
+        };
+        let text = said(&question.text, tag).to_owned();
+        Asked { text, kind: question.kind, options, optional: question.optional }
+    });
+    each.collect()
 }
 
 fn waiting(open: &Open, back: Option<&str>) -> Page {
@@ -444,6 +489,7 @@ fn failed(error: &SessionError) -> Page {
         SessionError::Invalid("code", _) => given::wrong_code(),
         SessionError::Invalid("address", _) => given::no_address(),
         SessionError::Invalid("document", _) => given::no_document(),
+        SessionError::Invalid("questionnaire", _) => given::no_answer(),
         SessionError::Invalid(..) => view::bad_request(),
         SessionError::Check(CheckError::Invalid("image", _)) => given::too_large(),
         SessionError::Check(CheckError::Invalid(..)) => view::bad_request(),

@@ -6,7 +6,7 @@ use portcullis_workflow::Status;
 pub(super) struct StepWords {
     pub title: &'static str,
     pub intro: &'static str,
-    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer` or `chip`.
+    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
     pub kind: &'static str,
 }
 
@@ -18,7 +18,8 @@ pub(super) struct StatusWords {
 }
 
 /// What people need for a check, before they begin.
-pub(super) const NEEDS: [(&str, &str); 7] = [
+pub(super) const NEEDS: [(&str, &str); 8] = [
+    ("questionnaire", "answers to a few questions"),
     ("email", "your e-mail"),
     ("credential", "a wallet with a proof of who you are"),
     ("mrz", "a passport, an identity card or a visa, for the lines of letters at its bottom"),
@@ -60,6 +61,11 @@ pub(super) fn step(check: &str, sent: bool) -> StepWords {
             title: "Read the chip of your document",
             intro: "A browser cannot read chips. Do it in the app that you were given; this page follows by itself.",
             kind: "chip",
+        },
+        "questionnaire" => StepWords {
+            title: "A few questions",
+            intro: "Answer as well as you can. What you say is kept encrypted, for whoever asked you to do this.",
+            kind: "questions",
         },
         "email" if sent => StepWords {
             title: "Type the code",
@@ -127,7 +133,9 @@ pub(super) fn reasons(check: &str) -> Vec<(&'static str, &'static str)> {
     let fits = |reason: &str| match reason {
         "no_chip" | "no_nfc" => check == "emrtd",
         // What has nothing to do with documents.
-        "no_document" | "damaged" | "lost" => !matches!(check, "email" | "credential"),
+        "no_document" | "damaged" | "lost" => {
+            !matches!(check, "email" | "credential" | "questionnaire")
+        }
         "no_wallet" => check == "credential",
         "no_camera" => matches!(check, "barcode" | "image" | "proof_of_address"),
         _ => true,

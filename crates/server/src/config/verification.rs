@@ -44,6 +44,8 @@ pub struct VerificationConfig {
     /// there are none.
     #[serde(default)]
     pub trust_frameworks: Vec<String>,
+    /// Domains of mail that anybody has for ten minutes: a text file with one on each line.
+    pub disposable_domains: Option<PathBuf>,
     /// What clients can ask for in `acr_values` that a workflow has to approve.
     #[serde(default)]
     pub acr: Vec<AcrConfig>,

@@ -10,6 +10,7 @@ pub mod presentations;
 pub mod proofs;
 pub mod seen;
 pub mod sessions;
+pub mod signals;
 pub mod trust;
 pub mod webhooks;
 pub mod workflows;

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use portcullis_capture::PICTURE_MAX_BYTES;
 use portcullis_documents::zone::Expected;
 use portcullis_events::{Actor, Origin};
@@ -5,7 +7,7 @@ use portcullis_types::{Id, tags};
 use portcullis_workflow::{Outcome, Refused};
 use serde_json::Value as Json;
 
-use super::{Asked, Given, MailAnswer, Open, SessionError, Sessions};
+use super::{Asked, Given, MailAnswer, Open, SessionError, Sessions, questions};
 use crate::{
     Document,
     checks::{
@@ -41,6 +43,8 @@ pub enum Answer {
     Document(Vec<u8>),
     /// An address that is to be sent a code, or the code.
     Mail(MailAnswer),
+    /// What somebody says to questions, by their ids.
+    Questionnaire(BTreeMap<String, String>),
     /// The person cannot; why, as one of [`super::UNSUPPORTED`].
     Unsupported(String),
 }
@@ -64,6 +68,7 @@ impl Answer {
             Self::Picture(_) => Some("image"),
             Self::Document(_) => Some("proof_of_address"),
             Self::Mail(_) => Some("email"),
+            Self::Questionnaire(_) => Some("questionnaire"),
             Self::Unsupported(_) => None,
         }
     }
@@ -125,6 +130,15 @@ impl Sessions {
                 (view, self.given(id, serial, given, by).await?)
             }
             Answer::Mail(mail) => self.mail(id, serial, &mail, by).await?,
+            Answer::Questionnaire(said) => {
+                let open = self.read(id).await?;
+                let check = open.plan.check(node).ok_or(SessionError::NotFound)?;
+                let report: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
+                let report = questions::report(report, &check.questions, &said)?;
+                let view = report.detail["view"].clone();
+                let came = Given::<ZoneReport>::Came(Outcome::Report(Box::new(report)));
+                (view, self.given(id, serial, came, by).await?)
+            }
             Answer::Document(bytes) => {
                 let document = Document::of(bytes).filter(|file| file.len() <= PICTURE_MAX_BYTES);
                 let must = || {

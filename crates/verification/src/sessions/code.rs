@@ -164,11 +164,26 @@ impl Sessions {
         let address = open.key.open(&purpose(id, serial), &row.sealed)?;
         let address = String::from_utf8(address).map_err(|_| SessionError::Sealed)?;
         let check: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-        let report = report(check, &address, is_right);
+        let report = report(check, &address, is_right, self.is_disposable(&address));
         let view = report.detail["view"].clone();
         let event = Event::Given { serial, outcome: Outcome::Report(Box::new(report)) };
         let open = self.take(tx, open, event, (by.0, Some(by.1))).await?;
         Ok(Ok((view, open)))
+    }
+
+    /// Whether the domain of an address, or one above it, is one that anybody has for a while.
+    fn is_disposable(&self, address: &str) -> Option<bool> {
+        let list = self.disposable.as_ref()?;
+        let mut domain = address.rsplit_once('@')?.1;
+        loop {
+            if list.contains(domain) {
+                return Some(true);
+            }
+            match domain.split_once('.') {
+                Some((_, above)) => domain = above,
+                None => return Some(false),
+            }
+        }
     }
 
     fn code(&self, id: Id<tags::IdvSession>, serial: u32, code: &str) -> Vec<u8> {
@@ -209,7 +224,12 @@ fn address_of(open: &Open, to: &MailAnswer) -> Result<(String, bool), &'static s
     }
 }
 
-fn report(id: Id<tags::Check>, address: &str, is_right: bool) -> Report {
+fn report(
+    id: Id<tags::Check>,
+    address: &str,
+    is_right: bool,
+    is_disposable: Option<bool>,
+) -> Report {
     let status = if is_right { CheckStatus::Passed } else { CheckStatus::Failed };
     let reasons = if is_right {
         Vec::new()
@@ -218,6 +238,7 @@ fn report(id: Id<tags::Check>, address: &str, is_right: bool) -> Report {
     };
     let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_owned());
     let values = domain.map(|domain| ("domain".to_owned(), Value::Text(domain)));
+    let flag = is_disposable.map(|flag| ("is_disposable".to_owned(), Value::Flag(flag)));
     let view = json!({
         "id": id.to_string(),
         "check": "email",
@@ -232,7 +253,7 @@ fn report(id: Id<tags::Check>, address: &str, is_right: bool) -> Report {
         // That somebody reads the mail of an address says nothing of who they are.
         assurance: Assurance::Heuristic,
         reasons,
-        values: values.into_iter().collect::<Values>(),
+        values: values.into_iter().chain(flag).collect::<Values>(),
         detail: json!(Detail { known: None, view }),
     }
 }

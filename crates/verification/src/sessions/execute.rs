@@ -146,6 +146,8 @@ impl Sessions {
         Ok(Some(match &check.check[..] {
             "lists" => self.look_up(&open, check).await,
             "ip" => self.locate(&open).await,
+            "risk" => self.weigh(&open),
+            "velocity" => self.compare_with_others(&open).await,
             "database" => {
                 let Phase::Performing { first, .. } = task.phase else { return Ok(None) };
                 self.provided(&open, check, (first.to_string(), &task.node), None).await

@@ -328,7 +328,7 @@ fn has_number(open: &Open) -> bool {
 
 /// Everything by which a session knows somebody, and ever did; or what the caller says and checks that passed tell,
 /// which is what anybody may be allowed by.
-fn known(open: &Open, only_trusted: bool) -> Identifiers {
+pub(super) fn known(open: &Open, only_trusted: bool) -> Identifiers {
     let mut known = open.start.identifiers.clone();
     let mut add = |kind: ListKind, value: Option<String>| {
         if let Some(value) = value {

@@ -22,9 +22,12 @@ mod lists;
 mod open;
 mod people;
 mod proof;
+mod questions;
+mod risk;
 mod seen;
 mod service;
 mod told;
+mod velocity;
 mod workflows;
 
 pub use answer::{Answer, Answered, ReportViews};

@@ -82,7 +82,10 @@ impl Sessions {
 
     /// The addresses from which somebody goes through a session: those on our page, the newest first, and then those
     /// that whoever began it says.
-    async fn addresses_of(&self, open: &Open) -> Result<Vec<(IpAddr, &'static str)>, SessionError> {
+    pub(super) async fn addresses_of(
+        &self,
+        open: &Open,
+    ) -> Result<Vec<(IpAddr, &'static str)>, SessionError> {
         let rows = seen::of_session(&self.db, &self.tenant, open.row.id).await?;
         let read = |row: &SeenRow| {
             let text = open.key.open(&purpose(open.row.id), &row.sealed).ok()?;

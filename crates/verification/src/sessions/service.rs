@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -44,6 +44,8 @@ pub struct SessionParts {
     pub views: ReportViews,
     /// What is known of addresses.
     pub addresses: Addresses,
+    /// Domains of mail that anybody has for a while, if there is a list of them.
+    pub disposable: Option<Arc<HashSet<String>>>,
     /// Whoever else does checks.
     pub providers: Providers,
     /// Whoever wants to know what becomes of sessions.

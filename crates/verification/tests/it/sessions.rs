@@ -77,6 +77,7 @@ pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
         aml: aml.clone(),
         trust_frameworks: vec!["ours".into()],
         providers: Providers::new(Vec::new(), no_way_out()),
+        disposable: None,
         addresses: Arc::new(|asked: &[std::net::IpAddr]| {
             (AddressSources::default(), vec![AddressFacts::default(); asked.len()])
         }),

@@ -6,6 +6,7 @@ use super::Problems;
 use crate::{
     catalogue::{CATALOGUE, Input, check_spec},
     graph::{Branch, Check, Decide, Graph, Node, Review, Set, Verifies, Visits},
+    question,
     read::is_name,
     span::Span,
 };
@@ -132,6 +133,13 @@ fn check_check(name: &str, check: &Check, problems: &mut Problems) {
     if check.lists.len() > LISTS_MAX || !check.lists.iter().all(|list| is_name(list)) {
         let message = format!("must be at most {LISTS_MAX} names of lists");
         problems.add("form", Some(name), "/lists", message);
+    }
+    if spec.name == "questionnaire" {
+        if let Some((at, must)) = question::problem(&check.questions) {
+            problems.add("form", Some(name), &at, must);
+        }
+    } else if !check.questions.is_empty() {
+        problems.add("form", Some(name), "/questions", format!("{} asks nothing", spec.name));
     }
     match (&check.provider, spec.calls) {
         (Some(name_of), true) if is_name(name_of) => {}

@@ -1,0 +1,182 @@
+//! What a session has in common with others: how often somebody comes, and who else is known by the same document,
+//! address or number.
+//!
+//! Sessions that have the check leave keyed digests of what they know somebody by, and see those of others. Nobody
+//! learns from a digest what it is of; it goes with its session, and after three months.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use portcullis_store::idv::signals::{self, SharedRow};
+use portcullis_types::{Id, Timestamp, tags};
+use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
+use serde_json::{Value as Json, json};
+
+use super::{Detail, ListKind, Open, SessionError, Sessions, lists::known};
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Other sessions that are looked at for each thing; more of them are no more of a reason.
+const SHARED_MAX: i64 = 500;
+/// Things by which somebody is known that are looked at.
+const KNOWN_MAX: usize = 48;
+
+/// What two people do not have both. Households share addresses of lines, and everybody a country.
+const ONES_OWN: [ListKind; 6] = [
+    ListKind::Document,
+    ListKind::Phone,
+    ListKind::Email,
+    ListKind::DeviceFingerprint,
+    ListKind::WalletAddress,
+    ListKind::BankAccount,
+];
+
+/// What sessions have in common in one thing.
+#[derive(Debug, Default)]
+struct Common {
+    day: u32,
+    month: u32,
+    people: BTreeSet<String>,
+    declined: u32,
+}
+
+impl Common {
+    fn of(rows: &[SharedRow], open: &Open, now: Timestamp) -> Self {
+        let mut common = Self::default();
+        for row in rows {
+            common.day += u32::from(row.seen_at > now.minus(DAY));
+            common.month += 1;
+            common.declined += u32::from(row.status == "declined");
+            common.people.extend(other_person(row, open));
+        }
+        common
+    }
+}
+
+/// Whom another session is about, if that is somebody else as far as anybody can tell.
+fn other_person(row: &SharedRow, open: &Open) -> Option<String> {
+    let own = &open.row;
+    let same_account = row.account_id.is_some() && row.account_id == own.account_id;
+    let same_name = !row.reference.is_empty() && row.reference == own.reference;
+    if same_account || same_name {
+        return None;
+    }
+    // Where nobody says who it is, it may be the same person once more.
+    match (&row.account_id, &row.reference[..]) {
+        (Some(account), _) if own.account_id.is_some() => Some(account.clone()),
+        (_, reference) if !reference.is_empty() && !own.reference.is_empty() => {
+            Some(reference.to_owned())
+        }
+        _ => None,
+    }
+}
+
+impl Sessions {
+    /// What the session has in common with others.
+    pub(super) async fn compare_with_others(&self, open: &Open) -> Outcome {
+        match self.in_common(open).await {
+            Ok(common) if common.is_empty() => Outcome::Unsupported("nothing_known".to_owned()),
+            Ok(common) => {
+                let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
+                Outcome::Report(Box::new(report(id, &common)))
+            }
+            Err(error) => {
+                let session = open.row.id.to_string();
+                tracing::warn!(session, %error, "a session was not compared with others");
+                Outcome::Unavailable("sessions_unavailable".to_owned())
+            }
+        }
+    }
+
+    async fn in_common(&self, open: &Open) -> Result<BTreeMap<ListKind, Common>, SessionError> {
+        let (id, now) = (open.row.id, self.now());
+        let mut identifiers = known(open, false);
+        for (address, _) in self.addresses_of(open).await? {
+            identifiers.entry(ListKind::IpAddress).or_default().insert(address.to_string());
+        }
+        let all = identifiers.iter().filter(|(kind, _)| {
+            !matches!(kind, ListKind::Country | ListKind::User | ListKind::Business)
+        });
+        let all = all.flat_map(|(kind, values)| values.iter().map(move |value| (*kind, value)));
+        let digests: Vec<(ListKind, String)> = all
+            .take(KNOWN_MAX)
+            .map(|(kind, value)| {
+                let pieces = [b"signal", kind.as_str().as_bytes(), value.as_bytes()];
+                (kind, self.hex_digest(&pieces))
+            })
+            .collect();
+        let digests = &digests;
+        // Of two that come at once, one sees the other.
+        let rows = self.db.write(|tx| async move {
+            let mut rows: Vec<(ListKind, Vec<SharedRow>)> = Vec::new();
+            let terms = (now.minus(MONTH), SHARED_MAX);
+            for (kind, digest) in digests {
+                signals::add(&tx, &self.tenant, digest, id, now).await?;
+                let shared = signals::shared(&tx, &self.tenant, digest, id, terms).await?;
+                rows.push((*kind, shared));
+            }
+            Ok::<_, SessionError>(rows)
+        });
+        let mut by_kind: BTreeMap<ListKind, Vec<SharedRow>> = BTreeMap::new();
+        for (kind, shared) in rows.await? {
+            let all = by_kind.entry(kind).or_default();
+            for row in shared {
+                if all.iter().all(|known| known.session_id != row.session_id) {
+                    all.push(row);
+                }
+            }
+        }
+        let each = by_kind.into_iter();
+        Ok(each.map(|(kind, rows)| (kind, Common::of(&rows, open, now))).collect())
+    }
+}
+
+fn report(id: Id<tags::Check>, common: &BTreeMap<ListKind, Common>) -> Report {
+    let most = |count: fn(&Common) -> u32| {
+        Value::Number(f64::from(common.values().map(count).max().unwrap_or(0)))
+    };
+    let own = common.iter().filter(|(kind, _)| ONES_OWN.contains(kind));
+    let shared: Vec<_> = own.filter(|(_, common)| !common.people.is_empty()).collect();
+    let people: BTreeSet<&String> = shared.iter().flat_map(|(_, common)| &common.people).collect();
+    let kinds = shared.iter().map(|(kind, _)| kind.as_str().to_owned()).collect();
+    let values = Values::from([
+        ("sessions_day".to_owned(), most(|common| common.day)),
+        ("sessions_month".to_owned(), most(|common| common.month)),
+        ("declined".to_owned(), most(|common| common.declined)),
+        (
+            "people".to_owned(),
+            Value::Number(f64::from(u32::try_from(people.len()).unwrap_or(u32::MAX))),
+        ),
+        ("shared".to_owned(), Value::Texts(kinds)),
+    ]);
+    let doubt = || Reason { code: "shared_with_others".to_owned(), severity: Weight::Doubt };
+    let reasons: Vec<Reason> = (!people.is_empty()).then(doubt).into_iter().collect();
+    let status = if people.is_empty() { CheckStatus::Passed } else { CheckStatus::Review };
+    let each = common.iter().map(|(kind, common)| {
+        json!({
+            "kind": kind.as_str(),
+            "sessions_day": common.day,
+            "sessions_month": common.month,
+            "declined": common.declined,
+            "people": common.people.len(),
+        })
+    });
+    let view = json!({
+        "id": id.to_string(),
+        "check": "velocity",
+        "status": status,
+        "assurance": Assurance::Heuristic,
+        "reasons": reasons,
+        "common": each.collect::<Json>(),
+    });
+    Report {
+        id: id.to_string(),
+        status,
+        assurance: Assurance::Heuristic,
+        reasons,
+        values,
+        detail: json!(Detail { known: None, view }),
+    }
+}
