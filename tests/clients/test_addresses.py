@@ -147,10 +147,40 @@ def test_without_maps_nobody_is_anywhere():
         assert report(client, session)["status"] == "not_performed"
 
 
+def test_nobody_hides_behind_many_addresses(place, client, workflow):
+    session = begin(client, workflow)
+    for at in range(70):
+        begun(place, session, f"127.48.1.{at + 10}")
+    begun(place, session, "127.48.9.9")
+    browser, where = begun(place, session, "127.48.1.200")
+    typed(browser, where, LINES)
+    settled(client, session, "declined")
+    codes = [one["code"] for one in report(client, session)["report"]["reasons"]]
+    assert "address_hidden" in codes and "many_addresses" in codes
+
+
+def test_what_no_source_tells_is_not_said(client, files):
+    with Demo(DEMO + f'\n[detect]\nmode = "observe"\nmaps = {{ hosting = "{files / "hosting.txt"}" }}\n') as partial:
+        there = partial.operator(scope="idv")
+        graph = {"schema": "idv.workflow/1", "start": "where", "nodes": {
+            "where": {"type": "check", "check": "ip", "next": "route"},
+            "route": {"type": "branch", "cases": [
+                {"id": "tor", "when": {"cel": "where.is_tor"}, "goto": "no"}, {"id": "clean", "when": {"cel": "!where.is_tor"}, "goto": "yes"},
+            ], "else": "human"},
+            "yes": {"type": "decide", "set": "approved"}, "no": {"type": "decide", "set": "declined", "reason": "TOR"},
+            "human": {"type": "review", "queue": "kyc", "approvers": 1},
+        }}
+        session = begin(there, published(there, graph), identifiers={"ip_address": ["8.8.8.8"]})
+        settled(there, session, "approved", "in_review", "declined")
+        found = report(there, session)["report"]["addresses"][0]
+        assert (found["is_hosting"], found["is_tor"], found["is_proxy"]) == (False, None, None)
+        assert show(there, session)["status"] == "in_review", "nobody knows whether it is one"
+
+
 def test_what_was_seen_goes_with_the_session(place, client, workflow):
     session = begin(client, workflow)
     browser, _ = begun(place, session, "127.48.1.7")
-    for at in range(30):
+    for at in range(70):
         begun(place, session, f"127.48.3.{at + 1}")
     assert client.delete(f"{SESSIONS}/{session['id']}").status_code == 200
     page = browser.get(f"/verify/{session['id']}")

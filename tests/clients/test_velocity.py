@@ -96,6 +96,27 @@ def test_a_document_is_known_again(client):
     assert common(found(client, fourth), "document")["people"] == 2
 
 
+def test_nobody_can_say_what_is_somebody_elses(place, client):
+    """Wrong codes for the address of a stranger say nothing of that stranger."""
+    graph = {"schema": "idv.workflow/1", "start": "mail", "nodes": {
+        "mail": {"type": "check", "check": "email", "next": "often"}, "often": {"type": "check", "check": "velocity", "next": "end"},
+        "end": {"type": "decide", "rule": "fold"},
+    }}
+    flow, mail = published(client, graph), f"{name()}@example.org"
+    session = begin(client, flow, reference=name())
+    give(client, session, node="mail", email={"address": mail})
+    until(lambda: place.mails(mail), "the code")
+    for _ in range(5):
+        client.post(f"{SESSIONS}/{session['id']}/inputs", json={"node": "mail", "email": {"code": "1"}})
+    settled(client, session, "declined")
+    report = found(client, begin(client, published(client, GRAPH), reference=name(), identifiers={"email": [mail]}))
+    assert report["status"] == "passed" and common(report, "email")["sessions_day"] == 0
+    # Each line is one, whatever its end.
+    for end in (1, 2):
+        report = found(client, begin(client, published(client, GRAPH), reference=name(), identifiers={"ip_address": [f"2001:db8:5:5::{end}"]}))
+    assert common(report, "ip_address")["sessions_day"] == 1
+
+
 def test_without_anything_there_is_nothing_to_compare(client, workflow):
     assert found(client, begin(client, workflow, reference=name()))["status"] == "not_performed"
 

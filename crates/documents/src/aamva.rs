@@ -260,10 +260,17 @@ pub(crate) fn same_words(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 
-/// Letters and digits alone, in capitals, without marks.
+/// Letters and digits alone, in capitals; marks of Latin letters are dropped, those of others tell one from another.
 fn plain(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;
-    let letters = text.nfd().filter(|letter| letter.is_alphanumeric());
+    let mut is_latin = false;
+    let letters = text.nfd().filter(|letter| {
+        if letter.is_alphanumeric() {
+            is_latin = letter.is_ascii();
+            return true;
+        }
+        !is_latin && unicode_normalization::char::is_combining_mark(*letter)
+    });
     letters.collect::<String>().to_uppercase()
 }
 

@@ -356,7 +356,12 @@ impl Zone {
 
 /// Whether two names are one: by their letters, or as a zone writes them (ICAO 9303-3, section 6).
 pub fn same_name(one: &str, other: &str) -> bool {
-    let is_written = |ours, theirs| is_name(ours, theirs, false) == Some(true);
+    let has_letters = |text: &str| {
+        mrz::encode_name_component(text).bytes().any(|byte| byte.is_ascii_alphanumeric())
+    };
+    let is_written = |ours: &str, theirs: &str| {
+        has_letters(ours) && has_letters(theirs) && is_name(ours, theirs, false) == Some(true)
+    };
     crate::aamva::same_words(one, other) || is_written(one, other) || is_written(other, one)
 }
 

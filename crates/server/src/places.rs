@@ -70,6 +70,32 @@ impl Maps {
 }
 
 impl Maps {
+    /// Whether an address is an exit of Tor, in a data centre, or a proxy; each is told by what tells it, whatever the
+    /// others say.
+    fn behind(&self, ip: IpAddr) -> (Option<bool>, Option<bool>, Option<bool>) {
+        let known: Option<geoip2::AnonymousIp> = find(&self.anonymous, ip);
+        let says = |what: fn(&geoip2::AnonymousIp) -> Option<bool>| {
+            let said = || known.as_ref().and_then(what).unwrap_or(false);
+            self.anonymous.as_ref().map(|_| said())
+        };
+        let on = |list: &Option<List>| list.as_ref().map(|list| list.0.contains(ip));
+        let any = |flags: &[Option<bool>]| {
+            let told: Vec<bool> = flags.iter().copied().flatten().collect();
+            (!told.is_empty()).then(|| told.contains(&true))
+        };
+        let tor = any(&[on(&self.tor), says(|known| known.is_tor_exit_node)]);
+        let hosting = any(&[on(&self.hosting), says(|known| known.is_hosting_provider)]);
+        let named = any(&[
+            says(|known| known.is_anonymous_vpn),
+            says(|known| known.is_public_proxy),
+            says(|known| known.is_residential_proxy),
+        ]);
+        // What is anonymous and nothing else is a proxy of some kind.
+        let other = says(|known| known.is_anonymous)
+            .map(|is_anonymous| is_anonymous && tor != Some(true) && hosting != Some(true));
+        (tor, hosting, any(&[named, other]))
+    }
+
     /// Behind what somebody at this address may be, whoever and wherever they are.
     fn hidden(&self, ip: IpAddr) -> Option<Hidden> {
         let known: Option<geoip2::AnonymousIp> = find(&self.anonymous, ip);
@@ -93,17 +119,12 @@ pub fn addresses(maps: Arc<ArcSwap<Maps>>) -> Addresses {
         let maps = maps.load();
         let sources = AddressSources {
             built: maps.built().map(|(name, at)| (name.to_owned(), at)).collect(),
-            tells_hidden: maps.anonymous.is_some() || maps.tor.is_some() || maps.hosting.is_some(),
         };
         let facts = asked.iter().map(|ip| {
             let place = Places::find(&**maps, ClientAddr::new(*ip));
-            let hidden = place.hidden.map(|hidden| match hidden {
-                Hidden::Tor => "tor",
-                Hidden::Hosting => "hosting",
-                Hidden::Proxy => "proxy",
-            });
             let country = place.country.and_then(|code| String::from_utf8(code.to_vec()).ok());
-            AddressFacts { country, asn: place.asn, hidden }
+            let (is_tor, is_hosting, is_proxy) = maps.behind(*ip);
+            AddressFacts { country, asn: place.asn, is_tor, is_hosting, is_proxy }
         });
         let facts = facts.collect();
         (sources, facts)

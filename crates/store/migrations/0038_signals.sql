@@ -4,6 +4,8 @@ CREATE TABLE idv_signal (
     -- A keyed digest of kind and value.
     digest TEXT NOT NULL,
     session_id TEXT NOT NULL,
+    -- Whether the caller said so, or a check that passed. Others see nothing else.
+    is_proven BOOLEAN NOT NULL,
     seen_at BIGINT NOT NULL,
     PRIMARY KEY (tenant, digest, session_id),
     FOREIGN KEY (tenant, session_id) REFERENCES idv_session (tenant, id) ON DELETE CASCADE

@@ -242,6 +242,8 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("score", Kind::Number),
             field("level", Kind::Choice(&["low", "medium", "high"])),
             field("parts", Kind::Texts),
+            // Nodes that could not be weighed.
+            field("missing", Kind::Texts),
         ],
     },
     CheckSpec {

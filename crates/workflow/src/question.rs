@@ -67,7 +67,13 @@ pub struct Choice {
 impl Question {
     /// The answer in its usual form; nothing if it is none.
     pub fn read(&self, answer: &str) -> Option<String> {
-        let answer = answer.trim();
+        // Forms send lines with two signs at their end, and half of Europe writes a comma.
+        let answer = answer.trim().replace("\r\n", "\n");
+        let answer = match self.kind {
+            QuestionKind::Number if !answer.contains('.') => answer.replacen(',', ".", 1),
+            _ => answer,
+        };
+        let answer = &answer[..];
         let fits = match self.kind {
             QuestionKind::Text => {
                 let plain = |letter: char| !letter.is_control() || "\r\n\t".contains(letter);
@@ -191,6 +197,8 @@ mod tests {
                 assert_eq!(read(kind, answer).as_deref(), Some(answer.trim()), "{answer}");
             }
         }
+        assert_eq!(read(QuestionKind::Number, "12,5").as_deref(), Some("12.5"));
+        assert_eq!(read(QuestionKind::Text, "a\r\nb").as_deref(), Some("a\nb"));
         let long = "x".repeat(1_001);
         for (kind, answers) in [
             (QuestionKind::Text, &["", "  ", "a\0", &long][..]),

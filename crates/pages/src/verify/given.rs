@@ -21,10 +21,12 @@ use crate::{
 const PICTURE_MAX_BYTES: u64 = 12 << 20;
 /// A form has to be here within this time, also over a slow line.
 const FORM_TIME: Duration = Duration::from_secs(120);
-/// What a form without a picture has at most.
-const WORDS_MAX_BYTES: usize = 112 * 1024;
+/// What a form has at most that needs no place: words, if they are not very many.
+const WORDS_MAX_BYTES: usize = 32 * 1024;
 /// Everything else that a form has, each.
-const TEXT_MAX_BYTES: u64 = 4 * 1024;
+const TEXT_MAX_BYTES: u64 = 2 * 1024;
+/// An answer to a question: 1,000 characters, in any script.
+const ANSWER_MAX_BYTES: u64 = 4 * 1024;
 /// All of it, with what stands between.
 const FORM_MAX_BYTES: usize = (12 << 20) + 64 * 1024;
 
@@ -92,6 +94,8 @@ pub(super) async fn read(
     let boundary = multer::parse_boundary(kind.unwrap_or_default());
     let boundary = boundary.map_err(|_| view::bad_request())?;
     let limits = SizeLimit::new().per_field(TEXT_MAX_BYTES).for_field("image", PICTURE_MAX_BYTES);
+    let questions = FIELDS.iter().filter(|name| question(name).is_some());
+    let limits = questions.fold(limits, |limits, name| limits.for_field(*name, ANSWER_MAX_BYTES));
     let terms = Constraints::new().allowed_fields(FIELDS.to_vec()).size_limit(limits);
     // As a whole: what looks for boundaries in what has come so far looks through all of it again and again.
     let body = whole(pages, visit, id, request.into_body());
@@ -118,8 +122,7 @@ pub(super) async fn read(
             "wallet" => given.wallet = text == "ask",
             "unsupported" => given.unsupported = text,
             name => {
-                let place = name.strip_prefix('q').and_then(|place| place.parse().ok());
-                given.answers.insert(place.ok_or_else(view::bad_request)?, text);
+                given.answers.insert(question(name).ok_or_else(view::bad_request)?, text);
             }
         }
     }
@@ -131,6 +134,11 @@ pub(super) async fn read(
         place = Some(pages.forms.enter(id, visit.origin.addr).ok_or_else(super::busy)?);
     }
     Ok((given, place))
+}
+
+/// Which question a field answers, by its place.
+fn question(field: &str) -> Option<usize> {
+    field.strip_prefix('q')?.parse().ok()
 }
 
 /// All of a form. What is more than words needs a place, from when it is.

@@ -8,68 +8,75 @@ use crate::query::{Source, sql};
 /// A row of `idv_seen`.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SeenRow {
-    /// A keyed digest of what is sealed.
+    /// A keyed digest of the address.
     pub digest: String,
     /// Address and browser, sealed with the key of the session.
     pub sealed: Vec<u8>,
     /// When that was seen first.
     #[sqlx(try_from = "i64")]
     pub seen_at: Timestamp,
+    /// When it was seen last.
+    #[sqlx(try_from = "i64")]
+    pub last_seen_at: Timestamp,
 }
 
-/// Adds one, unless it is there, or there are `most`. Tells whether it was added.
-pub async fn add(
+/// Puts one in the place of what was there of the same address, which keeps when it was seen first. Where there are
+/// `most`, the one that was seen longest ago makes room, but for the first.
+pub async fn put(
     tx: &Tx,
     tenant: &str,
     session: Id<tags::IdvSession>,
     row: &SeenRow,
     most: i64,
-) -> Result<bool, DbError> {
-    let added = sql("INSERT INTO idv_seen (tenant, session_id, digest, sealed, seen_at) \
-                     SELECT $1, $2, $3, $4, $5 WHERE (SELECT COUNT(*) FROM idv_seen \
-                     WHERE tenant = $1 AND session_id = $2) < $6 \
-                     ON CONFLICT (tenant, session_id, digest) DO NOTHING")
+) -> Result<(), DbError> {
+    sql("INSERT INTO idv_seen (tenant, session_id, digest, sealed, seen_at, last_seen_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, session_id, digest) DO UPDATE \
+         SET sealed = excluded.sealed, last_seen_at = excluded.last_seen_at")
     .bind(tenant)
     .bind(session)
     .bind(&row.digest)
     .bind(row.sealed.as_slice())
     .bind(row.seen_at)
-    .bind(most)
+    .bind(row.last_seen_at)
     .execute(tx)
     .await?;
-    Ok(added == 1)
+    sql("DELETE FROM idv_seen WHERE tenant = $1 AND session_id = $2 \
+         AND (SELECT COUNT(*) FROM idv_seen WHERE tenant = $1 AND session_id = $2) > $3 \
+         AND digest = (SELECT digest FROM idv_seen WHERE tenant = $1 AND session_id = $2 \
+         AND seen_at > (SELECT MIN(seen_at) FROM idv_seen WHERE tenant = $1 AND session_id = $2) \
+         ORDER BY last_seen_at, digest LIMIT 1)")
+    .bind(tenant)
+    .bind(session)
+    .bind(most)
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
-/// Whether one is there.
-pub async fn has(
+/// One of a session.
+pub async fn by_digest(
     source: impl Source,
     tenant: &str,
     session: Id<tags::IdvSession>,
     digest: &str,
-) -> Result<bool, DbError> {
-    #[derive(sqlx::FromRow)]
-    struct Found {
-        #[expect(dead_code, reason = "that there is one is enough")]
-        seen_at: i64,
-    }
-    let found: Option<Found> =
-        sql("SELECT seen_at FROM idv_seen WHERE tenant = $1 AND session_id = $2 AND digest = $3")
-            .bind(tenant)
-            .bind(session)
-            .bind(digest)
-            .optional(source)
-            .await?;
-    Ok(found.is_some())
+) -> Result<Option<SeenRow>, DbError> {
+    sql("SELECT digest, sealed, seen_at, last_seen_at FROM idv_seen \
+         WHERE tenant = $1 AND session_id = $2 AND digest = $3")
+    .bind(tenant)
+    .bind(session)
+    .bind(digest)
+    .optional(source)
+    .await
 }
 
-/// All of a session, the newest first.
+/// All of a session, the one that was seen last first.
 pub async fn of_session(
     source: impl Source,
     tenant: &str,
     session: Id<tags::IdvSession>,
 ) -> Result<Vec<SeenRow>, DbError> {
-    sql("SELECT digest, sealed, seen_at FROM idv_seen WHERE tenant = $1 AND session_id = $2 \
-         ORDER BY seen_at DESC, digest")
+    sql("SELECT digest, sealed, seen_at, last_seen_at FROM idv_seen \
+         WHERE tenant = $1 AND session_id = $2 ORDER BY last_seen_at DESC, digest")
     .bind(tenant)
     .bind(session)
     .all(source)

@@ -27,20 +27,21 @@ pub async fn add(
     tenant: &str,
     digest: &str,
     session: Id<tags::IdvSession>,
-    now: Timestamp,
+    (now, is_proven): (Timestamp, bool),
 ) -> Result<(), DbError> {
-    sql("INSERT INTO idv_signal (tenant, digest, session_id, seen_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (tenant, digest, session_id) DO NOTHING")
+    sql("INSERT INTO idv_signal (tenant, digest, session_id, seen_at, is_proven) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (tenant, digest, session_id) DO UPDATE SET is_proven = excluded.is_proven")
     .bind(tenant)
     .bind(digest)
     .bind(session)
     .bind(now)
+    .bind(is_proven)
     .execute(tx)
     .await
     .map(drop)
 }
 
-/// Other sessions that knew somebody by the same since a moment, the newest `most`.
+/// Other sessions that knew somebody by the same since a moment, proven, the newest `most`.
 pub async fn shared(
     source: impl Source,
     tenant: &str,
@@ -50,7 +51,7 @@ pub async fn shared(
 ) -> Result<Vec<SharedRow>, DbError> {
     sql("SELECT g.session_id, s.reference, s.account_id, s.status, g.seen_at FROM idv_signal g \
          JOIN idv_session s ON s.tenant = g.tenant AND s.id = g.session_id \
-         WHERE g.tenant = $1 AND g.digest = $2 AND g.session_id <> $3 AND g.seen_at > $4 \
+         WHERE g.tenant = $1 AND g.digest = $2 AND g.session_id <> $3 AND g.seen_at > $4 AND g.is_proven \
          ORDER BY g.seen_at DESC LIMIT $5")
     .bind(tenant)
     .bind(digest)

@@ -12,6 +12,8 @@ use portcullis_store::idv::presentations::{self, PresentationRow};
 use portcullis_types::{Id, same_secret, tags};
 use serde_json::{Map, Value};
 
+use crate::SessionError;
+
 use super::{
     PresentationError, PresentationStatus, Presentations, ShownCredential, TRIES_MAX,
     issuers::Distrust, purpose,
@@ -56,10 +58,14 @@ impl Presentations {
         let row = presentations::by_id(&self.db, &self.tenant, id).await?;
         let row = row.filter(|row| self.status(row) == PresentationStatus::Pending);
         let Some(row) = row else { return Ok(Answered::Gone) };
-        if let Some(session) = row.session()
-            && self.sessions.read(session).await?.state.status.is_final()
-        {
-            return Ok(Answered::Gone);
+        if let Some(session) = row.session() {
+            match self.sessions.read(session).await {
+                Ok(open) if !open.state.status.is_final() => {}
+                Ok(_) | Err(SessionError::NotFound | SessionError::Erased) => {
+                    return Ok(Answered::Gone);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         // Counted before anything is looked at or anybody asked, so that nobody gains by sending many at once.
         let limits = (self.clock.now(), TRIES_MAX);
@@ -76,7 +82,12 @@ impl Presentations {
             return self.refuse(&row, "state_wrong", origin).await;
         }
         let shown = match (response.vp_token, response.error) {
-            (Some(token), None) => self.checked(&row, &token).await?,
+            (Some(token), None) => {
+                // Whoever hangs up has had their try, and what was asked for them is there for others.
+                let (this, asked) = (self.clone(), row.clone());
+                let checked = tokio::spawn(async move { this.checked(&asked, &token).await });
+                checked.await.map_err(|_| PresentationError::Sealed)??
+            }
             // Nothing proves who says so: it is noted, and the holder may think better of it.
             (None, Some(error)) if error == "access_denied" => Err("access_denied"),
             (None, Some(_)) => Err("wallet_failed"),

@@ -22,6 +22,8 @@ use super::{OwnKeys, PresentationError, Presentations};
 
 /// Keys of an issuer are read again after this.
 const KEYS_FOR: Duration = Duration::from_secs(300);
+/// However long nobody answers, they count no longer than this.
+const KEYS_FOR_MAX: Duration = Duration::from_secs(3_600);
 /// And no sooner than this, however many unknown ones are shown.
 const KEYS_AGAIN: Duration = Duration::from_secs(30);
 /// A status list that says nothing of it is read again after this.
@@ -96,6 +98,12 @@ struct Known {
 }
 
 impl Known {
+    /// The keys, if they are not too old: whoever lost one may have taken it back.
+    fn good(&self, now: Timestamp) -> Result<Arc<Vec<VerifyingKey>>, Distrust> {
+        let is_good = self.read_at <= now && now.since(self.read_at) < KEYS_FOR_MAX;
+        if is_good { Ok(self.keys.clone()) } else { Err(Distrust::Unavailable) }
+    }
+
     fn has(&self, kid: Option<&str>) -> bool {
         kid.is_none_or(|kid| self.keys.iter().any(|key| key.kid() == Some(kid)))
     }
@@ -172,21 +180,22 @@ impl Presentations {
         let mut tried = match (known.asking.try_lock(), &at_hand) {
             (Ok(turn), _) => turn,
             // Somebody is asking. What is known will do, or is not enough.
-            (Err(_), Some(held)) => return Ok(held.keys.clone()),
+            (Err(_), Some(held)) => return held.good(self.now()),
             (Err(_), None) => known.asking.lock().await,
         };
         let now = self.now();
         let at_hand = known.keys.load_full();
         let lately = tried.is_some_and(|tried| tried <= now && now.since(tried) < KEYS_AGAIN);
         match at_hand {
-            Some(held) if fresh(&held) || lately => return Ok(held.keys.clone()),
+            Some(held) if fresh(&held) || lately => return held.good(now),
             None if lately => return Err(Distrust::Unavailable),
             _ => {}
         }
+        let keys = self.fetch_keys(trusted).await;
         *tried = Some(now);
-        let Some(keys) = self.fetch_keys(trusted).await else {
-            let held = known.keys.load_full().map(|held| held.keys.clone());
-            return held.ok_or(Distrust::Unavailable);
+        let Some(keys) = keys else {
+            let held = known.keys.load_full().ok_or(Distrust::Unavailable)?;
+            return held.good(now);
         };
         let keys = Arc::new(keys);
         known.keys.store(Some(Arc::new(Known { keys: keys.clone(), read_at: now })));

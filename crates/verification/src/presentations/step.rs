@@ -7,7 +7,7 @@ use portcullis_credentials::{
     dcql::{ClaimQuery, CredentialQuery, Meta, Query, Step},
 };
 use portcullis_documents::{
-    three_letters, two_letters,
+    three_letters,
     zone::{Day, Expected, same_name},
 };
 use portcullis_events::{Actor, Kind, Origin, Verification};
@@ -20,7 +20,7 @@ use super::{
     PresentationError, PresentationStatus, PresentationView, Presentations, TTL,
     answer::{Answered, Shown},
 };
-use crate::{Known, SessionError, sessions::Detail};
+use crate::{Known, ListKind, SessionError, sessions::Detail};
 
 /// The check, as the catalogue calls it.
 const CHECK: &str = "credential";
@@ -184,6 +184,9 @@ impl Presentations {
                 Ok(Answered::Taken)
             }
             Ok(None) => Ok(Answered::Gone),
+            Err(PresentationError::Session(SessionError::Stale)) => {
+                self.refuse(row, "field_differs", origin).await
+            }
             // The step was taken otherwise, or the session is over.
             Err(PresentationError::Session(
                 SessionError::Refused(_) | SessionError::NotAsked(_) | SessionError::Erased,
@@ -243,7 +246,7 @@ impl Person {
             (Some(_), None) => false,
             (None, _) => true,
         };
-        let short = |code: &String| two_letters(code).unwrap_or(code).to_owned();
+        let short = |code: &String| ListKind::Country.normal(code).unwrap_or_else(|_| code.clone());
         let is_of = |code: &String| self.nations.iter().any(|own| short(own) == short(code));
         named(&expected.surname, &self.known.surname)
             && named(&expected.given_names, &self.known.given_names)

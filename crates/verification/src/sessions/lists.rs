@@ -321,7 +321,7 @@ impl Sessions {
 }
 
 /// Whether somebody has named the number of a document.
-fn has_number(open: &Open) -> bool {
+pub(super) fn has_number(open: &Open) -> bool {
     let mut all = open.told.iter().chain([&open.start.expected]);
     all.any(|known| known.document_number.is_some())
 }

@@ -51,9 +51,22 @@ impl Sessions {
         let Some((parts, looked_at)) = parts(open) else {
             return Outcome::Unsupported("nothing_to_weigh".to_owned());
         };
+        // What was to be looked at and could not be is no sign that all is well; but for what may be left out.
+        let undone = open.state.done.iter().filter(|(node, done)| {
+            let check = open.plan.check(node).map(|check| &check.check[..]);
+            done.report.is_none()
+                && done.status != CheckStatus::NotPerformed
+                && check.is_some_and(is_weighed)
+        });
+        let missing: Vec<String> = undone.map(|(node, _)| node.clone()).collect();
         let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-        Outcome::Report(Box::new(report(id, &parts, &looked_at)))
+        Outcome::Report(Box::new(report(id, &parts, &looked_at, &missing)))
     }
+}
+
+fn is_weighed(check: &str) -> bool {
+    let flags = FLAGS.iter().map(|(own, ..)| *own);
+    flags.chain(NUMBERS.iter().map(|(own, ..)| *own)).any(|own| own == check)
 }
 
 /// What was found, and by which checks; nothing if none of them was done.
@@ -63,13 +76,9 @@ fn parts(open: &Open) -> Option<(Vec<Part>, Vec<String>)> {
         Some((node, &open.plan.check(node)?.check[..], &report.values))
     });
     let done: Vec<_> = done.collect();
-    let weighed = |check: &str| {
-        let flags = FLAGS.iter().map(|(own, ..)| *own);
-        flags.chain(NUMBERS.iter().map(|(own, ..)| *own)).any(|own| own == check)
-    };
     let looked_at: Vec<String> = done
         .iter()
-        .filter(|(_, check, _)| weighed(check))
+        .filter(|(_, check, _)| is_weighed(check))
         .map(|(node, ..)| (*node).clone())
         .collect();
     if looked_at.is_empty() {
@@ -105,7 +114,7 @@ fn score(parts: &[Part]) -> u32 {
     u32::try_from((1_000_000 - left + 5_000) / 10_000).unwrap_or(100)
 }
 
-fn report(id: Id<tags::Check>, parts: &[Part], looked_at: &[String]) -> Report {
+fn report(id: Id<tags::Check>, parts: &[Part], looked_at: &[String], missing: &[String]) -> Report {
     let score = score(parts);
     let level = match score {
         HIGH.. => "high",
@@ -113,12 +122,17 @@ fn report(id: Id<tags::Check>, parts: &[Part], looked_at: &[String]) -> Report {
         _ => "low",
     };
     let is_high = score >= HIGH;
-    let doubt = || Reason { code: "risk_high".to_owned(), severity: Weight::Doubt };
-    let reasons: Vec<Reason> = is_high.then(doubt).into_iter().collect();
-    let status = if is_high { CheckStatus::Review } else { CheckStatus::Passed };
+    let doubt = |code: &str| Reason { code: code.to_owned(), severity: Weight::Doubt };
+    let reasons = [
+        is_high.then(|| doubt("risk_high")),
+        (!missing.is_empty()).then(|| doubt("signals_missing")),
+    ];
+    let reasons: Vec<Reason> = reasons.into_iter().flatten().collect();
+    let status = if reasons.is_empty() { CheckStatus::Passed } else { CheckStatus::Review };
     let values = Values::from([
         ("score".to_owned(), Value::Number(f64::from(score))),
         ("level".to_owned(), Value::Text(level.to_owned())),
+        ("missing".to_owned(), Value::Texts(missing.to_vec())),
         (
             "parts".to_owned(),
             Value::Texts(parts.iter().map(|part| part.signal.to_owned()).collect()),
@@ -135,6 +149,7 @@ fn report(id: Id<tags::Check>, parts: &[Part], looked_at: &[String]) -> Report {
         "level": level,
         "parts": shown.collect::<Json>(),
         "nodes": looked_at,
+        "missing": missing,
     });
     Report {
         id: id.to_string(),

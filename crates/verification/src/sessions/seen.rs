@@ -1,8 +1,7 @@
 //! From where somebody goes through a session, and what is known of these addresses.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
-use portcullis_documents::two_letters;
 use portcullis_events::Origin;
 use portcullis_store::idv::seen::{self, SeenRow};
 use portcullis_types::{Id, tags};
@@ -12,10 +11,12 @@ use serde_json::{Value as Json, json};
 
 use super::{Detail, ListKind, Open, SessionError, Sessions};
 
-/// Places from which one session is gone through that are kept, the first.
-const SEEN_MAX: i64 = 16;
-/// Addresses that are looked up.
-const ADDRESSES_MAX: usize = 24;
+/// Places from which one session is gone through that are kept: the first, and those that were seen last.
+const SEEN_MAX: i64 = 64;
+/// From so many on somebody hides, or lends out their link.
+const MANY: usize = 8;
+/// That an address was seen again is kept this often.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// What is known of an address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +25,12 @@ pub struct AddressFacts {
     pub country: Option<String>,
     /// The autonomous system.
     pub asn: Option<u32>,
-    /// `tor`, `hosting` or `proxy`, if whoever it is may be behind one, anywhere.
-    pub hidden: Option<&'static str>,
+    /// Whether it is an exit of Tor; nothing where no source tells that.
+    pub is_tor: Option<bool>,
+    /// Whether it is in a data centre.
+    pub is_hosting: Option<bool>,
+    /// Whether it is a proxy or a VPN.
+    pub is_proxy: Option<bool>,
 }
 
 /// Maps and lists of addresses, as they are at a moment.
@@ -33,8 +38,6 @@ pub struct AddressFacts {
 pub struct AddressSources {
     /// What each is for, and when it was built, in seconds since 1970.
     pub built: Vec<(String, u64)>,
-    /// Whether anything is known of what hides where somebody is.
-    pub tells_hidden: bool,
 }
 
 /// Looks addresses up: with what, and what is known of each.
@@ -61,12 +64,15 @@ impl Sessions {
             user_agent: origin.user_agent.clone().unwrap_or_default(),
         };
         let text = serde_json::to_vec(&seen).map_err(|_| SessionError::Sealed)?;
-        let digest = self.hex_digest(&[b"seen", id.to_string().as_bytes(), &text]);
-        if seen::has(&self.db, &self.tenant, id, &digest).await? {
+        // One line is one place, whatever its end is and whichever browser somebody says to have.
+        let line = origin.addr.key().to_string();
+        let digest = self.hex_digest(&[b"seen", id.to_string().as_bytes(), line.as_bytes()]);
+        let before = seen::by_digest(&self.db, &self.tenant, id, &digest).await?;
+        if before.is_some_and(|before| now.since(before.last_seen_at) < AGAIN) {
             return Ok(());
         }
         let sealed = open.key.seal(&purpose(id), &text, &*self.entropy)?;
-        let row = &SeenRow { digest, sealed, seen_at: now };
+        let row = &SeenRow { digest, sealed, seen_at: now, last_seen_at: now };
         self.db
             .write(|tx| async move {
                 // Whoever erases it does so for good.
@@ -74,8 +80,7 @@ impl Sessions {
                 if open.state.status.is_final() {
                     return Ok(());
                 }
-                seen::add(&tx, &self.tenant, id, row, SEEN_MAX).await?;
-                Ok(())
+                Ok(seen::put(&tx, &self.tenant, id, row, SEEN_MAX).await?)
             })
             .await
     }
@@ -96,7 +101,7 @@ impl Sessions {
         let said = said.filter_map(|text| Some((one_place(text)?, "caller")));
         let mut known = BTreeSet::new();
         let all = ours.chain(said).filter(|(address, _)| known.insert(*address));
-        Ok(all.take(ADDRESSES_MAX).collect())
+        Ok(all.collect())
     }
 
     /// What is known of where somebody is.
@@ -135,15 +140,16 @@ fn one_place(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The countries of the person, by their documents and by who they should be.
+/// The countries of the person, by documents that passed and by who they should be.
 fn countries_of_documents(open: &Open) -> BTreeSet<String> {
-    let all = open.told.iter().chain([&open.start.expected]);
+    let passed = open.state.done.iter().filter(|(_, done)| done.status == CheckStatus::Passed);
+    let told = passed.filter_map(|(node, _)| open.known_by(node));
+    let all = told.chain([open.start.expected.clone()]);
     let codes = all.flat_map(|known| {
-        let own = [&known.nationality, &known.issuing_state].into_iter().flatten();
-        own.chain(&known.other_nationalities)
+        let own = [known.nationality, known.issuing_state].into_iter().flatten();
+        own.chain(known.other_nationalities)
     });
-    let short = |code: &String| two_letters(code).unwrap_or(code).to_owned();
-    codes.map(short).collect()
+    codes.filter_map(|code| ListKind::Country.normal(&code).ok()).collect()
 }
 
 type Found = ((IpAddr, &'static str), AddressFacts);
@@ -154,7 +160,6 @@ fn report(
     found: &[Found],
     documents: &BTreeSet<String>,
 ) -> Report {
-    let hidden: BTreeSet<&str> = found.iter().filter_map(|(_, facts)| facts.hidden).collect();
     let countries: BTreeSet<String> =
         found.iter().filter_map(|(_, facts)| facts.country.clone()).collect();
     let newest = found.first().map(|(_, facts)| facts.clone()).unwrap_or_default();
@@ -168,24 +173,39 @@ fn report(
     if let Some(asn) = newest.asn {
         values.insert("asn".to_owned(), Value::Number(f64::from(asn)));
     }
-    // Without a list nobody knows that it is none.
-    if sources.tells_hidden {
-        for name in ["tor", "hosting", "proxy"] {
-            values.insert(format!("is_{name}"), Value::Flag(hidden.contains(name)));
+    // Where no source tells it, nobody knows that it is none.
+    let told = |flag: fn(&AddressFacts) -> Option<bool>| {
+        let all: Vec<Option<bool>> = found.iter().map(|(_, facts)| flag(facts)).collect();
+        if all.contains(&Some(true)) {
+            Some(true)
+        } else {
+            all.iter().all(Option::is_some).then_some(false)
         }
+    };
+    let flags = [
+        ("is_tor", told(|facts| facts.is_tor)),
+        ("is_hosting", told(|facts| facts.is_hosting)),
+        ("is_proxy", told(|facts| facts.is_proxy)),
+    ];
+    for (name, flag) in flags {
+        values.extend(flag.map(|flag| (name.to_owned(), Value::Flag(flag))));
     }
+    let is = |name: &str| flags.contains(&(name, Some(true)));
     let differs = !countries.is_empty()
         && !documents.is_empty()
-        && countries.iter().any(|country| !documents.contains(country));
+        && countries.iter().any(|country| {
+            let country = ListKind::Country.normal(country).unwrap_or_else(|_| country.clone());
+            !documents.contains(&country)
+        });
     if !countries.is_empty() && !documents.is_empty() {
         values.insert("country_differs".to_owned(), Value::Flag(differs));
     }
     let reason = |code: &str, severity| Reason { code: code.to_owned(), severity };
-    let doubtful = hidden.contains("tor") || hidden.contains("proxy");
     let reasons = [
-        doubtful.then(|| reason("address_hidden", Weight::Doubt)),
-        hidden.contains("hosting").then(|| reason("address_of_data_centre", Weight::Doubt)),
+        (is("is_tor") || is("is_proxy")).then(|| reason("address_hidden", Weight::Doubt)),
+        is("is_hosting").then(|| reason("address_of_data_centre", Weight::Doubt)),
         differs.then(|| reason("country_differs", Weight::Information)),
+        (found.len() >= MANY).then(|| reason("many_addresses", Weight::Doubt)),
         (countries.len() > 1).then(|| reason("several_countries", Weight::Information)),
     ];
     let reasons: Vec<Reason> = reasons.into_iter().flatten().collect();
@@ -197,7 +217,9 @@ fn report(
             "seen_by": by,
             "country": facts.country,
             "asn": facts.asn,
-            "hidden": facts.hidden,
+            "is_tor": facts.is_tor,
+            "is_hosting": facts.is_hosting,
+            "is_proxy": facts.is_proxy,
         })
     });
     let built = sources.built.iter().map(|(name, at)| json!({ "source": name, "built": at }));

@@ -10,16 +10,19 @@ use std::{
 };
 
 use portcullis_store::idv::signals::{self, SharedRow};
-use portcullis_types::{Id, Timestamp, tags};
+use portcullis_types::{ClientAddr, Id, Timestamp, tags};
 use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
 use serde_json::{Value as Json, json};
 
-use super::{Detail, ListKind, Open, SessionError, Sessions, lists::known};
+use super::{
+    Detail, ListKind, Open, SessionError, Sessions,
+    lists::{has_number, known},
+};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Other sessions that are looked at for each thing; more of them are no more of a reason.
-const SHARED_MAX: i64 = 500;
+const SHARED_MAX: i64 = 200;
 /// Things by which somebody is known that are looked at.
 const KNOWN_MAX: usize = 48;
 
@@ -43,9 +46,9 @@ struct Common {
 }
 
 impl Common {
-    fn of(rows: &[SharedRow], open: &Open, now: Timestamp) -> Self {
+    fn of(rows: &BTreeMap<String, SharedRow>, open: &Open, now: Timestamp) -> Self {
         let mut common = Self::default();
-        for row in rows {
+        for row in rows.values() {
             common.day += u32::from(row.seen_at > now.minus(DAY));
             common.month += 1;
             common.declined += u32::from(row.status == "declined");
@@ -77,10 +80,13 @@ impl Sessions {
     /// What the session has in common with others.
     pub(super) async fn compare_with_others(&self, open: &Open) -> Outcome {
         match self.in_common(open).await {
-            Ok(common) if common.is_empty() => Outcome::Unsupported("nothing_known".to_owned()),
+            Ok(common) if common.is_empty() && !has_number(open) => {
+                Outcome::Unsupported("nothing_known".to_owned())
+            }
             Ok(common) => {
                 let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-                Outcome::Report(Box::new(report(id, &common)))
+                let lacks = has_number(open) && !common.contains_key(&ListKind::Document);
+                Outcome::Report(Box::new(report(id, &common, lacks)))
             }
             Err(error) => {
                 let session = open.row.id.to_string();
@@ -92,48 +98,62 @@ impl Sessions {
 
     async fn in_common(&self, open: &Open) -> Result<BTreeMap<ListKind, Common>, SessionError> {
         let (id, now) = (open.row.id, self.now());
-        let mut identifiers = known(open, false);
-        for (address, _) in self.addresses_of(open).await? {
-            identifiers.entry(ListKind::IpAddress).or_default().insert(address.to_string());
-        }
-        let all = identifiers.iter().filter(|(kind, _)| {
-            !matches!(kind, ListKind::Country | ListKind::User | ListKind::Business)
-        });
-        let all = all.flat_map(|(kind, values)| values.iter().map(move |value| (*kind, value)));
-        let digests: Vec<(ListKind, String)> = all
+        let lines: BTreeSet<String> = self
+            .addresses_of(open)
+            .await?
+            .into_iter()
+            .map(|(address, _)| ClientAddr::new(address).key().to_string())
+            .collect();
+        // Anybody can say what is somebody else's: for others counts what the caller says and checks that passed.
+        let of = |only_trusted| {
+            let mut known = known(open, only_trusted);
+            known.retain(|kind, _| {
+                use ListKind::{Business, Country, IpAddress, User};
+                !matches!(kind, Country | User | Business | IpAddress)
+            });
+            if !lines.is_empty() {
+                known.insert(ListKind::IpAddress, lines.clone());
+            }
+            known
+        };
+        let (all, proven) = (of(false), of(true));
+        let all = all.iter().flat_map(|(kind, values)| values.iter().map(move |one| (*kind, one)));
+        let digests: Vec<(ListKind, String, bool)> = all
             .take(KNOWN_MAX)
             .map(|(kind, value)| {
                 let pieces = [b"signal", kind.as_str().as_bytes(), value.as_bytes()];
-                (kind, self.hex_digest(&pieces))
+                let is_proven = proven.get(&kind).is_some_and(|values| values.contains(value));
+                (kind, self.hex_digest(&pieces), is_proven)
             })
             .collect();
-        let digests = &digests;
-        // Of two that come at once, one sees the other.
-        let rows = self.db.write(|tx| async move {
-            let mut rows: Vec<(ListKind, Vec<SharedRow>)> = Vec::new();
-            let terms = (now.minus(MONTH), SHARED_MAX);
-            for (kind, digest) in digests {
-                signals::add(&tx, &self.tenant, digest, id, now).await?;
-                let shared = signals::shared(&tx, &self.tenant, digest, id, terms).await?;
-                rows.push((*kind, shared));
+        let signals = &digests;
+        // Of two that come at once each sees the other, since both are written before they are read.
+        let written = self.db.write(|tx| async move {
+            // Whoever erases it does so for good.
+            self.open(&tx, id).await?;
+            for (_, digest, is_proven) in signals {
+                signals::add(&tx, &self.tenant, digest, id, (now, *is_proven)).await?;
             }
-            Ok::<_, SessionError>(rows)
+            Ok::<_, SessionError>(())
         });
-        let mut by_kind: BTreeMap<ListKind, Vec<SharedRow>> = BTreeMap::new();
-        for (kind, shared) in rows.await? {
-            let all = by_kind.entry(kind).or_default();
-            for row in shared {
-                if all.iter().all(|known| known.session_id != row.session_id) {
-                    all.push(row);
-                }
-            }
+        written.await?;
+        let mut by_kind: BTreeMap<ListKind, BTreeMap<String, SharedRow>> = BTreeMap::new();
+        let terms = (now.minus(MONTH), SHARED_MAX);
+        for (kind, digest, _) in &digests {
+            let shared = signals::shared(&self.db, &self.tenant, digest, id, terms).await?;
+            let all = by_kind.entry(*kind).or_default();
+            all.extend(shared.into_iter().map(|row| (row.session_id.clone(), row)));
         }
         let each = by_kind.into_iter();
         Ok(each.map(|(kind, rows)| (kind, Common::of(&rows, open, now))).collect())
     }
 }
 
-fn report(id: Id<tags::Check>, common: &BTreeMap<ListKind, Common>) -> Report {
+fn report(
+    id: Id<tags::Check>,
+    common: &BTreeMap<ListKind, Common>,
+    lacks_document: bool,
+) -> Report {
     let most = |count: fn(&Common) -> u32| {
         Value::Number(f64::from(common.values().map(count).max().unwrap_or(0)))
     };
@@ -151,9 +171,14 @@ fn report(id: Id<tags::Check>, common: &BTreeMap<ListKind, Common>) -> Report {
         ),
         ("shared".to_owned(), Value::Texts(kinds)),
     ]);
-    let doubt = || Reason { code: "shared_with_others".to_owned(), severity: Weight::Doubt };
-    let reasons: Vec<Reason> = (!people.is_empty()).then(doubt).into_iter().collect();
-    let status = if people.is_empty() { CheckStatus::Passed } else { CheckStatus::Review };
+    let doubt = |code: &str| Reason { code: code.to_owned(), severity: Weight::Doubt };
+    let reasons = [
+        (!people.is_empty()).then(|| doubt("shared_with_others")),
+        // Of a number without its issuer nobody knows which one it is.
+        lacks_document.then(|| doubt("document_not_compared")),
+    ];
+    let reasons: Vec<Reason> = reasons.into_iter().flatten().collect();
+    let status = if reasons.is_empty() { CheckStatus::Passed } else { CheckStatus::Review };
     let each = common.iter().map(|(kind, common)| {
         json!({
             "kind": kind.as_str(),
