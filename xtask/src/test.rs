@@ -132,6 +132,20 @@ fn find(pattern: &str) -> Option<PathBuf> {
     candidates.filter(|path| path.exists()).max()
 }
 
+/// A directory that was not there: a run that was killed leaves its own, and ids of processes come again.
+fn new_dir() -> Result<PathBuf> {
+    let process = std::process::id();
+    let names = (0..100).map(|at| format!("portcullis-postgres-{process}-{at}"));
+    for dir in names.map(|name| std::env::temp_dir().join(name)) {
+        match fs::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).context("make a directory for PostgreSQL"),
+        }
+    }
+    bail!("no name is free for the directory of PostgreSQL in {}", std::env::temp_dir().display())
+}
+
 /// A PostgreSQL server of our own, thrown away afterwards.
 struct Postgres {
     dir: PathBuf,
@@ -143,8 +157,7 @@ impl Postgres {
     fn start() -> Result<Self> {
         let initdb = find("/usr/lib/postgresql/*/bin/initdb").context("find PostgreSQL")?;
         let bin = initdb.parent().unwrap_or(Path::new("/")).to_owned();
-        let dir = std::env::temp_dir().join(format!("portcullis-postgres-{}", std::process::id()));
-        fs::create_dir_all(&dir)?;
+        let dir = new_dir()?;
         // The server refuses to run as root.
         if rustix::process::geteuid().is_root() {
             chown(&dir, Some(postgres_id("-u")?), Some(postgres_id("-g")?))?;
