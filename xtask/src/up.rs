@@ -37,13 +37,13 @@ pub fn run(args: &[String]) -> Result<()> {
     tool::run(&mut build)?;
     let bin = target().join(if release { "release" } else { "debug" });
     let data = data_dir(&args);
-    let before = modified(&data);
+    let before = opened(&data);
 
     let mut portcullis = Command::new(bin.join("portcullis"));
     portcullis.args(["up", "--demo"]).args(&args);
     let mut running = vec![Running::start("portcullis", &mut portcullis)?];
     let deadline = Instant::now() + START_TIMEOUT;
-    while modified(&data) == before {
+    while opened(&data) == before || !data.join("ca.pem").exists() {
         if let Some(ended) = running.iter_mut().find_map(Running::ended) {
             bail!("{ended}");
         }
@@ -90,7 +90,7 @@ fn data_dir(args: &[String]) -> PathBuf {
     place.map(String::as_str).or(joined).unwrap_or("portcullis-data").into()
 }
 
-/// The authority's certificate is written anew at every start.
-fn modified(data: &std::path::Path) -> Option<std::time::SystemTime> {
-    std::fs::metadata(data.join("ca.pem")).and_then(|meta| meta.modified()).ok()
+/// When the socket for orders was made, which is made anew at every start.
+fn opened(data: &std::path::Path) -> Option<std::time::SystemTime> {
+    std::fs::metadata(data.join("control.sock")).and_then(|meta| meta.modified()).ok()
 }
