@@ -1,4 +1,5 @@
 use std::{
+    net::TcpStream,
     path::PathBuf,
     process::Command,
     thread::sleep,
@@ -37,13 +38,13 @@ pub fn run(args: &[String]) -> Result<()> {
     tool::run(&mut build)?;
     let bin = target().join(if release { "release" } else { "debug" });
     let data = data_dir(&args);
-    let before = opened(&data);
+    let public = std::env::var("PORTCULLIS_PUBLIC_PORT").unwrap_or_else(|_| "8443".into());
 
     let mut portcullis = Command::new(bin.join("portcullis"));
     portcullis.args(["up", "--demo"]).args(&args);
     let mut running = vec![Running::start("portcullis", &mut portcullis)?];
     let deadline = Instant::now() + START_TIMEOUT;
-    while opened(&data) == before || !data.join("ca.pem").exists() {
+    while TcpStream::connect(format!("127.0.0.1:{public}")).is_err() {
         if let Some(ended) = running.iter_mut().find_map(Running::ended) {
             bail!("{ended}");
         }
@@ -55,7 +56,6 @@ pub fn run(args: &[String]) -> Result<()> {
         }
         sleep(TICK);
     }
-    let public = std::env::var("PORTCULLIS_PUBLIC_PORT").unwrap_or_else(|_| "8443".into());
     for (name, variable, port) in [
         ("profile-service", "PORTCULLIS_PROFILE_PORT", "7001"),
         ("admin-service", "PORTCULLIS_ADMIN_PORT", "7002"),
@@ -88,9 +88,4 @@ fn data_dir(args: &[String]) -> PathBuf {
     let place = args.iter().position(|arg| arg == "--data").and_then(|at| args.get(at + 1));
     let joined = args.iter().find_map(|arg| arg.strip_prefix("--data="));
     place.map(String::as_str).or(joined).unwrap_or("portcullis-data").into()
-}
-
-/// When the socket for orders was made, which is made anew at every start.
-fn opened(data: &std::path::Path) -> Option<std::time::SystemTime> {
-    std::fs::metadata(data.join("control.sock")).and_then(|meta| meta.modified()).ok()
 }

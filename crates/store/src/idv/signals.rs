@@ -21,7 +21,7 @@ pub struct SharedRow {
     pub seen_at: Timestamp,
 }
 
-/// Keeps that a session knows somebody by this, unless it is kept already.
+/// Keeps that a session knows somebody by this, and whether that is proven: of two times, as the later one has it.
 pub async fn add(
     tx: &Tx,
     tenant: &str,
