@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use portcullis_documents::zone::Expected;
 use portcullis_verification::{Answer, Barcode, BarcodeAsked, MailAnswer, ZoneAsked};
-use portcullis_workflow::Question;
+use portcullis_workflow::{QUESTIONS_MAX, Question};
 use tokio::time::timeout;
 
 use super::{SessionId, room::Place};
@@ -65,6 +65,7 @@ const FIELDS: [&str; 33] = [
     "q22",
     "q23",
 ];
+const _: () = assert!(FIELDS.len() == 9 + QUESTIONS_MAX, "each question has a field");
 
 /// What somebody gave for a step.
 #[derive(Default)]
