@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, str};
 
-use portcullis_capture::{Picture, Quality, pdf417};
+use portcullis_capture::{Photo, Picture, Quality, pdf417};
 use portcullis_documents::{
     Certificate, Crl, MasterList, Trust, aamva,
     chip::{Files, active, passive},
@@ -31,6 +31,30 @@ pub fn licence(input: &[u8]) {
         drop(licence.findings(today));
         drop(licence.compare(&Expected { surname: Some("x".to_owned()), ..Expected::default() }));
     }
+}
+
+/// Portraits as chips have them, the last one in its data group.
+pub const PORTRAITS: &[&[u8]] = &[
+    include_bytes!("../../crates/capture/tests/colours.jp2"),
+    include_bytes!("../../crates/capture/tests/colours.j2k"),
+    include_bytes!("../seeds/group_2.der"),
+];
+
+/// A descriptor of a model, a zero, and the model.
+pub const MODELS: &[&[u8]] = &[include_bytes!("../seeds/model")];
+
+/// The portrait of a chip, or the data group it is in.
+pub fn portrait(input: &[u8]) {
+    portcullis_documents::portrait(input).ok();
+    let Ok(photo) = Photo::portrait(input) else { return };
+    assert_eq!(photo.rgb().len(), 3 * (photo.width() as usize) * (photo.height() as usize));
+}
+
+/// A model that an operator may bring.
+pub fn model(input: &[u8]) {
+    let at = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
+    let (descriptor, model) = input.split_at(at);
+    drop(portcullis_biometrics::inspect(descriptor, model.get(1..).unwrap_or_default()));
 }
 
 /// A picture that somebody may send.

@@ -35,7 +35,7 @@ use serde_json::json;
 
 pub use credentials::{dcql, key_proof, presentation};
 use documents::ZONES;
-pub use documents::{authorities, chip, licence, picture, zone};
+pub use documents::{authorities, chip, licence, model, picture, portrait, zone};
 use http1::HTTP1;
 pub use http1::http1;
 use records::{LISTS, RECORDS, RULES};
@@ -104,6 +104,8 @@ pub fn targets() -> Vec<Target> {
         target("params", params, &[b"grant_type=authorization_code&code=a%20b&x=", b"a=1&a=2"]),
         target("path", path, &[b"/profile/%7Eme/x", b"/a/%2e%2e/b", b"/%F0%9F%94%92;x"]),
         target("picture", picture, &[documents::PICTURE]),
+        target("portrait", portrait, documents::PORTRAITS),
+        target("model", model, documents::MODELS),
         target("policies", policies, &[POLICIES]),
         target("proof", proof, &[PROOF]),
         target("proxy_header", proxy_header, PROXY_HEADERS),

@@ -1,6 +1,6 @@
 use std::io::Cursor;
 
-use image::{ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::{ImageError, ImageFormat, ImageReader, Limits, imageops::FilterType};
 
 /// Bytes of a picture as it is sent.
 pub const PICTURE_MAX_BYTES: usize = 12 << 20;
@@ -28,6 +28,31 @@ pub enum Unusable {
     Damaged,
 }
 
+/// Of a JPEG or PNG, within limits.
+pub(crate) fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>, Unusable> {
+    if bytes.len() > PICTURE_MAX_BYTES {
+        return Err(Unusable::TooLong);
+    }
+    let format = image::guess_format(bytes).map_err(|_| Unusable::Format)?;
+    if !matches!(format, ImageFormat::Jpeg | ImageFormat::Png) {
+        return Err(Unusable::Format);
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(SIDE_MAX_PIXELS);
+    limits.max_image_height = Some(SIDE_MAX_PIXELS);
+    limits.max_alloc = Some(MEMORY_MAX_BYTES);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+pub(crate) fn unusable(error: &ImageError) -> Unusable {
+    match error {
+        ImageError::Limits(_) => Unusable::TooLarge,
+        _ => Unusable::Damaged,
+    }
+}
+
 /// A picture in shades of grey.
 #[derive(Clone)]
 pub struct Picture {
@@ -42,23 +67,7 @@ pub struct Picture {
 impl Picture {
     /// Decodes a JPEG or PNG.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unusable> {
-        if bytes.len() > PICTURE_MAX_BYTES {
-            return Err(Unusable::TooLong);
-        }
-        let format = image::guess_format(bytes).map_err(|_| Unusable::Format)?;
-        if !matches!(format, ImageFormat::Jpeg | ImageFormat::Png) {
-            return Err(Unusable::Format);
-        }
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(SIDE_MAX_PIXELS);
-        limits.max_image_height = Some(SIDE_MAX_PIXELS);
-        limits.max_alloc = Some(MEMORY_MAX_BYTES);
-        reader.limits(limits);
-        let decoded = reader.decode().map_err(|error| match error {
-            image::ImageError::Limits(_) => Unusable::TooLarge,
-            _ => Unusable::Damaged,
-        })?;
+        let decoded = reader(bytes)?.decode().map_err(|error| unusable(&error))?;
         let luma = decoded.into_luma8();
         Ok(Self { width: luma.width(), height: luma.height(), luma: luma.into_raw() })
     }

@@ -119,6 +119,37 @@ codes! {
     /// Much of the picture is white beyond reading: a reflection, or white paper.
     PictureSaturated = "picture_saturated", Information;
 
+    /// The operator has no model for it, so nothing was looked at; the detail is the kind.
+    ModelMissing = "no_model", Information;
+    /// A model did not say numbers, so nothing is known.
+    ModelFailed = "model_failed", Doubt;
+    /// There is no face in the picture.
+    FaceNotFound = "face_not_found", Failure;
+    /// There is more than one face in the picture.
+    SeveralFaces = "several_faces", Failure;
+    /// The face has too few pixels.
+    FaceTooSmall = "face_too_small", Doubt;
+    /// The face does not look into the camera.
+    FaceTurned = "face_turned", Doubt;
+    /// No face is found in the portrait, or it cannot be decoded.
+    PortraitUnusable = "portrait_unusable", Doubt;
+    /// The faces are of two people.
+    FaceDiffers = "face_differs", Failure;
+    /// The faces may be of two people.
+    FaceUncertain = "face_uncertain", Doubt;
+    /// Nobody was in front of the camera: it is a picture of a picture, or the like.
+    NotLive = "not_live", Failure;
+    /// It is not certain that somebody was in front of the camera.
+    LivenessUncertain = "liveness_uncertain", Doubt;
+    /// The face looks much older or younger than the person is said to be.
+    AgeDiffers = "age_differs", Doubt;
+    /// The face is on a list of those who are blocked.
+    FaceBlocked = "face_blocked", Failure;
+    /// The face is on another list.
+    FaceListed = "face_listed", Information;
+    /// Somebody else looks the same.
+    FaceKnown = "face_known", Doubt;
+
     /// The security object cannot be read; the detail says why.
     SodUnreadable = "sod_unreadable", Failure;
     /// The certificate of the signer is not in the security object.

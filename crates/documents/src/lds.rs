@@ -27,6 +27,16 @@ const TAGS: [u16; 16] = [
 ];
 const SOD_TAG: u16 = 0x77;
 const ZONE_TAG: u16 = 0x5f1f;
+/// Of biometric templates, one of them, and the data in it.
+const TEMPLATES_TAG: u16 = 0x7f61;
+const TEMPLATE_TAG: u16 = 0x7f60;
+const BLOCK_TAG: u16 = 0x5f2e;
+const BLOCK_TAG_NESTED: u16 = 0x7f2e;
+/// How a record of faces begins, and how long its parts are before the image.
+const FACE: &[u8] = b"FAC\0";
+const FACE_BYTES: usize = 20;
+const POINT_BYTES: usize = 8;
+const IMAGE_BYTES: usize = 12;
 
 /// What is in the file of a data group.
 pub fn group(number: u8, file: &[u8]) -> Result<&[u8], Malformed> {
@@ -97,6 +107,37 @@ pub fn zone(file: &[u8]) -> Result<&str, Malformed> {
     let zone = inside.element(ZONE_TAG)?;
     std::str::from_utf8(zone.value)
         .map_err(|_| Malformed("a machine readable zone is not of letters"))
+}
+
+/// The portrait in data group 2, JPEG or JPEG 2000: the first image of the first record (ISO/IEC 19794-5 in what
+/// ISO/IEC 7816-11 wraps around it).
+pub fn portrait(file: &[u8]) -> Result<&[u8], Malformed> {
+    let mut groups = Reader::file(group(2, file)?);
+    let mut templates = Reader::file(groups.value(TEMPLATES_TAG)?);
+    templates.value(tag::INTEGER)?;
+    let mut template = Reader::file(templates.value(TEMPLATE_TAG)?);
+    while !template.is_empty() {
+        let element = template.any()?;
+        if [BLOCK_TAG, BLOCK_TAG_NESTED].contains(&element.tag) {
+            return facial_image(element.value);
+        }
+    }
+    Err(Malformed("there is no face in it"))
+}
+
+/// The image of the first face of a record.
+fn facial_image(record: &[u8]) -> Result<&[u8], Malformed> {
+    let ends = Malformed("a face ends too early");
+    let rest = record.strip_prefix(FACE).ok_or(Malformed("it is no record of faces"))?;
+    // Version, length, and how many there are.
+    let rest = rest.get(10..).ok_or(ends)?;
+    let number =
+        |bytes: Option<&[u8]>| bytes.map(|all| all.iter().fold(0, |n, b| n << 8 | usize::from(*b)));
+    let length = number(rest.get(..4)).ok_or(ends)?;
+    let points = number(rest.get(4..6)).ok_or(ends)?;
+    let face = rest.get(..length).ok_or(ends)?;
+    let image = face.get(FACE_BYTES + points * POINT_BYTES + IMAGE_BYTES..).ok_or(ends)?;
+    if image.is_empty() { Err(ends) } else { Ok(image) }
 }
 
 /// The key in data group 15.

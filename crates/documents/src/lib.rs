@@ -27,7 +27,7 @@ pub mod zone;
 pub use certificate::{CERTIFICATE_MAX_BYTES, CRL_MAX_BYTES, Certificate, Crl};
 pub use digest::Hash;
 pub use key::{PublicKey, Scheme};
-pub use lds::{DATA_GROUP_MAX_BYTES, GROUPS, SOD_MAX_BYTES};
+pub use lds::{DATA_GROUP_MAX_BYTES, GROUPS, SOD_MAX_BYTES, portrait};
 pub use master_list::{MASTER_LIST_MAX_BYTES, MasterList};
 pub use states::{is_two_letters, three_letters, two_letters};
 pub use trust::{Anchor, Refused, Trust};

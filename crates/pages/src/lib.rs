@@ -35,7 +35,7 @@ use portcullis_federation::UpstreamProvider;
 use portcullis_identity::Identity;
 use portcullis_oidc::Provider;
 
-use portcullis_verification::{Checks, Presentations, Sessions};
+use portcullis_verification::{Presentations, Sessions};
 
 pub use theme::{Theme, ThemeError};
 
@@ -48,7 +48,6 @@ pub struct Pages {
     theme: Arc<Theme>,
     sessions: Sessions,
     presentations: Presentations,
-    checks: Checks,
     forms: verify::Forms,
 }
 
@@ -58,7 +57,7 @@ pub fn router(
     provider: Provider,
     upstreams: Arc<Vec<UpstreamProvider>>,
     theme: Arc<Theme>,
-    (checks, presentations): (Checks, Presentations),
+    presentations: Presentations,
 ) -> Router {
     let pages = Pages {
         identity,
@@ -67,7 +66,6 @@ pub fn router(
         theme,
         sessions: presentations.sessions.clone(),
         presentations,
-        checks,
         forms: verify::Forms::default(),
     };
     Router::new()

@@ -201,9 +201,9 @@ impl App {
         let ca = certificates::open(&config, &vault, &identity.db, &clock, &entropy).await?;
         certificates::publish(&ca, data)?;
         let stored = (identity.db.clone(), sink as Arc<dyn CommitSink>);
-        let checks = checks::open(&vault, stored.clone(), &clock, &entropy).await?;
+        let checks = checks::open((&config, &vault), stored.clone(), &clock, &entropy).await?;
         let aml = screening::open(&config, data, &vault, stored, &clock, &entropy).await?;
-        let way_out = (&aml, egress_for(&config, WEBHOOK_CALLS)?);
+        let way_out = (&checks, &aml, egress_for(&config, WEBHOOK_CALLS)?);
         let providers = parts::check_providers(&config)?;
         let way_out_of_checks = egress_for(&config, Providers::calls(providers.len()))?;
         let providers = Providers::new(providers, way_out_of_checks);
@@ -463,7 +463,7 @@ fn snapshot(
             provider.clone(),
             login_providers.clone(),
             theme.clone(),
-            (checks.clone(), presentations.clone()),
+            presentations.clone(),
         ),
         api: portcullis_api::router(
             identity.clone(),

@@ -12,8 +12,8 @@ use portcullis_identity::Identity;
 use portcullis_store::{CommitSink, Db};
 use portcullis_types::{DEFAULT_TENANT, Id, SharedClock, SharedEntropy, Timestamp, tags};
 use portcullis_verification::{
-    Addresses, Aml, CheckParts, Checks, Decided, Providers, SessionError, SessionParts, Sessions,
-    WebhookParts, Webhooks,
+    Addresses, Aml, CheckParts, Checks, Decided, ModelUsed, Models, Providers, SessionError,
+    SessionParts, Sessions, WebhookParts, Webhooks,
 };
 use tokio::{
     sync::Mutex,
@@ -32,7 +32,7 @@ const LEFT_AT_ONCE: i64 = 8;
 
 /// The service.
 pub async fn open(
-    vault: &Vault,
+    (config, vault): (&Config, &Vault),
     (db, sink): (Db, Arc<dyn CommitSink>),
     clock: &SharedClock,
     entropy: &SharedEntropy,
@@ -45,14 +45,26 @@ pub async fn open(
         entropy: entropy.clone(),
         digest_key: vault.random("idv_digest_key").await?.expose().clone(),
         cores: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        models: models(config)?,
     }))
+}
+
+/// Models for faces, each loaded and tried. By which terms they may be used is for the operator to see.
+fn models(config: &Config) -> Result<Option<Arc<Models>>> {
+    let Some(path) = &config.verification.models else { return Ok(None) };
+    let models = Models::load(&config.path(path)).context("verification.models")?;
+    for model in models.used() {
+        let ModelUsed { kind, name, version, sha256, licence, .. } = &model;
+        tracing::info!(kind, name, version, sha256, licence, "a model for faces was loaded");
+    }
+    Ok(Some(Arc::new(models)))
 }
 
 /// Sessions and their workflows.
 pub async fn sessions(
     vault: &Vault,
     db: &Db,
-    (aml, egress): (&Aml, Egress),
+    (checks, aml, egress): (&Checks, &Aml, Egress),
     (config, providers, addresses): (&Config, Providers, Addresses),
     clock: &SharedClock,
     entropy: &SharedEntropy,
@@ -64,6 +76,8 @@ pub async fn sessions(
         clock: clock.clone(),
         entropy: entropy.clone(),
         digest_key: vault.random("idv_session_key").await?.expose().clone(),
+        checks: checks.clone(),
+        keep_pictures: config.verification.keep_pictures(),
         aml: aml.clone(),
         trust_frameworks: config.verification.trust_frameworks.clone(),
         disposable: disposable(config)?,

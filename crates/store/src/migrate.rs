@@ -46,6 +46,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (36, include_str!("../migrations/0036_presentations.sql")),
     (37, include_str!("../migrations/0037_seen.sql")),
     (38, include_str!("../migrations/0038_signals.sql")),
+    (39, include_str!("../migrations/0039_faces.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

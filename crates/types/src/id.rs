@@ -181,6 +181,8 @@ pub mod tags {
         Webhook = "whk";
         /// A list of one's own.
         IdvList = "lst";
+        /// A face that is kept to be found again.
+        Face = "fac";
         /// Something on a list.
         IdvListEntry = "len";
         /// What receivers of webhooks are told.

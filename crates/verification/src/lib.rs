@@ -20,10 +20,11 @@ pub use aml::{
 };
 pub use checks::{
     Barcode, BarcodeAsked, BarcodeReport, CHALLENGE_TTL, CheckError, CheckParts, Checks,
-    EmrtdAsked, EmrtdReport, Imported, MasterListSigner, PictureReport, Quality, RefusedItem,
-    Report, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
+    EmrtdAsked, EmrtdReport, FaceReport, Imported, MasterListSigner, PictureReport, Quality,
+    RefusedItem, Report, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
 };
-pub use portcullis_workflow::{Assurance, CheckStatus, is_trust_framework};
+pub use portcullis_biometrics::{ModelUsed, Models};
+pub use portcullis_workflow::{Assurance, CheckStatus, Values, is_trust_framework};
 pub use presentations::{
     IssuerTrust, OwnIssuer, PresentationAnswered, PresentationAsked, PresentationError,
     PresentationParts, PresentationResponse, PresentationStatus, PresentationView, Presentations,
@@ -33,9 +34,10 @@ pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT};
 pub use sessions::{
     AddressFacts, AddressSources, Addresses, Answer, Answered, Asked as AskedStep, Backtested,
     Begin, Begun, Change, Decided, Diff, Differing, EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA,
-    EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence, Given, Identifiers, Known, ListKind,
-    Listed, MailAnswer, Note, Open, Owner, ReportViews, Reviewed, SessionError, SessionParts,
-    Sessions, Step, Told, UNSUPPORTED, VerifiedIdentity, evidence_digest,
+    EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence, FaceFound, FaceSearch, Given,
+    Identifiers, Known, ListKind, Listed, MATCHES_MAX, MailAnswer, Note, Open, Owner, ReportViews,
+    Reviewed, SessionError, SessionParts, SessionPicture, Sessions, Step, Told, UNSUPPORTED,
+    VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{
     Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,

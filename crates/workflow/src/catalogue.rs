@@ -38,6 +38,8 @@ pub struct CheckSpec {
     pub compares: bool,
     /// Whether somebody else does it, whom the graph names.
     pub calls: bool,
+    /// Whether it looks at the picture of the person that another check took.
+    pub needs_selfie: bool,
     /// Parts of it that a graph can insist on.
     pub parts: &'static [&'static str],
     /// Codes after which the person may try again: not the document is wrong, but how it was captured.
@@ -92,6 +94,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &["zone_unreadable", "check_digit_wrong", "date_impossible"],
         fields: &[
@@ -112,6 +115,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: true,
         calls: false,
+        needs_selfie: false,
         parts: &["passive", "active"],
         retake: &[],
         fields: &[
@@ -135,6 +139,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &["barcode_not_found", "barcode_unreadable", "picture_unusable"],
         fields: &[
@@ -154,6 +159,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[
             "picture_unusable",
@@ -170,6 +176,97 @@ pub const CATALOGUE: &[CheckSpec] = &[
         ],
     },
     CheckSpec {
+        name: "selfie",
+        input: Input::Person,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: false,
+        calls: false,
+        needs_selfie: false,
+        parts: &[],
+        retake: &[
+            "picture_unusable",
+            "face_not_found",
+            "several_faces",
+            "face_too_small",
+            "face_turned",
+            "picture_blurred",
+            "picture_dark",
+            "picture_bright",
+        ],
+        fields: &[field("faces", Kind::Number), field("sharpness", Kind::Number)],
+    },
+    CheckSpec {
+        name: "face_match",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: true,
+        calls: false,
+        needs_selfie: true,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            // The cosine of two faces, -1 to 1.
+            field("score", Kind::Number),
+        ],
+    },
+    CheckSpec {
+        name: "liveness",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: false,
+        calls: false,
+        needs_selfie: true,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            // 0 to 1.
+            field("score", Kind::Number),
+        ],
+    },
+    CheckSpec {
+        name: "age_estimation",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: false,
+        calls: false,
+        needs_selfie: true,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            field("years", Kind::Number),
+            // From what the documents say; unknown where none does.
+            field("difference", Kind::Number),
+        ],
+    },
+    CheckSpec {
+        name: "face_search",
+        input: Input::Session,
+        tells_person: false,
+        needs_person: false,
+        gathers: false,
+        compares: false,
+        calls: false,
+        needs_selfie: true,
+        parts: &[],
+        retake: &[],
+        fields: &[
+            field("blocked", Kind::Flag),
+            // Others who look so, each counted once.
+            field("people", Kind::Number),
+            // The nearest of them and of the lists, 0 if there is none.
+            field("score", Kind::Number),
+            field("lists", Kind::Texts),
+        ],
+    },
+    CheckSpec {
         name: "aml",
         input: Input::Session,
         tells_person: false,
@@ -177,6 +274,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -194,6 +292,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: true,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -212,6 +311,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: true,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -235,6 +335,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: true,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -254,6 +355,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: true,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -274,6 +376,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &MAILED,
@@ -286,6 +389,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &[
@@ -306,6 +410,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: false,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         // `question=answer` of those with answers to choose from.
@@ -319,6 +424,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: true,
+        needs_selfie: false,
         parts: &[],
         retake: &[],
         fields: &PROVIDED,
@@ -331,6 +437,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         gathers: false,
         compares: false,
         calls: true,
+        needs_selfie: false,
         parts: &[],
         retake: &["document_unreadable", "picture_blurred", "picture_dark", "picture_too_small"],
         fields: &PROVIDED,

@@ -120,9 +120,14 @@ pub struct Check {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub monitor: bool,
     /// For `aml` the node that tells who somebody is, or `expected`; the last one that did, if it is not named.
-    /// For `emrtd` the node whose zone is on the same document.
+    /// For `emrtd` the node whose zone is on the same document. For `face_match` the node with the portrait, a chip or
+    /// a picture of a document, or `enrolled` for the faces that are kept of the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// For `face_search` how long the face is kept to be found by others, if the person agreed to it; not at all if
+    /// nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Span>,
     /// How often it is done again if it cannot be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,

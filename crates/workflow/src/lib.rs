@@ -32,6 +32,6 @@ pub use read::{GraphError, is_name};
 pub use simulate::{Fixture, Simulated, simulate};
 pub use span::Span;
 pub use validate::{
-    FieldAt, Lane, Plan, Problem, Severity, fields_at, is_trust_framework, validate,
+    ENROLLED, FieldAt, Lane, Plan, Problem, Severity, fields_at, is_trust_framework, validate,
 };
 pub use value::{Assurance, CheckStatus, Kind, Value, Values};

@@ -75,7 +75,7 @@ impl Graph {
             let must = "names have 1 to 64 letters, digits, hyphens and underscores";
             return Err(wrong("", must.to_owned()));
         }
-        let taken = ["session", "expected"].contains(&&name[..]);
+        let taken = ["session", "expected", crate::ENROLLED].contains(&&name[..]);
         if taken {
             return Err(wrong("", "session and expected are names of something else".to_owned()));
         }

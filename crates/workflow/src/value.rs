@@ -42,6 +42,8 @@ pub enum Assurance {
     Cryptographic,
     /// A record that somebody else keeps.
     Database,
+    /// How near two faces are, or what a model sees in one.
+    Biometric,
     /// A rule of thumb.
     Heuristic,
     /// Nothing but what whoever sent it says: the check digits of a zone are printed by whoever prints it.
@@ -50,13 +52,15 @@ pub enum Assurance {
 
 impl Assurance {
     /// All of them, as they are written.
-    pub const ALL: [&str; 4] = ["cryptographic", "database", "heuristic", "self_asserted"];
+    pub const ALL: [&str; 5] =
+        ["cryptographic", "database", "biometric", "heuristic", "self_asserted"];
 
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cryptographic => "cryptographic",
             Self::Database => "database",
+            Self::Biometric => "biometric",
             Self::Heuristic => "heuristic",
             Self::SelfAsserted => "self_asserted",
         }

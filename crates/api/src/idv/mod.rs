@@ -3,6 +3,7 @@
 mod cases;
 mod emrtd;
 mod evidence;
+mod faces;
 mod identities;
 mod input;
 mod lists;
@@ -31,6 +32,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         reviewing::endpoints(),
         cases::endpoints(),
         lists::endpoints(),
+        faces::endpoints(),
         evidence::endpoints(),
         identities::endpoints(),
         webhooks::endpoints(),

@@ -102,7 +102,7 @@ pub(crate) struct PictureReportView {
 
 /// Measures of a picture. They say whether it can be read, not what it shows.
 #[derive(Debug, Serialize, ToSchema)]
-struct QualityView {
+pub(super) struct QualityView {
     width: u32,
     height: u32,
     /// Variance of the Laplacian at a longer side of 1,000 pixels.

@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReportView {
     id: String,
-    /// `mrz`, `emrtd`, `barcode`, `image`
+    /// `mrz`, `emrtd`, `barcode`, `image`, `selfie`, `face_match`, `liveness`, `age_estimation`, `face_search`
     check: &'static str,
-    /// `passed`, `failed`, `review` (a person should look).
+    /// `passed`, `failed`, `review` (a person should look), `not_performed` (there is no model for it).
     status: &'static str,
-    /// By what that is known: `cryptographic`, `heuristic` or `self_asserted`.
+    /// By what that is known: `cryptographic`, `biometric`, `heuristic` or `self_asserted`.
     assurance: &'static str,
     /// Why, the gravest first.
     reasons: Vec<ReasonView>,

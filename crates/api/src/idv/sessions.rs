@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     emrtd::{EmrtdInput, EmrtdReportView},
+    faces::FaceReportView,
     input::{ExpectedInput, invalid},
     lists::kind,
     mrz::{ZoneInput, ZoneReportView},
@@ -60,7 +61,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             post.clone(),
             "/idv/v1/sessions/{id}/inputs",
             Idv,
-            "Give what a step asks for: it is checked at once, and not kept",
+            "Give what a step asks for: it is checked at once; pictures of people are kept for as long as is configured, \
+             nothing else",
             give,
         )
         .body(PICTURE_BODY_MAX_BYTES)
@@ -270,6 +272,7 @@ struct GivenInput {
     emrtd: Option<EmrtdInput>,
     barcode: Option<BarcodeInput>,
     image: Option<PictureInput>,
+    selfie: Option<PictureInput>,
     proof_of_address: Option<DocumentInput>,
     email: Option<MailInput>,
     /// Answers by the ids of the questions.
@@ -407,7 +410,7 @@ async fn give(api: Api, call: Call) -> Reply {
         return ask_wallet(api, &call, id, &node).await;
     }
     let (by, answer) = ((&call.caller.actor, &call.origin), input.read()?);
-    let answered = api.sessions.answer(&api.checks, (id, &node, None), answer, by).await?;
+    let answered = api.sessions.answer((id, &node, None), answer, by).await?;
     ok(GivenView { report: answered.report, session: (&answered.open).into() })
 }
 
@@ -426,6 +429,7 @@ impl GivenInput {
     fn is_for_wallet(&self) -> bool {
         let Self { mrz, emrtd, barcode, image, proof_of_address, email, unsupported, .. } = self;
         let others = [
+            self.selfie.is_some(),
             self.questionnaire.is_some(),
             mrz.is_some(),
             emrtd.is_some(),
@@ -449,6 +453,7 @@ impl GivenInput {
             emrtd.map(|chip| chip.read().map(Answer::Chip)),
             barcode.map(|barcode| barcode.read().map(Answer::Barcode)),
             image.map(|picture| picture.read().map(Answer::Picture)),
+            self.selfie.map(|picture| picture.read().map(Answer::Selfie)),
             proof_of_address.map(|file| file.read().map(Answer::Document)),
             email.map(|mail| mail.read().map(Answer::Mail)),
             self.questionnaire.map(|said| Ok(Answer::Questionnaire(said))),
@@ -470,5 +475,6 @@ pub fn report_views() -> ReportViews {
         chip: |report| json!(EmrtdReportView::from(report)),
         barcode: |report| json!(BarcodeReportView::from(report)),
         picture: |report| json!(PictureReportView::from(report)),
+        face: |report, found| json!(FaceReportView::of(report, found)),
     }
 }

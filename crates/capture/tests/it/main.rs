@@ -1,7 +1,7 @@
 //! Pictures of a licence: as drawn, as photographed, turned, out of focus, dark, and none.
 #![allow(missing_docs, clippy::unwrap_used, clippy::allow_attributes, reason = "tests")]
 
-use portcullis_capture::{PICTURE_MAX_BYTES, Picture, Quality, Unusable, pdf417};
+use portcullis_capture::{PICTURE_MAX_BYTES, Photo, Picture, Quality, Unusable, pdf417};
 
 const DRAWN: &[u8] = include_bytes!("../licence.png");
 const PHOTO: &[u8] = include_bytes!("../photo.jpg");
@@ -59,4 +59,92 @@ fn pictures_have_limits() {
     let mut bomb = DRAWN.to_vec();
     bomb[16..24].copy_from_slice(&[0, 0, 0xb0, 0, 0, 0, 0xb0, 0]);
     assert!(matches!(refused(&bomb), Some(Unusable::TooLarge | Unusable::Damaged)));
+}
+
+/// 40 by 32 pixels of known colours.
+fn is_drawn(photo: &Photo, grey: bool, off: u8) -> bool {
+    let pixels = (0u16..32).flat_map(|y| (0u16..40).map(move |x| (x, y)));
+    let drawn = pixels.map(|(x, y)| match grey {
+        true => [x * 6; 3],
+        false => [x * 6, y * 8, (x + y) * 3],
+    });
+    let near = |one: u8, two: u16| u16::from(one).abs_diff(two) <= u16::from(off);
+    (photo.width(), photo.height()) == (40, 32)
+        && photo
+            .rgb()
+            .chunks_exact(3)
+            .zip(drawn)
+            .all(|(one, two)| one.iter().zip(two).all(|(one, two)| near(*one, two)))
+}
+
+#[test]
+fn portraits_of_chips_are_decoded_to_the_pixel() {
+    for (name, bytes, grey) in [
+        ("in boxes", &include_bytes!("../colours.jp2")[..], false),
+        ("without", include_bytes!("../colours.j2k"), false),
+        ("grey", include_bytes!("../grey.jp2"), true),
+    ] {
+        assert!(is_drawn(&Photo::portrait(bytes).unwrap(), grey, 0), "{name}");
+        for cut in [3, 20, 41, bytes.len() / 2] {
+            // Less of it may still be a picture, and never harms.
+            drop(Photo::portrait(&bytes[..cut]));
+        }
+    }
+    assert_eq!(Photo::portrait(DRAWN).unwrap().rgb(), Photo::decode(DRAWN).unwrap().rgb());
+    let again = Photo::portrait(include_bytes!("../colours.jp2")).unwrap().to_jpeg().unwrap();
+    assert!(is_drawn(&Photo::portrait(&again).unwrap(), false, 24), "as it is kept");
+}
+
+#[test]
+fn portraits_have_limits() {
+    let good = include_bytes!("../colours.j2k");
+    let with = |at: usize, bytes: &[u8]| {
+        let mut bad = good.to_vec();
+        bad[at..at + bytes.len()].copy_from_slice(bytes);
+        Photo::portrait(&bad).err()
+    };
+    // Sides of four billion, and of 60,000 by 60,000; then 500 and no channels.
+    assert!(with(8, &[0xff; 8]).is_some());
+    assert!(with(8, &[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]).is_some());
+    assert_eq!(with(40, &[1, 0xf4]), Some(Unusable::Damaged));
+    assert_eq!(with(40, &[0, 0]), Some(Unusable::Damaged));
+    assert_eq!(Photo::portrait(b"GIF89a").err(), Some(Unusable::Format));
+    assert_eq!(Photo::portrait(&[0, 0, 0, 1, 0, 0, 0, 0]).err(), Some(Unusable::Format));
+    assert_eq!(Photo::portrait(&vec![0; PICTURE_MAX_BYTES + 1]).err(), Some(Unusable::TooLong));
+}
+
+/// The same JPEG as of a camera that was held like this (Exif 2.3, orientation).
+fn held(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let tiff = [
+        b"MM\0*",
+        &[0, 0, 0, 8, 0, 1][..],
+        &[1, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0],
+        &[0; 4],
+    ]
+    .concat();
+    let length = u16::try_from(2 + 6 + tiff.len()).unwrap().to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, b"Exif\0\0", &tiff, &jpeg[2..]].concat()
+}
+
+#[test]
+fn pictures_stand_as_the_camera_was_held() {
+    // Black on its left half.
+    let rgb = (0..16).flat_map(|_| (0..32u8).flat_map(|x| [if x < 16 { 0 } else { 255 }; 3]));
+    let jpeg = Photo::from_rgb(32, 16, rgb.collect()).unwrap().to_jpeg().unwrap();
+    let first = |photo: &Photo| photo.rgb()[0] > 128;
+    let plain = Photo::decode(&jpeg).unwrap();
+    assert_eq!((plain.width(), plain.height(), first(&plain)), (32, 16, false));
+    for (orientation, expected) in [
+        (1, (32, 16, false)),
+        (3, (32, 16, true)),
+        (6, (16, 32, false)),
+        (8, (16, 32, true)),
+        (77, (32, 16, false)),
+    ] {
+        let photo = Photo::decode(&held(&jpeg, orientation)).unwrap();
+        assert_eq!((photo.width(), photo.height(), first(&photo)), expected, "{orientation}");
+        // And nothing of that is kept.
+        let kept = photo.to_jpeg().unwrap();
+        assert!(!kept.windows(4).any(|part| part == b"Exif"));
+    }
 }

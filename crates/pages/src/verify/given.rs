@@ -30,8 +30,9 @@ const ANSWER_MAX_BYTES: u64 = 4 * 1024;
 /// All of it, with what stands between.
 const FORM_MAX_BYTES: usize = (12 << 20) + 64 * 1024;
 
-const FIELDS: [&str; 33] = [
+const FIELDS: [&str; 34] = [
     "csrf",
+    "agree",
     "node",
     "serial",
     "mrz",
@@ -65,7 +66,7 @@ const FIELDS: [&str; 33] = [
     "q22",
     "q23",
 ];
-const _: () = assert!(FIELDS.len() == 9 + QUESTIONS_MAX, "each question has a field");
+const _: () = assert!(FIELDS.len() == 10 + QUESTIONS_MAX, "each question has a field");
 
 /// What somebody gave for a step.
 #[derive(Default)]
@@ -80,6 +81,8 @@ pub(super) struct Given {
     unsupported: String,
     /// Whether a wallet is to be asked.
     pub wallet: bool,
+    /// Whether the person agreed that their face is measured.
+    agreed: bool,
     /// Answers to questions, by their place.
     answers: BTreeMap<usize, String>,
 }
@@ -115,6 +118,7 @@ pub(super) async fn read(
         let text = String::from_utf8(bytes.into()).map_err(|_| view::bad_request())?;
         match &name[..] {
             "csrf" => given.csrf = text,
+            "agree" => given.agreed = text == "yes",
             "node" => given.node = text,
             "serial" => given.serial = text.parse().map_err(|_| view::bad_request())?,
             "mrz" => given.zone = zone(&text),
@@ -231,6 +235,9 @@ impl Given {
                     Some((question.id.clone(), self.answers.get(&place)?.clone()))
                 });
                 Some(Answer::Questionnaire(said.collect()))
+            }
+            "selfie" if !self.picture.is_empty() && self.agreed => {
+                Some(Answer::Selfie(self.picture.clone()))
             }
             "image" if !self.picture.is_empty() => Some(Answer::Picture(self.picture.clone())),
             "proof_of_address" if !self.picture.is_empty() => {

@@ -5,10 +5,11 @@
 //! the phone, where the camera is; each of the two pages follows when the other one went on.
 
 mod given;
+mod questions;
 mod room;
 mod words;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -24,9 +25,11 @@ use portcullis_types::{Id, tags};
 use portcullis_verification::{
     CheckError, ListKind, Open, Owner, PresentationError, PresentationView, SessionError, Step,
 };
-use portcullis_workflow::{Input, Node, QuestionKind, Status, check_spec, said};
+use portcullis_workflow::{Input, Node, Status, check_spec};
 use serde_json::json;
 use url::Url;
+
+use questions::{Asked, questions};
 
 use crate::{
     Pages, filters,
@@ -50,6 +53,8 @@ struct Welcome<'a> {
     /// The account that it is about, if it is about one.
     owner: Option<String>,
     needs: Vec<&'static str>,
+    /// For how many hours pictures are kept, if some are.
+    pictures: Option<String>,
     is_begun: bool,
     qr: Option<String>,
 }
@@ -69,8 +74,12 @@ struct StepPage<'a> {
     title: &'static str,
     intro: &'static str,
     problems: Vec<&'static str>,
-    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
+    /// `zone`, `picture`, `selfie`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
     kind: &'static str,
+    /// For how many hours pictures are kept.
+    hours: String,
+    /// For how many days the face is, if it is kept to be found again.
+    face_days: Option<String>,
     /// Addresses that are known of the person, not whole: the link may have gone to somebody else.
     addresses: Vec<String>,
     /// Whether a file may be a PDF.
@@ -117,6 +126,7 @@ pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> imp
             return_to: back.as_deref().unwrap_or_default(),
             owner: owner(&pages, &open).await?,
             needs: needs(&open),
+            pictures: open.plan.keeps_pictures().then(|| hours(&pages)),
             is_begun: open.state.status != Status::Created,
             qr: phone(&pages, &open),
         };
@@ -215,7 +225,7 @@ pub(crate) async fn give(
         };
         let (by, serial) = ((&Actor::Anonymous, &visit.origin), Some(given.serial));
         let step = (id, &given.node[..], serial);
-        let answered = pages.sessions.answer(&pages.checks, step, answer, by).await;
+        let answered = pages.sessions.answer(step, answer, by).await;
         drop(room);
         match answered {
             Ok(_) => Ok(here()),
@@ -392,6 +402,8 @@ fn ask(
         intro: words.intro,
         problems: step.found.iter().filter_map(|reason| words::retake(&reason.code)).collect(),
         kind: words.kind,
+        hours: hours(pages),
+        face_days: open.plan.keeps_face().map(|keep| whole_days(keep.duration())),
         addresses: known.into_iter().flatten().map(|known| words::masked(known)).collect(),
         takes_pdf: step.check == "proof_of_address",
         node: step.node,
@@ -405,45 +417,13 @@ fn ask(
     view::capture_page(StatusCode::OK, &page, cookie, back.is_some())
 }
 
-/// A question, as the page shows it.
-struct Asked {
-    text: String,
-    kind: QuestionKind,
-    /// Id and text of each.
-    options: Vec<(String, String)>,
-    optional: bool,
+/// For how many hours pictures are kept.
+fn hours(pages: &Pages) -> String {
+    pages.sessions.keep_pictures.as_secs().div_ceil(3_600).to_string()
 }
 
-impl Asked {
-    fn is(&self, kind: &str) -> bool {
-        let own = match self.kind {
-            QuestionKind::Text => "text",
-            QuestionKind::YesNo | QuestionKind::Choice => "choice",
-            QuestionKind::Date => "date",
-            QuestionKind::Number => "number",
-        };
-        own == kind
-    }
-}
-
-/// The questions of a step in the language of the page.
-fn questions(open: &Open, node: &str) -> Vec<Asked> {
-    let tag = portcullis_texts::current().tag();
-    let all = open.plan.check(node).map(|check| &check.questions[..]).unwrap_or_default();
-    let each = all.iter().map(|question| {
-        let own = question.options.iter();
-        let options = match question.kind {
-            QuestionKind::YesNo => [("yes", t("Yes")), ("no", t("No"))]
-                .map(|(id, text)| (id.to_owned(), text.to_owned()))
-                .to_vec(),
-            _ => {
-                own.map(|choice| (choice.id.clone(), said(&choice.text, tag).to_owned())).collect()
-            }
-        };
-        let text = said(&question.text, tag).to_owned();
-        Asked { text, kind: question.kind, options, optional: question.optional }
-    });
-    each.collect()
+fn whole_days(time: Duration) -> String {
+    time.as_secs().div_ceil(24 * 3_600).to_string()
 }
 
 fn waiting(open: &Open, back: Option<&str>) -> Page {

@@ -6,7 +6,7 @@ use portcullis_workflow::Status;
 pub(super) struct StepWords {
     pub title: &'static str,
     pub intro: &'static str,
-    /// `zone`, `picture`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
+    /// `zone`, `picture`, `selfie`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
     pub kind: &'static str,
 }
 
@@ -18,7 +18,7 @@ pub(super) struct StatusWords {
 }
 
 /// What people need for a check, before they begin.
-pub(super) const NEEDS: [(&str, &str); 8] = [
+pub(super) const NEEDS: [(&str, &str); 9] = [
     ("questionnaire", "answers to a few questions"),
     ("email", "your e-mail"),
     ("credential", "a wallet with a proof of who you are"),
@@ -29,6 +29,7 @@ pub(super) const NEEDS: [(&str, &str); 8] = [
         "proof_of_address",
         "a bill or a letter with your name and address, not older than three months",
     ),
+    ("selfie", "a camera, for a picture of your face"),
     ("emrtd", "the app that you were given, to read the chip of your document"),
 ];
 
@@ -56,6 +57,12 @@ pub(super) fn step(check: &str, sent: bool) -> StepWords {
             title: "Photograph the back of your licence",
             intro: "Lay it flat in good light, and fill the frame with the wide barcode.",
             kind: "picture",
+        },
+        "selfie" => StepWords {
+            title: "Take a picture of yourself",
+            intro: "Look straight into the camera, alone and in good light, without hat and sunglasses, and fill the \
+                    frame with your face.",
+            kind: "selfie",
         },
         "emrtd" => StepWords {
             title: "Read the chip of your document",
@@ -109,6 +116,10 @@ pub(super) fn retake(code: &str) -> Option<&'static str> {
         "barcode_not_found" => "There is no barcode in the picture.",
         "barcode_unreadable" => "The barcode cannot be read.",
         "document_unreadable" => "The document cannot be read.",
+        "face_not_found" => "There is no face in the picture.",
+        "several_faces" => "There is somebody else in the picture. It must be you alone.",
+        "face_too_small" => "Your face is too small. Come closer.",
+        "face_turned" => "Look straight into the camera.",
         "picture_unusable" => "The picture cannot be opened. It must be a JPEG or a PNG.",
         "picture_too_small" => "The picture has too few pixels. Go closer.",
         "picture_blurred" => "The picture is blurred. Hold still until it is sharp.",
@@ -134,10 +145,10 @@ pub(super) fn reasons(check: &str) -> Vec<(&'static str, &'static str)> {
         "no_chip" | "no_nfc" => check == "emrtd",
         // What has nothing to do with documents.
         "no_document" | "damaged" | "lost" => {
-            !matches!(check, "email" | "credential" | "questionnaire")
+            !matches!(check, "email" | "credential" | "questionnaire" | "selfie")
         }
         "no_wallet" => check == "credential",
-        "no_camera" => matches!(check, "barcode" | "image" | "proof_of_address"),
+        "no_camera" => matches!(check, "barcode" | "image" | "proof_of_address" | "selfie"),
         _ => true,
     };
     [

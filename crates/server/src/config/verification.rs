@@ -18,6 +18,10 @@ const ACR_MAX_BYTES: usize = 128;
 const MAX_AGE_MIN: Duration = Duration::from_secs(600);
 /// The longest that somebody waits.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// How long pictures are kept, if nothing is said, and the limits of that.
+const PICTURES: Duration = Duration::from_secs(72 * 3_600);
+const PICTURES_MIN: Duration = Duration::from_secs(3_600);
+const PICTURES_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Providers that there may be.
 const PROVIDERS_MAX: usize = 64;
 /// How long one may take, if nothing is said.
@@ -46,6 +50,13 @@ pub struct VerificationConfig {
     pub trust_frameworks: Vec<String>,
     /// Domains of mail that anybody has for ten minutes: a text file with one on each line.
     pub disposable_domains: Option<PathBuf>,
+    /// A directory with models for faces, in ONNX, each with its descriptor beside it. What needs one is not performed
+    /// if nothing is said.
+    pub models: Option<PathBuf>,
+    /// How long pictures that people give are kept for somebody to look at them, `1h` to `30d`; 72h if nothing is said.
+    #[serde(default, deserialize_with = "optional_span")]
+    #[schemars(schema_with = "span_schema")]
+    pub keep_pictures: Option<Duration>,
     /// What clients can ask for in `acr_values` that a workflow has to approve.
     #[serde(default)]
     pub acr: Vec<AcrConfig>,
@@ -197,6 +208,10 @@ impl VerificationConfig {
                  and any of _-.:/"
             );
         }
+        ensure!(
+            (PICTURES_MIN..=PICTURES_MAX).contains(&self.keep_pictures()),
+            "verification.keep_pictures: must be 1h to 30d"
+        );
         ensure!(self.acr.len() <= ACR_MAX, "verification.acr: at most {ACR_MAX} values");
         let mut values = std::collections::BTreeSet::new();
         for acr in &self.acr {
@@ -272,6 +287,11 @@ impl VerificationConfig {
             TYPES_ALL_MAX - 1
         );
         self.proofs().map(drop)
+    }
+
+    /// How long pictures are kept.
+    pub fn keep_pictures(&self) -> Duration {
+        self.keep_pictures.unwrap_or(PICTURES)
     }
 
     /// What the provider makes of it.

@@ -3,9 +3,11 @@
 pub mod challenges;
 pub mod codes;
 pub mod evidence;
+pub mod faces;
 pub mod identities;
 pub mod lists;
 pub mod notes;
+pub mod pictures;
 pub mod presentations;
 pub mod proofs;
 pub mod seen;

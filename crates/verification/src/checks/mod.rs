@@ -4,6 +4,7 @@
 mod anchors;
 mod emrtd;
 mod error;
+mod face;
 mod picture;
 mod report;
 mod service;
@@ -12,6 +13,8 @@ mod zone;
 pub use anchors::{Imported, MasterListSigner, RefusedItem, TrustStore, Trusted};
 pub use emrtd::{CHALLENGE_TTL, EmrtdAsked, EmrtdReport};
 pub use error::CheckError;
+pub(crate) use face::kept;
+pub use face::{FaceReport, Taken};
 pub use picture::{Barcode, BarcodeAsked, BarcodeReport, PictureReport};
 pub use portcullis_capture::Quality;
 pub use report::{Report, TrustUsed};

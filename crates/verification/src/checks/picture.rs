@@ -103,7 +103,7 @@ impl Checks {
     }
 }
 
-fn limit(field: &'static str, bytes: &[u8], most: usize) -> Result<(), CheckError> {
+pub(super) fn limit(field: &'static str, bytes: &[u8], most: usize) -> Result<(), CheckError> {
     if bytes.len() > most {
         return Err(CheckError::Invalid(field, format!("must be at most {most} bytes")));
     }

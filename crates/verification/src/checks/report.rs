@@ -4,6 +4,9 @@ use portcullis_workflow::{Assurance, CheckStatus};
 
 /// What findings come to.
 pub(super) fn status(findings: &[Finding]) -> CheckStatus {
+    if findings.iter().any(|finding| finding.code == Code::ModelMissing) {
+        return CheckStatus::NotPerformed;
+    }
     match gravest(findings) {
         Some(Severity::Failure) => CheckStatus::Failed,
         Some(Severity::Doubt) => CheckStatus::Review,
@@ -29,7 +32,7 @@ pub struct TrustUsed {
 pub struct Report<T> {
     /// It.
     pub id: Id<tags::Check>,
-    /// `mrz`, `emrtd`, `barcode`, `image`
+    /// `mrz`, `emrtd`, `barcode`, `image`, `selfie`, `face_match`, `liveness`, `age_estimation`, `face_search`
     pub check: &'static str,
     /// What came of it.
     pub status: CheckStatus,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
+use portcullis_biometrics::Models;
 use portcullis_documents::{finding::Finding, zone::Expected};
 use portcullis_events::{Actor, Check, Event, Kind, Origin, Outcome};
 use portcullis_store::{CommitSink, Db};
@@ -32,6 +33,8 @@ pub struct CheckParts {
     pub digest_key: Vec<u8>,
     /// How many checks run at once.
     pub cores: usize,
+    /// Models for faces, if the operator brought some.
+    pub models: Option<Arc<Models>>,
 }
 
 /// Checks of documents. Cheap to clone.
@@ -84,7 +87,7 @@ pub(super) struct By<'a> {
 }
 
 /// A check that is under way.
-pub(super) struct Begun {
+pub(crate) struct Begun {
     check: &'static str,
     inputs_hash: String,
     started_at: Timestamp,
@@ -108,7 +111,7 @@ impl Checks {
     }
 
     /// Runs work that takes a core for a while, unless too many wait for one.
-    pub(super) async fn on_core<T: Send + 'static>(
+    pub(crate) async fn on_core<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CheckError> {
@@ -123,7 +126,7 @@ impl Checks {
     }
 
     /// Begins a check of these pieces, each with its length before it, so that no two inputs are one.
-    pub(super) fn begin(&self, check: &'static str, pieces: &[&[u8]]) -> Begun {
+    pub(crate) fn begin(&self, check: &'static str, pieces: &[&[u8]]) -> Begun {
         let mut sum = hmac::Context::with_key(&self.0.digest_key);
         sum.update(check.as_bytes());
         for piece in pieces {

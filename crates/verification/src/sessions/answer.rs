@@ -4,15 +4,19 @@ use portcullis_capture::PICTURE_MAX_BYTES;
 use portcullis_documents::zone::Expected;
 use portcullis_events::{Actor, Origin};
 use portcullis_types::{Id, tags};
-use portcullis_workflow::{Outcome, Refused};
+use portcullis_workflow::{CheckStatus, Outcome, Refused, Values};
 use serde_json::Value as Json;
 
-use super::{Asked, Given, MailAnswer, Open, SessionError, Sessions, questions};
+use super::{
+    Asked, Given, MailAnswer, Open, SessionError, Sessions,
+    pictures::{self, Picture},
+    questions,
+};
 use crate::{
     Document,
     checks::{
-        BarcodeAsked, BarcodeReport, CheckError, Checks, EmrtdAsked, EmrtdReport, PictureReport,
-        Report, ZoneAsked, ZoneReport,
+        BarcodeAsked, BarcodeReport, CheckError, EmrtdAsked, EmrtdReport, FaceReport,
+        PictureReport, Report, Taken, ZoneAsked, ZoneReport,
     },
 };
 
@@ -27,6 +31,8 @@ pub struct ReportViews {
     pub barcode: fn(&Report<BarcodeReport>) -> Json,
     /// Of a picture.
     pub picture: fn(&Report<PictureReport>) -> Json,
+    /// Of a face, with what a search found beside it.
+    pub face: fn(&Report<FaceReport>, &Values) -> Json,
 }
 
 /// What is given for a step. What it is held against is not among it: that is known to the session.
@@ -39,6 +45,8 @@ pub enum Answer {
     Barcode(BarcodeAsked),
     /// A picture of a document.
     Picture(Vec<u8>),
+    /// A picture of the person.
+    Selfie(Vec<u8>),
     /// A document that somebody else looks at, PDF, JPEG or PNG.
     Document(Vec<u8>),
     /// An address that is to be sent a code, or the code.
@@ -66,6 +74,7 @@ impl Answer {
             Self::Chip(_) => Some("emrtd"),
             Self::Barcode(_) => Some("barcode"),
             Self::Picture(_) => Some("image"),
+            Self::Selfie(_) => Some("selfie"),
             Self::Document(_) => Some("proof_of_address"),
             Self::Mail(_) => Some("email"),
             Self::Questionnaire(_) => Some("questionnaire"),
@@ -79,7 +88,6 @@ impl Sessions {
     /// is asked for says its `serial`.
     pub async fn answer(
         &self,
-        checks: &Checks,
         (id, node, serial): (Id<tags::IdvSession>, &str, Option<u32>),
         answer: Answer,
         by: (&Actor, &Origin),
@@ -94,7 +102,7 @@ impl Sessions {
                 format!("must come with {} and nothing else, or with unsupported", asked.check);
             return Err(SessionError::Invalid("node", must));
         }
-        let (views, serial) = (self.views, asked.serial);
+        let (checks, views, serial) = (&self.checks, self.views, asked.serial);
         let (report, open) = match answer {
             Answer::Unsupported(why) => {
                 let given = Given::<ZoneReport>::Unsupported(why);
@@ -117,10 +125,18 @@ impl Sessions {
                     }
                     chip.printed.clone_from(&asked.printed);
                 }
+                let face = chip.files.groups.get(&2).filter(|_| asked.shows_face).cloned();
                 let report = checks.emrtd(chip, by.0, by.1).await?;
                 let view = (views.chip)(&report);
                 let given = Given::Report(&report, view.clone());
-                (view, self.given(id, serial, given, by).await?)
+                // Of a chip that somebody forged nobody compares the face.
+                let face = face.filter(|_| report.status != CheckStatus::Failed);
+                let shown = match face {
+                    Some(face) => checks.on_core(move || pictures::portrait(&face)).await?,
+                    None => None,
+                };
+                let picture = shown.as_ref().map(|picture| (node, picture));
+                (view, self.given_with(id, serial, given, picture, by).await?)
             }
             Answer::Barcode(mut barcode) => {
                 hold(&mut barcode.expected, &asked)?;
@@ -155,10 +171,24 @@ impl Sessions {
                 looking.await.map_err(|_| SessionError::Sealed)??
             }
             Answer::Picture(picture) => {
+                let face = asked.shows_face.then(|| picture.clone());
                 let report = checks.picture(picture, by.0, by.1).await?;
                 let view = (views.picture)(&report);
                 let given = Given::Report(&report, view.clone());
-                (view, self.given(id, serial, given, by).await?)
+                let shown = match face {
+                    Some(face) => checks.on_core(move || pictures::document(&face)).await?,
+                    None => None,
+                };
+                let picture = shown.as_ref().map(|picture| (node, picture));
+                (view, self.given_with(id, serial, given, picture, by).await?)
+            }
+            Answer::Selfie(picture) => {
+                let Taken { report, kept } = checks.selfie(picture, by.0, by.1).await?;
+                let view = (views.face)(&report, &Values::new());
+                let given = Given::Report(&report, view.clone());
+                let kept = kept.map(|jpeg| Picture { kind: "selfie", jpeg });
+                let picture = kept.as_ref().map(|picture| (node, picture));
+                (view, self.given_with(id, serial, given, picture, by).await?)
             }
         };
         Ok(Answered { report, open })

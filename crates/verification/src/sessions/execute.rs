@@ -148,6 +148,9 @@ impl Sessions {
             "ip" => self.locate(&open).await,
             "risk" => self.weigh(&open),
             "velocity" => self.compare_with_others(&open).await,
+            "face_match" | "liveness" | "age_estimation" | "face_search" => {
+                self.look_at_face(&open, &task.node, check).await
+            }
             "database" => {
                 let Phase::Performing { first, .. } = task.phase else { return Ok(None) };
                 self.provided(&open, check, (first.to_string(), &task.node), None).await

@@ -4,7 +4,7 @@ use portcullis_types::{Id, tags};
 use portcullis_workflow::{Event, Outcome, Phase};
 use serde_json::Value;
 
-use super::{Open, SessionError, Sessions, told::Told, told::outcome};
+use super::{Open, SessionError, Sessions, pictures::Picture, told::Told, told::outcome};
 use crate::checks::Report;
 
 /// Bytes of a reason of a person.
@@ -35,6 +35,8 @@ pub struct Asked {
     pub printed: Option<String>,
     /// Whether the workflow says that another step reads it.
     pub is_held: bool,
+    /// Whether another step looks at the face that is shown.
+    pub shows_face: bool,
 }
 
 /// What was given for a step.
@@ -68,7 +70,9 @@ impl Sessions {
         let printed = check.from.as_deref().and_then(|from| open.known_by(from));
         let printed = printed.map(|known| known.mrz.join("\n")).filter(|text| !text.is_empty());
         let is_held = check.from.is_some();
-        Ok(Asked { serial: *serial, check: check.check.clone(), expected, printed, is_held })
+        let shows_face = open.plan.shows_face(node);
+        let (serial, check) = (*serial, check.check.clone());
+        Ok(Asked { serial, check, expected, printed, is_held, shows_face })
     }
 
     /// Takes up what came of a step.
@@ -77,6 +81,18 @@ impl Sessions {
         id: Id<tags::IdvSession>,
         serial: u32,
         given: Given<'_, T>,
+        by: (&Actor, &Origin),
+    ) -> Result<Open, SessionError> {
+        self.given_with(id, serial, given, None, by).await
+    }
+
+    /// The same, with a picture that is kept for the step.
+    pub(super) async fn given_with<T: Told>(
+        &self,
+        id: Id<tags::IdvSession>,
+        serial: u32,
+        given: Given<'_, T>,
+        picture: Option<(&str, &Picture)>,
         (by, origin): (&Actor, &Origin),
     ) -> Result<Open, SessionError> {
         let outcome = match given {
@@ -88,8 +104,21 @@ impl Sessions {
                 return Err(SessionError::Invalid("unsupported", must));
             }
         };
-        let event = || Event::Given { serial, outcome: outcome.clone() };
-        self.advance(id, (by, Some(origin)), |_| Ok(event())).await
+        let outcome = &outcome;
+        let next = self
+            .db
+            .write(|tx| async move {
+                let open = self.open(&tx, id).await?;
+                let event = Event::Given { serial, outcome: outcome.clone() };
+                let next = self.take(&tx, open, event, (by, Some(origin))).await?;
+                if let Some((node, picture)) = picture {
+                    self.keep_picture(&tx, &next, node, picture).await?;
+                }
+                Ok::<_, SessionError>(next)
+            })
+            .await?;
+        self.done(&next);
+        Ok(next)
     }
 }
 

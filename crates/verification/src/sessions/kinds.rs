@@ -41,7 +41,7 @@ pub enum ListKind {
 }
 
 impl ListKind {
-    /// All there are. Faces are none of them: nothing here compares faces.
+    /// All there are that are written down. Faces are on lists as well, and come as pictures.
     pub const ALL: [Self; 11] = [
         Self::Document,
         Self::Phone,

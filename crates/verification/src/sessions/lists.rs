@@ -86,6 +86,32 @@ fn purpose(list: Id<tags::IdvList>, entry: Id<tags::IdvListEntry>) -> String {
     format!("idv_list:{list}:{entry}")
 }
 
+/// Whether a list has room for so many more.
+pub(super) fn room(list: &ListRow, more: i64) -> Result<(), SessionError> {
+    if list.size + more > ENTRIES_MAX {
+        let must = format!("are too many: a list has at most {ENTRIES_MAX}");
+        return Err(SessionError::Invalid("entries", must));
+    }
+    Ok(())
+}
+
+/// Whether this can be noted with an entry.
+pub(super) fn is_note(note: &str) -> bool {
+    let breaks = |char: char| char.is_control() && char != '\n';
+    note.chars().count() <= NOTE_MAX_CHARS && !note.contains(breaks)
+}
+
+/// What is sealed of an entry: its value, and what is noted with it.
+pub(super) fn sealed_entry(
+    sessions: &Sessions,
+    (list, entry): (Id<tags::IdvList>, Id<tags::IdvListEntry>),
+    (value, note): (&str, &str),
+) -> Result<Vec<u8>, SessionError> {
+    let shown = Shown { value: value.to_owned(), note: note.to_owned() };
+    let text = serde_json::to_vec(&shown).map_err(|_| SessionError::Sealed)?;
+    Ok(sessions.sealer.seal(&purpose(list, entry), &text, &*sessions.entropy)?)
+}
+
 impl Sessions {
     /// Every list, by name.
     pub async fn lists(&self) -> Result<Vec<ListRow>, SessionError> {
@@ -175,21 +201,18 @@ impl Sessions {
                 SessionError::Invalid("entries", format!("{at}: {} {must}", entry.kind.as_str()))
             };
             let normal = entry.kind.entry(&entry.value).map_err(wrong)?;
-            let breaks = |char: char| char.is_control() && char != '\n';
-            if entry.note.chars().count() > NOTE_MAX_CHARS || entry.note.contains(breaks) {
+            if !is_note(&entry.note) {
                 return Err(wrong("must have a note of at most 500 characters of text"));
             }
             if entry.expires_at.is_some_and(|end| end <= now) {
                 return Err(wrong("must end in the future"));
             }
-            let shown = Shown { value: entry.value.trim().to_owned(), note: entry.note.clone() };
-            let text = serde_json::to_vec(&shown).map_err(|_| SessionError::Sealed)?;
             let own = Id::new(now, &*self.entropy);
             rows.push(ListEntryRow {
                 id: own,
                 kind: entry.kind.as_str().to_owned(),
                 digest: self.listed_digest(entry.kind, &normal),
-                sealed: self.sealer.seal(&purpose(id, own), &text, &*self.entropy)?,
+                sealed: sealed_entry(self, (id, own), (entry.value.trim(), &entry.note))?,
                 added_by: label(by.0),
                 created_at: now,
                 expires_at: entry.expires_at.map(Timestamp::micros),
@@ -203,10 +226,7 @@ impl Sessions {
             for row in rows {
                 added += i64::from(lists::put(&tx, &self.tenant, id, row).await?);
             }
-            if list.size + added > ENTRIES_MAX {
-                let must = format!("are too many: a list has at most {ENTRIES_MAX}");
-                return Err(SessionError::Invalid("entries", must));
-            }
+            room(&list, added)?;
             lists::count(&tx, &self.tenant, id, added, now).await?;
             let after = json!({ "added": added, "known": rows.len() as i64 - added });
             tx.emit(self.list_event(by, "add", id, after)).await?;
@@ -252,7 +272,7 @@ impl Sessions {
         Ok(())
     }
 
-    fn list_event(
+    pub(super) fn list_event(
         &self,
         (by, origin): (&Actor, &Origin),
         action: &'static str,

@@ -1,6 +1,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use aws_lc_rs::hmac;
@@ -16,8 +17,8 @@ use portcullis_workflow::{Graph, Plan, validate};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{Addresses, ReportViews, SessionError, evidence::Decided};
-use crate::{Aml, Providers, Webhooks};
+use super::{Addresses, ReportViews, SessionError, evidence::Decided, faces::FacesLoaded};
+use crate::{Aml, Checks, Providers, Webhooks};
 
 /// Plans that are kept in memory.
 const PLANS_MAX: usize = 256;
@@ -36,6 +37,10 @@ pub struct SessionParts {
     pub entropy: SharedEntropy,
     /// The key of what is derived from ids and requests.
     pub digest_key: Vec<u8>,
+    /// Who looks at documents and faces.
+    pub checks: Checks,
+    /// How long pictures are kept for people to look at.
+    pub keep_pictures: Duration,
     /// Who screens.
     pub aml: Aml,
     /// By whose rules workflows may verify whom accounts belong to.
@@ -62,6 +67,8 @@ pub(super) struct Inner {
     plans: Mutex<HashMap<(u128, i64), Pinned>>,
     /// Decisions of this node that wait for their proof.
     pub(super) decided: Mutex<Vec<Decided>>,
+    /// Faces in memory.
+    pub(super) faces: Arc<FacesLoaded>,
     /// Something may be due.
     pub(super) due: Notify,
     /// Somebody else may have to be asked.
@@ -109,6 +116,7 @@ impl Sessions {
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &parts.digest_key),
             plans: Mutex::default(),
             decided: Mutex::default(),
+            faces: Arc::default(),
             due: Notify::new(),
             calls: Notify::new(),
             parts,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::Known;
-use crate::checks::{BarcodeReport, EmrtdReport, PictureReport, Report, ZoneReport};
+use crate::checks::{BarcodeReport, EmrtdReport, FaceReport, PictureReport, Report, ZoneReport};
 
 /// What a check found, as a workflow can look at it.
 pub trait Told {
@@ -131,6 +131,30 @@ impl Told for BarcodeReport {
 
     fn known(&self) -> Option<Known> {
         self.licence.as_ref().map(Known::from)
+    }
+}
+
+impl Told for FaceReport {
+    fn values(&self, _: Day) -> Values {
+        let mut values = Values::new();
+        let faces = self.faces.and_then(|faces| u32::try_from(faces).ok()).map(f64::from);
+        let sharpness = self.quality.map(|quality| quality.sharpness);
+        for (name, told) in [
+            ("faces", faces),
+            ("sharpness", sharpness),
+            ("score", self.score),
+            ("years", self.years),
+            ("difference", self.difference),
+        ] {
+            if let Some(told) = told {
+                number(&mut values, name, told);
+            }
+        }
+        values
+    }
+
+    fn known(&self) -> Option<Known> {
+        None
     }
 }
 

@@ -110,6 +110,7 @@ fn node(db: &TestDb, clock: &Arc<FixedClock>, seed: u64) -> Checks {
         entropy: SeededEntropy::new(seed),
         digest_key: vec![9; 32],
         cores: 2,
+        models: None,
     })
 }
 

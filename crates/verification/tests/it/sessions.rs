@@ -18,13 +18,13 @@ use portcullis_store::{
         sessions::{self as rows, SessionFilter},
     },
 };
-use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
+use portcullis_testkit::{START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
     AddressFacts, AddressSources, Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided,
-    EVIDENCE_SALT_BYTES, EmrtdReport, Given, Known, ListKind, ListedEntry, Open, Owner, Providers,
-    Report, ReportViews, Reviewed, SessionError, SessionParts, Sessions, WebhookParts, Webhooks,
-    ZoneAsked, ZoneReport, evidence_digest,
+    EVIDENCE_SALT_BYTES, EmrtdReport, Given, Known, ListKind, ListedEntry, Models, Open, Owner,
+    Providers, Report, ReportViews, Reviewed, SessionError, SessionParts, Sessions, WebhookParts,
+    Webhooks, ZoneAsked, ZoneReport, evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn graph() -> Value {
     })
 }
 
-fn no_way_out() -> Egress {
+pub fn no_way_out() -> Egress {
     Egress::new(Settings::default(), system_resolver()).unwrap()
 }
 
@@ -64,7 +64,29 @@ struct Office {
     sessions: Sessions,
 }
 
+pub fn checks(world: &World, models: Option<Arc<Models>>) -> Checks {
+    Checks::new(CheckParts {
+        tenant: "main".into(),
+        db: world.db.db.clone(),
+        sink: world.db.recorded.clone(),
+        clock: world.clock.clone(),
+        entropy: SeededEntropy::new(40),
+        digest_key: vec![9; 32],
+        cores: 2,
+        models,
+    })
+}
+
 pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
+    node_with(world, (aml, None), seed, egress)
+}
+
+pub fn node_with(
+    world: &World,
+    (aml, models): (&Aml, Option<Arc<Models>>),
+    seed: u64,
+    egress: Egress,
+) -> Sessions {
     let sealer = Arc::new(Sealer::new(&[7; 32]).unwrap());
     let entropy = SeededEntropy::new(seed);
     Sessions::new(SessionParts {
@@ -75,6 +97,8 @@ pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
         entropy: entropy.clone(),
         digest_key: vec![5; 32],
         aml: aml.clone(),
+        checks: checks(world, models),
+        keep_pictures: Duration::from_secs(72 * 3_600),
         trust_frameworks: vec!["ours".into()],
         providers: Providers::new(Vec::new(), no_way_out()),
         disposable: None,
@@ -86,6 +110,7 @@ pub fn node(world: &World, aml: &Aml, seed: u64, egress: Egress) -> Sessions {
             chip: |_| json!({ "seen": "chip" }),
             barcode: |_| json!({ "seen": "barcode" }),
             picture: |_| json!({ "seen": "picture" }),
+            face: |_, _| json!({ "seen": "face" }),
         },
         webhooks: Webhooks::new(WebhookParts {
             tenant: "main".into(),
@@ -102,16 +127,7 @@ impl Office {
     async fn new(db: TestDb) -> Self {
         let world = World::new(db);
         world.lists(&[&FakeList::new("un", 1, vec![person("q", "Somebody Else", &[])])]);
-        let clock: &Arc<FixedClock> = &world.clock;
-        let checks = Checks::new(CheckParts {
-            tenant: "main".into(),
-            db: world.db.db.clone(),
-            sink: world.db.recorded.clone(),
-            clock: clock.clone(),
-            entropy: SeededEntropy::new(40),
-            digest_key: vec![9; 32],
-            cores: 2,
-        });
+        let checks = checks(&world, None);
         let sessions = node(&world, &world.aml, 50, no_way_out());
         let office = Self { world, checks, sessions };
         office.publish("kyc", &graph()).await;

@@ -95,7 +95,8 @@ impl Plan {
 
     /// Whether a session has to say how the person is called elsewhere.
     pub fn needs_reference(&self) -> bool {
-        self.checks().any(|check| check.monitor)
+        let enrolled = |check: &Check| check.from.as_deref() == Some(ENROLLED);
+        self.checks().any(|check| check.monitor || enrolled(check))
     }
 
     /// Whether what a node comes to depends on what another one told of the person.
@@ -103,12 +104,32 @@ impl Plan {
         let spec = |name| self.check(name).and_then(|check| crate::check_spec(&check.check));
         let (Some(check), Some(own)) = (self.check(node), spec(node)) else { return false };
         match check.from.as_deref() {
-            Some(from) => from == other,
+            Some(from) if from == other => true,
+            _ if own.needs_selfie => spec(other).is_some_and(|spec| spec.name == SELFIE),
+            Some(_) => false,
             None => {
                 let looks = own.needs_person || own.gathers;
                 looks && spec(other).is_some_and(|spec| spec.tells_person)
             }
         }
+    }
+
+    /// Whether pictures of people are kept for a while.
+    pub fn keeps_pictures(&self) -> bool {
+        self.checks().any(|check| {
+            let shown = check.check == FACE_MATCH && check.from.as_deref() != Some(ENROLLED);
+            check.check == SELFIE || shown
+        })
+    }
+
+    /// How long the face of the person is kept to be found again, if it is.
+    pub fn keeps_face(&self) -> Option<crate::Span> {
+        self.checks().filter_map(|check| check.keep).max()
+    }
+
+    /// Whether another check looks at the face that a node shows.
+    pub fn shows_face(&self, node: &str) -> bool {
+        self.checks().any(|check| check.check == FACE_MATCH && check.from.as_deref() == Some(node))
     }
 
     /// These nodes, and those that were made and follow from them.
@@ -137,6 +158,12 @@ impl Plan {
         })
     }
 }
+
+/// The check that takes a picture of the person, and the one that compares it with a portrait.
+const SELFIE: &str = "selfie";
+const FACE_MATCH: &str = "face_match";
+/// The faces that are kept of the person.
+pub const ENROLLED: &str = "enrolled";
 
 /// What is found as it goes.
 #[derive(Default)]
@@ -210,7 +237,27 @@ fn check_inputs(graph: &Graph, known: &Known, problems: &mut Problems) {
             Some(Node::Check(check)) => matches!(&check.check[..], "mrz" | "emrtd"),
             _ => false,
         };
+        let is = |node: &str, checks: &[&str]| match graph.nodes.get(node) {
+            Some(Node::Check(check)) => checks.contains(&&check.check[..]),
+            _ => false,
+        };
         let mut missing = |message: String| problems.add("input_missing", Some(name), "", message);
+        if spec.needs_selfie && !known.iter().any(|node| is(node, &[SELFIE])) {
+            missing(format!(
+                "{} needs a picture of the person: put a selfie before it on every way",
+                spec.name
+            ));
+        }
+        if spec.name == FACE_MATCH {
+            match check.from.as_deref() {
+                Some(ENROLLED) => {}
+                Some(from) if is(from, &["emrtd", "image"]) && known.contains(from) => {}
+                _ => missing(
+                    "from must be a chip or an image that is done on every way to this node, or enrolled".into(),
+                ),
+            }
+            continue;
+        }
         match check.from.as_deref() {
             None if !spec.needs_person => {}
             Some("expected") if spec.needs_person => {}

@@ -19,6 +19,8 @@ const RETRIES_MAX: u32 = 10;
 /// How often the nodes of a graph may be entered again in all.
 const VISITS_MAX: u32 = 100;
 const TTL_MIN: Duration = Duration::from_secs(60);
+/// Faces are kept so long at least: below it nobody is found again.
+const KEEP_MIN: Duration = Duration::from_secs(24 * 3_600);
 const BACKOFF_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of the name of a trust framework, and of a level of it.
 const FRAMEWORK_MAX_BYTES: usize = 128;
@@ -127,7 +129,7 @@ fn check_check(name: &str, check: &Check, problems: &mut Problems) {
     if check.monitor && spec.name != "aml" {
         problems.add("form", Some(name), "/monitor", format!("{} has no lists", spec.name));
     }
-    if !check.lists.is_empty() && spec.name != "lists" {
+    if !check.lists.is_empty() && !matches!(spec.name, "lists" | "face_search") {
         problems.add("form", Some(name), "/lists", format!("{} looks at no lists", spec.name));
     }
     if check.lists.len() > LISTS_MAX || !check.lists.iter().all(|list| is_name(list)) {
@@ -140,6 +142,13 @@ fn check_check(name: &str, check: &Check, problems: &mut Problems) {
         }
     } else if !check.questions.is_empty() {
         problems.add("form", Some(name), "/questions", format!("{} asks nothing", spec.name));
+    }
+    match check.keep.map(|span| span.duration() >= KEEP_MIN) {
+        Some(_) if spec.name != "face_search" => {
+            problems.add("form", Some(name), "/keep", format!("{} keeps nothing", spec.name));
+        }
+        Some(false) => problems.add("limit", Some(name), "/keep", "must be at least P1D"),
+        Some(true) | None => {}
     }
     match (&check.provider, spec.calls) {
         (Some(name_of), true) if is_name(name_of) => {}

@@ -1,0 +1,455 @@
+//! Faces that are compared: with the portrait of a document, with those that are kept of the person, and with those of
+//! others and of lists. Vectors are in memory and searched one by one, so that whoever is there is found; whether they
+//! still are is asked of the database each time, so that whoever was erased is found by no node any more.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use portcullis_biometrics::{FaceIndex, Hit, Template};
+use portcullis_documents::{
+    finding::{Code, Finding},
+    zone::Day,
+};
+use portcullis_events::{Actor, Kind, Origin};
+use portcullis_store::idv::{
+    faces::{self, FoundRow, NewFace, Whose},
+    lists::{self, ListEntryRow},
+};
+use portcullis_types::{Id, Timestamp, tags};
+use portcullis_workflow::{Check, ENROLLED, Outcome, Value, Values};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use super::{Open, SessionError, Sessions, lists as own_lists, service::label, told::outcome};
+use crate::checks::{CheckError, FaceReport, Report};
+
+/// Faces that are read at once.
+const READ: i64 = 5_000;
+/// Faces that a search finds at most.
+pub const MATCHES_MAX: usize = 50;
+/// How often a search is done again since some that it found are there no more.
+const ROUNDS_MAX: usize = 20;
+/// Faces that are kept of a person and compared.
+const ENROLLED_MAX: i64 = 10;
+
+/// The faces of one model, in memory.
+#[derive(Default)]
+pub(super) struct FacesLoaded {
+    /// Held by whoever reads more of them.
+    reading: Mutex<Read>,
+    index: RwLock<Option<FaceIndex>>,
+}
+
+/// Up to where they were read.
+#[derive(Default)]
+struct Read {
+    model: String,
+    number: i64,
+}
+
+/// Somebody whose face was found.
+#[derive(Debug, Clone)]
+pub struct FaceFound {
+    /// The cosine.
+    pub score: f64,
+    /// Whose it is.
+    pub row: FoundRow,
+}
+
+/// What a search found.
+pub struct FaceSearch {
+    /// The report of it.
+    pub report: Report<FaceReport>,
+    /// The nearest first.
+    pub found: Vec<FaceFound>,
+}
+
+fn purpose(id: Id<tags::Face>) -> String {
+    format!("face:{id}")
+}
+
+impl Sessions {
+    /// Searches all faces for that of a picture.
+    pub async fn search_faces(
+        &self,
+        picture: Vec<u8>,
+        most: usize,
+        (by, origin): (&Actor, &Origin),
+    ) -> Result<FaceSearch, SessionError> {
+        let begun = self.checks.begin("face_search", &[&picture]);
+        let template = self.checks.face_template(picture).await?;
+        let (mut report, mut findings, mut found) = self.face_report();
+        match template {
+            Err(code) => findings.push(code.into()),
+            Ok(template) => {
+                found = self.find_faces(&template, most.clamp(1, MATCHES_MAX), |_| true).await?;
+                findings.extend(judge(&found));
+                report.score = found.first().map(|one| one.score);
+            }
+        }
+        let report = self.checks.told(begun, (by, origin), findings, report).await?;
+        Ok(FaceSearch { report, found })
+    }
+
+    /// Puts a face on a list: that of a picture, or of the person of a session.
+    pub async fn list_face(
+        &self,
+        list: Id<tags::IdvList>,
+        (picture, note): (Vec<u8>, &str),
+        expires_at: Option<Timestamp>,
+        (by, origin): (&Actor, &Origin),
+    ) -> Result<Id<tags::IdvListEntry>, SessionError> {
+        let invalid = |must: &str| SessionError::Invalid("image", must.to_owned());
+        let model = self.face_model().ok_or_else(|| invalid("needs a model for faces"))?;
+        let template = match self.checks.face_template(picture).await? {
+            Ok(template) => template,
+            Err(code) => {
+                return Err(invalid(&format!("shows no face to compare: {}", code.as_str())));
+            }
+        };
+        if !own_lists::is_note(note) {
+            let must = "must be at most 500 characters of text".to_owned();
+            return Err(SessionError::Invalid("note", must));
+        }
+        let now = self.now();
+        if expires_at.is_some_and(|end| end <= now) {
+            return Err(SessionError::Invalid("expires_at", "must be in the future".to_owned()));
+        }
+        let entry = Id::new(now, &*self.entropy);
+        let sealed = own_lists::sealed_entry(self, (list, entry), ("", note))?;
+        let row = &ListEntryRow {
+            id: entry,
+            kind: FACE.to_owned(),
+            // No two pictures are the same: each is an entry of its own.
+            digest: self.hex_digest(&[b"listed", FACE.as_bytes(), entry.to_string().as_bytes()]),
+            sealed,
+            added_by: label(by),
+            created_at: now,
+            expires_at: expires_at.map(Timestamp::micros),
+        };
+        let id = Id::new(now, &*self.entropy);
+        let sealed = &self.sealer.seal(&purpose(id), &template.to_bytes(), &*self.entropy)?;
+        let model = &model;
+        let listed = self.db.write(|tx| async move {
+            let there = lists::by_id(&tx, &self.tenant, list).await?;
+            let there = there.ok_or(SessionError::NotFound)?;
+            own_lists::room(&there, 1)?;
+            lists::put(&tx, &self.tenant, list, row).await?;
+            let whose = Whose::Entry(list, entry);
+            let face = NewFace { id, whose, model, sealed, expires_at };
+            faces::put(&tx, &self.tenant, &face, now).await?;
+            lists::count(&tx, &self.tenant, list, 1, now).await?;
+            let after = json!({ "added": 1, "kind": FACE });
+            tx.emit(self.list_event((by, origin), "add", list, after)).await?;
+            Ok(entry)
+        });
+        listed.await
+    }
+
+    /// A check of the face of whoever goes through a session.
+    pub(super) async fn look_at_face(&self, open: &Open, node: &str, check: &Check) -> Outcome {
+        match self.face_outcome(open, node, check).await {
+            Ok(outcome) => outcome,
+            Err(SessionError::Check(CheckError::Busy)) => Outcome::Unavailable("busy".to_owned()),
+            Err(error) => {
+                let session = open.row.id.to_string();
+                tracing::warn!(session, node, %error, "a face was not looked at");
+                Outcome::Unavailable("faces_unavailable".to_owned())
+            }
+        }
+    }
+
+    async fn face_outcome(
+        &self,
+        open: &Open,
+        node: &str,
+        check: &Check,
+    ) -> Result<Outcome, SessionError> {
+        let unsupported = |why: &str| Ok(Outcome::Unsupported(why.to_owned()));
+        let Some(selfie) = self.selfie_of(open).await? else { return unsupported("no_selfie") };
+        let by = (&Actor::System, &Origin::default());
+        let report = match &check.check[..] {
+            "liveness" => self.checks.liveness(selfie, by.0, by.1).await?,
+            "age_estimation" => {
+                let birth = open.expected(node).date_of_birth;
+                let birth = birth.as_deref().and_then(Day::parse);
+                self.checks.age_estimation((selfie, birth), by.0, by.1).await?
+            }
+            "face_match" => match check.from.as_deref() {
+                Some(ENROLLED) => {
+                    let enrolled = self.enrolled(open).await?;
+                    if enrolled.is_empty() && self.face_model().is_some() {
+                        return unsupported("not_enrolled");
+                    }
+                    self.checks.face_enrolled((selfie, enrolled), by.0, by.1).await?
+                }
+                from => {
+                    let portrait = self.picture_of(open, from.unwrap_or_default()).await?;
+                    let Some(portrait) = portrait else { return unsupported("no_portrait") };
+                    self.checks.face_match((selfie, portrait), by.0, by.1).await?
+                }
+            },
+            _ => return self.search_for(open, check, selfie).await,
+        };
+        let view = (self.views.face)(&report, &Values::new());
+        Ok(outcome(&report, self.today(), view))
+    }
+
+    /// Whether others look like whoever goes through a session, and whether they are on a list.
+    async fn search_for(
+        &self,
+        open: &Open,
+        check: &Check,
+        selfie: Vec<u8>,
+    ) -> Result<Outcome, SessionError> {
+        let there = lists::all(&self.db, &self.tenant).await?;
+        if check.lists.iter().any(|name| there.iter().all(|list| list.name != *name)) {
+            return Ok(Outcome::Error("no_such_list".to_owned()));
+        }
+        let begun = self.checks.begin("face_search", &[&selfie]);
+        let template = self.checks.face_template(selfie).await?;
+        let (mut report, mut findings, mut found) = self.face_report();
+        match &template {
+            Err(code) => findings.push((*code).into()),
+            Ok(template) => {
+                let counts = |row: &FoundRow| match &row.list_name {
+                    Some(name) => check.lists.is_empty() || check.lists.contains(name),
+                    None => !is_same(open, row),
+                };
+                found = self.find_faces(template, MATCHES_MAX, counts).await?;
+                findings.extend(judge(&found));
+                report.score = found.first().map(|one| one.score);
+                if let Some(keep) = check.keep {
+                    let until = self.now().plus(keep.duration());
+                    self.enrol(open, template, until).await?;
+                }
+            }
+        }
+        let by = (&Actor::System, &Origin::default());
+        let report = self.checks.told(begun, by, findings, report).await?;
+        let performed = template.is_ok();
+        let more = if performed { values(&found) } else { Values::new() };
+        let view = (self.views.face)(&report, &more);
+        let mut came = outcome(&report, self.today(), view);
+        if let Outcome::Report(report) = &mut came {
+            report.values.extend(more);
+        }
+        Ok(came)
+    }
+
+    /// SHA-256 of the model that makes vectors.
+    fn face_model(&self) -> Option<String> {
+        let models = self.checks.faces()?;
+        models.embedding().map(|(_, _, model)| model.to_owned())
+    }
+
+    fn face_report(&self) -> (FaceReport, Vec<Finding>, Vec<FaceFound>) {
+        let models = self.checks.faces().and_then(|models| models.comparing());
+        let report = FaceReport {
+            models: models.unwrap_or_default(),
+            threshold: self.checks.faces().and_then(|models| models.search_from()),
+            ..FaceReport::default()
+        };
+        (report, Vec::new(), Vec::new())
+    }
+
+    /// Keeps the face of a person, who agreed to that.
+    async fn enrol(
+        &self,
+        open: &Open,
+        template: &Template,
+        until: Timestamp,
+    ) -> Result<(), SessionError> {
+        let Some(model) = &self.face_model() else { return Ok(()) };
+        let (session, now) = (open.row.id, self.now());
+        let id = Id::new(now, &*self.entropy);
+        let sealed = &self.sealer.seal(&purpose(id), &template.to_bytes(), &*self.entropy)?;
+        self.db
+            .write(|tx| async move {
+                let row =
+                    portcullis_store::idv::sessions::by_id(&tx, &self.tenant, session).await?;
+                // Of whoever was erased meanwhile nothing is kept.
+                if row.is_none_or(|row| row.key.is_none()) {
+                    return Ok(());
+                }
+                let whose = Whose::Session(session);
+                let face = NewFace { id, whose, model, sealed, expires_at: Some(until) };
+                faces::put(&tx, &self.tenant, &face, now).await?;
+                let told = portcullis_events::Verification {
+                    change: "face_kept",
+                    ..self.about_row(&open.row)
+                };
+                Ok(tx.emit(self.event(&Actor::System, None, Kind::Verification(told))).await?)
+            })
+            .await
+    }
+
+    /// The faces that are kept of the person of a session, from sessions that were approved.
+    async fn enrolled(&self, open: &Open) -> Result<Vec<Template>, SessionError> {
+        let Some(model) = self.face_model() else { return Ok(Vec::new()) };
+        let account = open.row.account_id.as_deref().unwrap_or_default();
+        let whose = (&open.row.reference[..], account, &model[..]);
+        let terms = (self.now(), ENROLLED_MAX);
+        let rows = faces::enrolled(&self.db, &self.tenant, whose, terms).await?;
+        rows.iter().map(|row| self.opened(row.id, &row.sealed)).collect()
+    }
+
+    fn opened(&self, id: Id<tags::Face>, sealed: &[u8]) -> Result<Template, SessionError> {
+        let bytes = self.sealer.open(&purpose(id), sealed)?;
+        Template::from_bytes(&bytes).ok_or(SessionError::Sealed)
+    }
+
+    /// The faces nearest to one that count, at most so many.
+    async fn find_faces(
+        &self,
+        template: &Template,
+        most: usize,
+        counts: impl Fn(&FoundRow) -> bool,
+    ) -> Result<Vec<FaceFound>, SessionError> {
+        let Some(from) = self.checks.faces().and_then(|models| models.search_from()) else {
+            return Ok(Vec::new());
+        };
+        self.read_faces(template.dimensions()).await?;
+        let mut wanted = most;
+        for _ in 0..ROUNDS_MAX {
+            let hits = self.scan(template.clone(), from, wanted).await?;
+            let ids: Vec<String> = hits.iter().map(|hit| face_id(hit.id).to_string()).collect();
+            let ids = json!(ids).to_string();
+            let rows = faces::still(&self.db, &self.tenant, &ids, self.now()).await?;
+            let mut rows: HashMap<u128, FoundRow> =
+                rows.into_iter().map(|row| (row.id.bits(), row)).collect();
+            let gone: Vec<u128> =
+                hits.iter().map(|hit| hit.id).filter(|id| !rows.contains_key(id)).collect();
+            self.forget(&gone);
+            let all = hits.len() < wanted;
+            let found: Vec<FaceFound> = hits
+                .into_iter()
+                .filter_map(|Hit { id, score }| Some(FaceFound { score, row: rows.remove(&id)? }))
+                .filter(|one| counts(&one.row))
+                .take(most)
+                .collect();
+            if all || found.len() == most {
+                return Ok(found);
+            }
+            wanted *= 2;
+        }
+        // So many of one person that nobody else can be found.
+        Err(SessionError::Check(CheckError::Busy))
+    }
+
+    /// Reads the faces that came since the last time.
+    async fn read_faces(&self, dimensions: usize) -> Result<(), SessionError> {
+        let Some(model) = self.face_model() else { return Ok(()) };
+        let loaded = &self.inner().faces;
+        let mut read = loaded.reading.lock().await;
+        if read.model != model {
+            *read = Read { model, number: 0 };
+            *write(&loaded.index) = Some(FaceIndex::new(dimensions));
+        }
+        loop {
+            let rows = faces::after(&self.db, &self.tenant, &read.model, read.number, READ).await?;
+            let mut index = write(&loaded.index);
+            for row in &rows {
+                read.number = row.number;
+                match (self.opened(row.id, &row.sealed), &mut *index) {
+                    (Ok(template), Some(index)) => drop(index.insert(row.id.bits(), &template)),
+                    // One that cannot be read keeps nobody from finding the others.
+                    (Err(error), _) => {
+                        tracing::warn!(face = row.id.to_string(), %error, "a face cannot be read");
+                    }
+
+                    (Ok(_), None) => {}
+                }
+            }
+            if rows.len() < usize::try_from(READ).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn scan(
+        &self,
+        template: Template,
+        from: f64,
+        most: usize,
+    ) -> Result<Vec<Hit>, SessionError> {
+        let loaded: Arc<FacesLoaded> = self.inner().faces.clone();
+        let hits = self.checks.on_core(move || {
+            let index = loaded.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.as_ref().map_or_else(Vec::new, |index| index.search(&template, from, most))
+        });
+        Ok(hits.await?)
+    }
+
+    fn forget(&self, gone: &[u128]) {
+        if gone.is_empty() {
+            return;
+        }
+        if let Some(index) = &mut *write(&self.inner().faces.index) {
+            for id in gone {
+                index.remove(*id);
+            }
+        }
+    }
+}
+
+/// As entries of lists call it.
+pub(super) const FACE: &str = "face";
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn face_id(bits: u128) -> Id<tags::Face> {
+    Id::from_bits(bits)
+}
+
+/// Whether a face is of the same person, by what whoever began both sessions says.
+fn is_same(open: &Open, row: &FoundRow) -> bool {
+    let own = &open.row;
+    let reference = row
+        .reference
+        .as_deref()
+        .is_some_and(|other| !own.reference.is_empty() && other == own.reference);
+    let account = own.account_id.is_some() && own.account_id == row.account_id;
+    reference || account || row.session_id.as_deref() == Some(&own.id.to_string())
+}
+
+/// Others, each counted once.
+fn people(found: &[FaceFound]) -> usize {
+    let person = |one: &FaceFound| {
+        let row = &one.row;
+        let session = row.session_id.clone()?;
+        let reference = row.reference.clone().filter(|text| !text.is_empty());
+        Some(row.account_id.clone().or(reference).unwrap_or(session))
+    };
+    found.iter().filter_map(person).collect::<BTreeSet<_>>().len()
+}
+
+fn on(found: &[FaceFound], purpose: &str) -> bool {
+    found.iter().any(|one| one.row.purpose.as_deref() == Some(purpose))
+}
+
+fn judge(found: &[FaceFound]) -> Vec<Finding> {
+    let codes = [
+        (on(found, "block"), Code::FaceBlocked),
+        (on(found, "allow") || on(found, "custom"), Code::FaceListed),
+        (people(found) > 0, Code::FaceKnown),
+    ];
+    codes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, code)| code.into()).collect()
+}
+
+fn values(found: &[FaceFound]) -> Values {
+    let lists: BTreeSet<String> =
+        found.iter().filter_map(|one| one.row.list_name.clone()).collect();
+    let count = u32::try_from(people(found)).unwrap_or(u32::MAX);
+    let score = found.first().map_or(0.0, |one| one.score);
+    Values::from([
+        ("blocked".to_owned(), Value::Flag(on(found, "block"))),
+        ("people".to_owned(), Value::Number(f64::from(count))),
+        ("score".to_owned(), Value::Number(score)),
+        ("lists".to_owned(), Value::Texts(lists.into_iter().collect())),
+    ])
+}

@@ -1,0 +1,294 @@
+"""Faces: compared, looked at and searched by models of the operator; pictures that are kept for a while; and the page on which people take them."""
+
+import base64
+import hashlib
+import json
+import shutil
+import ssl
+import subprocess
+import uuid
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+import faces
+from faces import BLUE, GOLD, GREEN, NIGHT, WHITE, b64, face
+from portcullis import DEMO, Demo, until
+from test_capture import Browser, heading
+from test_documents import HERE, Passport, trust
+from test_workflows import SESSIONS, begin, give, published, settled, show
+
+MODELS = HERE / "crates/biometrics/tests/models"
+CONFIG = DEMO + f'\n[verification]\nmodels = "{MODELS}"\nkeep_pictures = "24h"\n'
+
+
+def graph(first, **search):
+    """A document, a picture of the person, and everything that models say of it."""
+    return {"schema": "idv.workflow/1", "start": "document", "nodes": {
+        "document": {"type": "check", "check": first, "next": "me"},
+        "me": {"type": "check", "check": "selfie", "next": "there"},
+        "there": {"type": "check", "check": "liveness", "next": "old"},
+        "old": {"type": "check", "check": "age_estimation", "next": "same"},
+        "same": {"type": "check", "check": "face_match", "from": "document", "on_unsupported": {"set": "review"}, "next": "others"},
+        "others": {"type": "check", "check": "face_search", "next": "end", **search},
+        "end": {"type": "decide", "rule": "fold"},
+    }}
+
+
+ALONE = {"schema": "idv.workflow/1", "start": "me", "nodes": {
+    "me": {"type": "check", "check": "selfie", "next": "there"},
+    "there": {"type": "check", "check": "liveness", "next": "others"},
+    "others": {"type": "check", "check": "face_search", "keep": "P30D", "next": "end"},
+    "end": {"type": "decide", "rule": "fold"},
+}}
+
+
+@pytest.fixture(scope="module")
+def place():
+    with Demo(config=CONFIG) as running:
+        yield running
+        assert "panicked" not in running.log()
+
+
+@pytest.fixture(scope="module")
+def client(place):
+    return place.operator(scope="idv")
+
+
+@pytest.fixture
+def workflow(client):
+    return published(client, graph("image"))
+
+
+def check(client, name, status=200, **body):
+    answer = client.post(f"/idv/v1/checks/{name}", json=body, timeout=60)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def codes(report):
+    return [one["code"] for one in report["reasons"]]
+
+
+def gone_through(client, flow, me, document=None, **more):
+    """A session up to what came of it, with the reports by their nodes."""
+    session = begin(client, flow, **more)
+    if document is not None:
+        give(client, session, node="document", image={"image": b64(document)})
+    give(client, session, node="me", selfie={"image": b64(me)})
+    now = settled(client, session, "approved", "declined", "in_review")
+    decision = client.get(f"{SESSIONS}/{session['id']}/decision").json()
+    return now, {one["node"]: one for one in decision["reports"]}
+
+
+def test_two_pictures_are_of_one_person_or_not(client):
+    same = check(client, "face-match", image=b64(face(BLUE, NIGHT)), portrait=b64(face(BLUE, NIGHT)))
+    assert same["status"] == "passed" and same["assurance"] == "biometric" and same["score"] > 0.99
+    assert [model["name"] for model in same["models"]] == ["red-squares", "colours-of-a-face"]
+    embedding = same["models"][1]
+    digest = hashlib.sha256((MODELS / "embedding.onnx").read_bytes()).hexdigest()
+    assert embedding["sha256"] == digest and embedding["licence"] == "Apache-2.0" and same["threshold"] == 0.8
+    other = check(client, "face-match", image=b64(face(BLUE, NIGHT)), portrait=b64(face(GOLD, GOLD)))
+    assert other["status"] == "failed" and codes(other) == ["face_differs"] and other["score"] < 0
+    assert codes(check(client, "face-match", image=b64(faces.nobody()), portrait=b64(face(BLUE, NIGHT)))) == ["face_not_found"]
+    blank = check(client, "face-match", image=b64(face(BLUE, NIGHT)), portrait=b64(faces.nobody()))
+    assert blank["status"] == "review" and codes(blank) == ["portrait_unusable"]
+    chip = check(client, "face-match", image=b64(face(BLUE, NIGHT)), portrait=b64((HERE / "tests/clients/portrait.jp2").read_bytes()))
+    assert chip["status"] == "passed", "as chips have it"
+
+
+def test_a_picture_of_a_picture_is_told(client):
+    there = check(client, "liveness", image=b64(face(BLUE, NIGHT)))
+    assert there["status"] == "passed" and there["score"] > there["threshold"] == 0.5
+    pad = next(model for model in there["models"] if model["kind"] == "pad")
+    assert pad["pad_certificate"] is None, "no laboratory says so"
+    assert codes(check(client, "liveness", image=b64(face(GREEN, GREEN)))) == ["not_live"]
+    # One third is neither here nor there, and below what a person would look at.
+    assert check(client, "liveness", image=b64(face(WHITE, WHITE)))["status"] == "failed"
+
+
+def test_an_age_is_held_against_the_day_of_birth(client):
+    old = check(client, "age", image=b64(face(BLUE, NIGHT)))
+    assert old["status"] == "passed" and 25 < old["years"] < 45 and "difference" not in old
+    assert check(client, "age", image=b64(face(BLUE, NIGHT)), date_of_birth="1990-01-01")["status"] == "passed"
+    young = check(client, "age", image=b64(face(BLUE, NIGHT)), date_of_birth="2015-01-01")
+    assert codes(young) == ["age_differs"] and young["difference"] > 10
+    assert check(client, "age", 422, image=b64(face(BLUE, NIGHT)), date_of_birth="yesterday")["type"].endswith("invalid")
+
+
+def test_what_is_no_picture_is_refused(client):
+    assert check(client, "liveness", 422, image="###")
+    assert check(client, "liveness", 400, picture="")
+    assert codes(check(client, "liveness", image=b64(b"GIF89a"))) == ["picture_unusable"]
+    assert check(client, "liveness", 422, image=b64(bytes((12 << 20) + 1)))["violations"][0]["pointer"] == "/image"
+
+
+def test_whoever_is_on_their_document_is_approved(place, client, workflow):
+    now, reports = gone_through(client, workflow, face(BLUE, NIGHT), face(BLUE, NIGHT))
+    assert now["status"] == "approved", reports
+    assert {node: one["assurance"] for node, one in reports.items()} == {
+        "document": "heuristic", "me": "biometric", "there": "biometric", "old": "biometric", "same": "biometric", "others": "biometric"}
+    assert reports["same"]["values"]["score"] > 0.99 and reports["others"]["values"]["people"] == 0
+    assert reports["same"]["report"]["models"][1]["licence"] == "Apache-2.0"
+    recorded = [e for e in place.audit("--kind", "idv_check")][-1]["unmapped"]
+    assert recorded["check"] == "face_search" and recorded["assurance"] == "biometric"
+    now, reports = gone_through(client, workflow, face(BLUE, NIGHT), face(GOLD, GOLD))
+    assert now["status"] == "declined" and reports["same"]["status"] == "failed"
+
+
+def test_a_picture_of_the_wrong_thing_is_taken_again(client, workflow):
+    session = begin(client, workflow)
+    give(client, session, node="document", image={"image": b64(face(BLUE, NIGHT))})
+    for wrong, code in ((faces.nobody(), "face_not_found"), (faces.two(), "several_faces")):
+        given = give(client, session, node="me", selfie={"image": b64(wrong)})
+        assert codes(given["report"]) == [code] and given["session"]["awaiting"][0]["node"] == "me"
+    given = give(client, session, node="me", selfie={"image": b64(face(BLUE, NIGHT))})
+    assert given["report"]["faces"] == 1 and given["session"]["awaiting"] == []
+    give(client, session, 409, node="me", selfie={"image": b64(face(BLUE, NIGHT))})
+    settled(client, session, "approved")
+
+
+def test_the_face_of_a_chip_is_compared(place, client):
+    made = Passport()
+    made.groups[2] = faces.group((HERE / "tests/clients/portrait.jp2").read_bytes())
+    made.sod = made.country.sod(made.groups)
+    trust(place, made.country.authority.der)
+    flow = published(client, graph("emrtd"))
+    for me, verdict in ((face(BLUE, NIGHT), "passed"), (face(GOLD, GOLD), "failed")):
+        session = begin(client, flow)
+        chip = give(client, session, node="document", emrtd=made.read())
+        assert chip["report"]["assurance"] == "cryptographic"
+        give(client, session, node="me", selfie={"image": b64(me)})
+        settled(client, session, "approved", "declined", "in_review")
+        decision = client.get(f"{SESSIONS}/{session['id']}/decision").json()
+        same = next(one for one in decision["reports"] if one["node"] == "same")
+        assert same["status"] == verdict, same
+        kinds = [one["kind"] for one in client.get(f"{SESSIONS}/{session['id']}/pictures").json()["items"]]
+        assert kinds == ["portrait", "selfie"]
+
+
+def test_pictures_are_for_whoever_may_see_them_and_the_log_says_who_did(place, client, workflow):
+    now, _ = gone_through(client, workflow, face(BLUE, NIGHT), face(BLUE, NIGHT))
+    here = f"{SESSIONS}/{now['id']}/pictures"
+    kept = client.get(here).json()["items"]
+    assert [(one["node"], one["kind"]) for one in kept] == [("document", "document"), ("me", "selfie")]
+    image = base64.b64decode(client.get(f"{here}/me").json()["image"])
+    assert image.startswith(b"\xff\xd8") and b"Exif" not in image
+    shown = [e for e in place.audit("--kind", "idv_session") if e["unmapped"]["change"] == "picture_shown"]
+    assert shown[-1]["entity"]["uid"] == now["id"] and shown[-1]["unmapped"]["node"] == "me"
+    assert client.get(f"{here}/there").status_code == client.get(f"{here}/../x").status_code == 404
+    assert place.operator(scope="aml").get(f"{here}/me").status_code == 403
+    # Nothing of it is readable where it is stored.
+    assert b"\xff\xd8\xff\xe0" not in b"".join(path.read_bytes() for path in place.data.glob("*.db*"))
+    assert client.delete(f"{SESSIONS}/{now['id']}").status_code == 200
+    assert client.get(f"{here}/me").status_code in (404, 410)
+
+
+def test_faces_that_are_kept_are_found_by_others_until_they_are_erased(client):
+    flow = published(client, ALONE)
+    me = face(BLUE, (20, 80, 201))
+    who = uuid.uuid4().hex
+    first, reports = gone_through(client, flow, me, reference=who)
+    assert first["status"] == "approved" and reports["others"]["values"]["people"] == 0
+    again, reports = gone_through(client, flow, me, reference=who)
+    assert reports["others"]["values"]["people"] == 0, "they are themselves"
+    other, reports = gone_through(client, flow, me, reference="another")
+    assert other["status"] == "in_review" and reports["others"]["values"]["people"] == 1
+    found = client.post("/idv/v1/faces/search", json={"image": b64(me), "limit": 50}).json()
+    assert {first["id"], again["id"], other["id"]} == {one["session"] for one in found["matches"]}
+    for session in (again, other):
+        assert client.delete(f"{SESSIONS}/{session['id']}").status_code == 200
+    found = client.post("/idv/v1/faces/search", json={"image": b64(me)}).json()
+    assert [one["session"] for one in found["matches"]] == [first["id"]]
+    assert found["matches"][0]["reference"] == who
+    assert client.post("/idv/v1/faces/search", json={"image": b64(me), "limit": 51}).status_code == 422
+    client.delete(f"{SESSIONS}/{first['id']}")
+
+
+def test_a_face_on_a_list_is_blocked(client, workflow):
+    named = client.post("/idv/v1/lists", json={"name": f"banned-{uuid.uuid4().hex[:6]}", "purpose": "block"}).json()
+    me = face(NIGHT, BLUE)
+    added = client.post(f"/idv/v1/lists/{named['id']}/faces", json={"image": b64(me), "note": "hired a double"})
+    assert added.status_code == 201, added.text
+    entries = client.get(f"/idv/v1/lists/{named['id']}/entries").json()["items"]
+    assert [(one["id"], one["kind"], one["note"]) for one in entries] == [(added.json()["id"], "face", "hired a double")]
+    now, reports = gone_through(client, workflow, me, me)
+    assert now["status"] == "declined" and codes(reports["others"]["report"]) == ["face_blocked"]
+    assert reports["others"]["report"]["found"]["lists"] == [named["name"]]
+    assert client.delete(f"/idv/v1/lists/{named['id']}").status_code == 204
+    assert gone_through(client, workflow, me, me)[0]["status"] == "approved"
+    assert client.post(f"/idv/v1/lists/{named['id']}/faces", json={"image": b64(me)}).status_code == 404
+
+
+def test_graphs_that_look_at_no_picture_are_refused(client):
+    def problems(change):
+        made = json.loads(json.dumps(graph("image")))
+        change(made["nodes"])
+        found = client.post("/idv/v1/workflows/validate", json={"graph": made}).json()
+        return {(one["code"], one.get("node")) for one in found["problems"]}
+
+    assert problems(lambda nodes: None) == set()
+    assert ("input_missing", "there") in problems(lambda nodes: nodes["document"].update(next="there") or nodes.pop("me"))
+    assert problems(lambda nodes: nodes["same"].pop("from")) == {("input_missing", "same")}
+    assert problems(lambda nodes: nodes["same"].update({"from": "me"})) == {("input_missing", "same")}
+    assert problems(lambda nodes: nodes["there"].update(keep="P1D")) == {("form", "there")}
+    assert problems(lambda nodes: nodes["others"].update(keep="PT1H")) == {("limit", "others")}
+
+
+def pinned(place):
+    served = ssl.get_server_certificate(("127.0.0.1", place.ports["PUBLIC"]))
+    key = x509.load_pem_x509_certificate(served.encode()).public_key()
+    return base64.b64encode(hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()).decode()
+
+
+def test_a_person_takes_a_picture_of_themselves(place, client, tmp_path):
+    session = begin(client, published(client, ALONE))
+    sight = tmp_path / "sight.y4m"
+    sight.write_bytes(faces.film(BLUE, NIGHT))
+    command = ["node", "browser_selfie.mjs", pinned(place), sight, tmp_path / "pictures", session["url"]]
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout)
+    assert said["complaints"] == [] and said["hint"] == "Good" and said["unsent"]
+    assert "kept encrypted for 24 hours at most" in said["told"] and "not kept" not in said["told"]
+    assert len(said["seen"]) == 2 * 5
+    for page in said["seen"]:
+        assert page["violations"] == [] and page["passes"] >= 10 and page["overflow"] <= 0, page
+    assert show(client, session)["status"] == "approved"
+    client.delete(f"{SESSIONS}/{session['id']}")
+
+
+def test_without_scripts_nothing_is_taken_before_they_agree(place, client):
+    session = begin(client, published(client, ALONE))
+    browser = Browser(place)
+    here = browser.begin(session)
+    assert "I agree that my face is measured" in browser.page.text and "for 30 days" in browser.page.text
+    assert heading(browser.submit(here, file=face(BLUE, NIGHT))) == "Take a picture of yourself"
+    assert "somebody else in the picture" in browser.submit(here, file=faces.two(), agree="yes")
+    done = browser.submit(here, file=face(WHITE, BLUE), agree="yes")
+    until(lambda: heading(browser.get(here)) == "You are verified", "verified")
+    assert "several_faces" not in done
+    client.delete(f"{SESSIONS}/{session['id']}")
+
+
+def test_without_models_nothing_is_claimed():
+    with Demo() as place:
+        client = place.operator(scope="idv")
+        for name, body in (("face-match", {"portrait": b64(face(BLUE, NIGHT))}), ("liveness", {}), ("age", {})):
+            report = check(client, name, image=b64(face(BLUE, NIGHT)), **body)
+            assert report["status"] == "not_performed" and codes(report) == ["no_model"] and report["models"] == []
+        now, reports = gone_through(client, published(client, graph("image")), face(BLUE, NIGHT), face(BLUE, NIGHT))
+        assert now["status"] == "in_review"
+        assert {one["status"] for node, one in reports.items() if node != "document"} == {"not_performed"}
+
+
+def test_models_that_are_not_what_was_described_stop_the_start(tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(MODELS, models)
+    (models / "embedding.onnx").write_bytes((MODELS / "embedding.onnx").read_bytes() + b"\0")
+    config = DEMO + f'\n[verification]\nmodels = "{models}"\n'
+    with pytest.raises(Exception, match="embedding.onnx|SHA-256|exited|started") as stopped:
+        with Demo(config=config):
+            pass
+    assert stopped
