@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import faces
 from faces import BLUE, GOLD, GREEN, NIGHT, WHITE, b64, face
-from portcullis import DEMO, Demo, until
+from portcullis import DEMO, Demo, officer, until
 from test_capture import Browser, heading
-from test_documents import HERE, Passport, trust
+from test_documents import HERE, LINES, Passport, trust
 from test_workflows import SESSIONS, begin, give, published, settled, show
 
 MODELS = HERE / "crates/biometrics/tests/models"
@@ -76,7 +76,7 @@ def gone_through(client, flow, me, document=None, **more):
     session = begin(client, flow, **more)
     if document is not None:
         give(client, session, node="document", image={"image": b64(document)})
-    give(client, session, node="me", selfie={"image": b64(me)})
+    give(client, session, node="me", selfie={"consent": True, "image": b64(me)})
     now = settled(client, session, "approved", "declined", "in_review")
     decision = client.get(f"{SESSIONS}/{session['id']}/decision").json()
     return now, {one["node"]: one for one in decision["reports"]}
@@ -141,11 +141,11 @@ def test_a_picture_of_the_wrong_thing_is_taken_again(client, workflow):
     session = begin(client, workflow)
     give(client, session, node="document", image={"image": b64(face(BLUE, NIGHT))})
     for wrong, code in ((faces.nobody(), "face_not_found"), (faces.two(), "several_faces")):
-        given = give(client, session, node="me", selfie={"image": b64(wrong)})
+        given = give(client, session, node="me", selfie={"consent": True, "image": b64(wrong)})
         assert codes(given["report"]) == [code] and given["session"]["awaiting"][0]["node"] == "me"
-    given = give(client, session, node="me", selfie={"image": b64(face(BLUE, NIGHT))})
+    given = give(client, session, node="me", selfie={"consent": True, "image": b64(face(BLUE, NIGHT))})
     assert given["report"]["faces"] == 1 and given["session"]["awaiting"] == []
-    give(client, session, 409, node="me", selfie={"image": b64(face(BLUE, NIGHT))})
+    give(client, session, 409, node="me", selfie={"consent": True, "image": b64(face(BLUE, NIGHT))})
     settled(client, session, "approved")
 
 
@@ -159,7 +159,7 @@ def test_the_face_of_a_chip_is_compared(place, client):
         session = begin(client, flow)
         chip = give(client, session, node="document", emrtd=made.read())
         assert chip["report"]["assurance"] == "cryptographic"
-        give(client, session, node="me", selfie={"image": b64(me)})
+        give(client, session, node="me", selfie={"consent": True, "image": b64(me)})
         settled(client, session, "approved", "declined", "in_review")
         decision = client.get(f"{SESSIONS}/{session['id']}/decision").json()
         same = next(one for one in decision["reports"] if one["node"] == "same")
@@ -183,6 +183,109 @@ def test_pictures_are_for_whoever_may_see_them_and_the_log_says_who_did(place, c
     assert b"\xff\xd8\xff\xe0" not in b"".join(path.read_bytes() for path in place.data.glob("*.db*"))
     assert client.delete(f"{SESSIONS}/{now['id']}").status_code == 200
     assert client.get(f"{here}/me").status_code in (404, 410)
+
+
+def test_whoever_a_chip_proved_is_known_again_and_nobody_else(place, client):
+    made = Passport()
+    made.groups[2] = faces.group((HERE / "tests/clients/portrait.jp2").read_bytes())
+    made.sod = made.country.sod(made.groups)
+    trust(place, made.country.authority.der)
+    nodes = {**graph("emrtd", keep="P30D")["nodes"]}
+    nodes["document"]["require"] = ["passive"]
+    # Whoever it is looks much younger than the document says.
+    nodes["there"]["next"] = nodes.pop("old")["next"]
+    flow = published(client, {**graph("emrtd"), "nodes": nodes})
+    step_up = published(client, {"schema": "idv.workflow/1", "start": "me", "nodes": {
+        "me": {"type": "check", "check": "selfie", "next": "same"},
+        "same": {"type": "check", "check": "face_match", "from": "enrolled", "on_unsupported": {"set": "failed"}, "next": "end"},
+        "end": {"type": "decide", "rule": "fold"},
+    }})
+    who, me = uuid.uuid4().hex, face(BLUE, NIGHT)
+
+    def again(reference, picture):
+        return gone_through(client, step_up, picture, reference=reference)[0]["status"]
+
+    assert again(who, me) == "declined", "nobody is known yet"
+    # Somebody else is approved under the same name, by a workflow that asks for no chip: they are not known by it.
+    weak, _ = gone_through(client, published(client, ALONE), face(BLUE, WHITE), reference=who)
+    assert weak["status"] == "approved"
+    session = begin(client, flow, reference=who)
+    give(client, session, node="document", emrtd=made.read())
+    give(client, session, node="me", selfie={"consent": True, "image": b64(me)})
+    assert settled(client, session, "approved", "declined", "in_review")["status"] == "approved"
+    assert again(who, me) == "approved"
+    assert again(who, face(GOLD, GOLD)) == again(who, face(BLUE, WHITE)) == again("another", me) == "declined"
+    for one in (session, weak):
+        assert client.delete(f"{SESSIONS}/{one['id']}").status_code == 200
+    assert again(who, me) == "declined"
+
+
+def test_a_chip_without_its_face_is_not_compared_with_the_one_before(place, client):
+    forged, real = Passport(), Passport()
+    forged.groups[2] = faces.group((HERE / "tests/clients/portrait.jp2").read_bytes())
+    forged.sod = forged.country.sod(forged.groups)
+    trust(place, real.country.authority.der)
+    nodes = graph("emrtd")["nodes"]
+    nodes["document"]["next"] = "known"
+    nodes["known"] = {"type": "branch", "cases": [{"id": "no", "when": {"cel": "document.chain != 'verified'"}, "goto": "document"}], "else": "me"}
+    nodes["document"]["visits"] = {"max": 3, "over": "end"}
+    looped = {**graph("emrtd"), "nodes": nodes}
+    session = begin(client, published(client, looped))
+    give(client, session, node="document", emrtd=forged.read())
+    alone = real.read()
+    alone["data_groups"].pop("2")
+    give(client, session, node="document", emrtd=alone)
+    assert client.get(f"{SESSIONS}/{session['id']}/pictures").json()["items"] == []
+    give(client, session, node="me", selfie={"consent": True, "image": b64(face(BLUE, NIGHT))})
+    assert settled(client, session, "approved", "declined", "in_review")["status"] != "approved"
+
+
+def test_an_age_is_looked_at_again_with_another_document(place, client):
+    flow = published(client, {"schema": "idv.workflow/1", "start": "document", "nodes": {
+        "document": {"type": "check", "check": "mrz", "on_unsupported": {"set": "review"}, "next": "me"},
+        "me": {"type": "check", "check": "selfie", "next": "old"},
+        "old": {"type": "check", "check": "age_estimation", "next": "end"},
+        "end": {"type": "decide", "rule": "fold"},
+    }})
+    session = begin(client, flow)
+    give(client, session, node="document", mrz={"mrz": LINES})
+    give(client, session, node="me", selfie={"consent": True, "image": b64(face(BLUE, NIGHT))})
+    settled(client, session, "in_review")
+    staff = officer(place, f"olga{uuid.uuid4().hex[:6]}", "idv")
+
+    def difference():
+        reports = client.get(f"{SESSIONS}/{session['id']}/decision").json()["reports"]
+        return next(one for one in reports if one["node"] == "old")["values"].get("difference")
+
+    assert difference() < -10
+    asked = staff.post(f"{SESSIONS}/{session['id']}/resubmit", json={"version": show(client, session)["version"], "nodes": ["document"], "reason_code": "AGAIN"})
+    assert asked.status_code == 200, asked.text
+    give(client, session, node="document", unsupported="lost")
+    settled(client, session, "in_review")
+    assert difference() is None, "nothing says any more how old they are"
+
+
+def test_a_picture_in_jpeg_2000_cannot_harm(client):
+    good = (HERE / "tests/clients/portrait.jp2").read_bytes()
+    at = good.index(b"\xff\x4f\xff\x51")
+    bombs = []
+    for offset, value in ((8, b"\xff" * 8), (24, b"\0\0\0\1" * 2), (40, b"\xff\xff"), (43, b"\xff\xff")):
+        bombs.append(good[:at + offset] + value + good[at + offset + len(value):])
+    for bomb in bombs:
+        report = check(client, "face-match", image=b64(face(BLUE, NIGHT)), portrait=b64(bomb))
+        assert codes(report) == ["portrait_unusable"]
+        # Nor is it taken where a picture of a person is asked for.
+        assert codes(check(client, "liveness", image=b64(bomb))) == ["picture_unusable"]
+    assert codes(check(client, "liveness", image=b64(good))) == ["picture_unusable"]
+
+
+def test_nobody_is_measured_who_did_not_agree(client, workflow):
+    session = begin(client, workflow)
+    give(client, session, node="document", image={"image": b64(face(BLUE, NIGHT))})
+    give(client, session, 422, node="me", selfie={"consent": False, "image": b64(face(BLUE, NIGHT))})
+    give(client, session, 400, node="me", selfie={"image": b64(face(BLUE, NIGHT))})
+    given = give(client, session, node="me", selfie={"consent": True, "image": b64(face(BLUE, NIGHT))})
+    assert given["report"]["consent"] == "by_caller"
 
 
 def test_faces_that_are_kept_are_found_by_others_until_they_are_erased(client):
@@ -243,7 +346,7 @@ def pinned(place):
 
 
 def test_a_person_takes_a_picture_of_themselves(place, client, tmp_path):
-    session = begin(client, published(client, ALONE))
+    session = begin(client, published(client, ALONE), reference=uuid.uuid4().hex)
     sight = tmp_path / "sight.y4m"
     sight.write_bytes(faces.film(BLUE, NIGHT))
     command = ["node", "browser_selfie.mjs", pinned(place), sight, tmp_path / "pictures", session["url"]]
@@ -260,10 +363,10 @@ def test_a_person_takes_a_picture_of_themselves(place, client, tmp_path):
 
 
 def test_without_scripts_nothing_is_taken_before_they_agree(place, client):
-    session = begin(client, published(client, ALONE))
+    session = begin(client, published(client, ALONE), reference=uuid.uuid4().hex)
     browser = Browser(place)
     here = browser.begin(session)
-    assert "I agree that my face is measured" in browser.page.text and "for 30 days" in browser.page.text
+    assert "I agree that my face is measured to verify me" in browser.page.text and "for 30 days" in browser.page.text
     assert heading(browser.submit(here, file=face(BLUE, NIGHT))) == "Take a picture of yourself"
     assert "somebody else in the picture" in browser.submit(here, file=faces.two(), agree="yes")
     done = browser.submit(here, file=face(WHITE, BLUE), agree="yes")

@@ -6,9 +6,13 @@ use crate::template::{Template, cosine};
 
 /// Faces in a block: each is one allocation, so that a million of them grow without being copied.
 const BLOCK: usize = 4_096;
-/// The first numbers of a face that are looked at for all, in quarters. A search is as fast as memory is read, and the
-/// rest cannot make up for it if the first three of them are too far away, which is so for nearly everybody else.
-const HEAD_QUARTERS: usize = 3;
+/// The first numbers of a face that are looked at for all, in sixteenths. A search is as fast as memory is read, and
+/// the rest cannot make up for it if these are too far away, which is so for nearly everybody else.
+const HEAD_SIXTEENTHS: usize = 11;
+/// Numbers that are multiplied at once by the widest processors, twice.
+const WIDE: usize = 64;
+/// Parts of a block that are read beside each other.
+const STREAMS: usize = 4;
 /// Rounding of the bound: nobody is left out for it.
 const SLACK: f32 = 1e-4;
 
@@ -51,7 +55,8 @@ impl FaceIndex {
     /// Of faces with so many numbers.
     pub fn new(dimensions: usize) -> Self {
         let dimensions = dimensions.max(1);
-        let head = (dimensions * HEAD_QUARTERS).div_ceil(4);
+        let head =
+            (dimensions * HEAD_SIXTEENTHS).div_ceil(16).next_multiple_of(WIDE).min(dimensions);
         Self { dimensions, head, blocks: Vec::new(), places: HashMap::new(), level: Level::new() }
     }
 
@@ -107,6 +112,14 @@ impl FaceIndex {
             self.places.insert(last.id, place);
         }
         true
+    }
+
+    /// Keeps those of these ids alone.
+    pub fn retain(&mut self, is_kept: impl Fn(u128) -> bool) {
+        let gone: Vec<u128> = self.places.keys().copied().filter(|id| !is_kept(*id)).collect();
+        for id in gone {
+            self.remove(id);
+        }
     }
 
     /// Those at least so near, the nearest first, and at most so many. The same faces are always found in the same
@@ -202,12 +215,27 @@ fn first(found: &mut Vec<Hit>, most: usize) {
     found.truncate(most);
 }
 
-/// The products of one with each of many. Everything is inlined, so that it is compiled for each kind of processor.
+/// The products of one with each of many. Everything is inlined, so that it is compiled for each kind of processor. Four
+/// parts of them are read beside each other: a processor fetches each in advance, and one alone keeps it waiting.
 #[inline(always)]
 fn all_dots<S: Simd>(simd: S, one: &[i16], many: &[i8], dots: &mut Vec<i32>) {
     simd.vectorize(
         #[inline(always)]
-        || dots.extend(many.chunks_exact(one.len()).map(|other| dot(one, other))),
+        || {
+            let length = one.len();
+            let rows = many.len() / length;
+            let part = rows / STREAMS;
+            dots.resize(rows, 0);
+            for row in 0..part {
+                for stream in 0..STREAMS {
+                    let at = stream * part + row;
+                    dots[at] = dot(one, &many[at * length..(at + 1) * length]);
+                }
+            }
+            for at in STREAMS * part..rows {
+                dots[at] = dot(one, &many[at * length..(at + 1) * length]);
+            }
+        },
     );
 }
 

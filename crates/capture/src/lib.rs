@@ -3,6 +3,7 @@
 //! What is measured here says whether a picture can be read, and nothing about whether what it shows is real.
 
 mod barcode;
+mod codestream;
 mod photo;
 mod picture;
 mod quality;

@@ -6,14 +6,13 @@ use image::{
     imageops::FilterType,
 };
 
-use crate::picture::{self, PICTURE_MAX_BYTES, Picture, SIDE_MAX_PIXELS, Unusable};
+use crate::{
+    codestream::{Promised, START, promised},
+    picture::{self, PICTURE_MAX_BYTES, Picture, Unusable},
+};
 
-/// Pixels of a picture in JPEG 2000: portraits of chips have less than one million.
-const JPEG2000_MAX_PIXELS: u64 = 16_000_000;
-/// The markers SOC and SIZ.
-const CODESTREAM: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
-/// Where SIZ has `Csiz`.
-const COMPONENTS_AT: usize = 40;
+/// Pixels of a picture: more than cameras of phones have at once, and less than machines have room for.
+const PIXELS_MAX: u64 = 40_000_000;
 /// How well a picture is kept, of a hundred.
 const KEPT_QUALITY: u8 = 90;
 
@@ -26,6 +25,10 @@ impl Photo {
     pub fn decode(bytes: &[u8]) -> Result<Self, Unusable> {
         let decoder = picture::reader(bytes)?.into_decoder();
         let mut decoder = decoder.map_err(|error| picture::unusable(&error))?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > PIXELS_MAX {
+            return Err(Unusable::TooLarge);
+        }
         // What cannot be read is taken as it is.
         let turn = decoder.orientation().ok();
         let decoded = DynamicImage::from_decoder(decoder);
@@ -45,14 +48,10 @@ impl Photo {
             return Err(Unusable::TooLong);
         }
         let stream = codestream(bytes).ok_or(Unusable::Format)?;
-        let channels = components(stream).ok_or(Unusable::Damaged)?;
+        let Promised { channels } = promised(stream).ok_or(Unusable::TooLarge)?;
         let image = Image::new(stream, &DecodeSettings::default());
         let image = image.map_err(|_| Unusable::Damaged)?;
         let (width, height) = (image.width(), image.height());
-        let pixels = u64::from(width) * u64::from(height);
-        if width.max(height) > SIDE_MAX_PIXELS || pixels > JPEG2000_MAX_PIXELS {
-            return Err(Unusable::TooLarge);
-        }
         let mut context = DecoderContext::default();
         let decoded = image.decode(&mut context).map_err(|_| Unusable::Damaged)?.data_u8();
         // Shades of grey or colours; what is beside them says how transparent it is.
@@ -88,7 +87,14 @@ impl Photo {
         if (width, height) == self.0.dimensions() {
             return self.clone();
         }
-        Self(image::imageops::resize(&self.0, width.max(1), height.max(1), FilterType::Triangle))
+        let (width, height) = (width.max(1), height.max(1));
+        // Much smaller in one step without much room, and the rest well.
+        let (twice_wide, twice_high) = (width.saturating_mul(2), height.saturating_mul(2));
+        if self.width() > twice_wide && self.height() > twice_high {
+            let near = image::imageops::thumbnail(&self.0, twice_wide, twice_high);
+            return Self(image::imageops::resize(&near, width, height, FilterType::Triangle));
+        }
+        Self(image::imageops::resize(&self.0, width, height, FilterType::Triangle))
     }
 
     /// The same with no side longer than this; as it is if none is.
@@ -123,7 +129,7 @@ impl Photo {
 /// Where the picture itself is: in a box `jp2c`, or there are no boxes. What other boxes say of colours is left
 /// out, since portraits have the usual ones.
 fn codestream(mut bytes: &[u8]) -> Option<&[u8]> {
-    if bytes.starts_with(&CODESTREAM) {
+    if bytes.starts_with(&START) {
         return Some(bytes);
     }
     loop {
@@ -133,15 +139,8 @@ fn codestream(mut bytes: &[u8]) -> Option<&[u8]> {
         // 0 is up to the end; 1 has the length after it, which is above 4 GiB.
         let inside = if length == 0 { rest } else { rest.get(..length.checked_sub(8)?)? };
         if kind == b"jp2c" {
-            return inside.starts_with(&CODESTREAM).then_some(inside);
+            return inside.starts_with(&START).then_some(inside);
         }
         bytes = rest.get(inside.len()..)?;
     }
-}
-
-/// How many channels its first marker says that there are, if that is no nonsense: each takes memory.
-fn components(stream: &[u8]) -> Option<usize> {
-    let count = stream.get(COMPONENTS_AT..COMPONENTS_AT + 2)?;
-    let count = usize::from(u16::from_be_bytes(count.try_into().ok()?));
-    (1..=4).contains(&count).then_some(count)
 }

@@ -147,6 +147,10 @@ codes! {
     FaceBlocked = "face_blocked", Failure;
     /// The face is on another list.
     FaceListed = "face_listed", Information;
+    /// Faces of lists were made by another model and cannot be compared; the detail is the lists.
+    ListedFacesUncompared = "listed_faces_uncompared", Doubt;
+    /// Faces of others were made by another model and cannot be compared.
+    FacesUncompared = "faces_uncompared", Information;
     /// Somebody else looks the same.
     FaceKnown = "face_known", Doubt;
 

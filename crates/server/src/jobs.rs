@@ -56,6 +56,8 @@ const RETENTION_EVERY: Duration = Duration::from_secs(60);
 const LEFT_EVERY: Duration = Duration::from_secs(30);
 /// Workflows are taken further; between, they wait for something to happen.
 const WORKFLOWS_EVERY: Duration = Duration::from_millis(20);
+/// Faces that are kept no more are taken out of memory so often, if no search has met them before.
+const FACES_EVERY: Duration = Duration::from_secs(300);
 /// Whether a year began in which the log must go on, and what of it is old enough, is looked at so often.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 /// Lists that were imported are taken over, and whoever is monitored compared with them, so soon.
@@ -144,6 +146,9 @@ pub fn start(
                 let from = from.clone();
                 async move { checks::prove_what_is_left(&app.verification, &app.identity, &from).await }
             }
+        }),
+        every(app, FACES_EVERY, closing, "faces", |app| async move {
+            Ok(app.verification.sweep_faces().await?)
         }),
         every(app, LOG_EVERY, closing, "log", |app| async move { app.tend_log().await }),
         every(app, RETENTION_EVERY, closing, "retention", |app| async move {

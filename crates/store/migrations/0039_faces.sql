@@ -5,6 +5,8 @@ CREATE TABLE idv_picture (
     -- The step that it was given for.
     node TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('selfie', 'portrait', 'document')),
+    -- What was found when it was looked at: a picture counts with that and with nothing else.
+    report TEXT NOT NULL,
     -- A JPEG, sealed with the key of the session.
     sealed BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
@@ -24,6 +26,8 @@ CREATE TABLE face_template (
     session_id TEXT,
     list_id TEXT,
     entry_id TEXT,
+    -- Whether a chip and a camera prove whose it is.
+    is_proven BOOLEAN NOT NULL,
     sealed BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT,

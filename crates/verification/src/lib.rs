@@ -19,7 +19,7 @@ pub use aml::{
     Wanted,
 };
 pub use checks::{
-    Barcode, BarcodeAsked, BarcodeReport, CHALLENGE_TTL, CheckError, CheckParts, Checks,
+    Barcode, BarcodeAsked, BarcodeReport, CHALLENGE_TTL, CheckError, CheckParts, Checks, Consent,
     EmrtdAsked, EmrtdReport, FaceReport, Imported, MasterListSigner, PictureReport, Quality,
     RefusedItem, Report, TrustStore, TrustUsed, Trusted, ZoneAsked, ZoneReport,
 };

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use portcullis_documents::zone::Day;
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
-    FaceFound, FaceReport, MATCHES_MAX, ModelUsed, Report, SessionPicture, Values,
+    Consent, FaceFound, FaceReport, MATCHES_MAX, ModelUsed, Report, SessionPicture, Values,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -170,6 +170,9 @@ pub(crate) struct FaceReportView {
     /// By how much that is above what is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<f64>,
+    /// For a picture of a person: who asked whether they agree, `on_page` or `by_caller`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consent: Option<&'static str>,
     /// What a search found: `blocked`, `people`, `lists`.
     #[serde(skip_serializing_if = "Value::is_null")]
     #[schema(value_type = Object)]
@@ -222,6 +225,7 @@ impl FaceReportView {
             score: told.score.map(rounded),
             threshold: told.threshold,
             years: told.years.map(|years| (years * 10.0).round() / 10.0),
+            consent: told.consent.map(Consent::as_str),
             difference: told.difference.map(|years| (years * 10.0).round() / 10.0),
             found,
         }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode};
 use portcullis_store::idv::sessions::{SessionFilter, SessionRow};
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::{Answer, Begin, ListKind, MailAnswer, Open, ReportViews};
+use portcullis_verification::{Answer, Begin, Consent, ListKind, MailAnswer, Open, ReportViews};
 use portcullis_workflow::{Phase, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     emrtd::{EmrtdInput, EmrtdReportView},
     faces::FaceReportView,
-    input::{ExpectedInput, invalid},
+    input::{ExpectedInput, bytes, invalid},
     lists::kind,
     mrz::{ZoneInput, ZoneReportView},
     picture::{
@@ -272,7 +272,7 @@ struct GivenInput {
     emrtd: Option<EmrtdInput>,
     barcode: Option<BarcodeInput>,
     image: Option<PictureInput>,
-    selfie: Option<PictureInput>,
+    selfie: Option<SelfieInput>,
     proof_of_address: Option<DocumentInput>,
     email: Option<MailInput>,
     /// Answers by the ids of the questions.
@@ -282,6 +282,26 @@ struct GivenInput {
     /// Instead of all that: why the person cannot. `no_chip`, `no_nfc`, `no_camera`, `no_document`, `damaged`,
     /// `lost`, `refused`, `other`
     unsupported: Option<String>,
+}
+
+/// A picture of the person.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SelfieInput {
+    /// JPEG or PNG, base64, at most 12 MiB.
+    image: String,
+    /// Whether the person agreed that their face is measured and compared. It is asked on our page; whoever calls this
+    /// has asked them.
+    consent: bool,
+}
+
+impl SelfieInput {
+    fn read(self) -> Result<Answer, ApiError> {
+        if !self.consent {
+            return Err(invalid("consent", "must be true: nobody's face is measured without it"));
+        }
+        Ok(Answer::Selfie(bytes("image", &self.image)?, Consent::ByCaller))
+    }
 }
 
 /// That a wallet is to be asked.
@@ -453,7 +473,7 @@ impl GivenInput {
             emrtd.map(|chip| chip.read().map(Answer::Chip)),
             barcode.map(|barcode| barcode.read().map(Answer::Barcode)),
             image.map(|picture| picture.read().map(Answer::Picture)),
-            self.selfie.map(|picture| picture.read().map(Answer::Selfie)),
+            self.selfie.map(SelfieInput::read),
             proof_of_address.map(|file| file.read().map(Answer::Document)),
             email.map(|mail| mail.read().map(Answer::Mail)),
             self.questionnaire.map(|said| Ok(Answer::Questionnaire(said))),

@@ -106,8 +106,16 @@ fn portraits_have_limits() {
     // Sides of four billion, and of 60,000 by 60,000; then 500 and no channels.
     assert!(with(8, &[0xff; 8]).is_some());
     assert!(with(8, &[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]).is_some());
-    assert_eq!(with(40, &[1, 0xf4]), Some(Unusable::Damaged));
-    assert_eq!(with(40, &[0, 0]), Some(Unusable::Damaged));
+    assert_eq!(with(40, &[1, 0xf4]), Some(Unusable::TooLarge));
+    assert_eq!(with(40, &[0, 0]), Some(Unusable::TooLarge));
+    // Tiles of one pixel, of which there would be more than a thousand, and points that stand for many.
+    assert_eq!(with(24, &[0, 0, 0, 1, 0, 0, 0, 1]), Some(Unusable::TooLarge));
+    assert_eq!(with(43, &[255]), Some(Unusable::TooLarge));
+    // COD follows: ten thousand layers, 30 levels, blocks of two pixels.
+    let cod = good.windows(2).position(|two| two == [0xff, 0x52]).unwrap();
+    assert_eq!(with(cod + 6, &[0x27, 0x10]), Some(Unusable::TooLarge));
+    assert_eq!(with(cod + 9, &[30]), Some(Unusable::TooLarge));
+    assert_eq!(with(cod + 10, &[15]), Some(Unusable::TooLarge));
     assert_eq!(Photo::portrait(b"GIF89a").err(), Some(Unusable::Format));
     assert_eq!(Photo::portrait(&[0, 0, 0, 1, 0, 0, 0, 0]).err(), Some(Unusable::Format));
     assert_eq!(Photo::portrait(&vec![0; PICTURE_MAX_BYTES + 1]).err(), Some(Unusable::TooLong));

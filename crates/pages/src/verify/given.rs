@@ -5,7 +5,7 @@ use http::{StatusCode, header};
 use http_body_util::BodyExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use portcullis_documents::zone::Expected;
-use portcullis_verification::{Answer, Barcode, BarcodeAsked, MailAnswer, ZoneAsked};
+use portcullis_verification::{Answer, Barcode, BarcodeAsked, Consent, MailAnswer, ZoneAsked};
 use portcullis_workflow::{QUESTIONS_MAX, Question};
 use tokio::time::timeout;
 
@@ -237,7 +237,7 @@ impl Given {
                 Some(Answer::Questionnaire(said.collect()))
             }
             "selfie" if !self.picture.is_empty() && self.agreed => {
-                Some(Answer::Selfie(self.picture.clone()))
+                Some(Answer::Selfie(self.picture.clone(), Consent::OnPage))
             }
             "image" if !self.picture.is_empty() => Some(Answer::Picture(self.picture.clone())),
             "proof_of_address" if !self.picture.is_empty() => {

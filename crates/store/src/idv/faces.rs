@@ -53,6 +53,8 @@ pub struct FoundRow {
     pub reference: Option<String>,
     /// Whose account it is about.
     pub account_id: Option<String>,
+    /// What became of the session.
+    pub status: Option<String>,
     /// The list.
     pub list_name: Option<String>,
     /// Its purpose.
@@ -82,9 +84,9 @@ pub async fn put(tx: &Tx, tenant: &str, face: &NewFace<'_>, now: Timestamp) -> R
     .bind(entry.clone())
     .execute(tx)
     .await?;
-    sql("INSERT INTO face_template (tenant, id, number, model, session_id, list_id, entry_id, sealed, \
-         created_at, expires_at) SELECT $1, $2, number, $3, $4, $5, $6, $7, $8, $9 FROM face_count \
-         WHERE tenant = $1")
+    sql("INSERT INTO face_template (tenant, id, number, model, session_id, list_id, entry_id, is_proven, \
+         sealed, created_at, expires_at) SELECT $1, $2, number, $3, $4, $5, $6, FALSE, $7, $8, $9 \
+         FROM face_count WHERE tenant = $1")
     .bind(tenant)
     .bind(face.id)
     .bind(face.model)
@@ -127,7 +129,7 @@ pub async fn still(
     macro_rules! text {
         ($ids:literal) => {
             concat!(
-                "SELECT f.id, f.session_id, s.reference, s.account_id, l.name AS list_name, l.purpose, \
+                "SELECT f.id, f.session_id, s.reference, s.account_id, s.status, l.name AS list_name, l.purpose, \
                  f.entry_id FROM face_template f \
                  LEFT JOIN idv_session s ON s.tenant = f.tenant AND s.id = f.session_id \
                  LEFT JOIN idv_list l ON l.tenant = f.tenant AND l.id = f.list_id \
@@ -148,7 +150,8 @@ pub async fn still(
     .await
 }
 
-/// The faces that are kept of a person who was approved under this reference or account, the newest first.
+/// The faces that are kept of a person who was approved under this reference or account and is proven to be theirs, the
+/// newest first.
 pub async fn enrolled(
     source: impl Source,
     tenant: &str,
@@ -157,7 +160,7 @@ pub async fn enrolled(
 ) -> Result<Vec<FaceRow>, DbError> {
     sql("SELECT f.id, f.number, f.sealed FROM face_template f \
          JOIN idv_session s ON s.tenant = f.tenant AND s.id = f.session_id \
-         WHERE f.tenant = $1 AND f.model = $4 AND s.status = 'approved' \
+         WHERE f.tenant = $1 AND f.model = $4 AND f.is_proven AND s.status = 'approved' \
          AND ((s.reference = $2 AND $2 <> '') OR (s.account_id = $3 AND $3 <> '')) \
          AND (f.expires_at IS NULL OR f.expires_at > $5) ORDER BY f.number DESC LIMIT $6")
     .bind(tenant)
@@ -168,4 +171,107 @@ pub async fn enrolled(
     .bind(most)
     .all(source)
     .await
+}
+
+/// A face without what it looks like.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct NumberRow {
+    /// It.
+    #[sqlx(try_from = "String")]
+    pub id: Id<tags::Face>,
+    /// Counts up.
+    pub number: i64,
+}
+
+/// Some of the faces of a model between two numbers, in their order.
+pub async fn numbers(
+    source: impl Source,
+    tenant: &str,
+    model: &str,
+    (after, upto): (i64, i64),
+) -> Result<Vec<NumberRow>, DbError> {
+    sql("SELECT id, number FROM face_template WHERE tenant = $1 AND model = $2 AND number > $3 \
+         AND number <= $4 ORDER BY number LIMIT 10000")
+    .bind(tenant)
+    .bind(model)
+    .bind(after)
+    .bind(upto)
+    .all(source)
+    .await
+}
+
+/// How many faces of a model there are up to a number.
+pub async fn count(
+    source: impl Source,
+    tenant: &str,
+    model: &str,
+    number: i64,
+) -> Result<i64, DbError> {
+    let count: Option<(i64,)> = sql("SELECT COUNT(*) FROM face_template \
+                                     WHERE tenant = $1 AND model = $2 AND number <= $3")
+    .bind(tenant)
+    .bind(model)
+    .bind(number)
+    .optional(source)
+    .await?;
+    Ok(count.map_or(0, |(count,)| count))
+}
+
+/// Faces that another model made, which cannot be compared: whether there are some of people, and the names of the lists
+/// on which there are some.
+pub async fn of_others(
+    source: impl Source + Copy,
+    tenant: &str,
+    model: &str,
+    now: Timestamp,
+) -> Result<(bool, Vec<String>), DbError> {
+    let one: Option<(String,)> = sql("SELECT id FROM face_template \
+         WHERE tenant = $1 AND model <> $2 AND session_id IS NOT NULL \
+         AND (expires_at IS NULL OR expires_at > $3) LIMIT 1")
+    .bind(tenant)
+    .bind(model)
+    .bind(now)
+    .optional(source)
+    .await?;
+    let lists: Vec<(String,)> = sql("SELECT DISTINCT l.name FROM face_template f \
+         JOIN idv_list l ON l.tenant = f.tenant AND l.id = f.list_id \
+         WHERE f.tenant = $1 AND f.model <> $2 AND (f.expires_at IS NULL OR f.expires_at > $3) \
+         ORDER BY l.name")
+    .bind(tenant)
+    .bind(model)
+    .bind(now)
+    .all(source)
+    .await?;
+    Ok((one.is_some(), lists.into_iter().map(|(name,)| name).collect()))
+}
+
+/// Says of the face of a session that it is proven whose it is.
+pub async fn prove(tx: &Tx, tenant: &str, session: Id<tags::IdvSession>) -> Result<(), DbError> {
+    sql("UPDATE face_template SET is_proven = TRUE WHERE tenant = $1 AND session_id = $2")
+        .bind(tenant)
+        .bind(session)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Forgets the face of a session.
+pub async fn remove(tx: &Tx, tenant: &str, session: Id<tags::IdvSession>) -> Result<(), DbError> {
+    sql("DELETE FROM face_template WHERE tenant = $1 AND session_id = $2")
+        .bind(tenant)
+        .bind(session)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Forgets the faces of an account.
+pub async fn remove_of(tx: &Tx, tenant: &str, account: &str) -> Result<(), DbError> {
+    sql("DELETE FROM face_template WHERE tenant = $1 AND session_id IN \
+         (SELECT id FROM idv_session WHERE tenant = $1 AND (account_id = $2 OR reference = $2))")
+    .bind(tenant)
+    .bind(account)
+    .execute(tx)
+    .await
+    .map(drop)
 }

@@ -12,6 +12,8 @@ pub struct PictureRow {
     pub node: String,
     /// `selfie`, `portrait`, `document`
     pub kind: String,
+    /// What was found when it was looked at.
+    pub report: String,
     /// A JPEG, sealed with the key of the session.
     pub sealed: Vec<u8>,
     /// When it was given.
@@ -29,14 +31,15 @@ pub async fn put(
     session: Id<tags::IdvSession>,
     row: &PictureRow,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO idv_picture (tenant, session_id, node, kind, sealed, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant, session_id, node) DO UPDATE SET \
-         kind = excluded.kind, sealed = excluded.sealed, created_at = excluded.created_at, \
+    sql("INSERT INTO idv_picture (tenant, session_id, node, kind, report, sealed, created_at, \
+         expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, session_id, node) DO UPDATE SET \
+         kind = excluded.kind, report = excluded.report, sealed = excluded.sealed, created_at = excluded.created_at, \
          expires_at = excluded.expires_at")
     .bind(tenant)
     .bind(session)
     .bind(&row.node)
     .bind(&row.kind)
+    .bind(&row.report)
     .bind(row.sealed.as_slice())
     .bind(row.created_at)
     .bind(row.expires_at)
@@ -52,7 +55,7 @@ pub async fn all(
     session: Id<tags::IdvSession>,
     now: Timestamp,
 ) -> Result<Vec<PictureRow>, DbError> {
-    sql("SELECT node, kind, sealed, created_at, expires_at FROM idv_picture \
+    sql("SELECT node, kind, report, sealed, created_at, expires_at FROM idv_picture \
          WHERE tenant = $1 AND session_id = $2 AND expires_at > $3 ORDER BY node")
     .bind(tenant)
     .bind(session)
@@ -68,7 +71,7 @@ pub async fn by_node(
     (session, node): (Id<tags::IdvSession>, &str),
     now: Timestamp,
 ) -> Result<Option<PictureRow>, DbError> {
-    sql("SELECT node, kind, sealed, created_at, expires_at FROM idv_picture \
+    sql("SELECT node, kind, report, sealed, created_at, expires_at FROM idv_picture \
          WHERE tenant = $1 AND session_id = $2 AND node = $3 AND expires_at > $4")
     .bind(tenant)
     .bind(session)
@@ -76,4 +79,19 @@ pub async fn by_node(
     .bind(now)
     .optional(source)
     .await
+}
+
+/// Forgets the picture for a step.
+pub async fn remove(
+    tx: &Tx,
+    tenant: &str,
+    (session, node): (Id<tags::IdvSession>, &str),
+) -> Result<(), DbError> {
+    sql("DELETE FROM idv_picture WHERE tenant = $1 AND session_id = $2 AND node = $3")
+        .bind(tenant)
+        .bind(session)
+        .bind(node)
+        .execute(tx)
+        .await
+        .map(drop)
 }

@@ -21,6 +21,8 @@ const FACE_SIDE_MIN: f64 = 112.0;
 const TURN_MAX: f64 = 0.35;
 /// Of two faces the smaller one is somebody far away if it is below this part of the other one's area.
 const BYSTANDER_AREA: f64 = 0.25;
+/// The small copies of a portrait that cards have beside it are below this part of its area.
+const SECOND_PORTRAIT_AREA: f64 = 0.4;
 /// Variance of the Laplacian of a face below which it is out of focus: skin has few edges.
 const FACE_SHARPNESS_MIN: f64 = 12.0;
 /// Brightness of a face that can be compared.
@@ -29,6 +31,25 @@ const FACE_BRIGHTNESS: std::ops::RangeInclusive<f64> = 0.12..=0.95;
 const KEPT_SIDE: u32 = 1_600;
 /// Somebody is this much older than their whole years, in the middle.
 const PART_OF_A_YEAR: f64 = 0.5;
+
+/// Who was told that the person agrees to having their face measured (GDPR, article 9(2)(a)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// Our page asked them.
+    OnPage,
+    /// The caller says that they did.
+    ByCaller,
+}
+
+impl Consent {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnPage => "on_page",
+            Self::ByCaller => "by_caller",
+        }
+    }
+}
 
 /// What models say of faces. What a check does not tell is `None`.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +68,8 @@ pub struct FaceReport {
     pub years: Option<f64>,
     /// By how much that is above what is known.
     pub difference: Option<f64>,
+    /// For a picture of a person: to whom they agreed.
+    pub consent: Option<Consent>,
 }
 
 /// A picture that was looked at, and what may be kept of it.
@@ -95,7 +118,7 @@ impl Checks {
         let models = self.faces();
         let compared = self.on_core(move || {
             let other = |models: &Models| {
-                let face = largest(models, &portrait).map_err(|code| match code {
+                let face = portrayed(models, &portrait).map_err(|code| match code {
                     Code::ModelFailed => code,
                     _ => Code::PortraitUnusable,
                 })?;
@@ -180,8 +203,10 @@ impl Checks {
 }
 
 /// A picture as it may be kept: small enough, and with nothing of what the camera wrote beside it.
-pub(crate) fn kept(photo: &Photo) -> Option<Vec<u8>> {
-    photo.at_most(KEPT_SIDE).to_jpeg().ok()
+pub(crate) fn kept(photo: Photo) -> Option<Vec<u8>> {
+    let small = photo.at_most(KEPT_SIDE);
+    drop(photo);
+    small.to_jpeg().ok()
 }
 
 fn missing(kind: &str) -> Finding {
@@ -196,7 +221,12 @@ fn selfie(models: Option<&Models>, picture: &[u8]) -> (FaceReport, Vec<Finding>,
             return (found, vec![Finding::of(Code::PictureUnusable, why.to_string())], None);
         }
     };
-    let kept = kept(&photo);
+    let kept = kept(photo);
+    // As others will look at it.
+    let again = kept.as_deref().and_then(|jpeg| Photo::decode(jpeg).ok());
+    let Some(photo) = again else {
+        return (found, vec![Code::PictureUnusable.into()], None);
+    };
     // Without a model it is kept for people to look at.
     let Some(models) = models else { return (found, vec![missing("detection")], kept) };
     found.models = models.detector();
@@ -233,10 +263,23 @@ fn judge(looked: &Selfie, quality: Option<Quality>) -> Vec<Code> {
         .collect()
 }
 
-/// The faces of a picture, of which there is one at least.
+/// The faces of a picture of a person, of which there is one at least.
 fn largest(models: &Models, picture: &[u8]) -> Found<Selfie> {
-    let photo = Photo::portrait(picture).map_err(|_| Code::PictureUnusable)?;
-    let looked = models.look(&photo).map_err(|_| Code::ModelFailed)?;
+    find(models, &Photo::decode(picture).map_err(|_| Code::PictureUnusable)?)
+}
+
+/// The face of a portrait. Where another one is nearly as large, nobody knows which is meant.
+fn portrayed(models: &Models, portrait: &[u8]) -> Found<Selfie> {
+    let photo = Photo::portrait(portrait).map_err(|_| Code::PictureUnusable)?;
+    let looked = find(models, &photo)?;
+    let area = |at: usize| looked.faces.get(at).map_or(0.0, |face| face.width * face.height);
+    if area(1) > SECOND_PORTRAIT_AREA * area(0) { Err(Code::SeveralFaces) } else { Ok(looked) }
+}
+
+fn find(models: &Models, photo: &Photo) -> Found<Selfie> {
+    let photo = photo.at_most(KEPT_SIDE);
+    let photo = &photo;
+    let looked = models.look(photo).map_err(|_| Code::ModelFailed)?;
     if looked.face().is_none() { Err(Code::FaceNotFound) } else { Ok(looked) }
 }
 

@@ -14,7 +14,7 @@ pub use anchors::{Imported, MasterListSigner, RefusedItem, TrustStore, Trusted};
 pub use emrtd::{CHALLENGE_TTL, EmrtdAsked, EmrtdReport};
 pub use error::CheckError;
 pub(crate) use face::kept;
-pub use face::{FaceReport, Taken};
+pub use face::{Consent, FaceReport, Taken};
 pub use picture::{Barcode, BarcodeAsked, BarcodeReport, PictureReport};
 pub use portcullis_capture::Quality;
 pub use report::{Report, TrustUsed};

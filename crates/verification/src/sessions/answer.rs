@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Document,
     checks::{
-        BarcodeAsked, BarcodeReport, CheckError, EmrtdAsked, EmrtdReport, FaceReport,
+        BarcodeAsked, BarcodeReport, CheckError, Consent, EmrtdAsked, EmrtdReport, FaceReport,
         PictureReport, Report, Taken, ZoneAsked, ZoneReport,
     },
 };
@@ -46,7 +46,7 @@ pub enum Answer {
     /// A picture of a document.
     Picture(Vec<u8>),
     /// A picture of the person.
-    Selfie(Vec<u8>),
+    Selfie(Vec<u8>, Consent),
     /// A document that somebody else looks at, PDF, JPEG or PNG.
     Document(Vec<u8>),
     /// An address that is to be sent a code, or the code.
@@ -74,7 +74,7 @@ impl Answer {
             Self::Chip(_) => Some("emrtd"),
             Self::Barcode(_) => Some("barcode"),
             Self::Picture(_) => Some("image"),
-            Self::Selfie(_) => Some("selfie"),
+            Self::Selfie(..) => Some("selfie"),
             Self::Document(_) => Some("proof_of_address"),
             Self::Mail(_) => Some("email"),
             Self::Questionnaire(_) => Some("questionnaire"),
@@ -125,18 +125,17 @@ impl Sessions {
                     }
                     chip.printed.clone_from(&asked.printed);
                 }
-                let face = chip.files.groups.get(&2).filter(|_| asked.shows_face).cloned();
+                // Before the challenge is used up: whoever has to come again needs it.
+                let shown = match chip.files.groups.get(&2).filter(|_| asked.shows_face).cloned() {
+                    Some(face) => checks.on_core(move || pictures::portrait(&face)).await?,
+                    None => None,
+                };
                 let report = checks.emrtd(chip, by.0, by.1).await?;
                 let view = (views.chip)(&report);
                 let given = Given::Report(&report, view.clone());
                 // Of a chip that somebody forged nobody compares the face.
-                let face = face.filter(|_| report.status != CheckStatus::Failed);
-                let shown = match face {
-                    Some(face) => checks.on_core(move || pictures::portrait(&face)).await?,
-                    None => None,
-                };
-                let picture = shown.as_ref().map(|picture| (node, picture));
-                (view, self.given_with(id, serial, given, picture, by).await?)
+                let picture = shown.filter(|_| report.status != CheckStatus::Failed);
+                (view, self.given_with(id, serial, given, picture.as_ref(), by).await?)
             }
             Answer::Barcode(mut barcode) => {
                 hold(&mut barcode.expected, &asked)?;
@@ -171,24 +170,22 @@ impl Sessions {
                 looking.await.map_err(|_| SessionError::Sealed)??
             }
             Answer::Picture(picture) => {
-                let face = asked.shows_face.then(|| picture.clone());
-                let report = checks.picture(picture, by.0, by.1).await?;
-                let view = (views.picture)(&report);
-                let given = Given::Report(&report, view.clone());
-                let shown = match face {
+                let shown = match asked.shows_face.then(|| picture.clone()) {
                     Some(face) => checks.on_core(move || pictures::document(&face)).await?,
                     None => None,
                 };
-                let picture = shown.as_ref().map(|picture| (node, picture));
-                (view, self.given_with(id, serial, given, picture, by).await?)
+                let report = checks.picture(picture, by.0, by.1).await?;
+                let view = (views.picture)(&report);
+                let given = Given::Report(&report, view.clone());
+                (view, self.given_with(id, serial, given, shown.as_ref(), by).await?)
             }
-            Answer::Selfie(picture) => {
-                let Taken { report, kept } = checks.selfie(picture, by.0, by.1).await?;
+            Answer::Selfie(picture, consent) => {
+                let Taken { mut report, kept } = checks.selfie(picture, by.0, by.1).await?;
+                report.found.consent = Some(consent);
                 let view = (views.face)(&report, &Values::new());
                 let given = Given::Report(&report, view.clone());
                 let kept = kept.map(|jpeg| Picture { kind: "selfie", jpeg });
-                let picture = kept.as_ref().map(|picture| (node, picture));
-                (view, self.given_with(id, serial, given, picture, by).await?)
+                (view, self.given_with(id, serial, given, kept.as_ref(), by).await?)
             }
         };
         Ok(Answered { report, open })

@@ -1,5 +1,7 @@
 //! Whatever a workflow asks for that nobody has to do by hand: checks without the person, and time.
 
+use std::collections::BTreeMap;
+
 use portcullis_events::{Actor, Origin};
 use portcullis_store::idv::sessions::{self, EffectRow};
 use portcullis_types::{Id, tags};
@@ -8,6 +10,7 @@ use portcullis_workflow::{
     Weight,
 };
 use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
 
 use super::{Known, Open, SessionError, Sessions, told::Detail};
 use crate::{
@@ -35,15 +38,19 @@ impl Sessions {
             })
             .await?;
         let mut done = 0;
-        for effect in &taken {
-            match self.bring_about(effect).await {
-                Ok(()) => done += 1,
-                Err(error) => {
-                    // It is taken again when the lease is over.
-                    let (session, task) = (effect.session_id.to_string(), effect.task);
-                    tracing::warn!(session, task, %error, "a step of a workflow was not taken");
-                }
-            }
+        let mut each: BTreeMap<String, Vec<EffectRow>> = BTreeMap::new();
+        for effect in taken {
+            each.entry(effect.session_id.to_string()).or_default().push(effect);
+        }
+        // Of one session after each other, or each finds what the other one changed; of several beside each other, so
+        // that what takes a core for a while keeps nobody else waiting.
+        let mut running = JoinSet::new();
+        for effects in each.into_values() {
+            let sessions = self.clone();
+            running.spawn(async move { sessions.bring_all_about(&effects).await });
+        }
+        while let Some(brought) = running.join_next().await {
+            done += brought.unwrap_or(0);
         }
         let overdue = sessions::overdue(&self.db, &self.tenant, now, BATCH).await?;
         for row in &overdue {
@@ -58,6 +65,21 @@ impl Sessions {
             }
         }
         Ok(done)
+    }
+
+    async fn bring_all_about(&self, effects: &[EffectRow]) -> usize {
+        let mut done = 0;
+        for effect in effects {
+            match self.bring_about(effect).await {
+                Ok(()) => done += 1,
+                Err(error) => {
+                    // It is taken again when the lease is over.
+                    let (session, task) = (effect.session_id.to_string(), effect.task);
+                    tracing::warn!(session, task, %error, "a step of a workflow was not taken");
+                }
+            }
+        }
+        done
     }
 
     /// What others are to be asked now, as far as each of them has room for it, with the room it takes. Whoever

@@ -1,53 +1,35 @@
 //! Faces that are compared: with the portrait of a document, with those that are kept of the person, and with those of
-//! others and of lists. Vectors are in memory and searched one by one, so that whoever is there is found; whether they
-//! still are is asked of the database each time, so that whoever was erased is found by no node any more.
+//! others and of lists.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::collections::BTreeSet;
 
-use portcullis_biometrics::{FaceIndex, Hit, Template};
+use portcullis_biometrics::Template;
 use portcullis_documents::{
     finding::{Code, Finding},
     zone::Day,
 };
 use portcullis_events::{Actor, Kind, Origin};
-use portcullis_store::idv::{
-    faces::{self, FoundRow, NewFace, Whose},
-    lists::{self, ListEntryRow},
+use portcullis_store::{
+    Tx,
+    idv::{
+        faces::{self, FoundRow, NewFace, Whose},
+        lists::{self, ListEntryRow},
+        sessions,
+    },
 };
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_workflow::{Check, ENROLLED, Outcome, Value, Values};
+use portcullis_workflow::{
+    Assurance, Check, CheckStatus, ENROLLED, Outcome, Status, Value, Values,
+};
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use super::{Open, SessionError, Sessions, lists as own_lists, service::label, told::outcome};
 use crate::checks::{CheckError, FaceReport, Report};
 
-/// Faces that are read at once.
-const READ: i64 = 5_000;
 /// Faces that a search finds at most.
 pub const MATCHES_MAX: usize = 50;
-/// How often a search is done again since some that it found are there no more.
-const ROUNDS_MAX: usize = 20;
 /// Faces that are kept of a person and compared.
 const ENROLLED_MAX: i64 = 10;
-
-/// The faces of one model, in memory.
-#[derive(Default)]
-pub(super) struct FacesLoaded {
-    /// Held by whoever reads more of them.
-    reading: Mutex<Read>,
-    index: RwLock<Option<FaceIndex>>,
-}
-
-/// Up to where they were read.
-#[derive(Default)]
-struct Read {
-    model: String,
-    number: i64,
-}
 
 /// Somebody whose face was found.
 #[derive(Debug, Clone)]
@@ -86,6 +68,7 @@ impl Sessions {
             Ok(template) => {
                 found = self.find_faces(&template, most.clamp(1, MATCHES_MAX), |_| true).await?;
                 findings.extend(judge(&found));
+                findings.extend(self.uncompared(&BTreeSet::new()).await?);
                 report.score = found.first().map(|one| one.score);
             }
         }
@@ -141,7 +124,7 @@ impl Sessions {
             let face = NewFace { id, whose, model, sealed, expires_at };
             faces::put(&tx, &self.tenant, &face, now).await?;
             lists::count(&tx, &self.tenant, list, 1, now).await?;
-            let after = json!({ "added": 1, "kind": FACE });
+            let after = json!({ "added": 1, "kind": FACE, "entry": entry.to_string() });
             tx.emit(self.list_event((by, origin), "add", list, after)).await?;
             Ok(entry)
         });
@@ -150,7 +133,7 @@ impl Sessions {
 
     /// A check of the face of whoever goes through a session.
     pub(super) async fn look_at_face(&self, open: &Open, node: &str, check: &Check) -> Outcome {
-        match self.face_outcome(open, node, check).await {
+        match self.face_outcome(open, check).await {
             Ok(outcome) => outcome,
             Err(SessionError::Check(CheckError::Busy)) => Outcome::Unavailable("busy".to_owned()),
             Err(error) => {
@@ -161,20 +144,14 @@ impl Sessions {
         }
     }
 
-    async fn face_outcome(
-        &self,
-        open: &Open,
-        node: &str,
-        check: &Check,
-    ) -> Result<Outcome, SessionError> {
+    async fn face_outcome(&self, open: &Open, check: &Check) -> Result<Outcome, SessionError> {
         let unsupported = |why: &str| Ok(Outcome::Unsupported(why.to_owned()));
         let Some(selfie) = self.selfie_of(open).await? else { return unsupported("no_selfie") };
         let by = (&Actor::System, &Origin::default());
         let report = match &check.check[..] {
             "liveness" => self.checks.liveness(selfie, by.0, by.1).await?,
             "age_estimation" => {
-                let birth = open.expected(node).date_of_birth;
-                let birth = birth.as_deref().and_then(Day::parse);
+                let birth = born(open).as_deref().and_then(Day::parse);
                 self.checks.age_estimation((selfie, birth), by.0, by.1).await?
             }
             "face_match" => match check.from.as_deref() {
@@ -216,10 +193,12 @@ impl Sessions {
             Ok(template) => {
                 let counts = |row: &FoundRow| match &row.list_name {
                     Some(name) => check.lists.is_empty() || check.lists.contains(name),
-                    None => !is_same(open, row),
+                    // Of whoever was not approved, nobody knows whose face that was.
+                    None => row.status.as_deref() == Some("approved") && !is_same(open, row),
                 };
                 found = self.find_faces(template, MATCHES_MAX, counts).await?;
                 findings.extend(judge(&found));
+                findings.extend(self.uncompared(&check.lists).await?);
                 report.score = found.first().map(|one| one.score);
                 if let Some(keep) = check.keep {
                     let until = self.now().plus(keep.duration());
@@ -239,8 +218,37 @@ impl Sessions {
         Ok(came)
     }
 
+    /// Faces that another model made are not found any more, and have to be given again.
+    async fn uncompared(&self, wanted: &BTreeSet<String>) -> Result<Vec<Finding>, SessionError> {
+        let Some(model) = self.face_model() else { return Ok(Vec::new()) };
+        let (people, lists) = faces::of_others(&self.db, &self.tenant, &model, self.now()).await?;
+        let counts = |name: &String| wanted.is_empty() || wanted.contains(name);
+        let lists: Vec<String> = lists.into_iter().filter(counts).collect();
+        let listed = || Finding::of(Code::ListedFacesUncompared, lists.join(", "));
+        let findings =
+            [(!lists.is_empty()).then(listed), people.then(|| Code::FacesUncompared.into())];
+        Ok(findings.into_iter().flatten().collect())
+    }
+
+    /// What becomes of the face of a session that is over: kept of whoever was approved, and known again only if a chip
+    /// and a camera prove whose it is.
+    pub(super) async fn settle_face(&self, tx: &Tx, open: &Open) -> Result<(), SessionError> {
+        let is_over = open.state.status.is_final();
+        if !is_over || open.plan.keeps_face().is_none() {
+            return Ok(());
+        }
+        let id = open.row.id;
+        if open.state.status != Status::Approved {
+            return Ok(faces::remove(tx, &self.tenant, id).await?);
+        }
+        if is_proven(open) {
+            faces::prove(tx, &self.tenant, id).await?;
+        }
+        Ok(())
+    }
+
     /// SHA-256 of the model that makes vectors.
-    fn face_model(&self) -> Option<String> {
+    pub(super) fn face_model(&self) -> Option<String> {
         let models = self.checks.faces()?;
         models.embedding().map(|(_, _, model)| model.to_owned())
     }
@@ -268,10 +276,9 @@ impl Sessions {
         let sealed = &self.sealer.seal(&purpose(id), &template.to_bytes(), &*self.entropy)?;
         self.db
             .write(|tx| async move {
-                let row =
-                    portcullis_store::idv::sessions::by_id(&tx, &self.tenant, session).await?;
-                // Of whoever was erased meanwhile nothing is kept.
-                if row.is_none_or(|row| row.key.is_none()) {
+                let row = sessions::by_id(&tx, &self.tenant, session).await?;
+                // Of whoever was erased meanwhile nothing is kept, nor of whoever is asked for nothing more.
+                if row.is_none_or(|row| row.key.is_none() || row.ended_at.is_some()) {
                     return Ok(());
                 }
                 let whose = Whose::Session(session);
@@ -296,114 +303,26 @@ impl Sessions {
         rows.iter().map(|row| self.opened(row.id, &row.sealed)).collect()
     }
 
-    fn opened(&self, id: Id<tags::Face>, sealed: &[u8]) -> Result<Template, SessionError> {
+    pub(super) fn opened(
+        &self,
+        id: Id<tags::Face>,
+        sealed: &[u8],
+    ) -> Result<Template, SessionError> {
         let bytes = self.sealer.open(&purpose(id), sealed)?;
         Template::from_bytes(&bytes).ok_or(SessionError::Sealed)
-    }
-
-    /// The faces nearest to one that count, at most so many.
-    async fn find_faces(
-        &self,
-        template: &Template,
-        most: usize,
-        counts: impl Fn(&FoundRow) -> bool,
-    ) -> Result<Vec<FaceFound>, SessionError> {
-        let Some(from) = self.checks.faces().and_then(|models| models.search_from()) else {
-            return Ok(Vec::new());
-        };
-        self.read_faces(template.dimensions()).await?;
-        let mut wanted = most;
-        for _ in 0..ROUNDS_MAX {
-            let hits = self.scan(template.clone(), from, wanted).await?;
-            let ids: Vec<String> = hits.iter().map(|hit| face_id(hit.id).to_string()).collect();
-            let ids = json!(ids).to_string();
-            let rows = faces::still(&self.db, &self.tenant, &ids, self.now()).await?;
-            let mut rows: HashMap<u128, FoundRow> =
-                rows.into_iter().map(|row| (row.id.bits(), row)).collect();
-            let gone: Vec<u128> =
-                hits.iter().map(|hit| hit.id).filter(|id| !rows.contains_key(id)).collect();
-            self.forget(&gone);
-            let all = hits.len() < wanted;
-            let found: Vec<FaceFound> = hits
-                .into_iter()
-                .filter_map(|Hit { id, score }| Some(FaceFound { score, row: rows.remove(&id)? }))
-                .filter(|one| counts(&one.row))
-                .take(most)
-                .collect();
-            if all || found.len() == most {
-                return Ok(found);
-            }
-            wanted *= 2;
-        }
-        // So many of one person that nobody else can be found.
-        Err(SessionError::Check(CheckError::Busy))
-    }
-
-    /// Reads the faces that came since the last time.
-    async fn read_faces(&self, dimensions: usize) -> Result<(), SessionError> {
-        let Some(model) = self.face_model() else { return Ok(()) };
-        let loaded = &self.inner().faces;
-        let mut read = loaded.reading.lock().await;
-        if read.model != model {
-            *read = Read { model, number: 0 };
-            *write(&loaded.index) = Some(FaceIndex::new(dimensions));
-        }
-        loop {
-            let rows = faces::after(&self.db, &self.tenant, &read.model, read.number, READ).await?;
-            let mut index = write(&loaded.index);
-            for row in &rows {
-                read.number = row.number;
-                match (self.opened(row.id, &row.sealed), &mut *index) {
-                    (Ok(template), Some(index)) => drop(index.insert(row.id.bits(), &template)),
-                    // One that cannot be read keeps nobody from finding the others.
-                    (Err(error), _) => {
-                        tracing::warn!(face = row.id.to_string(), %error, "a face cannot be read");
-                    }
-
-                    (Ok(_), None) => {}
-                }
-            }
-            if rows.len() < usize::try_from(READ).unwrap_or(usize::MAX) {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn scan(
-        &self,
-        template: Template,
-        from: f64,
-        most: usize,
-    ) -> Result<Vec<Hit>, SessionError> {
-        let loaded: Arc<FacesLoaded> = self.inner().faces.clone();
-        let hits = self.checks.on_core(move || {
-            let index = loaded.index.read().unwrap_or_else(PoisonError::into_inner);
-            index.as_ref().map_or_else(Vec::new, |index| index.search(&template, from, most))
-        });
-        Ok(hits.await?)
-    }
-
-    fn forget(&self, gone: &[u128]) {
-        if gone.is_empty() {
-            return;
-        }
-        if let Some(index) = &mut *write(&self.inner().faces.index) {
-            for id in gone {
-                index.remove(*id);
-            }
-        }
     }
 }
 
 /// As entries of lists call it.
 pub(super) const FACE: &str = "face";
 
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn face_id(bits: u128) -> Id<tags::Face> {
-    Id::from_bits(bits)
+/// When somebody was born by the last document that was not found wanting, or by what whoever began the session says.
+fn born(open: &Open) -> Option<String> {
+    let mut done: Vec<_> = open.state.done.iter().collect();
+    done.retain(|(_, done)| done.status == CheckStatus::Passed);
+    done.sort_by_key(|(_, done)| std::cmp::Reverse(done.order));
+    let told = done.into_iter().filter_map(|(node, _)| open.known_by(node)?.date_of_birth);
+    told.into_iter().next().or_else(|| open.start.expected.date_of_birth.clone())
 }
 
 /// Whether a face is of the same person, by what whoever began both sessions says.
@@ -417,15 +336,43 @@ fn is_same(open: &Open, row: &FoundRow) -> bool {
     reference || account || row.session_id.as_deref() == Some(&own.id.to_string())
 }
 
-/// Others, each counted once.
+/// Others, each counted once: two sessions are of one person if they are of one account or go by one reference.
 fn people(found: &[FaceFound]) -> usize {
-    let person = |one: &FaceFound| {
-        let row = &one.row;
-        let session = row.session_id.clone()?;
-        let reference = row.reference.clone().filter(|text| !text.is_empty());
-        Some(row.account_id.clone().or(reference).unwrap_or(session))
+    let mut known: Vec<BTreeSet<(&str, &str)>> = Vec::new();
+    for row in found.iter().map(|one| &one.row) {
+        let Some(session) = row.session_id.as_deref() else { continue };
+        let reference = row.reference.as_deref().filter(|text| !text.is_empty());
+        let names = [("account", row.account_id.as_deref()), ("reference", reference)];
+        let names = names.into_iter().filter_map(|(kind, name)| Some((kind, name?)));
+        let mut person: BTreeSet<_> = names.chain([("session", session)]).collect();
+        // Whoever shares a name with them is them.
+        let (same, others): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|other| !other.is_disjoint(&person));
+        person.extend(same.into_iter().flatten());
+        known = others;
+        known.push(person);
+    }
+    known.len()
+}
+
+/// Whether a chip and a camera prove whose face a session shows.
+fn is_proven(open: &Open) -> bool {
+    let passed =
+        |node: &str| open.state.done.get(node).filter(|done| done.status == CheckStatus::Passed);
+    let signed = |node: &str| {
+        let report = passed(node).and_then(|done| done.report.as_ref());
+        let is_chip = open.plan.check(node).is_some_and(|check| check.check == "emrtd");
+        is_chip && report.is_some_and(|report| report.assurance == Assurance::Cryptographic)
     };
-    found.iter().filter_map(person).collect::<BTreeSet<_>>().len()
+    let done = |check: &str, fits: &dyn Fn(&Check) -> bool| {
+        open.state.done.keys().any(|node| {
+            let own = open.plan.check(node);
+            passed(node).is_some() && own.is_some_and(|own| own.check == check && fits(own))
+        })
+    };
+    let from =
+        |check: &Check| check.from.as_deref().is_some_and(|from| from == ENROLLED || signed(from));
+    done("selfie", &|_| true) && done("liveness", &|_| true) && done("face_match", &from)
 }
 
 fn on(found: &[FaceFound], purpose: &str) -> bool {

@@ -92,7 +92,7 @@ impl Sessions {
         id: Id<tags::IdvSession>,
         serial: u32,
         given: Given<'_, T>,
-        picture: Option<(&str, &Picture)>,
+        picture: Option<&Picture>,
         (by, origin): (&Actor, &Origin),
     ) -> Result<Open, SessionError> {
         let outcome = match given {
@@ -110,9 +110,14 @@ impl Sessions {
             .write(|tx| async move {
                 let open = self.open(&tx, id).await?;
                 let event = Event::Given { serial, outcome: outcome.clone() };
+                let task = open.state.tasks.get(&serial).map(|task| task.node.clone());
                 let next = self.take(&tx, open, event, (by, Some(origin))).await?;
-                if let Some((node, picture)) = picture {
-                    self.keep_picture(&tx, &next, node, picture).await?;
+                if let Some(node) = task.filter(|_| next.plan.keeps_pictures()) {
+                    let report = match outcome {
+                        Outcome::Report(report) => Some(&report.id[..]),
+                        _ => None,
+                    };
+                    self.keep_picture(&tx, &next, (&node, report), picture).await?;
                 }
                 Ok::<_, SessionError>(next)
             })

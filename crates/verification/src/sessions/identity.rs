@@ -6,6 +6,7 @@ use portcullis_events::{Actor, AdminChange, Kind, Origin};
 use portcullis_store::{
     Tx, accounts,
     idv::{
+        faces,
         identities::{self, IdentityOf, IdentityRow},
         proofs,
     },
@@ -117,6 +118,8 @@ impl Sessions {
             if identities::revoke(&tx, &self.tenant, account).await? == 0 {
                 return Err(SessionError::NotFound);
             }
+            // Nor is anybody known again by a face that was taken for theirs.
+            faces::remove_of(&tx, &self.tenant, &account.to_string()).await?;
             let change = AdminChange {
                 action: "revoke",
                 object_type: "verified_identity",

@@ -13,6 +13,7 @@ mod erase;
 mod error;
 mod evidence;
 mod execute;
+mod face_memory;
 mod faces;
 mod give;
 mod identity;

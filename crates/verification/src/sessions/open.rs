@@ -238,6 +238,7 @@ impl Sessions {
         self.keep_failure(tx, &next, (&happened.event, now)).await?;
         self.add_effects(tx, &next, effects, now).await?;
         next.decided = self.emit(tx, &next, (by, origin), about).await?;
+        self.settle_face(tx, &next).await?;
         for told in told {
             // Whoever listens to the log hears of it as well.
             let Message::Notified { node, event } = told else { continue };

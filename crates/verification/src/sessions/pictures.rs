@@ -75,18 +75,23 @@ impl Sessions {
         shown.await
     }
 
-    /// Keeps a picture with the step that it was given for.
+    /// Keeps a picture with the step that it was given for and what was found in it; where there is none, what was
+    /// given before is forgotten.
     pub(super) async fn keep_picture(
         &self,
         tx: &Tx,
         open: &Open,
-        node: &str,
-        picture: &Picture,
+        (node, report): (&str, Option<&str>),
+        picture: Option<&Picture>,
     ) -> Result<(), SessionError> {
         let (id, now) = (open.row.id, self.now());
+        let (Some(picture), Some(report)) = (picture, report) else {
+            return Ok(pictures::remove(tx, &self.tenant, (id, node)).await?);
+        };
         let row = PictureRow {
             node: node.to_owned(),
             kind: picture.kind.to_owned(),
+            report: report.to_owned(),
             sealed: open.key.seal(&purpose(id, node), &picture.jpeg, &*self.entropy)?,
             created_at: now,
             expires_at: now.plus(self.keep_pictures),
@@ -94,26 +99,25 @@ impl Sessions {
         Ok(pictures::put(tx, &self.tenant, id, &row).await?)
     }
 
-    /// The picture that a node has, if it is still there.
+    /// The picture that a node came to its report by, if it did not fail and the picture is still there.
     pub(super) async fn picture_of(
         &self,
         open: &Open,
         node: &str,
     ) -> Result<Option<Vec<u8>>, SessionError> {
+        let done = open.state.done.get(node).filter(|done| done.status != CheckStatus::Failed);
+        let Some(report) = done.and_then(|done| done.report.as_ref()) else { return Ok(None) };
         let id = open.row.id;
         let row = pictures::by_node(&self.db, &self.tenant, (id, node), self.now()).await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row.filter(|row| row.report == report.id) else { return Ok(None) };
         Ok(Some(open.key.open(&purpose(id, node), &row.sealed)?))
     }
 
-    /// The last picture of the person that was taken and not found wanting.
+    /// The last picture of the person that was taken.
     pub(super) async fn selfie_of(&self, open: &Open) -> Result<Option<Vec<u8>>, SessionError> {
         let is_selfie = |node: &str| open.plan.check(node).is_some_and(|one| one.check == "selfie");
-        let done = open.state.done.iter();
-        let last = done
-            .filter(|(node, done)| is_selfie(node) && done.status != CheckStatus::Failed)
-            .max_by_key(|(_, done)| done.order);
-        match last {
+        let done = open.state.done.iter().filter(|(node, _)| is_selfie(node));
+        match done.max_by_key(|(_, done)| done.order) {
             Some((node, _)) => self.picture_of(open, node).await,
             None => Ok(None),
         }
@@ -123,10 +127,10 @@ impl Sessions {
 /// The portrait of a chip as it is kept; `None` if there is none that can be decoded.
 pub(super) fn portrait(file: &[u8]) -> Option<Picture> {
     let photo = Photo::portrait(portcullis_documents::portrait(file).ok()?).ok()?;
-    Some(Picture { kind: "portrait", jpeg: kept(&photo)? })
+    Some(Picture { kind: "portrait", jpeg: kept(photo)? })
 }
 
 /// A picture of a document as it is kept.
 pub(super) fn document(bytes: &[u8]) -> Option<Picture> {
-    Some(Picture { kind: "document", jpeg: kept(&Photo::decode(bytes).ok()?)? })
+    Some(Picture { kind: "document", jpeg: kept(Photo::decode(bytes).ok()?)? })
 }

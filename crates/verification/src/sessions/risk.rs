@@ -25,24 +25,26 @@ struct Part {
 }
 
 /// What each flag of a check weighs.
-const FLAGS: [(&str, &str, &str, u32); 6] = [
+const FLAGS: [(&str, &str, &str, u32); 7] = [
     ("ip", "is_tor", "ip.tor", 45),
     ("ip", "is_proxy", "ip.proxy", 30),
     ("ip", "is_hosting", "ip.data_centre", 25),
     ("ip", "country_differs", "ip.other_country", 15),
     ("email", "is_disposable", "email.disposable", 35),
     ("lists", "blocked", "lists.blocked", 90),
+    ("face_search", "blocked", "face_search.blocked", 90),
 ];
 
 /// From which number on something weighs how much.
 type Steps = &'static [(f64, u32)];
 
 /// What numbers of a check weigh, from each of them on; the last that fits counts.
-const NUMBERS: [(&str, &str, &str, Steps); 4] = [
+const NUMBERS: [(&str, &str, &str, Steps); 5] = [
     ("velocity", "people", "velocity.shared", &[(1.0, 35), (3.0, 60)]),
     ("velocity", "sessions_day", "velocity.often", &[(3.0, 10), (10.0, 30)]),
     ("velocity", "declined", "velocity.declined", &[(1.0, 15), (3.0, 35)]),
     ("aml", "hits", "aml.hits", &[(1.0, 40)]),
+    ("face_search", "people", "face_search.others", &[(1.0, 45), (3.0, 70)]),
 ];
 
 impl Sessions {

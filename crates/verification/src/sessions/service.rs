@@ -17,7 +17,7 @@ use portcullis_workflow::{Graph, Plan, validate};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{Addresses, ReportViews, SessionError, evidence::Decided, faces::FacesLoaded};
+use super::{Addresses, ReportViews, SessionError, evidence::Decided, face_memory::FacesLoaded};
 use crate::{Aml, Checks, Providers, Webhooks};
 
 /// Plans that are kept in memory.

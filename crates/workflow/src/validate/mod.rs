@@ -96,7 +96,8 @@ impl Plan {
     /// Whether a session has to say how the person is called elsewhere.
     pub fn needs_reference(&self) -> bool {
         let enrolled = |check: &Check| check.from.as_deref() == Some(ENROLLED);
-        self.checks().any(|check| check.monitor || enrolled(check))
+        // Who looks like whom means something only where it is known who is who.
+        self.checks().any(|check| check.monitor || check.keep.is_some() || enrolled(check))
     }
 
     /// Whether what a node comes to depends on what another one told of the person.
@@ -105,7 +106,8 @@ impl Plan {
         let (Some(check), Some(own)) = (self.check(node), spec(node)) else { return false };
         match check.from.as_deref() {
             Some(from) if from == other => true,
-            _ if own.needs_selfie => spec(other).is_some_and(|spec| spec.name == SELFIE),
+            _ if own.needs_selfie => spec(other)
+                .is_some_and(|spec| spec.name == SELFIE || own.name == AGE && spec.tells_person),
             Some(_) => false,
             None => {
                 let looks = own.needs_person || own.gathers;
@@ -162,6 +164,8 @@ impl Plan {
 /// The check that takes a picture of the person, and the one that compares it with a portrait.
 const SELFIE: &str = "selfie";
 const FACE_MATCH: &str = "face_match";
+/// The one that holds how old they look against what documents say.
+const AGE: &str = "age_estimation";
 /// The faces that are kept of the person.
 pub const ENROLLED: &str = "enrolled";
 
