@@ -13,14 +13,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import faces
+import passport
 from faces import BLUE, GOLD, GREEN, NIGHT, WHITE, b64, face
 from portcullis import DEMO, Demo, officer, until
 from test_capture import Browser, heading
-from test_documents import HERE, LINES, Passport, trust
+from test_documents import EXPIRY, HERE, LINES, Passport, trust
 from test_workflows import SESSIONS, begin, give, published, settled, show
 
 MODELS = HERE / "crates/biometrics/tests/models"
-CONFIG = DEMO + f'\n[verification]\nmodels = "{MODELS}"\nkeep_pictures = "24h"\n'
+CONFIG = DEMO + f'\n[verification]\nmodels = "{MODELS}"\nkeep_pictures = "24h"\ntrust_frameworks = ["eidas"]\n'
 
 
 def graph(first, **search):
@@ -218,6 +219,51 @@ def test_whoever_a_chip_proved_is_known_again_and_nobody_else(place, client):
     for one in (session, weak):
         assert client.delete(f"{SESSIONS}/{one['id']}").status_code == 200
     assert again(who, me) == "declined"
+
+
+def test_an_account_is_known_again_by_the_face_of_its_owner_alone(place, client):
+    def document(picture, **zone):
+        made = Passport()
+        made.groups[1] = passport.zone_group(passport.zone(expiry=EXPIRY, **zone))
+        made.groups[2] = faces.group(picture)
+        made.sod = made.country.sod(made.groups)
+        trust(place, made.country.authority.der)
+        return made
+
+    nodes = graph("emrtd", keep="P30D")["nodes"]
+    nodes["document"]["require"] = ["passive"]
+    nodes["there"]["next"] = nodes.pop("old")["next"]
+    plain = {**graph("emrtd"), "nodes": nodes}
+    verifying = published(client, {**plain, "verifies": {"trust_framework": "eidas", "from": "document"}})
+    step_up = published(client, {"schema": "idv.workflow/1", "start": "me", "nodes": {
+        "me": {"type": "check", "check": "selfie", "next": "same"},
+        "same": {"type": "check", "check": "face_match", "from": "enrolled", "on_unsupported": {"set": "failed"}, "next": "end"},
+        "end": {"type": "decide", "rule": "fold"},
+    }})
+    name = f"vera{uuid.uuid4().hex[:6]}"
+    place.new_user(name)
+    users = place.operator().get("/api/admin/v1/users", params={"limit": 200}).json()["items"]
+    vera = next(user["id"] for user in users if user["username"] == name)
+    own, foreign = face((60, 90, 240), NIGHT), face(WHITE, (60, 60, 241))
+    hers, theirs = document(own), document(foreign, birth="700101", name="MALLORY<<MAX")
+
+    def goes(flow, made, picture, **whose):
+        session = begin(client, flow, **whose)
+        give(client, session, node="document", emrtd=made.read())
+        give(client, session, node="me", selfie={"consent": True, "image": b64(picture)})
+        return settled(client, session, "approved", "declined", "in_review")
+
+    def again(picture):
+        return gone_through(client, step_up, picture, account=vera, reference=vera)[0]["status"]
+
+    assert goes(verifying, hers, own, account=vera, reference=vera)["status"] == "approved"
+    assert again(own) == "approved"
+    # Somebody else with a document of their own: for the same account, by a workflow that verifies nobody, and as if the account were a name.
+    for flow, whose in ((verifying, {"account": vera, "reference": vera}), (published(client, plain), {"account": vera, "reference": vera}), (verifying, {"reference": vera})):
+        assert goes(flow, theirs, foreign, **whose)["status"] in ("approved", "in_review")
+        assert again(foreign) == "declined" and again(own) == "approved"
+    assert client.delete(f"/idv/v1/accounts/{vera}/identities").status_code == 204
+    assert again(own) == "declined", "what is taken back is taken back with its face"
 
 
 def test_a_chip_without_its_face_is_not_compared_with_the_one_before(place, client):

@@ -7,7 +7,7 @@ use image::{
 };
 
 use crate::{
-    codestream::{Promised, START, promised},
+    codestream::{START, Tame, tame},
     picture::{self, PICTURE_MAX_BYTES, Picture, Unusable},
 };
 
@@ -48,8 +48,8 @@ impl Photo {
             return Err(Unusable::TooLong);
         }
         let stream = codestream(bytes).ok_or(Unusable::Format)?;
-        let Promised { channels } = promised(stream).ok_or(Unusable::TooLarge)?;
-        let image = Image::new(stream, &DecodeSettings::default());
+        let Tame { stream, channels } = tame(stream).ok_or(Unusable::TooLarge)?;
+        let image = Image::new(&stream, &DecodeSettings::default());
         let image = image.map_err(|_| Unusable::Damaged)?;
         let (width, height) = (image.width(), image.height());
         let mut context = DecoderContext::default();
@@ -135,9 +135,16 @@ fn codestream(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (kind, rest) = rest.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        // 0 is up to the end; 1 has the length after it, which is above 4 GiB.
-        let inside = if length == 0 { rest } else { rest.get(..length.checked_sub(8)?)? };
+        // 0 is up to the end; 1 has the length after it. The last one may be cut.
+        let (length, rest) = match u32::from_be_bytes(*length) {
+            0 => (rest.len(), rest),
+            1 => {
+                let (length, rest) = rest.split_first_chunk::<8>()?;
+                (usize::try_from(u64::from_be_bytes(*length)).ok()?.checked_sub(16)?, rest)
+            }
+            length => (usize::try_from(length).ok()?.checked_sub(8)?, rest),
+        };
+        let inside = &rest[..length.min(rest.len())];
         if kind == b"jp2c" {
             return inside.starts_with(&START).then_some(inside);
         }

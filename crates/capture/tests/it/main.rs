@@ -116,6 +116,24 @@ fn portraits_have_limits() {
     assert_eq!(with(cod + 6, &[0x27, 0x10]), Some(Unusable::TooLarge));
     assert_eq!(with(cod + 9, &[30]), Some(Unusable::TooLarge));
     assert_eq!(with(cod + 10, &[15]), Some(Unusable::TooLarge));
+    // Precincts are promised that are not there; the decoder would read them from what follows.
+    assert_eq!(with(cod + 4, &[1]), Some(Unusable::TooLarge));
+    // Other markers than portraits have: changes of order, headers elsewhere, styles of one channel, or none at all.
+    for marker in [0x5f, 0x60, 0x61, 0x53, 0x30, 0x3f, 0x52] {
+        let mut bad = good.to_vec();
+        bad.splice(cod..cod, [0xff, marker, 0, 4, 0, 0]);
+        assert_eq!(Photo::portrait(&bad).err(), Some(Unusable::TooLarge), "{marker:x}");
+        let part = good.windows(2).position(|two| two == [0xff, 0x93]).unwrap();
+        let mut bad = good.to_vec();
+        bad.splice(part..part, [0xff, marker, 0, 4, 0, 0]);
+        assert_eq!(Photo::portrait(&bad).err(), Some(Unusable::TooLarge), "{marker:x} in a part");
+    }
+    // A comment is left out.
+    let mut told = good.to_vec();
+    told.splice(cod..cod, [0xff, 0x64, 0, 6, 0, 1, 0x68, 0x69]);
+    assert!(is_drawn(&Photo::portrait(&told).unwrap(), false, 0));
+    // What is cut at its end is decoded as far as it goes.
+    assert!(Photo::portrait(&good[..good.len() - 20]).is_ok());
     assert_eq!(Photo::portrait(b"GIF89a").err(), Some(Unusable::Format));
     assert_eq!(Photo::portrait(&[0, 0, 0, 1, 0, 0, 0, 0]).err(), Some(Unusable::Format));
     assert_eq!(Photo::portrait(&vec![0; PICTURE_MAX_BYTES + 1]).err(), Some(Unusable::TooLong));

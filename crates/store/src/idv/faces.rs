@@ -161,7 +161,8 @@ pub async fn enrolled(
     sql("SELECT f.id, f.number, f.sealed FROM face_template f \
          JOIN idv_session s ON s.tenant = f.tenant AND s.id = f.session_id \
          WHERE f.tenant = $1 AND f.model = $4 AND f.is_proven AND s.status = 'approved' \
-         AND ((s.reference = $2 AND $2 <> '') OR (s.account_id = $3 AND $3 <> '')) \
+         AND ((s.account_id = $3 AND $3 <> '') \
+         OR (s.reference = $2 AND $2 <> '' AND $3 = '' AND s.account_id IS NULL)) \
          AND (f.expires_at IS NULL OR f.expires_at > $5) ORDER BY f.number DESC LIMIT $6")
     .bind(tenant)
     .bind(reference)

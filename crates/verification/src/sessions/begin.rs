@@ -144,7 +144,8 @@ impl Sessions {
             return needs("expected", "must have a name: the workflow screens who is expected");
         }
         if plan.needs_reference() && asked.reference.is_none() {
-            return needs("reference", "is needed, since the workflow monitors the person");
+            let must = "is needed: the workflow monitors the person, or knows them again";
+            return needs("reference", must);
         }
         let mut known = identifiers(&asked.identifiers)?;
         if let Some(account) = asked.account {

@@ -50,7 +50,11 @@ impl Sessions {
             running.spawn(async move { sessions.bring_all_about(&effects).await });
         }
         while let Some(brought) = running.join_next().await {
-            done += brought.unwrap_or(0);
+            match brought {
+                Ok(brought) => done += brought,
+                // What it had taken is taken again when the lease is over.
+                Err(error) => tracing::error!(%error, "steps of a workflow broke off"),
+            }
         }
         let overdue = sessions::overdue(&self.db, &self.tenant, now, BATCH).await?;
         for row in &overdue {

@@ -59,7 +59,7 @@ impl Sessions {
                 rows.into_iter().map(|row| (row.id.bits(), row)).collect();
             let gone: Vec<u128> =
                 hits.iter().map(|hit| hit.id).filter(|id| !rows.contains_key(id)).collect();
-            self.forget(&gone);
+            self.forget(gone).await?;
             let all = hits.len() < wanted;
             let found: Vec<FaceFound> = hits
                 .into_iter()
@@ -87,10 +87,11 @@ impl Sessions {
         }
         loop {
             let rows = faces::after(&self.db, &self.tenant, &read.model, read.number, READ).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            read.number = last.number;
+            let Some(last) = rows.last().map(|row| row.number) else { return Ok(()) };
             let (sessions, loaded, count) = (self.clone(), loaded.clone(), rows.len());
             let unread = self.checks.on_core(move || sessions.insert_faces(&loaded, &rows)).await?;
+            // Not before: whoever hung up meanwhile has them read again.
+            read.number = last;
             read.unread += unread;
             if count < usize::try_from(READ).unwrap_or(usize::MAX) {
                 return Ok(());
@@ -123,13 +124,18 @@ impl Sessions {
     /// looks.
     pub async fn sweep_faces(&self) -> Result<(), SessionError> {
         let loaded = &self.inner().faces;
-        let read = loaded.reading.lock().await;
+        let mut read = loaded.reading.lock().await;
         if read.number == 0 {
             return Ok(());
         }
         let there = faces::count(&self.db, &self.tenant, &read.model, read.number).await?;
         let held = held(loaded);
-        if i64::try_from(held).unwrap_or(i64::MAX) <= there - read.unread {
+        let held_now = i64::try_from(held).unwrap_or(i64::MAX);
+        if held_now < there - read.unread {
+            // Some are missing, for whatever reason: the next search reads them all once more.
+            (read.number, read.unread) = (0, 0);
+        }
+        if held_now <= there - read.unread {
             return Ok(());
         }
         let (mut left, mut after) = (HashSet::with_capacity(held), 0);
@@ -140,10 +146,13 @@ impl Sessions {
             after = last.number;
             left.extend(rows.iter().map(|row| row.id.bits()));
         }
-        if let Some(index) = &mut *write(&loaded.index) {
-            index.retain(|id| left.contains(&id));
-        }
-        Ok(())
+        let loaded = loaded.clone();
+        let sweep = move || {
+            if let Some(index) = &mut *write(&loaded.index) {
+                index.retain(|id| left.contains(&id));
+            }
+        };
+        Ok(self.checks.on_core(sweep).await?)
     }
 
     async fn scan(
@@ -160,15 +169,19 @@ impl Sessions {
         Ok(hits.await?)
     }
 
-    fn forget(&self, gone: &[u128]) {
+    async fn forget(&self, gone: Vec<u128>) -> Result<(), SessionError> {
         if gone.is_empty() {
-            return;
+            return Ok(());
         }
-        if let Some(index) = &mut *write(&self.inner().faces.index) {
-            for id in gone {
-                index.remove(*id);
+        let loaded = self.inner().faces.clone();
+        let forget = move || {
+            if let Some(index) = &mut *write(&loaded.index) {
+                for id in gone {
+                    index.remove(id);
+                }
             }
-        }
+        };
+        Ok(self.checks.on_core(forget).await?)
     }
 }
 

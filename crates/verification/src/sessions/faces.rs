@@ -23,7 +23,13 @@ use portcullis_workflow::{
 };
 use serde_json::json;
 
-use super::{Open, SessionError, Sessions, lists as own_lists, service::label, told::outcome};
+use super::{
+    Open, SessionError, Sessions,
+    identity::{KEPT, OTHER_PERSON},
+    lists as own_lists,
+    service::label,
+    told::outcome,
+};
 use crate::checks::{CheckError, FaceReport, Report};
 
 /// Faces that a search finds at most.
@@ -185,6 +191,13 @@ impl Sessions {
         if check.lists.iter().any(|name| there.iter().all(|list| list.name != *name)) {
             return Ok(Outcome::Error("no_such_list".to_owned()));
         }
+        if check.keep.is_some() {
+            // What was kept of another picture is not of this one.
+            let id = open.row.id;
+            let forget =
+                self.db.write(|tx| async move { faces::remove(&tx, &self.tenant, id).await });
+            forget.await?;
+        }
         let begun = self.checks.begin("face_search", &[&selfie]);
         let template = self.checks.face_template(selfie).await?;
         let (mut report, mut findings, mut found) = self.face_report();
@@ -193,14 +206,14 @@ impl Sessions {
             Ok(template) => {
                 let counts = |row: &FoundRow| match &row.list_name {
                     Some(name) => check.lists.is_empty() || check.lists.contains(name),
-                    // Of whoever was not approved, nobody knows whose face that was.
-                    None => row.status.as_deref() == Some("approved") && !is_same(open, row),
+                    // Who is not decided yet counts as well, or many could go beside each other.
+                    None => !is_same(open, row),
                 };
                 found = self.find_faces(template, MATCHES_MAX, counts).await?;
                 findings.extend(judge(&found));
                 findings.extend(self.uncompared(&check.lists).await?);
                 report.score = found.first().map(|one| one.score);
-                if let Some(keep) = check.keep {
+                if let Some(keep) = check.keep.filter(|_| may_be_theirs(open)) {
                     let until = self.now().plus(keep.duration());
                     self.enrol(open, template, until).await?;
                 }
@@ -231,17 +244,21 @@ impl Sessions {
     }
 
     /// What becomes of the face of a session that is over: kept of whoever was approved, and known again only if a chip
-    /// and a camera prove whose it is.
-    pub(super) async fn settle_face(&self, tx: &Tx, open: &Open) -> Result<(), SessionError> {
-        let is_over = open.state.status.is_final();
-        if !is_over || open.plan.keeps_face().is_none() {
+    /// and a camera prove whose it is, of an account only if that is whose the account is.
+    pub(super) async fn settle_face(
+        &self,
+        tx: &Tx,
+        open: &Open,
+        verified: Option<&str>,
+    ) -> Result<(), SessionError> {
+        if !open.state.status.is_final() || open.plan.keeps_face().is_none() {
             return Ok(());
         }
         let id = open.row.id;
-        if open.state.status != Status::Approved {
+        if open.state.status != Status::Approved || verified == Some(OTHER_PERSON) {
             return Ok(faces::remove(tx, &self.tenant, id).await?);
         }
-        if is_proven(open) {
+        if is_proven(open) && (open.row.account_id.is_none() || verified == Some(KEPT)) {
             faces::prove(tx, &self.tenant, id).await?;
         }
         Ok(())
@@ -355,24 +372,44 @@ fn people(found: &[FaceFound]) -> usize {
     known.len()
 }
 
-/// Whether a chip and a camera prove whose face a session shows.
+/// Whether nothing says by now that the face is not theirs: a picture that passed, and of whom no camera says that it was
+/// a picture of a picture.
+fn may_be_theirs(open: &Open) -> bool {
+    let last = last_selfie(open).is_some_and(|(_, status)| status == CheckStatus::Passed);
+    let done = open.state.done.iter();
+    let mut live = done.filter(|(node, _)| is(open, node, "liveness"));
+    last && live.all(|(_, done)| done.status == CheckStatus::Passed)
+}
+
+fn is(open: &Open, node: &str, check: &str) -> bool {
+    open.plan.check(node).is_some_and(|own| own.check == check)
+}
+
+/// When the last picture was taken, and what came of it.
+fn last_selfie(open: &Open) -> Option<(u32, CheckStatus)> {
+    let done = open.state.done.iter().filter(|(node, _)| is(open, node, "selfie"));
+    done.map(|(_, done)| (done.order, done.status)).max_by_key(|(order, _)| *order)
+}
+
+/// Whether a chip and a camera prove whose face a session shows: all of it of the last picture that was taken.
 fn is_proven(open: &Open) -> bool {
-    let passed =
-        |node: &str| open.state.done.get(node).filter(|done| done.status == CheckStatus::Passed);
+    let Some((taken, CheckStatus::Passed)) = last_selfie(open) else { return false };
     let signed = |node: &str| {
-        let report = passed(node).and_then(|done| done.report.as_ref());
-        let is_chip = open.plan.check(node).is_some_and(|check| check.check == "emrtd");
-        is_chip && report.is_some_and(|report| report.assurance == Assurance::Cryptographic)
+        let done = open.state.done.get(node).filter(|done| done.status == CheckStatus::Passed);
+        let report = done.and_then(|done| done.report.as_ref());
+        is(open, node, "emrtd")
+            && report.is_some_and(|report| report.assurance == Assurance::Cryptographic)
     };
-    let done = |check: &str, fits: &dyn Fn(&Check) -> bool| {
-        open.state.done.keys().any(|node| {
-            let own = open.plan.check(node);
-            passed(node).is_some() && own.is_some_and(|own| own.check == check && fits(own))
+    let after = |check: &str, fits: &dyn Fn(&Check) -> bool| {
+        open.state.done.iter().any(|(node, done)| {
+            let own = open.plan.check(node).filter(|own| own.check == check);
+            own.is_some_and(fits) && done.order > taken && done.status == CheckStatus::Passed
         })
     };
-    let from =
-        |check: &Check| check.from.as_deref().is_some_and(|from| from == ENROLLED || signed(from));
-    done("selfie", &|_| true) && done("liveness", &|_| true) && done("face_match", &from)
+    let from_chip = |check: &Check| check.from.as_deref().is_some_and(signed);
+    after("liveness", &|_| true)
+        && after("face_match", &from_chip)
+        && after("face_search", &|check| check.keep.is_some())
 }
 
 fn on(found: &[FaceFound], purpose: &str) -> bool {

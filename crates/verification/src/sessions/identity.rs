@@ -17,6 +17,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Known, Open, SessionError, Sessions};
 
+/// What became of who somebody is: it was kept.
+pub(super) const KEPT: &str = "kept";
 /// Somebody else owns the account.
 pub(super) const OTHER_PERSON: &str = "other_person";
 
@@ -88,7 +90,7 @@ impl Sessions {
         let text = verified.to_string();
         let sealed = open.key.seal(&of.purpose(), text.as_bytes(), &*self.entropy)?;
         identities::put(tx, &self.tenant, &of, decision.at, &sealed).await?;
-        Ok(Some("kept"))
+        Ok(Some(KEPT))
     }
 
     /// Who an account belongs to.

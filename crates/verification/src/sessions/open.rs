@@ -238,7 +238,6 @@ impl Sessions {
         self.keep_failure(tx, &next, (&happened.event, now)).await?;
         self.add_effects(tx, &next, effects, now).await?;
         next.decided = self.emit(tx, &next, (by, origin), about).await?;
-        self.settle_face(tx, &next).await?;
         for told in told {
             // Whoever listens to the log hears of it as well.
             let Message::Notified { node, event } = told else { continue };
@@ -292,10 +291,14 @@ impl Sessions {
     ) -> Result<Option<Decided>, SessionError> {
         let told = next.about(about);
         tx.emit(self.event(by, origin, Kind::Verification(told.clone()))).await?;
-        let Some(decision) = &next.state.decision else { return Ok(None) };
+        let Some(decision) = &next.state.decision else {
+            self.settle_face(tx, next, None).await?;
+            return Ok(None);
+        };
         let draft = self.draft_evidence(next, decision)?;
         let verified = self.keep_identity(tx, next, decision).await?;
         self.keep_proof(tx, next, decision, verified).await?;
+        self.settle_face(tx, next, verified).await?;
         let mut done: Vec<_> = next.state.done.iter().collect();
         if done.len() > EVENT_MAX_STEPS {
             done.sort_by_key(|(_, done)| std::cmp::Reverse(done.order));

@@ -80,7 +80,10 @@ fn parts(open: &Open) -> Option<(Vec<Part>, Vec<String>)> {
     let done: Vec<_> = done.collect();
     let looked_at: Vec<String> = done
         .iter()
-        .filter(|(_, check, _)| is_weighed(check))
+        // A search that looked at nobody tells nothing.
+        .filter(|(_, check, values)| {
+            is_weighed(check) && (*check != "face_search" || values.contains_key("blocked"))
+        })
         .map(|(node, ..)| (*node).clone())
         .collect();
     if looked_at.is_empty() {

@@ -265,7 +265,11 @@ on_both!(somebody_who_looks_like_another_is_found_until_they_are_erased, |db: Te
     let other = booth.go("kyc", "bert", me(), me()).await;
     assert_eq!((status(&other), number(&other, "others", "people")), ("in_review", 1.0));
     assert_eq!(codes(&other, "others"), ["face_known"]);
-    // Of whom it is not decided, or who was not approved, nobody knows whose face that was.
+    // Of two that go on beside each other the later one sees the other.
+    let beside = booth.go("kyc", "frida", me(), me()).await;
+    assert_eq!(number(&beside, "others", "people"), 2.0);
+    booth.sessions.erase(beside.row.id, &machine(), &Origin::default()).await.unwrap();
+    // Of a picture of a picture nobody knows whose face that was.
     let copied = booth.go("kyc", "dora", selfie(GREEN, GREEN), selfie(GREEN, GREEN)).await;
     assert_eq!(status(&copied), "declined");
     let after = booth.go("kyc", "emil", selfie(GREEN, GREEN), selfie(GREEN, GREEN)).await;
