@@ -84,18 +84,29 @@ const PROVIDED: [FieldSpec; 2] = [
     field("outcome", Kind::Text),
 ];
 
+/// One that the person gives something for, and that does nothing else.
+const OF_PERSON: CheckSpec = CheckSpec {
+    name: "",
+    input: Input::Person,
+    tells_person: false,
+    needs_person: false,
+    gathers: false,
+    compares: false,
+    calls: false,
+    needs_selfie: false,
+    parts: &[],
+    retake: &[],
+    fields: &[],
+};
+
+/// One that looks at what is known already.
+const OF_SESSION: CheckSpec = CheckSpec { input: Input::Session, ..OF_PERSON };
+
 /// Every check there is.
 pub const CATALOGUE: &[CheckSpec] = &[
     CheckSpec {
         name: "mrz",
-        input: Input::Person,
         tells_person: true,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
         retake: &["zone_unreadable", "check_digit_wrong", "date_impossible"],
         fields: &[
             field("document_code", Kind::Text),
@@ -106,18 +117,13 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("date_of_expiry", Kind::Day),
             field("age", Kind::Number),
         ],
+        ..OF_PERSON
     },
     CheckSpec {
         name: "emrtd",
-        input: Input::Person,
         tells_person: true,
-        needs_person: false,
-        gathers: false,
         compares: true,
-        calls: false,
-        needs_selfie: false,
         parts: &["passive", "active"],
-        retake: &[],
         fields: &[
             field("passive", PART),
             field("active", PART),
@@ -130,17 +136,11 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("date_of_expiry", Kind::Day),
             field("age", Kind::Number),
         ],
+        ..OF_PERSON
     },
     CheckSpec {
         name: "barcode",
-        input: Input::Person,
         tells_person: true,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
         retake: &["barcode_not_found", "barcode_unreadable", "picture_unusable"],
         fields: &[
             field("country", Kind::Text),
@@ -150,17 +150,10 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("date_of_expiry", Kind::Day),
             field("age", Kind::Number),
         ],
+        ..OF_PERSON
     },
     CheckSpec {
         name: "image",
-        input: Input::Person,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
         retake: &[
             "picture_unusable",
             "picture_too_small",
@@ -174,17 +167,10 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("sharpness", Kind::Number),
             field("brightness", Kind::Number),
         ],
+        ..OF_PERSON
     },
     CheckSpec {
         name: "selfie",
-        input: Input::Person,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
         retake: &[
             "picture_unusable",
             "face_not_found",
@@ -196,67 +182,40 @@ pub const CATALOGUE: &[CheckSpec] = &[
             "picture_bright",
         ],
         fields: &[field("faces", Kind::Number), field("sharpness", Kind::Number)],
+        ..OF_PERSON
     },
     CheckSpec {
         name: "face_match",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
         compares: true,
-        calls: false,
         needs_selfie: true,
-        parts: &[],
-        retake: &[],
         fields: &[
             // The cosine of two faces, -1 to 1.
             field("score", Kind::Number),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "liveness",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
         needs_selfie: true,
-        parts: &[],
-        retake: &[],
         fields: &[
             // 0 to 1.
             field("score", Kind::Number),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "age_estimation",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
         needs_selfie: true,
-        parts: &[],
-        retake: &[],
         fields: &[
             field("years", Kind::Number),
             // From what the documents say; unknown where none does.
             field("difference", Kind::Number),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "face_search",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
         needs_selfie: true,
-        parts: &[],
-        retake: &[],
         fields: &[
             field("blocked", Kind::Flag),
             // Others who look so, each counted once.
@@ -265,36 +224,22 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("score", Kind::Number),
             field("lists", Kind::Texts),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "aml",
-        input: Input::Session,
-        tells_person: false,
         needs_person: true,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         fields: &[
             field("hits", Kind::Number),
             // From 0 to 1; 0 where there is no hit.
             field("score", Kind::Number),
             field("topics", Kind::Texts),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "lists",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
         gathers: true,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         fields: &[
             field("blocked", Kind::Flag),
             field("allowed", Kind::Flag),
@@ -302,18 +247,11 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("lists", Kind::Texts),
             field("kinds", Kind::Texts),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "ip",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
         gathers: true,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         fields: &[
             // Of the newest address, with two letters.
             field("country", Kind::Text),
@@ -326,18 +264,11 @@ pub const CATALOGUE: &[CheckSpec] = &[
             // From every country of the documents.
             field("country_differs", Kind::Flag),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "risk",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
         gathers: true,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         fields: &[
             // Of a hundred.
             field("score", Kind::Number),
@@ -346,18 +277,11 @@ pub const CATALOGUE: &[CheckSpec] = &[
             // Nodes that could not be weighed.
             field("missing", Kind::Texts),
         ],
+        ..OF_SESSION
     },
     CheckSpec {
         name: "velocity",
-        input: Input::Session,
-        tells_person: false,
-        needs_person: false,
         gathers: true,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         fields: &[
             // Other sessions with the same document, address or number, whichever has the most.
             field("sessions_day", Kind::Number),
@@ -367,31 +291,12 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("people", Kind::Number),
             field("shared", Kind::Texts),
         ],
+        ..OF_SESSION
     },
-    CheckSpec {
-        name: "email",
-        input: Input::Person,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
-        fields: &MAILED,
-    },
+    CheckSpec { name: "email", fields: &MAILED, ..OF_PERSON },
     CheckSpec {
         name: "credential",
-        input: Input::Person,
         tells_person: true,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         fields: &[
             field("issuer", Kind::Text),
             field("vct", Kind::Text),
@@ -401,46 +306,27 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("date_of_birth", Kind::Day),
             field("age", Kind::Number),
         ],
+        ..OF_PERSON
     },
     CheckSpec {
         name: "questionnaire",
-        input: Input::Person,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
-        calls: false,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         // `question=answer` of those with answers to choose from.
         fields: &[field("answers", Kind::Texts)],
+        ..OF_PERSON
     },
     CheckSpec {
         name: "database",
-        input: Input::Session,
-        tells_person: false,
         needs_person: true,
-        gathers: false,
-        compares: false,
         calls: true,
-        needs_selfie: false,
-        parts: &[],
-        retake: &[],
         fields: &PROVIDED,
+        ..OF_SESSION
     },
     CheckSpec {
         name: "proof_of_address",
-        input: Input::Person,
-        tells_person: false,
-        needs_person: false,
-        gathers: false,
-        compares: false,
         calls: true,
-        needs_selfie: false,
-        parts: &[],
         retake: &["document_unreadable", "picture_blurred", "picture_dark", "picture_too_small"],
         fields: &PROVIDED,
+        ..OF_PERSON
     },
 ];
 
