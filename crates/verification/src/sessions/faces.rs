@@ -204,6 +204,11 @@ impl Sessions {
         match &template {
             Err(code) => findings.push((*code).into()),
             Ok(template) => {
+                // Before it is searched: of two that come at once one at least sees the other.
+                if let Some(keep) = check.keep.filter(|_| may_be_theirs(open)) {
+                    let until = self.now().plus(keep.duration());
+                    self.enrol(open, template, until).await?;
+                }
                 let counts = |row: &FoundRow| match &row.list_name {
                     Some(name) => check.lists.is_empty() || check.lists.contains(name),
                     // Who is not decided yet counts as well, or many could go beside each other.
@@ -213,10 +218,6 @@ impl Sessions {
                 findings.extend(judge(&found));
                 findings.extend(self.uncompared(&check.lists).await?);
                 report.score = found.first().map(|one| one.score);
-                if let Some(keep) = check.keep.filter(|_| may_be_theirs(open)) {
-                    let until = self.now().plus(keep.duration());
-                    self.enrol(open, template, until).await?;
-                }
             }
         }
         let by = (&Actor::System, &Origin::default());
