@@ -38,6 +38,8 @@ CREATE TABLE face_template (
     FOREIGN KEY (tenant, list_id, entry_id) REFERENCES idv_list_entry (tenant, list_id, id) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX face_template_number ON face_template (tenant, number);
+-- Faces of one model by their numbers, and those of every other one without looking at all.
+CREATE INDEX face_template_model ON face_template (tenant, model, number);
 CREATE INDEX face_template_expires ON face_template (expires_at);
 CREATE TABLE face_count (
     tenant TEXT NOT NULL PRIMARY KEY,

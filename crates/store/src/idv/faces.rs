@@ -226,8 +226,9 @@ pub async fn of_others(
     model: &str,
     now: Timestamp,
 ) -> Result<(bool, Vec<String>), DbError> {
+    // Two ranges of an index, where `<>` would look at every face at each search.
     let one: Option<(String,)> = sql("SELECT id FROM face_template \
-         WHERE tenant = $1 AND model <> $2 AND session_id IS NOT NULL \
+         WHERE tenant = $1 AND (model < $2 OR model > $2) AND COALESCE(session_id, '') <> '' \
          AND (expires_at IS NULL OR expires_at > $3) LIMIT 1")
     .bind(tenant)
     .bind(model)
@@ -236,7 +237,7 @@ pub async fn of_others(
     .await?;
     let lists: Vec<(String,)> = sql("SELECT DISTINCT l.name FROM face_template f \
          JOIN idv_list l ON l.tenant = f.tenant AND l.id = f.list_id \
-         WHERE f.tenant = $1 AND f.model <> $2 AND (f.expires_at IS NULL OR f.expires_at > $3) \
+         WHERE f.tenant = $1 AND (f.model < $2 OR f.model > $2) AND (f.expires_at IS NULL OR f.expires_at > $3) \
          ORDER BY l.name")
     .bind(tenant)
     .bind(model)

@@ -118,11 +118,12 @@ impl Checks {
         let models = self.faces();
         let compared = self.on_core(move || {
             let other = |models: &Models| {
-                let face = portrayed(models, &portrait).map_err(|code| match code {
+                let face = portrayed(models, &portrait).and_then(|face| template(models, &face));
+                // What is wrong with the portrait is not the fault of whoever is in the picture.
+                face.map(|face| vec![face]).map_err(|code| match code {
                     Code::ModelFailed => code,
                     _ => Code::PortraitUnusable,
-                })?;
-                template(models, &face).map(|face| vec![face])
+                })
             };
             compare(models.as_deref(), &picture, other)
         });
