@@ -3,6 +3,7 @@
 //! the stable compiler on every run of the suite.
 #![allow(clippy::allow_attributes, clippy::expect_used, reason = "a panic is how a target fails")]
 
+mod connection;
 mod credentials;
 mod documents;
 mod http1;
@@ -14,7 +15,7 @@ use std::{str, sync::LazyLock};
 
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_cluster::Rate;
-use portcullis_gateway::{Contract, ProxyHeader, normalise, read_proxy_header};
+use portcullis_gateway::{Contract, normalise};
 use portcullis_identity::{Email, Username, check_password_hash};
 use portcullis_jose::{
     Alg, Audience, Compact, ContentType, DecryptionKey, Enc, EncryptionKey, Jwk, JwkSet,
@@ -33,6 +34,8 @@ use portcullis_tlog::{
 use portcullis_types::{AddrKey, Entropy, Timestamp};
 use serde_json::json;
 
+use connection::{CLIENT_HELLOS, PROXY_HEADERS};
+pub use connection::{client_hello, proxy_header};
 pub use credentials::{dcql, key_proof, presentation};
 use documents::ZONES;
 pub use documents::{authorities, chip, licence, model, picture, portrait, zone};
@@ -71,6 +74,7 @@ pub fn targets() -> Vec<Target> {
         target("chip", chip, &[documents::SOD]),
         target("certificate", certificate, &[CERTIFICATE]),
         target("certificate_request", certificate_request, &[REQUEST]),
+        target("client_hello", client_hello, CLIENT_HELLOS),
         target("contract", contract, &[CONTRACT]),
         target("claims", claims, &[CLAIMS]),
         target("dcql", dcql, &[credentials::QUERY]),
@@ -137,11 +141,6 @@ const PROOF: &[u8] = b"c2sp.org/tlog-proof@v1\nindex 1\n47DEQpj8HBSa+/TImW+5JCeu
 const CLAIMS: &[u8] =
     br#"{"userinfo":{"name":null},"id_token":{"email":{"essential":true},"sub":{"value":"u"}}}"#;
 const POLICIES: &[u8] = b"@id(\"a\") permit (principal in Role::\"x\", action in Action::\"read\", resource) when { context.ip.isInRange(ip(\"10.0.0.0/8\")) };";
-const PROXY_HEADERS: &[&[u8]] = &[
-    b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\nGET / HTTP/1.1",
-    b"PROXY UNKNOWN\r\n",
-    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\x04\0\x01\xbb",
-];
 const NAMES: &[&[u8]] = &[
     b"ada.lovelace+x@example.org",
     b"ada_lovelace",
@@ -395,19 +394,6 @@ pub fn note(input: &[u8]) {
 pub fn policies(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let _ = Policies::load(&[Source { name: "a.cedar", text }], None);
-}
-
-/// What is taken off a connection is never more than there is, and what is asked for is never less
-/// than was there.
-pub fn proxy_header(input: &[u8]) {
-    match read_proxy_header(input) {
-        Ok(ProxyHeader::Whole { length, .. }) => {
-            assert!(length <= input.len());
-            assert_eq!(read_proxy_header(&input[..length]), read_proxy_header(input));
-        }
-        Ok(ProxyHeader::Needs(count)) => assert!(count > input.len() && count <= 528),
-        Err(_) => {}
-    }
 }
 
 /// A proof that is read is written in the same way, and proves nothing without a signature.

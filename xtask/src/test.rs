@@ -45,7 +45,7 @@ pub fn run(filter: &[String]) -> Result<()> {
     let postgres = Postgres::start()?;
     let mut tests = cargo(&["test", "--workspace"]);
     tests.args(filter).env("PORTCULLIS_TEST_POSTGRES", postgres.url());
-    tool::run(&mut tests)?;
+    tool::run(&mut tests).inspect_err(|_| postgres.tell())?;
     tool::run(&mut cargo(&[
         "build",
         "-p",
@@ -191,6 +191,17 @@ impl Postgres {
         let output = command.current_dir(&self.dir).args(args).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.success() { Ok(()) } else { bail!("PostgreSQL: {said}") }
+    }
+
+    /// What it said last, and how much room there is: a full disk looks like many other things.
+    fn tell(&self) {
+        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        eprintln!("PostgreSQL said last:");
+        for line in &lines[lines.len().saturating_sub(20)..] {
+            eprintln!("  {line}");
+        }
+        let _ = Command::new("df").arg("-h").arg(&self.dir).arg(target()).status();
     }
 
     fn url(&self) -> String {

@@ -74,6 +74,8 @@ pub struct Origin {
     pub request_id: String,
     /// The `User-Agent`, cleaned and cut.
     pub user_agent: Option<String>,
+    /// The JA4 fingerprint of the client's TLS, where it is the client that speaks TLS with us.
+    pub ja4: Option<Arc<str>>,
     /// Whose request it turned out to be. Clones of an origin learn of it together.
     pub person: Arc<OnceLock<Actor>>,
 }
@@ -81,7 +83,7 @@ pub struct Origin {
 impl Origin {
     /// The origin of a request of nobody known yet.
     pub fn new(addr: ClientAddr, request_id: String, user_agent: Option<String>) -> Self {
-        Self { addr, request_id, user_agent, person: Arc::default() }
+        Self { addr, request_id, user_agent, ja4: None, person: Arc::default() }
     }
 
     /// Notes whose request it is. The gate's own event of it must not say in the clear where

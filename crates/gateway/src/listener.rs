@@ -27,6 +27,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
+    client_hello::{Overhear, ja4},
     guard::{MAX_HEADER_BYTES, MAX_HEADERS},
     pipeline::{Gateway, Peer},
     proxy_protocol,
@@ -230,9 +231,9 @@ async fn connection(
             Err(_) => return,
         }
     }
-    let stream = Steady::new(stream, WRITE_PATIENCE);
+    let stream = Overhear::new(Steady::new(stream, WRITE_PATIENCE));
     let acceptor = TlsAcceptor::from(door.tls.clone());
-    let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    let mut stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%error, %addr, "TLS handshake failed");
@@ -240,12 +241,13 @@ async fn connection(
         }
         Err(_) => return,
     };
+    let ja4 = ja4(&stream.get_mut().0.heard()).map(Arc::from);
     let session = stream.get_ref().1;
     let chain = session.peer_certificates().unwrap_or_default();
     let certificate = PeerCertificate::new(chain, door.trust.as_ref(), gateway.now());
     let certificate = certificate.map(Arc::new);
     let http2 = session.alpn_protocol() == Some(b"h2");
-    let peer = Arc::new(Peer { listener: kind, addr, certificate });
+    let peer = Arc::new(Peer { listener: kind, addr, certificate, ja4 });
     if http2 {
         serve_http2(stream, peer, gateway, closing).await;
     } else {
@@ -254,7 +256,7 @@ async fn connection(
 }
 
 async fn serve_http1(
-    stream: TlsStream<Steady<TcpStream>>,
+    stream: TlsStream<Overhear<Steady<TcpStream>>>,
     peer: Arc<Peer>,
     gateway: Gateway,
     mut closing: watch::Receiver<bool>,
@@ -297,7 +299,7 @@ async fn serve_http1(
 }
 
 async fn serve_http2(
-    stream: TlsStream<Steady<TcpStream>>,
+    stream: TlsStream<Overhear<Steady<TcpStream>>>,
     peer: Arc<Peer>,
     gateway: Gateway,
     mut closing: watch::Receiver<bool>,

@@ -47,6 +47,8 @@ pub(crate) struct Peer {
     pub listener: ListenerKind,
     pub addr: SocketAddr,
     pub certificate: Option<Arc<PeerCertificate>>,
+    /// The fingerprint of its TLS, if it speaks any.
+    pub ja4: Option<Arc<str>>,
 }
 
 /// The gate: a configuration that can be swapped, and what changes while requests pass.
@@ -347,7 +349,11 @@ impl Gateway {
         let given = text(REQUEST_ID).filter(plain).filter(|_| from_proxy);
         let fresh = || Id::<tags::Request>::new(now, &*self.shared.entropy).to_string();
         let request_id = given.map_or_else(fresh, str::to_owned);
-        Origin::new(addr, request_id, text(header::USER_AGENT).map(clean))
+        Origin {
+            // Behind a proxy it is the proxy's.
+            ja4: peer.ja4.clone().filter(|_| !from_proxy),
+            ..Origin::new(addr, request_id, text(header::USER_AGENT).map(clean))
+        }
     }
 }
 

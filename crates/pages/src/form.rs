@@ -64,6 +64,11 @@ impl Visit {
         })
     }
 
+    /// A field of the head, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// The value of a cookie of ours.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         let fields = self.headers.get_all(header::COOKIE).iter();
@@ -82,6 +87,11 @@ impl Visit {
     /// What the browser kept from an earlier login.
     pub fn device(&self) -> Option<&str> {
         self.cookie(DEVICE_COOKIE)
+    }
+
+    /// The token for the forms of this browser, if it has one.
+    pub fn csrf_token(&self) -> Option<&str> {
+        self.cookie(CSRF_COOKIE)
     }
 
     /// The token for the forms of this browser: the one it has, or a fresh one to set.

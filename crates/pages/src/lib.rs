@@ -116,6 +116,7 @@ pub fn router(
         .route("/verify", get(verify::welcome).post(verify::begin))
         .route("/verify/{id}", get(verify::show).post(verify::give))
         .route("/verify/{id}/state", get(verify::state))
+        .route("/verify/{id}/device", post(verify::meet))
         .route("/device", get(device::show).post(device::submit))
         .route("/oauth2/authorize", get(authorize::show).post(authorize::show))
         .route("/oauth2/consent", post(authorize::consent))

@@ -103,6 +103,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         max_body: CAPTURE_BODY,
         ..open(&pages, Method::POST, "/verify/{id}", limits("verify"))
     });
+    routes.push(open(&pages, Method::POST, "/verify/{id}/device", limits("verify")));
     for (method, path) in [
         (Method::GET, "/presentations/{id}/request"),
         (Method::POST, "/presentations/{id}/response"),

@@ -47,6 +47,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (37, include_str!("../migrations/0037_seen.sql")),
     (38, include_str!("../migrations/0038_signals.sql")),
     (39, include_str!("../migrations/0039_faces.sql")),
+    (40, include_str!("../migrations/0040_devices.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

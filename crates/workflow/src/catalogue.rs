@@ -267,6 +267,29 @@ pub const CATALOGUE: &[CheckSpec] = &[
         ..OF_SESSION
     },
     CheckSpec {
+        name: "device",
+        gathers: true,
+        fields: &[
+            // That were proven.
+            field("keys", Kind::Number),
+            field("is_automated", Kind::Flag),
+            field("contradicts", Kind::Flag),
+            field("contradictions", Kind::Texts),
+            field("ja4", Kind::Texts),
+            // Of the newest device, in the IANA database.
+            field("time_zone", Kind::Text),
+            // From every country of the addresses.
+            field("time_zone_differs", Kind::Flag),
+            // From every country of the documents.
+            field("time_zone_of_others", Kind::Flag),
+            // From those of both.
+            field("languages_differ", Kind::Flag),
+            // From those of browsers.
+            field("tls_differs", Kind::Flag),
+        ],
+        ..OF_SESSION
+    },
+    CheckSpec {
         name: "risk",
         gathers: true,
         fields: &[

@@ -4,6 +4,7 @@
 //! What was given is never shown again, neither to them nor to whoever else has the link. The same link opens on
 //! the phone, where the camera is; each of the two pages follows when the other one went on.
 
+mod device;
 mod given;
 mod questions;
 mod room;
@@ -40,6 +41,7 @@ use crate::{
 
 const COOKIE: &str = "__Host-portcullis_verify";
 
+pub(crate) use device::meet;
 pub(crate) use room::Forms;
 
 type SessionId = Id<tags::IdvSession>;
@@ -55,6 +57,8 @@ struct Welcome<'a> {
     needs: Vec<&'static str>,
     /// For how many hours pictures are kept, if some are.
     pictures: Option<String>,
+    /// Whether the browser shows a key.
+    device: bool,
     is_begun: bool,
     qr: Option<String>,
 }
@@ -64,6 +68,8 @@ struct Welcome<'a> {
 struct StepPage<'a> {
     csrf: String,
     id: SessionId,
+    /// What the browser signs, where its key is looked at.
+    device: Option<String>,
     /// The same for each address below: where the person goes afterwards.
     query: String,
     owner: Option<String>,
@@ -127,6 +133,7 @@ pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> imp
             owner: owner(&pages, &open).await?,
             needs: needs(&open),
             pictures: open.plan.keeps_pictures().then(|| hours(&pages)),
+            device: open.plan.looks_at_devices(),
             is_begun: open.state.status != Status::Created,
             qr: phone(&pages, &open),
         };
@@ -142,8 +149,7 @@ pub(crate) async fn begin(State(pages): State<Pages>, request: Request) -> impl 
         let token = form.text("token");
         let id = pages.sessions.by_client_token(token).ok_or_else(gone)?;
         let open = read(&pages, id).await?;
-        let saw = pages.sessions.saw(&open, &form.visit.origin).await;
-        saw.map_err(|error| failed(&error))?;
+        device::saw(&pages, &open, &form.visit).await?;
         let back = own_return(form.text("return_to"));
         Ok(view::see_other(&address(id, back), Some(set_cookie(COOKIE, token))))
     };
@@ -206,8 +212,7 @@ pub(crate) async fn give(
         let back = back(&visit);
         let here = || view::see_other(&address(id, back.as_deref()), None);
         let open = read(&pages, id).await?;
-        let saw = pages.sessions.saw(&open, &visit.origin).await;
-        saw.map_err(|error| failed(&error))?;
+        device::saw(&pages, &open, &visit).await?;
         let mut steps = open.steps();
         // What was meant for another try than the one that is asked for now came twice, or too late.
         let step = steps.find(|step| step.node == given.node && step.serial == given.serial);
@@ -390,6 +395,7 @@ fn ask(
     let known = open.start.identifiers.get(&ListKind::Email);
     let back = back(visit);
     let page = StepPage {
+        device: device::challenge(pages, open, &csrf),
         csrf,
         id: open.row.id,
         query: query(back.as_deref()),

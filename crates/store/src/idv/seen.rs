@@ -1,4 +1,4 @@
-//! From where people went through sessions.
+//! From where and with what people went through sessions.
 
 use portcullis_types::{Id, Timestamp, tags};
 
@@ -8,9 +8,11 @@ use crate::query::{Source, sql};
 /// A row of `idv_seen`.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SeenRow {
-    /// A keyed digest of the address.
+    /// What was seen: `address`, `browser` or `device`.
+    pub kind: String,
+    /// A keyed digest of it.
     pub digest: String,
-    /// Address and browser, sealed with the key of the session.
+    /// All of it, sealed with the key of the session.
     pub sealed: Vec<u8>,
     /// When that was seen first.
     #[sqlx(try_from = "i64")]
@@ -20,8 +22,8 @@ pub struct SeenRow {
     pub last_seen_at: Timestamp,
 }
 
-/// Puts one in the place of what was there of the same address, which keeps when it was seen first. Where there are
-/// `most`, the one that was seen longest ago makes room, but for the first.
+/// Puts one in the place of what was there of the same digest, which keeps when it was seen first. Where there are
+/// `most` of its kind, the one that was seen longest ago makes room, but for the first.
 pub async fn put(
     tx: &Tx,
     tenant: &str,
@@ -29,11 +31,12 @@ pub async fn put(
     row: &SeenRow,
     most: i64,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO idv_seen (tenant, session_id, digest, sealed, seen_at, last_seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, session_id, digest) DO UPDATE \
+    sql("INSERT INTO idv_seen (tenant, session_id, kind, digest, sealed, seen_at, last_seen_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant, session_id, digest) DO UPDATE \
          SET sealed = excluded.sealed, last_seen_at = excluded.last_seen_at")
     .bind(tenant)
     .bind(session)
+    .bind(&row.kind)
     .bind(&row.digest)
     .bind(row.sealed.as_slice())
     .bind(row.seen_at)
@@ -41,13 +44,14 @@ pub async fn put(
     .execute(tx)
     .await?;
     sql("DELETE FROM idv_seen WHERE tenant = $1 AND session_id = $2 \
-         AND (SELECT COUNT(*) FROM idv_seen WHERE tenant = $1 AND session_id = $2) > $3 \
-         AND digest = (SELECT digest FROM idv_seen WHERE tenant = $1 AND session_id = $2 \
-         AND seen_at > (SELECT MIN(seen_at) FROM idv_seen WHERE tenant = $1 AND session_id = $2) \
-         ORDER BY last_seen_at, digest LIMIT 1)")
+         AND (SELECT COUNT(*) FROM idv_seen WHERE tenant = $1 AND session_id = $2 AND kind = $4) > $3 \
+         AND digest = (SELECT digest FROM idv_seen WHERE tenant = $1 AND session_id = $2 AND kind = $4 \
+         AND seen_at > (SELECT MIN(seen_at) FROM idv_seen WHERE tenant = $1 AND session_id = $2 \
+         AND kind = $4) ORDER BY last_seen_at, digest LIMIT 1)")
     .bind(tenant)
     .bind(session)
     .bind(most)
+    .bind(&row.kind)
     .execute(tx)
     .await
     .map(drop)
@@ -60,7 +64,7 @@ pub async fn by_digest(
     session: Id<tags::IdvSession>,
     digest: &str,
 ) -> Result<Option<SeenRow>, DbError> {
-    sql("SELECT digest, sealed, seen_at, last_seen_at FROM idv_seen \
+    sql("SELECT kind, digest, sealed, seen_at, last_seen_at FROM idv_seen \
          WHERE tenant = $1 AND session_id = $2 AND digest = $3")
     .bind(tenant)
     .bind(session)
@@ -75,7 +79,7 @@ pub async fn of_session(
     tenant: &str,
     session: Id<tags::IdvSession>,
 ) -> Result<Vec<SeenRow>, DbError> {
-    sql("SELECT digest, sealed, seen_at, last_seen_at FROM idv_seen \
+    sql("SELECT kind, digest, sealed, seen_at, last_seen_at FROM idv_seen \
          WHERE tenant = $1 AND session_id = $2 ORDER BY last_seen_at DESC, digest")
     .bind(tenant)
     .bind(session)

@@ -172,6 +172,7 @@ impl Sessions {
         Ok(Some(match &check.check[..] {
             "lists" => self.look_up(&open, check).await,
             "ip" => self.locate(&open).await,
+            "device" => self.look_at_devices(&open).await,
             "risk" => self.weigh(&open),
             "velocity" => self.compare_with_others(&open).await,
             "face_match" | "liveness" | "age_estimation" | "face_search" => {

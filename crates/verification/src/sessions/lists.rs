@@ -296,7 +296,18 @@ impl Sessions {
     /// Looks for everything that a session knows of somebody on the lists that a check names, or on all.
     pub(super) async fn look_up(&self, open: &Open, check: &Check) -> Outcome {
         let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-        let (known, trusted) = (known(open, false), known(open, true));
+        let (mut known, trusted) = (known(open, false), known(open, true));
+        match self.device_keys(open).await {
+            // Nobody is let in for the browser that they have.
+            Ok(keys) if !keys.is_empty() => {
+                known.entry(ListKind::DeviceFingerprint).or_default().extend(keys);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(session = open.row.id.to_string(), %error, "no list was looked at");
+                return Outcome::Unavailable("lists_unavailable".to_owned());
+            }
+        }
         if known.is_empty() {
             return Outcome::Unsupported("nothing_known".to_owned());
         }

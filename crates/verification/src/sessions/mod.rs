@@ -6,9 +6,11 @@
 
 mod answer;
 mod begin;
+mod browser;
 mod cases;
 mod code;
 mod credential;
+mod device;
 mod erase;
 mod error;
 mod evidence;
@@ -29,14 +31,17 @@ mod questions;
 mod risk;
 mod seen;
 mod service;
+mod time_zones;
 mod told;
 mod velocity;
 mod workflows;
 
 pub use answer::{Answer, Answered, ReportViews};
 pub use begin::{Begin, Begun};
+pub use browser::BrowserFacts;
 pub use cases::Note;
 pub use code::MailAnswer;
+pub use device::{ToldDevice, ToldKey};
 pub use erase::Erasure;
 pub use error::SessionError;
 pub use evidence::{

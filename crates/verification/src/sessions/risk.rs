@@ -25,11 +25,16 @@ struct Part {
 }
 
 /// What each flag of a check weighs.
-const FLAGS: [(&str, &str, &str, u32); 7] = [
+const FLAGS: [(&str, &str, &str, u32); 12] = [
     ("ip", "is_tor", "ip.tor", 45),
     ("ip", "is_proxy", "ip.proxy", 30),
     ("ip", "is_hosting", "ip.data_centre", 25),
     ("ip", "country_differs", "ip.other_country", 15),
+    ("device", "is_automated", "device.automated", 45),
+    ("device", "contradicts", "device.contradicts", 35),
+    ("device", "time_zone_differs", "device.other_time_zone", 20),
+    ("device", "languages_differ", "device.other_languages", 5),
+    ("device", "tls_differs", "device.other_tls", 15),
     ("email", "is_disposable", "email.disposable", 35),
     ("lists", "blocked", "lists.blocked", 90),
     ("face_search", "blocked", "face_search.blocked", 90),

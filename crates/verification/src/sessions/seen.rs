@@ -1,21 +1,22 @@
-//! From where somebody goes through a session, and what is known of these addresses.
+//! From where and with what somebody goes through a session, and what is known of these addresses.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
-use portcullis_events::Origin;
 use portcullis_store::idv::seen::{self, SeenRow};
-use portcullis_types::{Id, tags};
+use portcullis_types::{ClientAddr, Id, tags};
 use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
-use super::{Detail, ListKind, Open, SessionError, Sessions};
+use super::{BrowserFacts, Detail, ListKind, Open, SessionError, Sessions};
 
 /// Places from which one session is gone through that are kept: the first, and those that were seen last.
-const SEEN_MAX: i64 = 64;
+const ADDRESSES_MAX: i64 = 64;
+/// Browsers, and devices.
+const BROWSERS_MAX: i64 = 16;
 /// From so many on somebody hides, or lends out their link.
 const MANY: usize = 8;
-/// That an address was seen again is kept this often.
+/// That something was seen again is kept this often.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// What is known of an address.
@@ -43,36 +44,65 @@ pub struct AddressSources {
 /// Looks addresses up: with what, and what is known of each.
 pub type Addresses = Arc<dyn Fn(&[IpAddr]) -> (AddressSources, Vec<AddressFacts>) + Send + Sync>;
 
+/// Kinds of what is seen.
+const ADDRESS: &str = "address";
+pub(super) const BROWSER: &str = "browser";
+pub(super) const DEVICE: &str = "device";
+
 /// What is kept of a visit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     address: IpAddr,
-    #[serde(default)]
-    user_agent: String,
 }
 
-fn purpose(id: Id<tags::IdvSession>) -> String {
-    Open::purpose(id, "seen")
+fn purpose(id: Id<tags::IdvSession>, kind: &str) -> String {
+    Open::purpose(id, &format!("seen.{kind}"))
 }
 
 impl Sessions {
-    /// Remembers from where somebody goes through a session. What was seen before is looked up and not written.
-    pub async fn saw(&self, open: &Open, origin: &Origin) -> Result<(), SessionError> {
+    /// Remembers from where and with which browser somebody goes through a session.
+    pub async fn saw(
+        &self,
+        open: &Open,
+        addr: ClientAddr,
+        browser: &BrowserFacts,
+    ) -> Result<(), SessionError> {
+        // One line is one place, whatever its end is. One browser is what it says, but for its TLS: that is another
+        // one when it takes up an earlier connection again.
+        let said = BrowserFacts { ja4: None, ..browser.clone() };
+        let seen = [
+            (ADDRESS, addr.key().to_string(), json!(Seen { address: addr.ip() })),
+            (BROWSER, json!(said).to_string(), json!(browser)),
+        ];
+        self.keep_seen(open, &seen).await
+    }
+
+    /// Keeps what was seen: of which kind, whose it is, and all of it. What was there a moment ago is looked up and
+    /// not written.
+    pub(super) async fn keep_seen(
+        &self,
+        open: &Open,
+        seen: &[(&'static str, String, Json)],
+    ) -> Result<(), SessionError> {
         let (id, now) = (open.row.id, self.now());
-        let seen = Seen {
-            address: origin.addr.ip(),
-            user_agent: origin.user_agent.clone().unwrap_or_default(),
-        };
-        let text = serde_json::to_vec(&seen).map_err(|_| SessionError::Sealed)?;
-        // One line is one place, whatever its end is and whichever browser somebody says to have.
-        let line = origin.addr.key().to_string();
-        let digest = self.hex_digest(&[b"seen", id.to_string().as_bytes(), line.as_bytes()]);
-        let before = seen::by_digest(&self.db, &self.tenant, id, &digest).await?;
-        if before.is_some_and(|before| now.since(before.last_seen_at) < AGAIN) {
+        let session = id.to_string();
+        let mut rows = Vec::new();
+        for (kind, whose, all) in seen {
+            let pieces = [b"seen", session.as_bytes(), kind.as_bytes(), whose.as_bytes()];
+            let digest = self.hex_digest(&pieces);
+            let before = seen::by_digest(&self.db, &self.tenant, id, &digest).await?;
+            if before.is_some_and(|before| now.since(before.last_seen_at) < AGAIN) {
+                continue;
+            }
+            let text = all.to_string();
+            let sealed = open.key.seal(&purpose(id, kind), text.as_bytes(), &*self.entropy)?;
+            let kind = (*kind).to_owned();
+            rows.push(SeenRow { kind, digest, sealed, seen_at: now, last_seen_at: now });
+        }
+        if rows.is_empty() {
             return Ok(());
         }
-        let sealed = open.key.seal(&purpose(id), &text, &*self.entropy)?;
-        let row = &SeenRow { digest, sealed, seen_at: now, last_seen_at: now };
+        let rows = &rows;
         self.db
             .write(|tx| async move {
                 // Whoever erases it does so for good.
@@ -80,9 +110,27 @@ impl Sessions {
                 if open.state.status.is_final() {
                     return Ok(());
                 }
-                Ok(seen::put(&tx, &self.tenant, id, row, SEEN_MAX).await?)
+                for row in rows {
+                    let most = if row.kind == ADDRESS { ADDRESSES_MAX } else { BROWSERS_MAX };
+                    seen::put(&tx, &self.tenant, id, row, most).await?;
+                }
+                Ok(())
             })
             .await
+    }
+
+    /// What was seen of a kind, the newest first.
+    pub(super) async fn seen_of<T: DeserializeOwned>(
+        &self,
+        open: &Open,
+        kind: &str,
+    ) -> Result<Vec<T>, SessionError> {
+        let rows = seen::of_session(&self.db, &self.tenant, open.row.id).await?;
+        let read = |row: &SeenRow| {
+            let text = open.key.open(&purpose(open.row.id, kind), &row.sealed).ok()?;
+            serde_json::from_slice(&text).ok()
+        };
+        Ok(rows.iter().filter(|row| row.kind == kind).filter_map(read).collect())
     }
 
     /// The addresses from which somebody goes through a session: those on our page, the newest first, and then those
@@ -91,12 +139,8 @@ impl Sessions {
         &self,
         open: &Open,
     ) -> Result<Vec<(IpAddr, &'static str)>, SessionError> {
-        let rows = seen::of_session(&self.db, &self.tenant, open.row.id).await?;
-        let read = |row: &SeenRow| {
-            let text = open.key.open(&purpose(open.row.id), &row.sealed).ok()?;
-            serde_json::from_slice::<Seen>(&text).ok()
-        };
-        let ours = rows.iter().filter_map(read).map(|seen| (seen.address, "page"));
+        let seen: Vec<Seen> = self.seen_of(open, ADDRESS).await?;
+        let ours = seen.into_iter().map(|seen| (seen.address, "page"));
         let said = open.start.identifiers.get(&ListKind::IpAddress).into_iter().flatten();
         let said = said.filter_map(|text| Some((one_place(text)?, "caller")));
         let mut known = BTreeSet::new();
@@ -141,7 +185,7 @@ fn one_place(text: &str) -> Option<IpAddr> {
 }
 
 /// The countries of the person, by documents that passed and by who they should be.
-fn countries_of_documents(open: &Open) -> BTreeSet<String> {
+pub(super) fn countries_of_documents(open: &Open) -> BTreeSet<String> {
     let passed = open.state.done.iter().filter(|(_, done)| done.status == CheckStatus::Passed);
     let told = passed.filter_map(|(node, _)| open.known_by(node));
     let all = told.chain([open.start.expected.clone()]);

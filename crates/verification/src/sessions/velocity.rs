@@ -105,8 +105,11 @@ impl Sessions {
             .map(|(address, _)| ClientAddr::new(address).key().to_string())
             .collect();
         // Anybody can say what is somebody else's: for others counts what the caller says and checks that passed.
+        let devices = self.device_keys(open).await?;
         let of = |only_trusted| {
             let mut known = known(open, only_trusted);
+            // Nobody has the key of somebody else's browser.
+            known.entry(ListKind::DeviceFingerprint).or_default().extend(devices.iter().cloned());
             known.retain(|kind, _| {
                 use ListKind::{Business, Country, IpAddress, User};
                 !matches!(kind, Country | User | Business | IpAddress)

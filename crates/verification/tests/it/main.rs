@@ -6,6 +6,7 @@ mod faces;
 mod monitoring;
 mod reviews;
 mod screening;
+mod seen;
 mod sessions;
 mod webhooks;
 mod world;

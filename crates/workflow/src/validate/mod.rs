@@ -124,6 +124,11 @@ impl Plan {
         })
     }
 
+    /// Whether it looks at the devices of people, so that their browsers have to show a key.
+    pub fn looks_at_devices(&self) -> bool {
+        self.checks().any(|check| check.check == DEVICE)
+    }
+
     /// How long the face of the person is kept to be found again, if it is.
     pub fn keeps_face(&self) -> Option<crate::Span> {
         self.checks().filter_map(|check| check.keep).max()
@@ -163,6 +168,7 @@ impl Plan {
 
 /// The check that takes a picture of the person, and the one that compares it with a portrait.
 const SELFIE: &str = "selfie";
+const DEVICE: &str = "device";
 const FACE_MATCH: &str = "face_match";
 /// The one that holds how old they look against what documents say.
 const AGE: &str = "age_estimation";

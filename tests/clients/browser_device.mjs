@@ -1,0 +1,33 @@
+// People with two browsers, of which one is used twice: which keys they keep.
+// Arguments: fingerprint of the server's key, directory for profiles, the lines of the document, three addresses.
+import { launch } from "./browser_look.mjs";
+
+const [key, profiles, lines, ...urls] = process.argv.slice(2);
+const complaints = [];
+const click = (page, selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
+let extractable = null;
+
+for (const [at, url] of urls.entries()) {
+  const browser = await launch(key, `--user-data-dir=${profiles}/${at === 2 ? "other" : "same"}`, "--lang=de-DE");
+  try {
+    const page = await browser.newPage();
+    await page.emulateTimezone("Asia/Tokyo");
+    page.on("console", (line) => { if (line.type() === "error") complaints.push(line.text()); });
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    await page.goto(url);
+    await click(page, "button[type=submit]:not(.small)");
+    await page.type("#mrz", lines);
+    await page.click("form[data-kind] button[type=submit]");
+    await page.waitForFunction(() => document.querySelector("[role=status],h1") && !document.querySelector("#mrz"), { timeout: 30000 });
+    extractable = await page.evaluate(() => new Promise((done) => {
+      const opening = indexedDB.open("portcullis", 1);
+      opening.onsuccess = () => {
+        const asked = opening.result.transaction("keys").objectStore("keys").get("device");
+        asked.onsuccess = () => done(asked.result.privateKey.extractable);
+      };
+    }));
+  } finally {
+    await browser.close();
+  }
+}
+console.log(JSON.stringify({ complaints, extractable }));

@@ -1,0 +1,284 @@
+"""With what people go through verifications: the check `device`, by keys that browsers keep and what they say."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+import maps
+from portcullis import DEMO, Demo, fields
+from test_addresses import country
+from test_documents import LINES
+from test_faces import pinned
+from test_lists import LISTS, put
+from test_workflows import SESSIONS, begin, give, published, settled, show
+
+CHROME = {
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    "sec-ch-ua": '"Chromium";v="156", "Not)A;Brand";v="8"', "sec-ch-ua-mobile": "?0", "sec-ch-ua-platform": '"Linux"',
+    "accept-language": "de-DE,de;q=0.9",
+}
+SAID = {"user_agent": CHROME["user-agent"], "languages": ["de-DE", "de"], "time_zone": "Europe/Berlin", "is_automated": False}
+GRAPH = {"schema": "idv.workflow/1", "start": "zone", "nodes": {
+    "zone": {"type": "check", "check": "mrz", "next": "with"},
+    "with": {"type": "check", "check": "device", "on_unsupported": {"set": "not_performed"}, "next": "often"},
+    "often": {"type": "check", "check": "velocity", "on_unsupported": {"set": "not_performed"}, "next": "listed"},
+    "listed": {"type": "check", "check": "lists", "on_unsupported": {"set": "not_performed"}, "next": "sum"},
+    "sum": {"type": "check", "check": "risk", "on_unsupported": {"set": "not_performed"}, "next": "route"},
+    "route": {"type": "branch", "cases": [
+        {"id": "driven", "when": {"cel": "with.is_automated && with.keys < 1"}, "goto": "no"},
+    ], "else": "yes"},
+    "yes": {"type": "decide", "set": "approved"}, "no": {"type": "decide", "set": "declined", "reason": "DRIVEN"},
+}}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    file = tmp_path_factory.mktemp("maps") / "city.mmdb"
+    maps.write(file, "GeoLite2-City", {"127.52.1.0/24": country("DE"), "127.52.2.0/24": country("JP")})
+    with Demo(DEMO + f'\n[detect]\nmode = "observe"\nmaps = {{ city = "{file}" }}\n') as running:
+        yield running
+        assert "panicked" not in running.log()
+
+
+@pytest.fixture(scope="module")
+def client(place):
+    return place.operator(scope="idv")
+
+
+@pytest.fixture(scope="module")
+def workflow(client):
+    return published(client, GRAPH)
+
+
+def encoded(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Device:
+    """A browser with a key."""
+
+    def __init__(self):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        point = self.key.public_key().public_numbers()
+        self.jwk = {"kty": "EC", "crv": "P-256", "x": encoded(point.x.to_bytes(32, "big")), "y": encoded(point.y.to_bytes(32, "big"))}
+        text = json.dumps({name: self.jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
+        self.thumbprint = encoded(hashlib.sha256(text.encode()).digest())
+
+    def prove(self, challenge):
+        signed = self.key.sign(f"portcullis-device-key\n{challenge}".encode(), ec.ECDSA(hashes.SHA256()))
+        r, s = decode_dss_signature(signed)
+        return {"jwk": self.jwk, "signature": encoded(r.to_bytes(32, "big") + s.to_bytes(32, "big"))}
+
+
+class Visit:
+    """Somebody who opened the link of a session."""
+
+    def __init__(self, place, session, source="127.52.1.5", **head):
+        self.browser = place.client(source)
+        self.browser.headers.update({name.replace("_", "-"): value for name, value in {**CHROME, **head}.items()})
+        page = self.browser.get(session["url"].removeprefix(place.issuer))
+        self.welcome = page.text
+        begun = self.browser.post("/verify", data=fields(page.text))
+        assert begun.status_code == 303, begun.text
+        self.where = begun.headers["location"]
+        self.page = self.browser.get(self.where).text
+        challenge = re.search(r'data-challenge="([^"]+)"', self.page)
+        self.challenge = challenge and challenge[1]
+
+    def tell(self, device=None, challenge=None, status=200, **more):
+        told = {**SAID, **more, **({"key": device.prove(self.challenge if challenge is None else challenge)} if device else {})}
+        answer = self.browser.post(f"{self.where}/device", json={"csrf": fields(self.page)["csrf"], "device": told})
+        assert answer.status_code == status, (answer.status_code, answer.text)
+
+    def give(self):
+        form = {name: fields(self.page)[name] for name in ("csrf", "node", "serial")}
+        sent = self.browser.post(self.where, files={name: (None, value) for name, value in {**form, "mrz": LINES}.items()})
+        assert sent.status_code == 303, sent.text
+
+
+def report(client, session, node="with"):
+    settled(client, session, "approved", "declined", "in_review")
+    reports = client.get(f"{SESSIONS}/{session['id']}/decision").json()["reports"]
+    return next(one for one in reports if one["node"] == node)
+
+
+def codes(report):
+    return {one["code"] for one in report["report"]["reasons"]}
+
+
+def gone_through(place, client, workflow, device=None, source="127.52.1.5", head=None, reference=None, **more):
+    session = begin(client, workflow, **({"reference": reference} if reference else {}))
+    visit = Visit(place, session, source, **(head or {}))
+    visit.tell(device, **more)
+    visit.give()
+    return session
+
+
+def test_an_honest_browser_with_its_key_passes(place, client, workflow):
+    device = Device()
+    session = gone_through(place, client, workflow, device)
+    found = report(client, session)
+    assert found["status"] == "passed" and found["assurance"] == "heuristic"
+    # Python speaks TLS like no browser, and that is seen.
+    assert codes(found) <= {"tls_unlike_browsers"}
+    [seen] = found["report"]["devices"]
+    assert seen["key"] == device.thumbprint and seen["time_zone"] == "Europe/Berlin" and seen["contradictions"] == []
+    assert re.fullmatch(r"t1[23][di]\d{4}\w\w_[0-9a-f]{12}_[0-9a-f]{12}", seen["browser"]["ja4"])
+    assert show(client, session)["status"] == "approved"
+    # What it is known by is nobody's business but the session's.
+    assert device.thumbprint not in json.dumps(place.audit())
+
+
+@pytest.mark.parametrize("head, told, code, word", [
+    ({"sec_ch_ua_platform": '"Windows"'}, {}, "browser_contradicts", "other_platform"),
+    ({"sec_ch_ua": '"Chromium";v="120"'}, {}, "browser_contradicts", "other_version"),
+    ({}, {"user_agent": "Mozilla/5.0 (Windows NT 10.0) Chrome/156.0.0.0"}, "browser_contradicts", "other_user_agent"),
+    ({}, {"languages": ["ru-RU"]}, "browser_contradicts", "other_languages"),
+    ({}, {"is_automated": True}, "automated", None),
+    ({"user_agent": "python-httpx/1"}, {"user_agent": "python-httpx/1"}, "automated", None),
+    ({}, {"time_zone": "Asia/Tokyo"}, "time_zone_differs", None),
+    ({"accept_language": "pt-BR"}, {"languages": ["pt-BR"]}, "languages_differ", None),
+])
+def test_what_does_not_fit_is_said(place, client, workflow, head, told, code, word):
+    found = report(client, gone_through(place, client, workflow, Device(), head=head, **told))
+    assert code in codes(found)
+    if word:
+        assert found["report"]["devices"][0]["contradictions"] == [word]
+    doubt = code in ("browser_contradicts", "automated")
+    assert found["status"] == ("review" if doubt else "passed")
+
+
+def test_the_clock_is_held_against_each_place(place, client, workflow):
+    # The address is in Japan as the clock is, the document of Utopia: where that is nobody knows.
+    found = report(client, gone_through(place, client, workflow, Device(), source="127.52.2.5", time_zone="Asia/Tokyo"))
+    assert "time_zone_differs" not in codes(found)
+    found = report(client, gone_through(place, client, workflow, Device(), source="127.52.9.5", time_zone="Asia/Tokyo"))
+    assert "time_zone_differs" not in codes(found), "of the address nothing is known"
+
+
+def test_what_was_found_weighs(place, client, workflow):
+    session = gone_through(place, client, workflow, Device(), is_automated=True, time_zone="Asia/Tokyo")
+    parts = {one["signal"]: one["weight"] for one in report(client, session, "sum")["report"]["parts"]}
+    assert parts["device.automated"] == 45 and parts["device.other_time_zone"] == 20
+
+
+def test_one_browser_with_two_people_is_seen(place, client, workflow):
+    device = Device()
+    gone_through(place, client, workflow, device, reference="one")
+    session = gone_through(place, client, workflow, device, reference="two")
+    found = report(client, session, "often")
+    assert found["status"] == "review" and codes(found) == {"shared_with_others"}
+    assert next(one for one in found["report"]["common"] if one["kind"] == "device_fingerprint")["people"] == 1
+    again = report(client, gone_through(place, client, workflow, Device(), reference="three"), "often")
+    assert not [one for one in again["report"]["common"] if one["kind"] == "device_fingerprint" and one["people"]]
+
+
+def test_a_browser_on_a_list_is_found(place, client, workflow):
+    device = Device()
+    made = client.post(LISTS, json={"name": "browsers", "purpose": "block"})
+    assert made.status_code == 201, made.text
+    put(client, made.json(), {"kind": "device_fingerprint", "value": device.thumbprint})
+    found = report(client, gone_through(place, client, workflow, device), "listed")
+    assert found["status"] == "failed" and "browsers" in json.dumps(found["report"])
+    assert report(client, gone_through(place, client, workflow, Device()), "listed")["status"] == "passed"
+
+
+def test_a_key_counts_only_where_it_signed(place, client, workflow):
+    first, second = begin(client, workflow), begin(client, workflow)
+    one, two = Visit(place, first), Visit(place, second)
+    device = Device()
+    two.tell(device, challenge=one.challenge, status=400)
+    two.tell(device, challenge="", status=400)
+    # Another browser with the same link has another challenge.
+    other = Visit(place, second)
+    assert other.challenge != two.challenge
+    other.tell(device, challenge=two.challenge, status=400)
+    proof = device.prove(two.challenge)
+    for key in (
+        {**proof, "jwk": Device().jwk},
+        {**proof, "jwk": {**device.jwk, "x": "AA"}},
+        {**proof, "jwk": {"kty": "oct", "k": "AA"}},
+        {**proof, "signature": proof["signature"][:-4]},
+        {**proof, "signature": "§"},
+        {"jwk": device.jwk},
+    ):
+        answer = two.browser.post(f"{two.where}/device", json={"csrf": fields(two.page)["csrf"], "device": {**SAID, "key": key}})
+        assert answer.status_code == 400, (key, answer.text)
+    # Nothing of it counts.
+    two.give()
+    found = report(client, second)
+    assert "no_device_key" in codes(found) and found["report"]["devices"] == []
+
+
+@pytest.mark.parametrize("body, status", [
+    ({"device": {**SAID, "more": 1}}, 400), ({"device": {**SAID, "languages": "de"}}, 400), ({"device": []}, 400), ({}, 400),
+    ({"csrf": "another", "device": SAID}, 403), ({"device": {**SAID, "time_zone": "x" * 70_000}}, (400, 413)),
+])
+def test_what_is_no_device_is_refused(place, client, workflow, body, status):
+    visit = Visit(place, begin(client, workflow))
+    answer = visit.browser.post(f"{visit.where}/device", json={"csrf": fields(visit.page)["csrf"], **body})
+    assert answer.status_code in (status if isinstance(status, tuple) else (status,)), answer.text
+
+
+def test_others_tell_nothing(place, client, workflow):
+    visit = Visit(place, begin(client, workflow))
+    stranger = place.client("127.52.1.9")
+    answer = stranger.post(f"{visit.where}/device", json={"csrf": fields(visit.page)["csrf"], "device": SAID})
+    assert answer.status_code == 403
+
+
+def test_many_devices_push_no_address_away(place, client, workflow):
+    """Whoever tells of many devices is doubtful for it, and hides no address by them."""
+    session = begin(client, workflow)
+    visit = Visit(place, session)
+    for _ in range(20):
+        visit.tell(Device())
+    visit.give()
+    found = report(client, session)
+    assert "many_devices" in codes(found) and found["status"] == "review"
+    assert len(found["report"]["devices"]) == 16
+    often = report(client, session, "often")
+    assert any(one["kind"] == "ip_address" for one in often["report"]["common"])
+
+
+def test_a_workflow_without_it_asks_for_no_key(place, client):
+    graph = {"schema": "idv.workflow/1", "start": "zone", "nodes": {"zone": {"type": "check", "check": "mrz", "next": "end"}, "end": {"type": "decide", "rule": "fold"}}}
+    session = begin(client, published(client, graph))
+    visit = Visit(place, session)
+    told = "erzeugt für diese Website einen Schlüssel"
+    assert visit.challenge is None and told not in visit.welcome
+    assert told in Visit(place, begin(client, published(client, GRAPH))).welcome
+
+
+def test_without_our_page_nothing_is_known(client, workflow):
+    session = begin(client, workflow)
+    give(client, session, node="zone", mrz={"mrz": LINES})
+    assert report(client, session)["status"] == "not_performed"
+
+
+def test_a_real_browser_keeps_its_key(place, client, workflow, tmp_path):
+    """Chromium twice with one profile, and once with another."""
+    sessions = [begin(client, workflow, reference=f"real-{at}") for at in range(3)]
+    command = ["node", "browser_device.mjs", pinned(place), tmp_path, LINES, *(session["url"] for session in sessions)]
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr
+    seen = json.loads(run.stdout)
+    reports = [report(client, session) for session in sessions]
+    keys = [one["report"]["devices"][0]["key"] for one in reports]
+    assert keys[0] == keys[1] != keys[2]
+    for one in reports:
+        [device] = one["report"]["devices"]
+        # It is driven by a program and says so; but for that it fits together.
+        assert codes(one) & {"automated", "no_device_key", "browser_contradicts", "tls_unlike_browsers"} == {"automated"}
+        assert device["time_zone"] == "Asia/Tokyo" and device["contradictions"] == []
+        assert re.fullmatch(r"t13[di]\d{4}h2_[0-9a-f]{12}_[0-9a-f]{12}", device["browser"]["ja4"])
+    assert reports[0]["report"]["devices"][0]["browser"]["ja4"][:10] == reports[2]["report"]["devices"][0]["browser"]["ja4"][:10]
+    assert codes(report(client, sessions[1], "often")) == {"shared_with_others"}
+    assert seen["complaints"] == [] and seen["extractable"] is False
