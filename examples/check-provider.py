@@ -9,21 +9,13 @@ that is not here: one that is handed over is for a person to look at.
 """
 
 import argparse
-import base64
 import csv
 import hashlib
-import hmac
-import http.server
-import json
-import ssl
-import sys
 import threading
-import time
 import unicodedata
 
-# A question that is signed may be so old, and so far ahead.
-TOLERANCE_SECONDS = 300
-BODY_MAX_BYTES = 17 << 20
+from signed_server import SignedServer, arguments
+
 REMEMBERED = 10_000
 
 
@@ -56,31 +48,19 @@ def reason(code, severity):
     return {"code": code, "severity": severity}
 
 
-def signed(secret, headers, body):
-    """Standard Webhooks 1.0: who asks, and that it is not an old question."""
-    try:
-        age = time.time() - int(headers["webhook-timestamp"])
-        key = base64.b64decode(secret.removeprefix("whsec_"))
-        over = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-        own = b"v1," + base64.b64encode(hmac.new(key, over, hashlib.sha256).digest())
-        said = headers["webhook-signature"].encode("utf-8", "replace").split(b" ")
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return False
-    return abs(age) < TOLERANCE_SECONDS and any(hmac.compare_digest(own, one) for one in said)
-
-
-class Provider(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, port, register, secret, certificate):
-        super().__init__(("127.0.0.1", port), Handler)
-        self.register, self.secret = register, secret
+class Provider(SignedServer):
+    def __init__(self, args):
+        super().__init__(args.port, args.secret_file, args.certificate)
+        self.register = Register(args.register)
         # What was answered before: whoever asks again with the same key gets the same.
         self.answered, self.lock = {}, threading.Lock()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        # The handshake is the matter of the thread of a connection: one that is silent holds up nobody.
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def answer(self, question):
+        if question["schema"] != "idv.provider/1":
+            raise ValueError
+        found = self.look(question)
+        # 422: it is understood, and cannot be done for this person.
+        return (200, found) if found else (422, {"error": "nothing to look for"})
 
     def look(self, question):
         with self.lock:
@@ -98,52 +78,11 @@ class Provider(http.server.ThreadingHTTPServer):
             return self.answered[key]
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 30
-
-    def do_POST(self):
-        length = self.headers.get("content-length", "")
-        if not length.isdigit() or int(length) > BODY_MAX_BYTES:
-            return self.reply(413, {})
-        body = self.rfile.read(int(length))
-        if not signed(self.server.secret, self.headers, body):
-            return self.reply(401, {"error": "the signature does not hold"})
-        try:
-            question = json.loads(body)
-            if question["schema"] != "idv.provider/1" or question["id"] != self.headers["idempotency-key"]:
-                raise ValueError
-            found = self.server.look(question)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return self.reply(400, {"error": "the question cannot be read"})
-        # 422: it is understood, and cannot be done for this person.
-        return self.reply(200, found) if found else self.reply(422, {"error": "nothing to look for"})
-
-    def reply(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, form, *values):
-        """Statuses, and nothing of anybody."""
-        print(form % values, file=sys.stderr)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--register", required=True)
-    parser.add_argument("--secret-file", required=True, help="whsec_…")
-    parser.add_argument("--certificate", required=True, help="PEM, with the key")
-    parser.add_argument("--port", type=int, default=8600)
-    args = parser.parse_args()
-    with open(args.secret_file, encoding="ascii") as file:
-        secret = file.read().strip()
-    server = Provider(args.port, Register(args.register), secret, args.certificate)
-    print(f"https://127.0.0.1:{server.server_address[1]}", flush=True)
-    server.serve_forever()
+    arguments(parser)
+    Provider(parser.parse_args()).run()
 
 
 if __name__ == "__main__":

@@ -353,7 +353,7 @@ pub fn egress(config: &Config) -> Result<Egress> {
 }
 
 /// The same for so many calls at once.
-fn egress_for(config: &Config, calls: usize) -> Result<Egress> {
+pub fn egress_for(config: &Config, calls: usize) -> Result<Egress> {
     let read = |path: &PathBuf| {
         let path = config.path(path);
         std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))

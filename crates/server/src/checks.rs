@@ -81,6 +81,7 @@ pub async fn sessions(
         aml: aml.clone(),
         trust_frameworks: config.verification.trust_frameworks.clone(),
         disposable: disposable(config)?,
+        sms: config.verification.sms.as_ref().map(|sms| sms.terms(&config.issuer)),
         addresses,
         providers,
         views: portcullis_api::report_views(),

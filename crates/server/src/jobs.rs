@@ -10,19 +10,20 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use portcullis_audit::{Filter, Logs, MAX_RESULTS};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
 use portcullis_gateway::LimitBlock;
 use portcullis_identity::Mail;
 use portcullis_store::{
-    outbox::{self, PendingEvent},
+    Sms,
+    outbox::{self, MessageKind, PendingEvent, PendingMessage},
     retention,
 };
 use portcullis_types::{Id, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{MissedTickBehavior, interval},
 };
 
@@ -34,6 +35,7 @@ use crate::{
     record::audit_dir,
     screening,
     system::SteadyClock,
+    texts::{Handed, TEXTS_AT_ONCE, Texts},
 };
 
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -44,6 +46,7 @@ const CLOCK_STEP_MILLIS: i64 = 1_000;
 const QUOTAS_EVERY: Duration = Duration::from_millis(500);
 const LOGOUT_EVERY: Duration = Duration::from_millis(500);
 const MAIL_EVERY: Duration = Duration::from_millis(250);
+const SMS_EVERY: Duration = Duration::from_millis(250);
 /// Memory of password hashes that nobody needed for so long is given back.
 const RELEASE_MEMORY_EVERY: Duration = Duration::from_secs(2);
 /// The files of the configuration are looked at this often.
@@ -74,7 +77,7 @@ const FEW_EVENTS: usize = 16;
 pub fn start(
     app: &Arc<App>,
     queues: Queues,
-    mailer: Mailer,
+    (mailer, texts): (Mailer, Option<Texts>),
     closing: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     app.gate.load().watch(None);
@@ -160,6 +163,10 @@ pub fn start(
         every(app, MAIL_EVERY, closing, "mail", move |app| {
             let mailer = mailer.clone();
             async move { send_mails(&app, &mailer).await }
+        }),
+        every(app, SMS_EVERY, closing, "text messages", move |app| {
+            let texts = texts.clone();
+            async move { send_texts(&app, texts.as_ref()).await }
         }),
         tokio::spawn(store_blocks(app.clone(), queues.limit_blocks)),
     ]
@@ -345,7 +352,7 @@ fn logged_since(dir: &Path, from: Timestamp, wanted: &[String]) -> Result<HashSe
 async fn send_mails(app: &App, mailer: &Mailer) -> Result<()> {
     let now = app.clock.now();
     let db = &app.identity.db;
-    for pending in outbox::due_mails(db, now).await? {
+    for pending in outbox::due_messages(db, MessageKind::Mail, now).await? {
         let mail = Mail::open(&app.identity.sealer, &pending.sealed);
         let sent = match &mail {
             Some(mail) => mailer.send(&pending.id, mail).await,
@@ -360,10 +367,60 @@ async fn send_mails(app: &App, mailer: &Mailer) -> Result<()> {
                 tracing::warn!(mail = row.id, error = format!("{error:#}"), "a mail was not sent");
                 let wait = Duration::from_secs(60 << row.attempts.clamp(0, 11));
                 let next = now.plus(wait);
-                db.write(|tx| async move { outbox::retry_mail(&tx, row, next).await }).await?;
+                db.write(|tx| async move { outbox::retry_message(&tx, row, next).await }).await?;
             }
-            _ => db.write(|tx| async move { outbox::remove_mail(&tx, row).await }).await?,
+            _ => db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await?,
         }
+    }
+    Ok(())
+}
+
+/// Hands over what waits, several at once, so that one slow answer keeps nobody from their code.
+async fn send_texts(app: &Arc<App>, texts: Option<&Texts>) -> Result<()> {
+    let (db, now) = (&app.identity.db, app.clock.now());
+    let mut due = outbox::due_messages(db, MessageKind::Sms, now).await?;
+    while !due.is_empty() {
+        let left = due.split_off(due.len().min(TEXTS_AT_ONCE));
+        let mut running = JoinSet::new();
+        for pending in std::mem::replace(&mut due, left) {
+            let (app, texts) = (app.clone(), texts.cloned());
+            running.spawn(async move { send_text(&app, texts.as_ref(), &pending).await });
+        }
+        while let Some(sent) = running.join_next().await {
+            sent.context("hand over a text message")??;
+        }
+    }
+    Ok(())
+}
+
+async fn send_text(app: &App, texts: Option<&Texts>, row: &PendingMessage) -> Result<()> {
+    let (db, now) = (&app.identity.db, app.clock.now());
+    let sms = Sms::open(&app.identity.sealer, &row.sealed).filter(|sms| sms.expires_at > now);
+    let later = match (texts, &sms) {
+        (Some(texts), Some(sms)) => match texts.hand_over(&row.id, sms, now).await {
+            Handed::Over => None,
+            Handed::Refused(status) => {
+                tracing::error!(message = row.id, status, "a text message was refused");
+                None
+            }
+            Handed::Later(why) => {
+                tracing::warn!(message = row.id, why, "a text message was not handed over");
+                Some(now.plus(Duration::from_secs(2 << row.attempts.clamp(0, 6))))
+            }
+        },
+        _ => {
+            tracing::warn!(
+                message = row.id,
+                "a text message came too late, or nobody hands it over"
+            );
+            None
+        }
+    };
+    match later {
+        Some(next) => {
+            db.write(|tx| async move { outbox::retry_message(&tx, row, next).await }).await?;
+        }
+        None => db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await?,
     }
     Ok(())
 }

@@ -34,6 +34,7 @@ mod sessions;
 mod sigma;
 mod sinks;
 mod system;
+mod texts;
 mod tiles;
 mod traces;
 mod traffic;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use portcullis_egress::Egress;
+use portcullis_egress::{Egress, webhook::Secret as Shared};
 use portcullis_federation::{ProviderSettings, UpstreamProvider};
 use portcullis_identity::StaffDevices;
 use portcullis_oidc::{RegistrationMode, RegistrationPolicy};
@@ -12,8 +12,10 @@ use portcullis_types::Secret;
 use portcullis_verification::CheckProvider;
 
 use crate::{
+    app::egress_for,
     config::{Config, LoginProvider, ProviderConfig, Registration},
     system,
+    texts::{TEXTS_AT_ONCE, Texts},
 };
 
 /// The devices that administrators may keep passkeys on.
@@ -39,6 +41,22 @@ pub fn theme(config: &Config) -> Result<Theme> {
     let logo = own.logo.as_ref().map(read).transpose()?;
     let (accent, dark) = (own.accent.as_deref(), own.accent_dark.as_deref());
     Theme::new(&own.name, accent, dark, logo).context("theme")
+}
+
+/// Whoever hands over text messages, if somebody does, with the secret by which they know us.
+pub fn texts(config: &Config) -> Result<Option<Texts>> {
+    let Some(own) = &config.verification.sms else { return Ok(None) };
+    let secret = match &own.secret_file {
+        Some(path) => {
+            let path = config.path(path);
+            let text = std::fs::read_to_string(&path);
+            Some(text.with_context(|| format!("read {}", path.display()))?)
+        }
+        None => system::variable("PORTCULLIS_SMS_SECRET"),
+    };
+    let secret = secret.context("verification.sms: no secret_file and no PORTCULLIS_SMS_SECRET")?;
+    let secret = Shared::read(&secret).context("verification.sms: the secret is not whsec_…")?;
+    Ok(Some(Texts::new(own.url.clone(), secret, egress_for(config, TEXTS_AT_ONCE)?)))
 }
 
 /// Whoever does checks, with the secrets by which they know us; nothing is asked of them yet.

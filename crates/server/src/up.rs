@@ -12,7 +12,9 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{app::App, checks, config::Config, control, demo, jobs, mailer::Mailer, ops, quotas};
+use crate::{
+    app::App, checks, config::Config, control, demo, jobs, mailer::Mailer, ops, parts, quotas,
+};
 
 /// The demo waits this long for the sample services before it says that they are missing.
 const DEMO_PATIENCE: Duration = Duration::from_secs(20);
@@ -37,12 +39,13 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     let mail_dir = config.mail.directory.as_ref().map(|path| config.path(path));
     let mail_dir = mail_dir.unwrap_or_else(|| data.join("mail"));
     let mailer = Mailer::new(&config.mail, &mail_dir)?;
+    let texts = parts::texts(&config)?;
     let (app, queues) = App::build(config, data).await?;
     let app = Arc::new(app);
     app.reload.connect(&app);
     jobs::replay_outbox(&app).await?;
     let (close, closing) = watch::channel(false);
-    let mut tasks = jobs::start(&app, queues, mailer, &closing);
+    let mut tasks = jobs::start(&app, queues, (mailer, texts), &closing);
     tasks.push(crate::watch::start(&app)?);
     app.follow_sinks(app.plan_sinks(&app.config)?);
     let doors = open_doors(&app, &closing).await?;

@@ -51,7 +51,7 @@ pub use credential::{
 };
 pub use db::{CommitSink, Constraint, Db, DbError, RaceCheck, SinkFuture, Tx};
 pub use log_keys::{LogKeys, LogSealer};
-pub use mail::{Mail, MailError};
+pub use mail::{Mail, MailError, Sms};
 pub use query::{Arg, Query, Source, per, sql};
 pub use seal::{KEY_BYTES, SealError, Sealer};
 

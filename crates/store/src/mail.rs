@@ -1,12 +1,18 @@
-//! Mails that wait to be sent.
+//! Mails and text messages that wait to be sent.
 
 use portcullis_types::{Id, SharedEntropy, Timestamp, tags};
 use serde::{Deserialize, Serialize};
 
-use crate::{DbError, SealError, Sealer, Tx, outbox};
+use crate::{
+    DbError, SealError, Sealer, Tx,
+    outbox::{self, MessageKind},
+};
 
 /// The purpose under which queued mails are sealed: they carry links that open accounts.
 const PURPOSE: &str = "mail";
+
+/// The purpose under which text messages are: they carry codes.
+const SMS_PURPOSE: &str = "sms";
 
 /// A mail was not queued.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +49,7 @@ impl Mail {
         let id = Id::<tags::Event>::new(now, &**entropy).to_string();
         let json = serde_json::to_vec(self).unwrap_or_default();
         let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
-        Ok(outbox::put_mail(tx, tenant, &id, sealed, now).await?)
+        Ok(outbox::put_message(tx, tenant, (MessageKind::Mail, &id), sealed, now).await?)
     }
 
     /// Does the work of queueing a mail without queueing it.
@@ -56,12 +62,47 @@ impl Mail {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
         let (tenant, id) = (String::new(), String::new());
-        let nothing = outbox::PendingMail { tenant, id, sealed, attempts: 0 };
-        Ok(outbox::remove_mail(tx, &nothing).await?)
+        let nothing = outbox::PendingMessage { tenant, id, sealed, attempts: 0 };
+        Ok(outbox::remove_message(tx, &nothing).await?)
     }
 
     /// Opens a queued mail.
     pub fn open(sealer: &Sealer, sealed: &[u8]) -> Option<Self> {
         serde_json::from_slice(&sealer.open(PURPOSE, sealed).ok()?).ok()
+    }
+}
+
+/// A text message to one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sms {
+    /// The number, E.164.
+    pub to: String,
+    /// The text.
+    pub text: String,
+    /// The language of the text, BCP 47.
+    pub locale: String,
+    /// From when on nobody needs it any more.
+    pub expires_at: Timestamp,
+}
+
+impl Sms {
+    /// Queues the message with the change it tells of.
+    pub async fn queue(
+        &self,
+        tx: &Tx,
+        tenant: &str,
+        sealer: &Sealer,
+        entropy: &SharedEntropy,
+        now: Timestamp,
+    ) -> Result<(), MailError> {
+        let id = Id::<tags::Event>::new(now, &**entropy).to_string();
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let sealed = sealer.seal(SMS_PURPOSE, &json, &**entropy)?;
+        Ok(outbox::put_message(tx, tenant, (MessageKind::Sms, &id), sealed, now).await?)
+    }
+
+    /// Opens a queued message.
+    pub fn open(sealer: &Sealer, sealed: &[u8]) -> Option<Self> {
+        serde_json::from_slice(&sealer.open(SMS_PURPOSE, sealed).ok()?).ok()
     }
 }

@@ -48,6 +48,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (38, include_str!("../migrations/0038_signals.sql")),
     (39, include_str!("../migrations/0039_faces.sql")),
     (40, include_str!("../migrations/0040_devices.sql")),
+    (41, include_str!("../migrations/0041_phones.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -90,31 +90,50 @@ pub async fn clear_events(db: &Db, also: &[String]) -> Result<(), DbError> {
     Ok(())
 }
 
+/// How a message leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageKind {
+    /// A mail.
+    Mail,
+    /// A text message.
+    Sms,
+}
+
+impl MessageKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Sms => "sms",
+        }
+    }
+}
+
 /// A row of `mail_outbox`.
 #[derive(Debug, sqlx::FromRow)]
-pub struct PendingMail {
+pub struct PendingMessage {
     /// The tenant it is sent for.
     pub tenant: String,
-    /// The mail.
+    /// The message.
     pub id: String,
-    /// The message, sealed.
+    /// All of it, sealed.
     pub sealed: Vec<u8>,
     /// How often it was tried.
     pub attempts: i64,
 }
 
-/// Queues a mail; it leaves only if the transaction commits.
-pub async fn put_mail(
+/// Queues a message; it leaves only if the transaction commits.
+pub async fn put_message(
     tx: &Tx,
     tenant: &str,
-    id: &str,
+    (kind, id): (MessageKind, &str),
     sealed: Vec<u8>,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO mail_outbox (tenant, id, sealed, created_at, next_at, attempts) \
-         VALUES ($1, $2, $3, $4, $4, 0)")
+    sql("INSERT INTO mail_outbox (tenant, id, channel, sealed, created_at, next_at, attempts) \
+         VALUES ($1, $2, $3, $4, $5, $5, 0)")
     .bind(tenant)
     .bind(id)
+    .bind(kind.as_str())
     .bind(sealed)
     .bind(now)
     .execute(tx)
@@ -122,32 +141,43 @@ pub async fn put_mail(
     Ok(())
 }
 
-/// Mails whose time has come, oldest first.
-pub async fn due_mails(source: impl Source, now: Timestamp) -> Result<Vec<PendingMail>, DbError> {
-    sql("SELECT tenant, id, sealed, attempts FROM mail_outbox WHERE next_at <= $1 \
-         ORDER BY next_at, id LIMIT $2")
+/// Messages whose time has come, oldest first.
+pub async fn due_messages(
+    source: impl Source,
+    kind: MessageKind,
+    now: Timestamp,
+) -> Result<Vec<PendingMessage>, DbError> {
+    sql(
+        "SELECT tenant, id, sealed, attempts FROM mail_outbox WHERE channel = $1 AND next_at <= $2 \
+         ORDER BY next_at, id LIMIT $3",
+    )
+    .bind(kind.as_str())
     .bind(now)
     .bind(BATCH)
     .all(source)
     .await
 }
 
-/// Forgets a mail that was sent or given up.
-pub async fn remove_mail(tx: &Tx, mail: &PendingMail) -> Result<(), DbError> {
+/// Forgets a message that was sent or given up.
+pub async fn remove_message(tx: &Tx, message: &PendingMessage) -> Result<(), DbError> {
     sql("DELETE FROM mail_outbox WHERE tenant = $1 AND id = $2")
-        .bind(&mail.tenant)
-        .bind(&mail.id)
+        .bind(&message.tenant)
+        .bind(&message.id)
         .execute(tx)
         .await?;
     Ok(())
 }
 
-/// Tries a mail again at `next_at`.
-pub async fn retry_mail(tx: &Tx, mail: &PendingMail, next_at: Timestamp) -> Result<(), DbError> {
+/// Tries a message again at `next_at`.
+pub async fn retry_message(
+    tx: &Tx,
+    message: &PendingMessage,
+    next_at: Timestamp,
+) -> Result<(), DbError> {
     sql("UPDATE mail_outbox SET attempts = attempts + 1, next_at = $3 \
          WHERE tenant = $1 AND id = $2")
-    .bind(&mail.tenant)
-    .bind(&mail.id)
+    .bind(&message.tenant)
+    .bind(&message.id)
     .bind(next_at)
     .execute(tx)
     .await?;

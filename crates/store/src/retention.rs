@@ -173,7 +173,7 @@ pub const KEPT: &[(&str, &str)] = &[
     ("idv_session_event", "goes with its session"),
     ("idv_effect", "goes as soon as it was brought about, and with its session"),
     ("event_outbox", "emptied as soon as the log has the event"),
-    ("mail_outbox", "emptied as soon as the mail is sent or given up"),
+    ("mail_outbox", "emptied as soon as the message is sent or given up"),
     ("schema_migration", "one row for each migration"),
 ];
 

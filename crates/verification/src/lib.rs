@@ -33,11 +33,11 @@ pub use presentations::{
 pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT};
 pub use sessions::{
     AddressFacts, AddressSources, Addresses, Answer, Answered, Asked as AskedStep, Backtested,
-    Begin, Begun, BrowserFacts, Change, Decided, Diff, Differing, EVIDENCE_SALT_BYTES,
-    EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence, FaceFound, FaceSearch,
-    Given, Identifiers, Known, ListKind, Listed, MATCHES_MAX, MailAnswer, Note, Open, Owner,
-    ReportViews, Reviewed, SessionError, SessionParts, SessionPicture, Sessions, Step, Told,
-    ToldDevice, ToldKey, UNSUPPORTED, VerifiedIdentity, evidence_digest,
+    Begin, Begun, BrowserFacts, Change, Channel, CodeAnswer, Decided, Diff, Differing,
+    EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence,
+    FaceFound, FaceSearch, Given, Identifiers, Known, ListKind, Listed, MATCHES_MAX, Note, Open,
+    Owner, ReportViews, Reviewed, SessionError, SessionParts, SessionPicture, Sessions, SmsTerms,
+    Step, Told, ToldDevice, ToldKey, UNSUPPORTED, VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{
     Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,

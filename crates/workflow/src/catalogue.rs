@@ -77,6 +77,15 @@ const MAILED: [FieldSpec; 2] = [
     field("is_disposable", Kind::Flag),
 ];
 
+const TEXTED: [FieldSpec; 3] = [
+    // Of the number, with two letters; unknown for one of no country.
+    field("country", Kind::Text),
+    // What the number was given out for.
+    field("kind", Kind::Choice(&["mobile", "fixed_line_or_mobile", "voip", "personal"])),
+    // From every country of the documents.
+    field("country_differs", Kind::Flag),
+];
+
 /// What somebody else tells of a check.
 const PROVIDED: [FieldSpec; 2] = [
     // From 0 to 1.
@@ -317,6 +326,7 @@ pub const CATALOGUE: &[CheckSpec] = &[
         ..OF_SESSION
     },
     CheckSpec { name: "email", fields: &MAILED, ..OF_PERSON },
+    CheckSpec { name: "phone", fields: &TEXTED, ..OF_PERSON },
     CheckSpec {
         name: "credential",
         tells_person: true,

@@ -4,6 +4,7 @@ mod cases;
 mod emrtd;
 mod evidence;
 mod faces;
+mod given;
 mod identities;
 mod input;
 mod lists;

@@ -3,22 +3,20 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode};
 use portcullis_store::idv::sessions::{SessionFilter, SessionRow};
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::{Answer, Begin, Consent, ListKind, MailAnswer, Open, ReportViews};
+use portcullis_verification::{Begin, ListKind, Open, ReportViews};
 use portcullis_workflow::{Phase, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    emrtd::{EmrtdInput, EmrtdReportView},
+    emrtd::EmrtdReportView,
     faces::FaceReportView,
-    input::{ExpectedInput, bytes, invalid},
+    given::GivenInput,
+    input::{ExpectedInput, invalid},
     lists::kind,
-    mrz::{ZoneInput, ZoneReportView},
-    picture::{
-        BarcodeInput, BarcodeReportView, DocumentInput, PICTURE_BODY_MAX_BYTES, PictureInput,
-        PictureReportView,
-    },
+    mrz::ZoneReportView,
+    picture::{BarcodeReportView, PICTURE_BODY_MAX_BYTES, PictureReportView},
 };
 use crate::{
     ApiError,
@@ -262,73 +260,6 @@ impl From<&Open> for SessionView {
     }
 }
 
-/// What is given for a step: one member, named like its check, or `unsupported`.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct GivenInput {
-    node: String,
-    /// Without `expected`: that is given when the session begins.
-    mrz: Option<ZoneInput>,
-    emrtd: Option<EmrtdInput>,
-    barcode: Option<BarcodeInput>,
-    image: Option<PictureInput>,
-    selfie: Option<SelfieInput>,
-    proof_of_address: Option<DocumentInput>,
-    email: Option<MailInput>,
-    /// Answers by the ids of the questions.
-    questionnaire: Option<BTreeMap<String, String>>,
-    /// An empty object: the report has the `url` for the wallet, and the step goes on when it has answered.
-    credential: Option<CredentialInput>,
-    /// Instead of all that: why the person cannot. `no_chip`, `no_nfc`, `no_camera`, `no_document`, `damaged`,
-    /// `lost`, `refused`, `other`
-    unsupported: Option<String>,
-}
-
-/// A picture of the person.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct SelfieInput {
-    /// JPEG or PNG, base64, at most 12 MiB.
-    image: String,
-    /// Whether the person agreed that their face is measured and compared. It is asked on our page; whoever calls this
-    /// has asked them.
-    consent: bool,
-}
-
-impl SelfieInput {
-    fn read(self) -> Result<Answer, ApiError> {
-        if !self.consent {
-            return Err(invalid("consent", "must be true: nobody's face is measured without it"));
-        }
-        Ok(Answer::Selfie(bytes("image", &self.image)?, Consent::ByCaller))
-    }
-}
-
-/// That a wallet is to be asked.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct CredentialInput {}
-
-/// First where a code is sent, then the code.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct MailInput {
-    /// The address; left out if one is known of the person.
-    address: Option<String>,
-    /// The six digits that came.
-    code: Option<String>,
-}
-
-impl MailInput {
-    fn read(self) -> Result<MailAnswer, ApiError> {
-        match (self.address, self.code) {
-            (address, None) => Ok(MailAnswer::Send(address)),
-            (None, Some(code)) => Ok(MailAnswer::Code(code)),
-            _ => Err(invalid("code", "stands alone")),
-        }
-    }
-}
-
 /// What came of it.
 #[derive(Debug, Serialize, ToSchema)]
 struct GivenView {
@@ -442,50 +373,6 @@ async fn ask_wallet(api: Api, call: &Call, id: Id<tags::IdvSession>, node: &str)
     let report = json!({ "url": made.url, "expires_at": made.row.expires_at.to_rfc3339() });
     let open = api.sessions.read(id).await?;
     ok(GivenView { report, session: (&open).into() })
-}
-
-impl GivenInput {
-    /// Whether it asks for a credential and nothing else.
-    fn is_for_wallet(&self) -> bool {
-        let Self { mrz, emrtd, barcode, image, proof_of_address, email, unsupported, .. } = self;
-        let others = [
-            self.selfie.is_some(),
-            self.questionnaire.is_some(),
-            mrz.is_some(),
-            emrtd.is_some(),
-            barcode.is_some(),
-            image.is_some(),
-            proof_of_address.is_some(),
-            email.is_some(),
-            unsupported.is_some(),
-        ];
-        self.credential.is_some() && !others.contains(&true)
-    }
-
-    fn read(self) -> Result<Answer, ApiError> {
-        let Self { mrz, emrtd, barcode, image, proof_of_address, email, unsupported, .. } = self;
-        let alone = unsupported.is_some();
-        if self.credential.is_some() {
-            return Err(invalid("credential", "stands alone"));
-        }
-        let given = [
-            mrz.map(|zone| zone.read().map(Answer::Zone)),
-            emrtd.map(|chip| chip.read().map(Answer::Chip)),
-            barcode.map(|barcode| barcode.read().map(Answer::Barcode)),
-            image.map(|picture| picture.read().map(Answer::Picture)),
-            self.selfie.map(SelfieInput::read),
-            proof_of_address.map(|file| file.read().map(Answer::Document)),
-            email.map(|mail| mail.read().map(Answer::Mail)),
-            self.questionnaire.map(|said| Ok(Answer::Questionnaire(said))),
-            unsupported.map(|why| Ok(Answer::Unsupported(why))),
-        ];
-        let mut given = given.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (Some(one), None) => one,
-            (Some(_), Some(_)) if alone => Err(invalid("unsupported", "stands alone")),
-            _ => Err(invalid("node", "must come with what its check takes, or with unsupported")),
-        }
-    }
 }
 
 /// How reports of steps are shown.

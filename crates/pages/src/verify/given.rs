@@ -5,7 +5,9 @@ use http::{StatusCode, header};
 use http_body_util::BodyExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use portcullis_documents::zone::Expected;
-use portcullis_verification::{Answer, Barcode, BarcodeAsked, Consent, MailAnswer, ZoneAsked};
+use portcullis_verification::{
+    Answer, Barcode, BarcodeAsked, Channel, CodeAnswer, Consent, ZoneAsked,
+};
 use portcullis_workflow::{QUESTIONS_MAX, Question};
 use tokio::time::timeout;
 
@@ -222,13 +224,8 @@ impl Given {
                 let barcode = Barcode::Picture(self.picture.clone());
                 Some(Answer::Barcode(BarcodeAsked { barcode, expected }))
             }
-            "email" if !self.code.is_empty() => {
-                Some(Answer::Mail(MailAnswer::Code(self.code.clone())))
-            }
-            "email" => self.address.as_ref().map(|address| {
-                let place = address.parse().map(MailAnswer::Place);
-                Answer::Mail(place.unwrap_or_else(|_| MailAnswer::Typed(address.clone())))
-            }),
+            "email" => self.by_code().map(|answer| Answer::Code(Channel::Email, answer)),
+            "phone" => self.by_code().map(|answer| Answer::Code(Channel::Phone, answer)),
             "questionnaire" if !self.answers.is_empty() => {
                 let each = questions.iter().enumerate();
                 let said = each.filter_map(|(place, question)| {
@@ -245,6 +242,20 @@ impl Given {
             }
             _ => None,
         }
+    }
+}
+
+impl Given {
+    /// The code that came, or where one is to go: a place in what is known of the person, or what they typed.
+    fn by_code(&self) -> Option<CodeAnswer> {
+        if !self.code.is_empty() {
+            return Some(CodeAnswer::Code(self.code.clone()));
+        }
+        let address = self.address.as_ref()?;
+        // A number of a telephone is no place.
+        let place = Some(address).filter(|address| address.len() <= 3);
+        let place = place.and_then(|address| address.parse().ok());
+        Some(place.map_or_else(|| CodeAnswer::Typed(address.clone()), CodeAnswer::Place))
     }
 }
 

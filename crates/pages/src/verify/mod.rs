@@ -80,7 +80,7 @@ struct StepPage<'a> {
     title: &'static str,
     intro: &'static str,
     problems: Vec<&'static str>,
-    /// `zone`, `picture`, `selfie`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
+    /// `zone`, `picture`, `selfie`, `address`, `number`, `code`, `wallet`, `offer`, `questions` or `chip`.
     kind: &'static str,
     /// For how many hours pictures are kept.
     hours: String,
@@ -88,6 +88,8 @@ struct StepPage<'a> {
     face_days: Option<String>,
     /// Addresses that are known of the person, not whole: the link may have gone to somebody else.
     addresses: Vec<String>,
+    /// Whether they are numbers of telephones.
+    is_phone: bool,
     /// Whether a file may be a PDF.
     takes_pdf: bool,
     node: &'a str,
@@ -256,7 +258,7 @@ struct Sent {
 async fn sent(pages: &Pages, open: &Open, step: &Step<'_>) -> Result<Sent, Page> {
     let (id, serial) = (open.row.id, step.serial);
     Ok(match step.check {
-        "email" => {
+        "email" | "phone" => {
             let code = pages.sessions.waits_for_code(id, serial).await;
             Sent { code: code.map_err(|error| failed(&error))?, request: None }
         }
@@ -392,7 +394,10 @@ fn ask(
     let done = asked_of_people(open).filter(|(node, _)| open.state.done.contains_key(*node));
     let done = done.count().min(total.saturating_sub(1));
     let words = words::step(step.check, sent.code || sent.request.is_some());
-    let known = open.start.identifiers.get(&ListKind::Email);
+    let is_phone = step.check == "phone";
+    let kind = if is_phone { ListKind::Phone } else { ListKind::Email };
+    let known = open.start.identifiers.get(&kind);
+    let masked = if is_phone { words::masked_number } else { words::masked };
     let back = back(visit);
     let page = StepPage {
         device: device::challenge(pages, open, &csrf),
@@ -410,7 +415,8 @@ fn ask(
         kind: words.kind,
         hours: hours(pages),
         face_days: open.plan.keeps_face().map(|keep| whole_days(keep.duration())),
-        addresses: known.into_iter().flatten().map(|known| words::masked(known)).collect(),
+        addresses: known.into_iter().flatten().map(|known| masked(known)).collect(),
+        is_phone,
         takes_pdf: step.check == "proof_of_address",
         node: step.node,
         serial: step.serial,
@@ -473,7 +479,7 @@ fn failed(error: &SessionError) -> Page {
     match error {
         SessionError::NotFound | SessionError::Erased => gone(),
         SessionError::Invalid("code", _) => given::wrong_code(),
-        SessionError::Invalid("address", _) => given::no_address(),
+        SessionError::Invalid("address" | "number", _) => given::no_address(),
         SessionError::Invalid("document", _) => given::no_document(),
         SessionError::Invalid("questionnaire", _) => given::no_answer(),
         SessionError::Invalid(..) => view::bad_request(),

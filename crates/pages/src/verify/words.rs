@@ -6,7 +6,7 @@ use portcullis_workflow::Status;
 pub(super) struct StepWords {
     pub title: &'static str,
     pub intro: &'static str,
-    /// `zone`, `picture`, `selfie`, `address`, `code`, `wallet`, `offer`, `questions` or `chip`.
+    /// `zone`, `picture`, `selfie`, `address`, `number`, `code`, `wallet`, `offer`, `questions` or `chip`.
     pub kind: &'static str,
 }
 
@@ -18,9 +18,10 @@ pub(super) struct StatusWords {
 }
 
 /// What people need for a check, before they begin.
-pub(super) const NEEDS: [(&str, &str); 9] = [
+pub(super) const NEEDS: [(&str, &str); 10] = [
     ("questionnaire", "answers to a few questions"),
     ("email", "your e-mail"),
+    ("phone", "your telephone, for a text message"),
     ("credential", "a wallet with a proof of who you are"),
     ("mrz", "a passport, an identity card or a visa, for the lines of letters at its bottom"),
     ("barcode", "a driving licence with a wide barcode on its back, and a camera"),
@@ -84,6 +85,16 @@ pub(super) fn step(check: &str, sent: bool) -> StepWords {
             intro: "We send six digits to it, which you type on the next page.",
             kind: "address",
         },
+        "phone" if sent => StepWords {
+            title: "Type the code",
+            intro: "We have sent six digits by text message. They work for ten minutes.",
+            kind: "code",
+        },
+        "phone" => StepWords {
+            title: "Confirm your telephone number",
+            intro: "We send six digits to it by text message, which you type on the next page.",
+            kind: "number",
+        },
         "proof_of_address" => StepWords {
             title: "Show where you live",
             intro: "Send a bill, a bank statement or a letter of an authority with your name and address, not older \
@@ -103,6 +114,14 @@ pub(super) fn masked(address: &str) -> String {
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
     let first: String = local.chars().take(1).collect();
     format!("{first}…@{domain}")
+}
+
+/// A number as its owner knows it: the first three and the last two signs.
+pub(super) fn masked_number(number: &str) -> String {
+    let signs: Vec<char> = number.chars().collect();
+    let first: String = signs.iter().take(3).collect();
+    let last: String = signs[signs.len().saturating_sub(2)..].iter().collect();
+    format!("{first}…{last}")
 }
 
 /// Why something is to be given once more.
@@ -145,7 +164,7 @@ pub(super) fn reasons(check: &str) -> Vec<(&'static str, &'static str)> {
         "no_chip" | "no_nfc" => check == "emrtd",
         // What has nothing to do with documents.
         "no_document" | "damaged" | "lost" => {
-            !matches!(check, "email" | "credential" | "questionnaire" | "selfie")
+            !matches!(check, "email" | "phone" | "credential" | "questionnaire" | "selfie")
         }
         "no_wallet" => check == "credential",
         "no_camera" => matches!(check, "barcode" | "image" | "proof_of_address" | "selfie"),

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use portcullis_egress::webhook::Secret;
 use portcullis_identity::Assurance;
 use portcullis_oidc::{CREDENTIAL_LIFETIME_MAX, ProofRule};
-use portcullis_verification::{CheckProvider, is_trust_framework};
+use portcullis_phone::is_region;
+use portcullis_verification::{CheckProvider, SmsTerms, is_trust_framework};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -26,6 +27,8 @@ const PICTURES_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 const PROVIDERS_MAX: usize = 64;
 /// How long one may take, if nothing is said.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Text messages in an hour, if nothing is said.
+const SMS_HOURLY: u32 = 300;
 /// Has the form of a secret, to look at everything else.
 const PLACEHOLDER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// Issuers that there may be, and types of credentials of each.
@@ -63,6 +66,8 @@ pub struct VerificationConfig {
     /// Who else does checks: registers that are asked, and whoever looks at documents.
     #[serde(default)]
     pub provider: Vec<ProviderConfig>,
+    /// How codes go out as text messages. Steps `phone` are not performed if nothing is said.
+    pub sms: Option<SmsConfig>,
     /// Credentials for wallets: what was verified of a person, for them to show elsewhere. None are issued if
     /// nothing is said.
     pub credentials: Option<CredentialConfig>,
@@ -98,6 +103,43 @@ pub struct RequestConfig {
     pub certificate: PathBuf,
     /// A file with its key, PEM.
     pub key: PathBuf,
+}
+
+/// Whoever hands over text messages, by the contract `idv.sms/1`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SmsConfig {
+    /// Where they are handed over, https.
+    pub url: String,
+    /// A file with the secret `whsec_…` by which it knows us; the variable `PORTCULLIS_SMS_SECRET` if left out.
+    pub secret_file: Option<PathBuf>,
+    /// The countries of the numbers that they go to, such as `DE`: whoever earns by dear calls has them sent abroad.
+    pub regions: Vec<String>,
+    /// How many go out in an hour, from 1; 300 if nothing is said.
+    pub hourly: Option<u32>,
+}
+
+impl SmsConfig {
+    fn check(&self) -> Result<()> {
+        let https = url::Url::parse(&self.url).is_ok_and(|url| url.scheme() == "https");
+        ensure!(https, "verification.sms: url must be https");
+        ensure!(
+            !self.regions.is_empty() && self.regions.iter().all(|code| is_region(code)),
+            "verification.sms: regions must be some with two capital letters, such as DE"
+        );
+        ensure!(self.hourly != Some(0), "verification.sms: hourly must be at least 1");
+        Ok(())
+    }
+
+    /// By which terms they go out. `issuer` is where our pages are.
+    pub fn terms(&self, issuer: &str) -> SmsTerms {
+        let host = url::Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
+        SmsTerms {
+            regions: self.regions.clone(),
+            hourly: self.hourly.unwrap_or(SMS_HOURLY).into(),
+            host: host.unwrap_or_default(),
+        }
+    }
 }
 
 /// Credentials for wallets (OpenID for Verifiable Credential Issuance 1.0).
@@ -236,6 +278,9 @@ impl VerificationConfig {
             ensure!(https, "verification.provider {}: url must be https", provider.name);
             // The secret is read where files are.
             provider.provider(PLACEHOLDER)?;
+        }
+        if let Some(sms) = &self.sms {
+            sms.check()?;
         }
         if let Some(credentials) = &self.credentials {
             let limits = CREDENTIAL_LIFETIME_MIN..=CREDENTIAL_LIFETIME_MAX;

@@ -1,4 +1,4 @@
-//! Codes that were sent to addresses.
+//! Codes that were sent to addresses and numbers.
 
 use portcullis_types::{Id, Timestamp, tags};
 
@@ -16,6 +16,8 @@ pub struct CodeRow {
     pub sealed: Vec<u8>,
     /// A keyed digest of it.
     pub address: String,
+    /// How it went there: `email` or `phone`.
+    pub channel: String,
     /// A keyed digest of the code.
     pub code: Vec<u8>,
     /// How often a wrong one was given, of all of the task.
@@ -40,8 +42,8 @@ pub async fn put(
     session: Id<tags::IdvSession>,
     row: &CodeRow,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO idv_code (tenant, session_id, task, send, sealed, address, code, tries, sent_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+    sql("INSERT INTO idv_code (tenant, session_id, task, send, sealed, address, channel, code, tries, sent_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (tenant, session_id, task, send) DO UPDATE SET tries = excluded.tries")
     .bind(tenant)
     .bind(session)
@@ -49,6 +51,7 @@ pub async fn put(
     .bind(row.send)
     .bind(row.sealed.as_slice())
     .bind(&row.address)
+    .bind(&row.channel)
     .bind(row.code.as_slice())
     .bind(row.tries)
     .bind(row.sent_at)
@@ -65,7 +68,7 @@ pub async fn of_task(
     session: Id<tags::IdvSession>,
     task: i64,
 ) -> Result<Option<CodeRow>, DbError> {
-    sql("SELECT task, send, sealed, address, code, tries, sent_at, expires_at FROM idv_code \
+    sql("SELECT task, send, sealed, address, channel, code, tries, sent_at, expires_at FROM idv_code \
          WHERE tenant = $1 AND session_id = $2 AND task = $3 ORDER BY send DESC LIMIT 1")
     .bind(tenant)
     .bind(session)
@@ -85,6 +88,23 @@ pub async fn sent_to(
                                   WHERE tenant = $1 AND address = $2 AND sent_at > $3")
     .bind(tenant)
     .bind(address)
+    .bind(since)
+    .optional(source)
+    .await?;
+    Ok(sent.map_or(0, |sent| sent.n))
+}
+
+/// How many were sent in one way after `since`, to whomever.
+pub async fn sent_by(
+    source: impl Source,
+    tenant: &str,
+    channel: &str,
+    since: Timestamp,
+) -> Result<i64, DbError> {
+    let sent: Option<Sent> = sql("SELECT COUNT(*) AS n FROM idv_code \
+                                  WHERE tenant = $1 AND channel = $2 AND sent_at > $3")
+    .bind(tenant)
+    .bind(channel)
     .bind(since)
     .optional(source)
     .await?;

@@ -8,7 +8,7 @@ use portcullis_workflow::{CheckStatus, Outcome, Refused, Values};
 use serde_json::Value as Json;
 
 use super::{
-    Asked, Given, MailAnswer, Open, SessionError, Sessions,
+    Asked, Channel, CodeAnswer, Given, Open, SessionError, Sessions,
     pictures::{self, Picture},
     questions,
 };
@@ -49,8 +49,8 @@ pub enum Answer {
     Selfie(Vec<u8>, Consent),
     /// A document that somebody else looks at, PDF, JPEG or PNG.
     Document(Vec<u8>),
-    /// An address that is to be sent a code, or the code.
-    Mail(MailAnswer),
+    /// An address or a number that is to be sent a code, or the code.
+    Code(Channel, CodeAnswer),
     /// What somebody says to questions, by their ids.
     Questionnaire(BTreeMap<String, String>),
     /// The person cannot; why, as one of [`super::UNSUPPORTED`].
@@ -76,7 +76,7 @@ impl Answer {
             Self::Picture(_) => Some("image"),
             Self::Selfie(..) => Some("selfie"),
             Self::Document(_) => Some("proof_of_address"),
-            Self::Mail(_) => Some("email"),
+            Self::Code(channel, _) => Some(channel.check()),
             Self::Questionnaire(_) => Some("questionnaire"),
             Self::Unsupported(_) => None,
         }
@@ -144,7 +144,7 @@ impl Sessions {
                 let given = Given::Report(&report, view.clone());
                 (view, self.given(id, serial, given, by).await?)
             }
-            Answer::Mail(mail) => self.mail(id, serial, &mail, by).await?,
+            Answer::Code(channel, code) => self.by_code((id, serial), channel, &code, by).await?,
             Answer::Questionnaire(said) => {
                 let open = self.read(id).await?;
                 let check = open.plan.check(node).ok_or(SessionError::NotFound)?;

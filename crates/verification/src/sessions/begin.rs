@@ -197,7 +197,7 @@ impl Sessions {
             digest,
             key,
             told: Vec::new(),
-            mailed: Vec::new(),
+            reached: Vec::new(),
             found: Found::new(),
             has_failed: false,
             decided: None,

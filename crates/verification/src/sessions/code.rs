@@ -1,10 +1,11 @@
-//! Whether somebody reads the mail of an address: a code is sent there, and comes back.
+//! Whether somebody reads what is sent to an address or a number: a code goes there, and comes back.
 
 use std::time::Duration;
 
 use portcullis_events::{Actor, Kind, Origin, Verification};
+use portcullis_phone::{Phone, PhoneKind};
 use portcullis_store::{
-    Mail, Tx,
+    Mail, Sms, Tx,
     idv::codes::{self, CodeRow},
 };
 use portcullis_texts::{Lang, speaking_now, t, tf};
@@ -15,6 +16,7 @@ use portcullis_workflow::{
 use serde_json::{Value as Json, json};
 
 use super::{Detail, ListKind, Open, SessionError, Sessions};
+use crate::CheckError;
 
 /// A code works so long.
 const CODE_TTL: Duration = Duration::from_secs(600);
@@ -26,9 +28,63 @@ const TRIES_MAX: i64 = 5;
 const ADDRESS_MAX: i64 = 6;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What somebody does about an address.
+/// How a code goes to somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// By mail.
+    Email,
+    /// By text message.
+    Phone,
+}
+
+impl Channel {
+    /// The check that it is for.
+    pub fn check(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+        }
+    }
+
+    /// As what it goes to is kept on lists.
+    pub fn kind(self) -> ListKind {
+        match self {
+            Self::Email => ListKind::Email,
+            Self::Phone => ListKind::Phone,
+        }
+    }
+
+    /// What it goes to.
+    fn field(self) -> &'static str {
+        match self {
+            Self::Email => "address",
+            Self::Phone => "number",
+        }
+    }
+}
+
+/// By which terms text messages go out. Whoever has numbers called dearly for them wants many of them sent.
 #[derive(Debug, Clone)]
-pub enum MailAnswer {
+pub struct SmsTerms {
+    /// The regions of the numbers that they go to, with two letters.
+    pub regions: Vec<String>,
+    /// So many go out in an hour, to whomever.
+    pub hourly: i64,
+    /// The host of the pages, by which browsers know for whom a code is.
+    pub host: String,
+}
+
+impl SmsTerms {
+    /// How numbers are dialled without the code of a country, if that is plain.
+    fn home(&self) -> Option<&str> {
+        let [one] = &self.regions[..] else { return None };
+        Some(one)
+    }
+}
+
+/// What somebody does about an address or a number.
+#[derive(Debug, Clone)]
+pub enum CodeAnswer {
     /// Wants a code, here; without an address at the one that is known.
     Send(Option<String>),
     /// Wants one at an address that they typed. Where some are known it is none of them: who has the link must not
@@ -54,11 +110,11 @@ impl Sessions {
         Ok(row.is_some_and(|row| row.expires_at > self.now()))
     }
 
-    pub(super) async fn mail(
+    pub(super) async fn by_code(
         &self,
-        id: Id<tags::IdvSession>,
-        serial: u32,
-        answer: &MailAnswer,
+        (id, serial): (Id<tags::IdvSession>, u32),
+        channel: Channel,
+        answer: &CodeAnswer,
         by: By<'_>,
     ) -> Result<(Json, Open), SessionError> {
         let done = self
@@ -71,9 +127,20 @@ impl Sessions {
                 if !open.steps().any(|step| step.serial == serial) {
                     return Err(Refused::Stale.into());
                 }
+                if channel == Channel::Phone && self.sms.is_none() {
+                    let outcome = Outcome::Unsupported("no_sms".to_owned());
+                    let event = Event::Given { serial, outcome };
+                    let open = self.take(&tx, open, event, (by.0, Some(by.1))).await?;
+                    return Ok(Ok((Json::Null, open)));
+                }
                 match answer {
-                    MailAnswer::Code(code) => self.look_at(&tx, open, serial, code, by).await,
-                    to => Ok(Ok((Json::Null, self.send(&tx, open, serial, to, by).await?))),
+                    CodeAnswer::Code(code) => {
+                        self.look_at(&tx, (open, serial), channel, code, by).await
+                    }
+                    to => {
+                        let open = self.send(&tx, (open, serial), channel, to, by).await?;
+                        Ok(Ok((Json::Null, open)))
+                    }
                 }
             })
             .await?;
@@ -86,15 +153,24 @@ impl Sessions {
     async fn send(
         &self,
         tx: &Tx,
-        open: Open,
-        serial: u32,
-        to: &MailAnswer,
+        (open, serial): (Open, u32),
+        channel: Channel,
+        to: &CodeAnswer,
         by: By<'_>,
     ) -> Result<Open, SessionError> {
         let (id, now, invalid) = (open.row.id, self.now(), |must: &str| {
-            SessionError::Invalid("address", must.to_owned())
+            SessionError::Invalid(channel.field(), must.to_owned())
         });
-        let (address, is_known) = address_of(&open, to).map_err(invalid)?;
+        let home = self.sms.as_ref().and_then(SmsTerms::home);
+        let (address, is_known) = address_of(&open, channel, to, home).map_err(invalid)?;
+        if let (Channel::Phone, Some(terms)) = (channel, &self.sms) {
+            goes_there(&address, terms).map_err(invalid)?;
+            let since = now.minus(HOUR);
+            if codes::sent_by(tx, &self.tenant, channel.check(), since).await? >= terms.hourly {
+                tracing::warn!("no code goes out as a text message: there were as many as may be");
+                return Err(CheckError::Busy.into());
+            }
+        }
         let before = codes::of_task(tx, &self.tenant, id, i64::from(serial)).await?;
         let send = before.as_ref().map_or(0, |row| row.send) + 1;
         if send > SENDS_MAX {
@@ -113,6 +189,7 @@ impl Sessions {
             send,
             sealed: open.key.seal(&purpose(id, serial), address.as_bytes(), &*self.entropy)?,
             address: digest,
+            channel: channel.check().to_owned(),
             code: self.code(id, serial, &code),
             // Whoever asks for another one gets no more tries by that.
             tries: before.map_or(0, |row| row.tries),
@@ -121,15 +198,23 @@ impl Sessions {
         };
         codes::put(tx, &self.tenant, id, &row).await?;
         let lang = Lang::of_tag(&open.start.locale).unwrap_or_else(portcullis_texts::current);
-        let mail = speaking_now(lang, || Mail {
-            to: address,
-            subject: t("Your code").to_owned(),
-            text: tf(
-                "{0} is your code. It works for ten minutes. If you did not ask for it, do nothing.\n",
-                &[&code],
-            ),
-        });
-        mail.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+        let says =
+            "{0} is your code. It works for ten minutes. If you did not ask for it, do nothing.\n";
+        let mut text = speaking_now(lang, || tf(says, &[&code]));
+        match (channel, &self.sms) {
+            (Channel::Phone, Some(terms)) => {
+                // Telephones offer the code to pages of this host, and to no others.
+                text = format!("{text}\n@{} #{code}", terms.host);
+                let (locale, expires_at) = (lang.tag().to_owned(), row.expires_at);
+                let sms = Sms { to: address, text, locale, expires_at };
+                sms.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+            }
+            _ => {
+                let subject = speaking_now(lang, || t("Your code").to_owned());
+                let mail = Mail { to: address, subject, text };
+                mail.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+            }
+        }
         let node = open.steps().find(|step| step.serial == serial).map(|step| step.node.to_owned());
         let told = Verification { change: "code_sent", node, ..self.about_row(&open.row) };
         tx.emit(self.event(by.0, Some(by.1), Kind::Verification(told))).await?;
@@ -139,8 +224,8 @@ impl Sessions {
     async fn look_at(
         &self,
         tx: &Tx,
-        open: Open,
-        serial: u32,
+        (open, serial): (Open, u32),
+        channel: Channel,
         code: &str,
         by: By<'_>,
     ) -> Result<Result<(Json, Open), SessionError>, SessionError> {
@@ -164,11 +249,24 @@ impl Sessions {
         let address = open.key.open(&purpose(id, serial), &row.sealed)?;
         let address = String::from_utf8(address).map_err(|_| SessionError::Sealed)?;
         let check: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-        let report = report(check, &address, is_right, self.is_disposable(&address));
+        let values = match channel {
+            Channel::Email => self.of_address(&address),
+            Channel::Phone => of_number(&open, &address),
+        };
+        let report = report(check, (channel, &address), is_right, values);
         let view = report.detail["view"].clone();
         let event = Event::Given { serial, outcome: Outcome::Report(Box::new(report)) };
         let open = self.take(tx, open, event, (by.0, Some(by.1))).await?;
         Ok(Ok((view, open)))
+    }
+
+    /// What an address tells.
+    fn of_address(&self, address: &str) -> Values {
+        let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+        let values = domain.map(|domain| ("domain".to_owned(), Value::Text(domain)));
+        let flag = self.is_disposable(address);
+        let flag = flag.map(|flag| ("is_disposable".to_owned(), Value::Flag(flag)));
+        values.into_iter().chain(flag).collect()
     }
 
     /// Whether the domain of an address, or one above it, is one that anybody has for a while.
@@ -197,21 +295,31 @@ fn purpose(id: Id<tags::IdvSession>, serial: u32) -> String {
 }
 
 /// Where a code goes, and whether whoever began the session says so.
-fn address_of(open: &Open, to: &MailAnswer) -> Result<(String, bool), &'static str> {
-    let known = open.start.identifiers.get(&ListKind::Email);
-    let normal = |said: &str| ListKind::Email.normal(said);
+fn address_of(
+    open: &Open,
+    channel: Channel,
+    to: &CodeAnswer,
+    home: Option<&str>,
+) -> Result<(String, bool), &'static str> {
+    let known = open.start.identifiers.get(&channel.kind());
+    let normal = |said: &str| match channel {
+        Channel::Email => ListKind::Email.normal(said),
+        Channel::Phone => Phone::read(said, home)
+            .map(|phone| phone.number)
+            .map_err(|_| "must be a telephone number with + and the code of its country"),
+    };
     match (known, to) {
-        (None, MailAnswer::Send(Some(said)) | MailAnswer::Typed(said)) => {
+        (None, CodeAnswer::Send(Some(said)) | CodeAnswer::Typed(said)) => {
             Ok((normal(said)?, false))
         }
-        (Some(known), MailAnswer::Place(place)) => {
+        (Some(known), CodeAnswer::Place(place)) => {
             let known = known.iter().nth(*place).cloned();
             known.map(|known| (known, true)).ok_or("must be one that is known of you")
         }
-        (Some(known), MailAnswer::Send(None)) if known.len() == 1 => {
+        (Some(known), CodeAnswer::Send(None)) if known.len() == 1 => {
             known.first().cloned().map(|known| (known, true)).ok_or("is needed")
         }
-        (Some(known), MailAnswer::Send(Some(said))) => {
+        (Some(known), CodeAnswer::Send(Some(said))) => {
             let said = normal(said)?;
             if known.contains(&said) {
                 Ok((said, true))
@@ -219,41 +327,72 @@ fn address_of(open: &Open, to: &MailAnswer) -> Result<(String, bool), &'static s
                 Err("must be one that is known of you")
             }
         }
-        (Some(_), MailAnswer::Typed(_)) => Err("must be one that is known of you"),
+        (Some(_), CodeAnswer::Typed(_)) => Err("must be one that is known of you"),
         _ => Err("is needed"),
     }
 }
 
+/// Whether text messages go to a number.
+fn goes_there(number: &str, terms: &SmsTerms) -> Result<(), &'static str> {
+    let phone = Phone::read(number, None).map_err(|_| "must be a number that there is")?;
+    if !phone.kind.takes_texts() {
+        return Err("must be one that gets text messages");
+    }
+    let region = phone.region.unwrap_or_default();
+    if terms.regions.contains(&region) {
+        Ok(())
+    } else {
+        Err("must be of a country to which text messages are sent from here")
+    }
+}
+
+/// What a number tells.
+fn of_number(open: &Open, number: &str) -> Values {
+    let Ok(Phone { region, kind, .. }) = Phone::read(number, None) else { return Values::new() };
+    let documents = super::seen::countries_of_documents(open);
+    let code = region.as_deref().and_then(|region| ListKind::Country.normal(region).ok());
+    let differs = code.filter(|_| !documents.is_empty()).map(|code| !documents.contains(&code));
+    let kind = (kind != PhoneKind::Unknown).then(|| Value::Text(kind.as_str().to_owned()));
+    let all = [
+        ("country", region.map(Value::Text)),
+        ("kind", kind),
+        ("country_differs", differs.map(Value::Flag)),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
 fn report(
     id: Id<tags::Check>,
-    address: &str,
+    (channel, address): (Channel, &str),
     is_right: bool,
-    is_disposable: Option<bool>,
+    values: Values,
 ) -> Report {
     let status = if is_right { CheckStatus::Passed } else { CheckStatus::Failed };
-    let reasons = if is_right {
-        Vec::new()
-    } else {
-        vec![Reason { code: "code_wrong".to_owned(), severity: Weight::Failure }]
-    };
-    let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_owned());
-    let values = domain.map(|domain| ("domain".to_owned(), Value::Text(domain)));
-    let flag = is_disposable.map(|flag| ("is_disposable".to_owned(), Value::Flag(flag)));
+    let reason = |code: &str, severity| Reason { code: code.to_owned(), severity };
+    let differs = values.get("country_differs") == Some(&Value::Flag(true));
+    let is_voip = values.get("kind") == Some(&Value::Text(PhoneKind::Voip.as_str().to_owned()));
+    let reasons = [
+        (!is_right).then(|| reason("code_wrong", Weight::Failure)),
+        differs.then(|| reason("country_differs", Weight::Information)),
+        is_voip.then(|| reason("number_voip", Weight::Information)),
+    ];
+    let reasons: Vec<Reason> = reasons.into_iter().flatten().collect();
     let view = json!({
         "id": id.to_string(),
-        "check": "email",
+        "check": channel.check(),
         "status": status,
         "assurance": Assurance::Heuristic,
         "reasons": reasons,
-        "address": address,
+        channel.field(): address,
+        "values": values,
     });
     Report {
         id: id.to_string(),
         status,
-        // That somebody reads the mail of an address says nothing of who they are.
+        // That somebody reads what is sent to an address says nothing of who they are.
         assurance: Assurance::Heuristic,
         reasons,
-        values: values.into_iter().chain(flag).collect::<Values>(),
+        values,
         detail: json!(Detail { known: None, view }),
     }
 }

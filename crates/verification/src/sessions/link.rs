@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_types::{Id, same_secret, tags};
-use portcullis_workflow::{By, CheckStatus, Event, Outcome, Phase, Reason, Refused, State, Task};
+use portcullis_workflow::{
+    By, CheckStatus, Event, Outcome, Phase, Reason, Refused, Report, State, Task,
+};
 use url::{Host, Url, form_urlencoded};
 
-use super::{Open, SessionError, Sessions};
+use super::{ListKind, Open, SessionError, Sessions};
 
 /// Bytes of where the person goes afterwards.
 const CALLBACK_MAX_BYTES: usize = 2 * 1024;
@@ -110,10 +112,21 @@ pub(super) fn remember(found: &mut Found, state: &State, event: &Event) {
     found.insert(task.node.clone(), reasons);
 }
 
-/// The address that a report is about, if it is about one.
-pub(super) fn mailed(event: &Event) -> Option<String> {
+/// The address or number that what somebody gave is about, if it is about one.
+pub(super) fn reached(event: &Event) -> Option<(ListKind, String)> {
     let Event::Given { outcome: Outcome::Report(report), .. } = event else { return None };
-    report.detail["view"]["address"].as_str().map(str::to_owned)
+    reached_by(report)
+}
+
+/// The address or number that a report is about, if it is about one.
+pub(super) fn reached_by(report: &Report) -> Option<(ListKind, String)> {
+    let view = &report.detail["view"];
+    let (kind, told) = match view["check"].as_str()? {
+        "email" => (ListKind::Email, &view["address"]),
+        "phone" => (ListKind::Phone, &view["number"]),
+        _ => return None,
+    };
+    Some((kind, told.as_str()?.to_owned()))
 }
 
 /// Whether a step has failed for good.

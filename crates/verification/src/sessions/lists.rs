@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 use super::{
     Known, ListKind, Open, SessionError, Sessions,
     kinds::{country, document},
+    link,
     service::label,
     told::Detail,
 };
@@ -381,16 +382,15 @@ pub(super) fn known(open: &Open, only_trusted: bool) -> Identifiers {
         let number = issuing_state.zip(document_number);
         add(ListKind::Document, number.and_then(|(issuer, number)| document(&issuer, &number)));
     }
-    // Where somebody reads their mail, or tried to.
+    // Where somebody reads what is sent, or tried to.
     let passed = open.state.done.values().filter(|done| done.status == CheckStatus::Passed);
     let passed = passed.filter_map(|done| done.report.as_ref());
-    let proven = passed.filter_map(|report| report.detail["view"]["address"].as_str());
-    let addresses: Vec<String> = match only_trusted {
-        true => proven.map(str::to_owned).collect(),
-        false => open.mailed.clone(),
+    let reached: Vec<(ListKind, String)> = match only_trusted {
+        true => passed.filter_map(|report| link::reached_by(report)).collect(),
+        false => open.reached.clone(),
     };
-    for address in addresses {
-        add(ListKind::Email, Some(address));
+    for (kind, address) in reached {
+        add(kind, Some(address));
     }
     add(ListKind::User, ListKind::User.normal(&open.row.reference).ok());
     known

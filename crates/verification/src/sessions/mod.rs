@@ -40,7 +40,7 @@ pub use answer::{Answer, Answered, ReportViews};
 pub use begin::{Begin, Begun};
 pub use browser::BrowserFacts;
 pub use cases::Note;
-pub use code::MailAnswer;
+pub use code::{Channel, CodeAnswer, SmsTerms};
 pub use device::{ToldDevice, ToldKey};
 pub use erase::Erasure;
 pub use error::SessionError;

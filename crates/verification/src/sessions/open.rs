@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Decided, Identifiers, Known, SessionError, Sessions,
+    Decided, Identifiers, Known, ListKind, SessionError, Sessions,
     link::{self, Found},
     service::Pinned,
     told::Detail,
@@ -61,8 +61,8 @@ pub struct Open {
     pub(super) key: Arc<Sealer>,
     /// Who somebody was by each report there ever was, also one that was replaced.
     pub(super) told: Vec<Known>,
-    /// Each address that somebody said, by each report there ever was.
-    pub(super) mailed: Vec<String>,
+    /// Each address and number that somebody said, by each report there ever was.
+    pub(super) reached: Vec<(ListKind, String)>,
     pub(super) found: Found,
     /// Whether a step ever failed, also one that was done again.
     pub(super) has_failed: bool,
@@ -136,11 +136,11 @@ impl Sessions {
             });
         }
         let (mut state, mut told, mut found) = (State::default(), Vec::new(), Found::new());
-        let (mut has_failed, mut mailed) = (false, Vec::new());
+        let (mut has_failed, mut reached) = (false, Vec::new());
         for event in events {
             let happened = read(&key, id, &event)?;
             told.extend(known_of(&happened.event));
-            mailed.extend(link::mailed(&happened.event));
+            reached.extend(link::reached(&happened.event));
             link::remember(&mut found, &state, &happened.event);
             // What was taken once is taken again.
             (state, _) = step(&plan, state, &happened).map_err(|_| SessionError::Sealed)?;
@@ -154,7 +154,7 @@ impl Sessions {
             digest,
             key,
             told,
-            mailed,
+            reached,
             found,
             has_failed,
             decided: None,

@@ -25,7 +25,7 @@ struct Part {
 }
 
 /// What each flag of a check weighs.
-const FLAGS: [(&str, &str, &str, u32); 12] = [
+const FLAGS: [(&str, &str, &str, u32); 13] = [
     ("ip", "is_tor", "ip.tor", 45),
     ("ip", "is_proxy", "ip.proxy", 30),
     ("ip", "is_hosting", "ip.data_centre", 25),
@@ -36,6 +36,7 @@ const FLAGS: [(&str, &str, &str, u32); 12] = [
     ("device", "languages_differ", "device.other_languages", 5),
     ("device", "tls_differs", "device.other_tls", 15),
     ("email", "is_disposable", "email.disposable", 35),
+    ("phone", "country_differs", "phone.other_country", 10),
     ("lists", "blocked", "lists.blocked", 90),
     ("face_search", "blocked", "face_search.blocked", 90),
 ];

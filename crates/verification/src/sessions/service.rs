@@ -17,7 +17,9 @@ use portcullis_workflow::{Graph, Plan, validate};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{Addresses, ReportViews, SessionError, evidence::Decided, face_memory::FacesLoaded};
+use super::{
+    Addresses, ReportViews, SessionError, SmsTerms, evidence::Decided, face_memory::FacesLoaded,
+};
 use crate::{Aml, Checks, Providers, Webhooks};
 
 /// Plans that are kept in memory.
@@ -51,6 +53,8 @@ pub struct SessionParts {
     pub addresses: Addresses,
     /// Domains of mail that anybody has for a while, if there is a list of them.
     pub disposable: Option<Arc<HashSet<String>>>,
+    /// How codes go out as text messages, if they do.
+    pub sms: Option<SmsTerms>,
     /// Whoever else does checks.
     pub providers: Providers,
     /// Whoever wants to know what becomes of sessions.

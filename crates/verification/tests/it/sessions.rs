@@ -102,6 +102,7 @@ pub fn node_with(
         trust_frameworks: vec!["ours".into()],
         providers: Providers::new(Vec::new(), no_way_out()),
         disposable: None,
+        sms: None,
         addresses: Arc::new(|asked: &[std::net::IpAddr]| {
             (AddressSources::default(), vec![AddressFacts::default(); asked.len()])
         }),
