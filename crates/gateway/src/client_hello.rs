@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes at the beginning of a connection that are looked at. With keys that withstand quantum computers a hello has
 /// about 2 KiB.
 const MAX_BYTES: usize = 8 * 1024;
+/// What stands for a hello that is longer, or is not understood here: no browser has such a one.
+pub(crate) const UNREAD: &str = "unread";
 
 const RECORD_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;

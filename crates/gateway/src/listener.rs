@@ -27,7 +27,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
-    client_hello::{Overhear, ja4},
+    client_hello::{Overhear, UNREAD, ja4},
     guard::{MAX_HEADER_BYTES, MAX_HEADERS},
     pipeline::{Gateway, Peer},
     proxy_protocol,
@@ -241,7 +241,8 @@ async fn connection(
         }
         Err(_) => return,
     };
-    let ja4 = ja4(&stream.get_mut().0.heard()).map(Arc::from);
+    let heard = stream.get_mut().0.heard();
+    let ja4 = Some(ja4(&heard).map_or_else(|| Arc::from(UNREAD), Arc::from));
     let session = stream.get_ref().1;
     let chain = session.peer_certificates().unwrap_or_default();
     let certificate = PeerCertificate::new(chain, door.trust.as_ref(), gateway.now());

@@ -33,14 +33,23 @@
   const stored = (work) => new Promise((done, fail) => {
     const opening = indexedDB.open("portcullis", 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore("keys");
-    opening.onerror = () => fail(opening.error);
+    opening.onerror = opening.onblocked = () => fail(opening.error);
     opening.onsuccess = () => {
       const base = opening.result;
-      const asked = work(base.transaction("keys", "readwrite").objectStore("keys"));
-      asked.onsuccess = () => { base.close(); done(asked.result); };
-      asked.onerror = () => { base.close(); fail(asked.error); };
+      const end = (tell, what) => { base.close(); tell(what); };
+      // Some browsers keep no keys, and say so only here.
+      try {
+        const change = base.transaction("keys", "readwrite");
+        change.onabort = () => end(fail, change.error);
+        const asked = work(change.objectStore("keys"));
+        asked.onsuccess = () => end(done, asked.result);
+        asked.onerror = () => end(fail, asked.error);
+      } catch (error) {
+        end(fail, error);
+      }
     };
   });
+  const within = (time, work) => Promise.race([work, new Promise((_, fail) => setTimeout(fail, time))]);
   const deviceKey = async () => {
     const kept = await stored((keys) => keys.get("device"));
     if (kept) return kept;
@@ -59,7 +68,7 @@
       is_automated: navigator.webdriver === true,
     };
     try {
-      const pair = await deviceKey();
+      const pair = await within(1500, deviceKey());
       const { kty, crv, x, y } = await crypto.subtle.exportKey("jwk", pair.publicKey);
       const text = new TextEncoder().encode(`portcullis-device-key\n${challenge}`);
       const signature = await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, pair.privateKey, text);

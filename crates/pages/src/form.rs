@@ -1,5 +1,7 @@
 //! Reading requests: cookies, forms and the token that ties a form to a browser.
 
+use std::borrow::Cow;
+
 use axum::extract::Request;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Limited};
@@ -64,9 +66,9 @@ impl Visit {
         })
     }
 
-    /// A field of the head, if it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
+    /// A field of the head; what is no text of it is replaced.
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
     /// The value of a cookie of ours.

@@ -1,2 +1,4 @@
--- Beside addresses, what is seen of browsers and of the keys that they keep: each of them makes room for its own kind.
+-- Beside addresses, what browsers say of themselves.
 ALTER TABLE idv_seen ADD COLUMN kind TEXT NOT NULL DEFAULT 'address';
+-- Sealed in another way from here on.
+DELETE FROM idv_seen;

@@ -322,6 +322,8 @@ pub const CATALOGUE: &[CheckSpec] = &[
             // Others who are known by what is one's own, and by what.
             field("people", Kind::Number),
             field("shared", Kind::Texts),
+            // Others with the same browser, which a family or a branch may share.
+            field("people_by_device", Kind::Number),
         ],
         ..OF_SESSION
     },

@@ -8,7 +8,7 @@ use crate::query::{Source, sql};
 /// A row of `idv_seen`.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SeenRow {
-    /// What was seen: `address`, `browser` or `device`.
+    /// What was seen: `address` or `device`.
     pub kind: String,
     /// A keyed digest of it.
     pub digest: String,
@@ -52,6 +52,31 @@ pub async fn put(
     .bind(session)
     .bind(most)
     .bind(&row.kind)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Adds one where there are fewer than `most` of its kind: nothing makes room for it.
+pub async fn add(
+    tx: &Tx,
+    tenant: &str,
+    session: Id<tags::IdvSession>,
+    row: &SeenRow,
+    most: i64,
+) -> Result<(), DbError> {
+    sql("INSERT INTO idv_seen (tenant, session_id, kind, digest, sealed, seen_at, last_seen_at) \
+         SELECT $1, $2, $3, $4, $5, $6, $7 WHERE (SELECT COUNT(*) FROM idv_seen \
+         WHERE tenant = $1 AND session_id = $2 AND kind = $3) < $8 \
+         ON CONFLICT (tenant, session_id, digest) DO NOTHING")
+    .bind(tenant)
+    .bind(session)
+    .bind(&row.kind)
+    .bind(&row.digest)
+    .bind(row.sealed.as_slice())
+    .bind(row.seen_at)
+    .bind(row.last_seen_at)
+    .bind(most)
     .execute(tx)
     .await
     .map(drop)

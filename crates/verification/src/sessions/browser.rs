@@ -3,7 +3,7 @@
 //! Whoever writes a program can have it say anything, and most who do forget some of it. A contradiction is a reason
 //! to look; that there is none says nothing.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,8 @@ pub struct BrowserFacts {
 
 impl BrowserFacts {
     /// By the fields of a request; each is cut where it is longer than any browser has it.
-    pub fn new<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let text = |name: &str| field(name).map(cut);
+    pub fn new<'a>(field: impl Fn(&str) -> Option<Cow<'a, str>>) -> Self {
+        let text = |name: &str| field(name).map(|text| cut(&text));
         Self {
             user_agent: text("user-agent").unwrap_or_default(),
             brands: text("sec-ch-ua"),
@@ -52,7 +52,7 @@ impl BrowserFacts {
                 "?0" => Some(false),
                 _ => None,
             }),
-            languages: languages(field("accept-language").unwrap_or_default().split(',')),
+            languages: languages(text("accept-language").unwrap_or_default().split(',')),
             ja4: None,
         }
     }
@@ -81,6 +81,9 @@ pub(super) fn regions(languages: &[String]) -> BTreeSet<String> {
     two.map(str::to_ascii_uppercase).collect()
 }
 
+/// Before the version, in every list of brands that Chromium sends.
+const CHROMIUM: &str = "\"Chromium\";v=\"";
+
 /// What is behind a browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Engine {
@@ -102,9 +105,33 @@ fn version(text: &str, name: &str) -> Option<u32> {
     after[..digits].parse().ok()
 }
 
+/// Programs that say what they are.
+const PROGRAMS: [&str; 18] = [
+    "curl/",
+    "wget/",
+    "python",
+    "httpx",
+    "aiohttp",
+    "go-http-client",
+    "okhttp/",
+    "java/",
+    "axios/",
+    "node",
+    "undici",
+    "libwww",
+    "ruby",
+    "php/",
+    "guzzle",
+    "dart/",
+    "postman",
+    "phantomjs",
+];
+
 impl Engine {
     fn of(user_agent: &str) -> Self {
-        if !user_agent.starts_with("Mozilla/5.0 (") {
+        let is_program = user_agent.is_empty()
+            || PROGRAMS.iter().any(|name| user_agent.to_ascii_lowercase().contains(name));
+        if is_program {
             return Self::Program;
         }
         if ["iPhone", "iPad", "iPod"].iter().any(|name| user_agent.contains(name)) {
@@ -147,7 +174,7 @@ pub(super) fn contradictions(facts: &BrowserFacts) -> BTreeSet<&'static str> {
         found.insert("hints_of_another_browser");
     }
     if let (Engine::Chromium(major), Some(brands)) = (engine, &facts.brands) {
-        let hinted = version(brands, "\"Chromium\";v=\"");
+        let hinted = version(brands, CHROMIUM);
         if hinted.is_some_and(|hinted| hinted != major) {
             found.insert("other_version");
         }
@@ -168,8 +195,30 @@ pub(super) fn contradictions(facts: &BrowserFacts) -> BTreeSet<&'static str> {
 
 /// Whether a browser leaves out what it would send.
 pub(super) fn lacks_hints(facts: &BrowserFacts) -> bool {
+    let brands = facts.brands.as_deref().unwrap_or_default();
     matches!(Engine::of(&facts.user_agent), Engine::Chromium(HINTS_SINCE..))
-        && facts.brands.is_none()
+        && (version(brands, CHROMIUM).is_none()
+            || facts.platform.is_none()
+            || facts.is_mobile.is_none())
+}
+
+/// Whether a head and a script have the same user agent. Firefox that resists fingerprinting tells scripts another
+/// system than servers, and nothing else.
+pub(super) fn same_agent(head: &str, script: &str) -> bool {
+    let without_system = |agent: &str| {
+        let (before, rest) = agent.split_once('(')?;
+        let (_, after) = rest.split_once(')')?;
+        Some((before.to_owned(), after.to_owned()))
+    };
+    head == script
+        || Engine::of(head) == Engine::Gecko
+            && Engine::of(script) == Engine::Gecko
+            && without_system(head) == without_system(script)
+}
+
+/// Whether a browser may hide where it is: then its clock goes by a zone that is nobody's.
+pub(super) fn hides(facts: &BrowserFacts, zone: &str) -> bool {
+    Engine::of(&facts.user_agent) == Engine::Gecko && zone == "Atlantic/Reykjavik"
 }
 
 /// Whether it is a program, or a browser that one drives, by what it says itself.
@@ -182,7 +231,7 @@ pub(super) fn is_driven(facts: &BrowserFacts) -> bool {
 
 /// Whether it speaks TLS as no browser of these years does: all of them know TLS 1.3 and HTTP/2.
 pub(super) fn speaks_unlike_browsers(facts: &BrowserFacts) -> bool {
-    let Some(ja4) = facts.ja4.as_deref().filter(|ja4| ja4.len() > 10) else { return false };
+    let Some(ja4) = facts.ja4.as_deref() else { return false };
     Engine::of(&facts.user_agent) != Engine::Program
         && !(ja4.starts_with("t13") && ja4.get(8..10) == Some("h2"))
 }
@@ -208,7 +257,7 @@ mod tests {
                 "sec-ch-ua-mobile" => mobile,
                 _ => "",
             };
-            (!text.is_empty()).then_some(text)
+            (!text.is_empty()).then_some(text.into())
         })
     }
 
@@ -242,6 +291,15 @@ mod tests {
         assert!(lacks_hints(&facts(CHROME, "", "", "")));
         assert!(is_driven(&facts("curl/8.5.0", "", "", "")));
         assert!(is_driven(&facts("", "", "", "")));
+        assert!(!is_driven(&facts("MeinBank/7.1 (iPhone; iOS 18.5)", "", "", "")));
+        for partly in [("\"Google Chrome\";v=\"99\"", "\"Linux\""), (BRANDS, "")] {
+            assert!(lacks_hints(&facts(CHROME, partly.0, partly.1, "?0")), "{partly:?}");
+        }
+        let hiding = FIREFOX.replace("Windows NT 10.0; Win64; x64", "X11; Linux x86_64");
+        assert!(
+            same_agent(FIREFOX, &hiding) && !same_agent(FIREFOX, &FIREFOX.replace("140", "99"))
+        );
+        assert!(!same_agent(CHROME, &CHROME.replace("X11; Linux x86_64", "Windows NT 10.0")));
         assert!(is_driven(&facts(CHROME, "\"HeadlessChrome\";v=\"156\"", "\"Linux\"", "?0")));
     }
 

@@ -1,25 +1,34 @@
 //! With what somebody goes through a session: the key that their browser keeps, and what it says of itself.
 //!
-//! The key is made in the browser, which does not give it away (WebCrypto, not extractable), and proven with each
-//! page. It tells two devices apart without measuring them, and is gone when its owner clears what this site keeps.
+//! The key is made in the browser, which does not give it away (WebCrypto, not extractable), and proven in each
+//! session. It tells two devices apart without measuring them, and is gone when its owner clears what this site keeps.
+//!
+//! Each telling that is unlike all others is kept, and none makes room for another one: what contradicts itself is not
+//! made good by what is said afterwards, nor hidden behind much of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_jose::Jwk;
+use portcullis_store::idv::seen::{self, SeenRow};
 use portcullis_types::{Id, tags};
 use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{
-    BrowserFacts, Detail, ListKind, Open, SessionError, Sessions, browser,
-    seen::{BROWSER, DEVICE},
+    BrowserFacts, Detail, ListKind, Open, SessionError, Sessions, browser, seen::purpose,
     time_zones,
 };
 
-/// From so many on it is not one person with a phone and a desktop.
-const MANY: usize = 4;
+/// Tellings of one session that are kept. A browser has about four: its head, that with what a script reads, and both
+/// again when TLS takes up an earlier connection.
+const TELLINGS_MAX: usize = 32;
+/// From so many different browsers on it is not one person with a telephone and a desktop.
+const BROWSERS_MANY: usize = 4;
+/// From so many keys on: each private window makes one.
+const KEYS_MANY: usize = 8;
+const DEVICE: &str = "device";
 /// The longest name of a zone has 30.
 const ZONE_MAX_BYTES: usize = 64;
 /// What a signature is made over, before the challenge: it says nothing to anybody else.
@@ -56,10 +65,16 @@ pub struct ToldKey {
     pub signature: String,
 }
 
-/// What is kept of it.
+/// What a browser said once: with a request, and to a script if one was asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct DeviceFacts {
-    browser: BrowserFacts,
+pub(super) struct Telling {
+    pub browser: BrowserFacts,
+    pub script: Option<ScriptFacts>,
+}
+
+/// What a script read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ScriptFacts {
     user_agent: String,
     languages: Vec<String>,
     time_zone: String,
@@ -85,30 +100,50 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let challenge = self.device_challenge(open.row.id, secret);
         let key = told.key.as_ref().map(|key| proven(key, &challenge)).transpose()?;
-        let device = DeviceFacts {
-            browser,
+        let script = ScriptFacts {
             user_agent: browser::cut(&told.user_agent),
             languages: browser::languages(told.languages.iter().map(String::as_str)),
             time_zone: zone(&told.time_zone),
             is_automated: told.is_automated,
             key,
         };
-        // One key is one device, whatever else it says; without one it is what it says.
-        let whose = match &device.key {
-            Some(key) => key.clone(),
-            None => json!([device.browser.user_agent, device.time_zone]).to_string(),
-        };
-        self.keep_seen(open, &[(DEVICE, whose, json!(device))]).await
+        self.keep_telling(open, &Telling { browser, script: Some(script) }).await
     }
 
-    /// What was met in a session, the newest first.
-    async fn devices_of(&self, open: &Open) -> Result<Vec<DeviceFacts>, SessionError> {
-        self.seen_of(open, DEVICE).await
+    /// Keeps what was said, unless it was said before or too much was.
+    pub(super) async fn keep_telling(
+        &self,
+        open: &Open,
+        telling: &Telling,
+    ) -> Result<(), SessionError> {
+        let (id, now) = (open.row.id, self.now());
+        let (session, text) = (id.to_string(), json!(telling).to_string());
+        let digest = self.hex_digest(&[b"told", session.as_bytes(), text.as_bytes()]);
+        let rows = seen::of_session(&self.db, &self.tenant, id).await?;
+        let mut known = rows.iter().filter(|row| row.kind == DEVICE);
+        if known.clone().count() >= TELLINGS_MAX || known.any(|row| row.digest == digest) {
+            return Ok(());
+        }
+        let sealed = open.key.seal(&purpose(id, DEVICE), text.as_bytes(), &*self.entropy)?;
+        let kind = DEVICE.to_owned();
+        let row = &SeenRow { kind, digest, sealed, seen_at: now, last_seen_at: now };
+        let most = i64::try_from(TELLINGS_MAX).unwrap_or(i64::MAX);
+        self.db
+            .write(|tx| async move {
+                // Whoever erases it does so for good.
+                let open = self.open(&tx, id).await?;
+                if open.state.status.is_final() {
+                    return Ok(());
+                }
+                Ok(seen::add(&tx, &self.tenant, id, row, most).await?)
+            })
+            .await
     }
 
     /// The keys of browsers with which somebody goes through a session.
     pub(super) async fn device_keys(&self, open: &Open) -> Result<BTreeSet<String>, SessionError> {
-        Ok(self.devices_of(open).await?.into_iter().filter_map(|device| device.key).collect())
+        let tellings: Vec<Telling> = self.seen_of(open, DEVICE).await?;
+        Ok(tellings.into_iter().filter_map(|told| told.script?.key).collect())
     }
 
     /// What is to be made of the devices of a session.
@@ -127,19 +162,22 @@ impl Sessions {
         }
     }
 
-    async fn seen_devices(&self, open: &Open) -> Result<Option<Seen>, SessionError> {
-        let browsers: Vec<BrowserFacts> = self.seen_of(open, BROWSER).await?;
-        let devices = self.devices_of(open).await?;
-        if browsers.is_empty() && devices.is_empty() {
+    async fn seen_devices(&self, open: &Open) -> Result<Option<Judging>, SessionError> {
+        let tellings: Vec<Telling> = self.seen_of(open, DEVICE).await?;
+        if tellings.is_empty() {
             return Ok(None);
         }
         let addresses = self.addresses_of(open).await?;
         let addresses: Vec<_> = addresses.into_iter().map(|(address, _)| address).collect();
         let (_, facts) = (self.addresses)(&addresses);
         let here = facts.into_iter().filter_map(|facts| facts.country);
-        let here = here.filter_map(|code| ListKind::Country.normal(&code).ok()).collect();
-        let documents = super::seen::countries_of_documents(open);
-        Ok(Some(Seen { browsers, devices, here, documents }))
+        let here = here.filter_map(|code| ListKind::Country.normal(&code).ok());
+        // Of a code that is no country's, or of one without a zone, nobody knows the time.
+        let timed = |codes: BTreeSet<String>| -> BTreeSet<String> {
+            codes.into_iter().filter(|code| time_zones::has(code)).collect()
+        };
+        let documents = timed(super::seen::countries_of_documents(open));
+        Ok(Some(Judging { tellings, here: timed(here.collect()), documents }))
     }
 }
 
@@ -163,9 +201,9 @@ fn proven(told: &ToldKey, challenge: &str) -> Result<String, SessionError> {
 }
 
 /// All that is known of the devices of a session.
-struct Seen {
-    browsers: Vec<BrowserFacts>,
-    devices: Vec<DeviceFacts>,
+struct Judging {
+    /// The newest first.
+    tellings: Vec<Telling>,
     /// Where its addresses are.
     here: BTreeSet<String>,
     /// Whose documents they are.
@@ -173,16 +211,17 @@ struct Seen {
 }
 
 /// What does not fit together in what a browser says with its requests and to a script.
-fn contradictions(device: &DeviceFacts) -> BTreeSet<&'static str> {
-    let mut found = browser::contradictions(&device.browser);
-    if !device.user_agent.is_empty() && device.user_agent != device.browser.user_agent {
+fn contradictions(telling: &Telling) -> BTreeSet<&'static str> {
+    let mut found = browser::contradictions(&telling.browser);
+    let Some(script) = &telling.script else { return found };
+    if !browser::same_agent(&telling.browser.user_agent, &script.user_agent) {
         found.insert("other_user_agent");
     }
     let primary = |tags: &[String]| {
         let first = tags.first()?.split('-').next()?;
         Some(first.to_ascii_lowercase())
     };
-    let (said, sent) = (primary(&device.languages), primary(&device.browser.languages));
+    let (said, sent) = (primary(&script.languages), primary(&telling.browser.languages));
     if said.is_some() && sent.is_some() && said != sent {
         found.insert("other_languages");
     }
@@ -200,46 +239,70 @@ struct Judged {
     contradictions: BTreeSet<&'static str>,
     is_automated: bool,
     lacks_hints: bool,
-    is_unlike_browsers: bool,
-    ja4: BTreeSet<String>,
+    tls_differs: Option<bool>,
+    is_many: bool,
     zone_of_address: Option<bool>,
     zone_of_documents: Option<bool>,
     languages: Option<bool>,
 }
 
-impl Seen {
-    fn every_browser(&self) -> impl Iterator<Item = &BrowserFacts> {
-        self.browsers.iter().chain(self.devices.iter().map(|device| &device.browser))
+impl Judging {
+    fn browsers(&self) -> impl Iterator<Item = &BrowserFacts> {
+        self.tellings.iter().map(|telling| &telling.browser)
+    }
+
+    fn scripts(&self) -> impl Iterator<Item = &ScriptFacts> {
+        self.tellings.iter().filter_map(|telling| telling.script.as_ref())
+    }
+
+    fn ja4(&self) -> BTreeSet<String> {
+        self.browsers().filter_map(|browser| browser.ja4.clone()).collect()
+    }
+
+    /// Whether some TLS is none of browsers, or one browser speaks it in two ways.
+    fn tls_differs(&self) -> bool {
+        let mut by_agent: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for browser in self.browsers() {
+            // Taking up an earlier connection changes what is offered besides, and not the ciphers.
+            let ciphers = browser.ja4.as_deref().and_then(|ja4| ja4.split('_').nth(1));
+            by_agent.entry(&browser.user_agent).or_default().extend(ciphers);
+        }
+        self.browsers().any(browser::speaks_unlike_browsers)
+            || by_agent.values().any(|ciphers| ciphers.len() > 1)
     }
 
     fn judged(&self) -> Judged {
         let normal = |code: &str| ListKind::Country.normal(code).ok();
-        let zones: Vec<BTreeSet<String>> = self
-            .devices
-            .iter()
-            .map(|device| time_zones::countries(&device.time_zone).filter_map(normal).collect())
-            .collect();
+        // A browser that hides where it is tells of a zone that is nobody's.
+        let zones = self.tellings.iter().filter_map(|telling| {
+            let zone = &telling.script.as_ref()?.time_zone;
+            (!browser::hides(&telling.browser, zone)).then_some(zone)
+        });
+        let zones: Vec<BTreeSet<String>> =
+            zones.map(|zone| time_zones::countries(zone).filter_map(normal).collect()).collect();
         // Each clock by itself: that one of two is right makes the other no better.
         let any = |others: &BTreeSet<String>| {
             let each = zones.iter().filter_map(|zone| differ(zone, others));
             each.reduce(|one, other| one || other)
         };
-        let tags = self.every_browser().flat_map(|browser| &browser.languages);
-        let tags = tags.chain(self.devices.iter().flat_map(|device| &device.languages));
+        let tags = self.browsers().flat_map(|browser| &browser.languages);
+        let tags = tags.chain(self.scripts().flat_map(|script| &script.languages));
         let tags: Vec<String> = tags.cloned().collect();
         let regions = browser::regions(&tags).iter().filter_map(|code| normal(code)).collect();
         let places: BTreeSet<String> = self.here.union(&self.documents).cloned().collect();
-        let of_browsers = self.every_browser().flat_map(browser::contradictions);
+        let keys: BTreeSet<String> = self.scripts().filter_map(|one| one.key.clone()).collect();
+        let agents: BTreeSet<&str> = self.browsers().map(|one| &one.user_agent[..]).collect();
+        let is_told = self.browsers().any(|browser| browser.ja4.is_some());
         Judged {
-            keys: self.devices.iter().filter_map(|device| device.key.clone()).collect(),
-            contradictions: of_browsers
-                .chain(self.devices.iter().flat_map(contradictions))
-                .collect(),
-            is_automated: self.devices.iter().any(|device| device.is_automated)
-                || self.every_browser().any(browser::is_driven),
-            lacks_hints: self.every_browser().any(browser::lacks_hints),
-            is_unlike_browsers: self.every_browser().any(browser::speaks_unlike_browsers),
-            ja4: self.every_browser().filter_map(|browser| browser.ja4.clone()).collect(),
+            is_many: keys.len() >= KEYS_MANY
+                || agents.len() >= BROWSERS_MANY
+                || self.tellings.len() >= TELLINGS_MAX,
+            keys,
+            contradictions: self.tellings.iter().flat_map(contradictions).collect(),
+            is_automated: self.scripts().any(|script| script.is_automated)
+                || self.browsers().any(browser::is_driven),
+            lacks_hints: self.browsers().any(browser::lacks_hints),
+            tls_differs: is_told.then(|| self.tls_differs()),
             zone_of_address: any(&self.here),
             zone_of_documents: any(&self.documents),
             languages: differ(&regions, &places),
@@ -247,7 +310,7 @@ impl Seen {
     }
 }
 
-fn report(id: Id<tags::Check>, seen: &Seen) -> Report {
+fn report(id: Id<tags::Check>, seen: &Judging) -> Report {
     let judged = seen.judged();
     let texts = |all: &BTreeSet<&'static str>| {
         Value::Texts(all.iter().map(|word| (*word).to_owned()).collect())
@@ -258,9 +321,9 @@ fn report(id: Id<tags::Check>, seen: &Seen) -> Report {
         ("is_automated".to_owned(), Value::Flag(judged.is_automated)),
         ("contradicts".to_owned(), Value::Flag(!judged.contradictions.is_empty())),
         ("contradictions".to_owned(), texts(&judged.contradictions)),
-        ("ja4".to_owned(), Value::Texts(judged.ja4.iter().cloned().collect())),
+        ("ja4".to_owned(), Value::Texts(seen.ja4().into_iter().collect())),
     ]);
-    let newest = seen.devices.first().map(|device| device.time_zone.clone());
+    let newest = seen.scripts().next().map(|script| script.time_zone.clone());
     if let Some(zone) = newest.filter(|zone| !zone.is_empty()) {
         values.insert("time_zone".to_owned(), Value::Text(zone));
     }
@@ -269,7 +332,7 @@ fn report(id: Id<tags::Check>, seen: &Seen) -> Report {
         ("time_zone_differs", judged.zone_of_address),
         ("time_zone_of_others", judged.zone_of_documents),
         ("languages_differ", judged.languages),
-        ("tls_differs", (!judged.ja4.is_empty()).then_some(judged.is_unlike_browsers)),
+        ("tls_differs", judged.tls_differs),
     ] {
         values.extend(flag.map(|flag| (name.to_owned(), Value::Flag(flag))));
     }
@@ -278,27 +341,32 @@ fn report(id: Id<tags::Check>, seen: &Seen) -> Report {
     let reasons = [
         judged.is_automated.then(|| reason("automated", Weight::Doubt)),
         (!judged.contradictions.is_empty()).then(|| reason("browser_contradicts", Weight::Doubt)),
-        (judged.keys.len().max(seen.devices.len()) >= MANY)
-            .then(|| reason("many_devices", Weight::Doubt)),
+        judged.is_many.then(|| reason("many_devices", Weight::Doubt)),
         judged.keys.is_empty().then(|| reason("no_device_key", Weight::Information)),
         is(judged.zone_of_address).then(|| reason("time_zone_differs", Weight::Information)),
         is(judged.zone_of_documents).then(|| reason("time_zone_of_others", Weight::Information)),
         is(judged.languages).then(|| reason("languages_differ", Weight::Information)),
-        judged.is_unlike_browsers.then(|| reason("tls_unlike_browsers", Weight::Information)),
+        is(judged.tls_differs).then(|| reason("tls_differs", Weight::Information)),
         judged.lacks_hints.then(|| reason("client_hints_missing", Weight::Information)),
     ];
     let reasons: Vec<Reason> = reasons.into_iter().flatten().collect();
     let is_doubtful = reasons.iter().any(|reason| reason.severity == Weight::Doubt);
     let status = if is_doubtful { CheckStatus::Review } else { CheckStatus::Passed };
+    let shown = seen.tellings.iter().map(|telling| {
+        json!({
+            "browser": telling.browser,
+            "script": telling.script,
+            "contradictions": contradictions(telling),
+        })
+    });
     let view = json!({
         "id": id.to_string(),
-        "check": "device",
+        "check": DEVICE,
         "status": status,
         "assurance": Assurance::Heuristic,
         "reasons": reasons,
         "contradictions": judged.contradictions,
-        "devices": seen.devices.iter().map(shown).collect::<Json>(),
-        "browsers": seen.browsers.iter().map(|browser| json!(browser)).collect::<Json>(),
+        "tellings": shown.collect::<Json>(),
     });
     Report {
         id: id.to_string(),
@@ -309,16 +377,4 @@ fn report(id: Id<tags::Check>, seen: &Seen) -> Report {
         values,
         detail: json!(Detail { known: None, view }),
     }
-}
-
-fn shown(device: &DeviceFacts) -> Json {
-    json!({
-        "key": device.key,
-        "time_zone": device.time_zone,
-        "languages": device.languages,
-        "is_automated": device.is_automated,
-        "user_agent": device.user_agent,
-        "browser": device.browser,
-        "contradictions": contradictions(device),
-    })
 }

@@ -296,33 +296,37 @@ impl Sessions {
 
     /// Looks for everything that a session knows of somebody on the lists that a check names, or on all.
     pub(super) async fn look_up(&self, open: &Open, check: &Check) -> Outcome {
-        let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-        let (mut known, trusted) = (known(open, false), known(open, true));
-        match self.device_keys(open).await {
-            // Nobody is let in for the browser that they have.
-            Ok(keys) if !keys.is_empty() => {
-                known.entry(ListKind::DeviceFingerprint).or_default().extend(keys);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(session = open.row.id.to_string(), %error, "no list was looked at");
-                return Outcome::Unavailable("lists_unavailable".to_owned());
-            }
-        }
-        if known.is_empty() {
-            return Outcome::Unsupported("nothing_known".to_owned());
-        }
-        if has_number(open) && !known.contains_key(&ListKind::Document) {
-            return Outcome::Unsupported("issuer_unknown".to_owned());
-        }
-        match self.find_listed((&known, &trusted), &check.lists).await {
-            Ok(Some(found)) => report(id, &found),
-            Ok(None) => Outcome::Error("no_such_list".to_owned()),
+        match self.looked_up(open, check).await {
+            Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(session = open.row.id.to_string(), %error, "no list was looked at");
                 Outcome::Unavailable("lists_unavailable".to_owned())
             }
         }
+    }
+
+    async fn looked_up(&self, open: &Open, check: &Check) -> Result<Outcome, SessionError> {
+        let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
+        let (mut known, trusted) = (known(open, false), known(open, true));
+        let keys = self.device_keys(open).await?;
+        // A key that somebody made just now is nothing that is known of them, but may be on a list.
+        let only_keys = known.is_empty();
+        let nothing = || Outcome::Unsupported("nothing_known".to_owned());
+        if only_keys && keys.is_empty() {
+            return Ok(nothing());
+        }
+        if !keys.is_empty() {
+            // Not trusted: nobody is let in for the browser that they have.
+            known.entry(ListKind::DeviceFingerprint).or_default().extend(keys);
+        }
+        if has_number(open) && !known.contains_key(&ListKind::Document) {
+            return Ok(Outcome::Unsupported("issuer_unknown".to_owned()));
+        }
+        Ok(match self.find_listed((&known, &trusted), &check.lists).await? {
+            Some(found) if only_keys && found.is_empty() => nothing(),
+            Some(found) => report(id, &found),
+            None => Outcome::Error("no_such_list".to_owned()),
+        })
     }
 
     /// `None` if one of the lists is not there.

@@ -45,8 +45,9 @@ const FLAGS: [(&str, &str, &str, u32); 13] = [
 type Steps = &'static [(f64, u32)];
 
 /// What numbers of a check weigh, from each of them on; the last that fits counts.
-const NUMBERS: [(&str, &str, &str, Steps); 5] = [
+const NUMBERS: [(&str, &str, &str, Steps); 6] = [
     ("velocity", "people", "velocity.shared", &[(1.0, 35), (3.0, 60)]),
+    ("velocity", "people_by_device", "velocity.device", &[(1.0, 15), (3.0, 30)]),
     ("velocity", "sessions_day", "velocity.often", &[(3.0, 10), (10.0, 30)]),
     ("velocity", "declined", "velocity.declined", &[(1.0, 15), (3.0, 35)]),
     ("aml", "hits", "aml.hits", &[(1.0, 40)]),

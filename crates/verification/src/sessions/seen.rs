@@ -8,15 +8,13 @@ use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
-use super::{BrowserFacts, Detail, ListKind, Open, SessionError, Sessions};
+use super::{BrowserFacts, Detail, ListKind, Open, SessionError, Sessions, device::Telling};
 
 /// Places from which one session is gone through that are kept: the first, and those that were seen last.
 const ADDRESSES_MAX: i64 = 64;
-/// Browsers, and devices.
-const BROWSERS_MAX: i64 = 16;
 /// From so many on somebody hides, or lends out their link.
 const MANY: usize = 8;
-/// That something was seen again is kept this often.
+/// That an address was seen again is kept this often.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// What is known of an address.
@@ -44,10 +42,7 @@ pub struct AddressSources {
 /// Looks addresses up: with what, and what is known of each.
 pub type Addresses = Arc<dyn Fn(&[IpAddr]) -> (AddressSources, Vec<AddressFacts>) + Send + Sync>;
 
-/// Kinds of what is seen.
 const ADDRESS: &str = "address";
-pub(super) const BROWSER: &str = "browser";
-pub(super) const DEVICE: &str = "device";
 
 /// What is kept of a visit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,54 +50,42 @@ struct Seen {
     address: IpAddr,
 }
 
-fn purpose(id: Id<tags::IdvSession>, kind: &str) -> String {
+/// What rows of a kind are sealed for.
+pub(super) fn purpose(id: Id<tags::IdvSession>, kind: &str) -> String {
     Open::purpose(id, &format!("seen.{kind}"))
 }
 
 impl Sessions {
-    /// Remembers from where and with which browser somebody goes through a session.
+    /// Remembers from where somebody goes through a session, and with which browser, where the workflow looks at it.
     pub async fn saw(
         &self,
         open: &Open,
         addr: ClientAddr,
         browser: &BrowserFacts,
     ) -> Result<(), SessionError> {
-        // One line is one place, whatever its end is. One browser is what it says, but for its TLS: that is another
-        // one when it takes up an earlier connection again.
-        let said = BrowserFacts { ja4: None, ..browser.clone() };
-        let seen = [
-            (ADDRESS, addr.key().to_string(), json!(Seen { address: addr.ip() })),
-            (BROWSER, json!(said).to_string(), json!(browser)),
-        ];
-        self.keep_seen(open, &seen).await
+        self.saw_address(open, addr).await?;
+        if open.plan.looks_at_devices() {
+            let telling = Telling { browser: browser.clone(), script: None };
+            self.keep_telling(open, &telling).await?;
+        }
+        Ok(())
     }
 
-    /// Keeps what was seen: of which kind, whose it is, and all of it. What was there a moment ago is looked up and
-    /// not written.
-    pub(super) async fn keep_seen(
-        &self,
-        open: &Open,
-        seen: &[(&'static str, String, Json)],
-    ) -> Result<(), SessionError> {
+    /// What was seen before is looked up and not written.
+    async fn saw_address(&self, open: &Open, addr: ClientAddr) -> Result<(), SessionError> {
         let (id, now) = (open.row.id, self.now());
         let session = id.to_string();
-        let mut rows = Vec::new();
-        for (kind, whose, all) in seen {
-            let pieces = [b"seen", session.as_bytes(), kind.as_bytes(), whose.as_bytes()];
-            let digest = self.hex_digest(&pieces);
-            let before = seen::by_digest(&self.db, &self.tenant, id, &digest).await?;
-            if before.is_some_and(|before| now.since(before.last_seen_at) < AGAIN) {
-                continue;
-            }
-            let text = all.to_string();
-            let sealed = open.key.seal(&purpose(id, kind), text.as_bytes(), &*self.entropy)?;
-            let kind = (*kind).to_owned();
-            rows.push(SeenRow { kind, digest, sealed, seen_at: now, last_seen_at: now });
-        }
-        if rows.is_empty() {
+        // One line is one place, whatever its end is.
+        let line = addr.key().to_string();
+        let digest = self.hex_digest(&[b"seen", session.as_bytes(), line.as_bytes()]);
+        let before = seen::by_digest(&self.db, &self.tenant, id, &digest).await?;
+        if before.is_some_and(|before| now.since(before.last_seen_at) < AGAIN) {
             return Ok(());
         }
-        let rows = &rows;
+        let text = json!(Seen { address: addr.ip() }).to_string();
+        let sealed = open.key.seal(&purpose(id, ADDRESS), text.as_bytes(), &*self.entropy)?;
+        let kind = ADDRESS.to_owned();
+        let row = &SeenRow { kind, digest, sealed, seen_at: now, last_seen_at: now };
         self.db
             .write(|tx| async move {
                 // Whoever erases it does so for good.
@@ -110,16 +93,12 @@ impl Sessions {
                 if open.state.status.is_final() {
                     return Ok(());
                 }
-                for row in rows {
-                    let most = if row.kind == ADDRESS { ADDRESSES_MAX } else { BROWSERS_MAX };
-                    seen::put(&tx, &self.tenant, id, row, most).await?;
-                }
-                Ok(())
+                Ok(seen::put(&tx, &self.tenant, id, row, ADDRESSES_MAX).await?)
             })
             .await
     }
 
-    /// What was seen of a kind, the newest first.
+    /// What was seen of a kind, the newest first. A row that does not open is not passed over: somebody changed it.
     pub(super) async fn seen_of<T: DeserializeOwned>(
         &self,
         open: &Open,
@@ -127,10 +106,10 @@ impl Sessions {
     ) -> Result<Vec<T>, SessionError> {
         let rows = seen::of_session(&self.db, &self.tenant, open.row.id).await?;
         let read = |row: &SeenRow| {
-            let text = open.key.open(&purpose(open.row.id, kind), &row.sealed).ok()?;
-            serde_json::from_slice(&text).ok()
+            let text = open.key.open(&purpose(open.row.id, kind), &row.sealed)?;
+            serde_json::from_slice(&text).map_err(|_| SessionError::Sealed)
         };
-        Ok(rows.iter().filter(|row| row.kind == kind).filter_map(read).collect())
+        rows.iter().filter(|row| row.kind == kind).map(read).collect()
     }
 
     /// The addresses from which somebody goes through a session: those on our page, the newest first, and then those

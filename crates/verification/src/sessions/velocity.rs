@@ -23,8 +23,13 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Other sessions that are looked at for each thing; more of them are no more of a reason.
 const SHARED_MAX: i64 = 200;
-/// Things by which somebody is known that are looked at.
+/// Things by which somebody is known that are looked at: what is one's own first, so that nobody hides it behind many
+/// others.
 const KNOWN_MAX: usize = 48;
+/// Lines among them.
+const LINES_MAX: usize = 16;
+/// Keys of browsers among them.
+const KEYS_MAX: usize = 8;
 
 /// What two people do not have both. Households share addresses of lines, and everybody a country.
 const ONES_OWN: [ListKind; 6] = [
@@ -35,6 +40,14 @@ const ONES_OWN: [ListKind; 6] = [
     ListKind::WalletAddress,
     ListKind::BankAccount,
 ];
+
+/// By what sessions are compared: a kind of what is known of people, or the key of a browser, which a household or a
+/// branch may share.
+type Thing = Option<ListKind>;
+
+fn name(thing: Thing) -> &'static str {
+    thing.map_or("device_key", ListKind::as_str)
+}
 
 /// What sessions have in common in one thing.
 #[derive(Debug, Default)]
@@ -85,7 +98,7 @@ impl Sessions {
             }
             Ok(common) => {
                 let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
-                let lacks = has_number(open) && !common.contains_key(&ListKind::Document);
+                let lacks = has_number(open) && !common.contains_key(&Some(ListKind::Document));
                 Outcome::Report(Box::new(report(id, &common, lacks)))
             }
             Err(error) => {
@@ -96,7 +109,7 @@ impl Sessions {
         }
     }
 
-    async fn in_common(&self, open: &Open) -> Result<BTreeMap<ListKind, Common>, SessionError> {
+    async fn in_common(&self, open: &Open) -> Result<BTreeMap<Thing, Common>, SessionError> {
         let (id, now) = (open.row.id, self.now());
         let lines: BTreeSet<String> = self
             .addresses_of(open)
@@ -105,28 +118,35 @@ impl Sessions {
             .map(|(address, _)| ClientAddr::new(address).key().to_string())
             .collect();
         // Anybody can say what is somebody else's: for others counts what the caller says and checks that passed.
-        let devices = self.device_keys(open).await?;
         let of = |only_trusted| {
             let mut known = known(open, only_trusted);
-            // Nobody has the key of somebody else's browser.
-            known.entry(ListKind::DeviceFingerprint).or_default().extend(devices.iter().cloned());
             known.retain(|kind, _| {
                 use ListKind::{Business, Country, IpAddress, User};
                 !matches!(kind, Country | User | Business | IpAddress)
             });
-            if !lines.is_empty() {
-                known.insert(ListKind::IpAddress, lines.clone());
-            }
             known
         };
         let (all, proven) = (of(false), of(true));
-        let all = all.iter().flat_map(|(kind, values)| values.iter().map(move |one| (*kind, one)));
-        let digests: Vec<(ListKind, String, bool)> = all
+        let (own, others): (Vec<_>, Vec<_>) = all
+            .iter()
+            .flat_map(|(kind, values)| values.iter().map(move |one| (*kind, one)))
+            .partition(|(kind, _)| ONES_OWN.contains(kind));
+        let said = |(kind, value): (ListKind, &String)| {
+            let is_proven = proven.get(&kind).is_some_and(|values| values.contains(value));
+            (Some(kind), value.clone(), is_proven)
+        };
+        // Nobody has the key of somebody else's browser, and nobody the line of somebody else.
+        let keys = self.device_keys(open).await?.into_iter().take(KEYS_MAX);
+        let lines = lines.into_iter().take(LINES_MAX);
+        let digests: Vec<(Thing, String, bool)> = keys
+            .map(|key| (None, key, true))
+            .chain(own.into_iter().map(said))
+            .chain(lines.map(|line| (Some(ListKind::IpAddress), line, true)))
+            .chain(others.into_iter().map(said))
             .take(KNOWN_MAX)
-            .map(|(kind, value)| {
-                let pieces = [b"signal", kind.as_str().as_bytes(), value.as_bytes()];
-                let is_proven = proven.get(&kind).is_some_and(|values| values.contains(value));
-                (kind, self.hex_digest(&pieces), is_proven)
+            .map(|(thing, value, is_proven)| {
+                let pieces = [b"signal", name(thing).as_bytes(), value.as_bytes()];
+                (thing, self.hex_digest(&pieces), is_proven)
             })
             .collect();
         let signals = &digests;
@@ -140,51 +160,51 @@ impl Sessions {
             Ok::<_, SessionError>(())
         });
         written.await?;
-        let mut by_kind: BTreeMap<ListKind, BTreeMap<String, SharedRow>> = BTreeMap::new();
+        let mut by_thing: BTreeMap<Thing, BTreeMap<String, SharedRow>> = BTreeMap::new();
         let terms = (now.minus(MONTH), SHARED_MAX);
-        for (kind, digest, _) in &digests {
+        for (thing, digest, _) in &digests {
             let shared = signals::shared(&self.db, &self.tenant, digest, id, terms).await?;
-            let all = by_kind.entry(*kind).or_default();
+            let all = by_thing.entry(*thing).or_default();
             all.extend(shared.into_iter().map(|row| (row.session_id.clone(), row)));
         }
-        let each = by_kind.into_iter();
-        Ok(each.map(|(kind, rows)| (kind, Common::of(&rows, open, now))).collect())
+        let each = by_thing.into_iter();
+        Ok(each.map(|(thing, rows)| (thing, Common::of(&rows, open, now))).collect())
     }
 }
 
-fn report(
-    id: Id<tags::Check>,
-    common: &BTreeMap<ListKind, Common>,
-    lacks_document: bool,
-) -> Report {
+fn report(id: Id<tags::Check>, common: &BTreeMap<Thing, Common>, lacks_document: bool) -> Report {
     let most = |count: fn(&Common) -> u32| {
         Value::Number(f64::from(common.values().map(count).max().unwrap_or(0)))
     };
-    let own = common.iter().filter(|(kind, _)| ONES_OWN.contains(kind));
+    let own = common.iter().filter_map(|(thing, common)| Some(((*thing)?, common)));
+    let own = own.filter(|(kind, _)| ONES_OWN.contains(kind));
     let shared: Vec<_> = own.filter(|(_, common)| !common.people.is_empty()).collect();
     let people: BTreeSet<&String> = shared.iter().flat_map(|(_, common)| &common.people).collect();
     let kinds = shared.iter().map(|(kind, _)| kind.as_str().to_owned()).collect();
+    let by_device = common.get(&None).map_or(0, |common| common.people.len());
+    let count = |count: usize| Value::Number(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
     let values = Values::from([
         ("sessions_day".to_owned(), most(|common| common.day)),
         ("sessions_month".to_owned(), most(|common| common.month)),
         ("declined".to_owned(), most(|common| common.declined)),
-        (
-            "people".to_owned(),
-            Value::Number(f64::from(u32::try_from(people.len()).unwrap_or(u32::MAX))),
-        ),
+        ("people".to_owned(), count(people.len())),
         ("shared".to_owned(), Value::Texts(kinds)),
+        ("people_by_device".to_owned(), count(by_device)),
     ]);
-    let doubt = |code: &str| Reason { code: code.to_owned(), severity: Weight::Doubt };
+    let reason = |code: &str, severity| Reason { code: code.to_owned(), severity };
     let reasons = [
-        (!people.is_empty()).then(|| doubt("shared_with_others")),
+        (!people.is_empty()).then(|| reason("shared_with_others", Weight::Doubt)),
         // Of a number without its issuer nobody knows which one it is.
-        lacks_document.then(|| doubt("document_not_compared")),
+        lacks_document.then(|| reason("document_not_compared", Weight::Doubt)),
+        // A family has one computer, and a branch one for everybody.
+        (by_device > 0).then(|| reason("device_shared", Weight::Information)),
     ];
     let reasons: Vec<Reason> = reasons.into_iter().flatten().collect();
-    let status = if reasons.is_empty() { CheckStatus::Passed } else { CheckStatus::Review };
-    let each = common.iter().map(|(kind, common)| {
+    let is_doubtful = reasons.iter().any(|reason| reason.severity == Weight::Doubt);
+    let status = if is_doubtful { CheckStatus::Review } else { CheckStatus::Passed };
+    let each = common.iter().map(|(thing, common)| {
         json!({
-            "kind": kind.as_str(),
+            "kind": name(*thing),
             "sessions_day": common.day,
             "sessions_month": common.month,
             "declined": common.declined,

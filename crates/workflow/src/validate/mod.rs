@@ -14,6 +14,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    catalogue::Input,
     condition::{self, Condition},
     graph::{Check, Graph, Node, Review},
 };
@@ -257,6 +258,18 @@ fn check_inputs(graph: &Graph, known: &Known, problems: &mut Problems) {
                 "{} needs a picture of the person: put a selfie before it on every way",
                 spec.name
             ));
+        }
+        let asks = |node: &String| match graph.nodes.get(node) {
+            Some(Node::Check(check)) => {
+                crate::check_spec(&check.check).is_some_and(|spec| spec.input == Input::Person)
+            }
+            _ => false,
+        };
+        if spec.name == DEVICE && !known.iter().any(asks) {
+            missing(
+                "device sees the browser of a step before it: put one that asks the person there"
+                    .into(),
+            );
         }
         if spec.name == FACE_MATCH {
             match check.from.as_deref() {
