@@ -201,6 +201,7 @@ mod tests {
                 workflow: "kyc".to_owned(),
                 max_age: None,
                 current_version: false,
+                screened: false,
                 retry_after: Duration::ZERO,
                 login,
             })
