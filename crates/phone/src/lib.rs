@@ -77,9 +77,10 @@ impl PhoneKind {
         }
     }
 
-    /// Whether a person may get text messages there.
+    /// Whether a person may get text messages there, at the price of a message. Numbers that follow a person from line
+    /// to line are dear to call and to text.
     pub fn takes_texts(self) -> bool {
-        matches!(self, Self::Mobile | Self::FixedLineOrMobile | Self::Voip | Self::Personal)
+        matches!(self, Self::Mobile | Self::FixedLineOrMobile | Self::Voip)
     }
 }
 
@@ -169,12 +170,14 @@ mod tests {
             ("+49 (0)30 12345678", None, "+493012345678", Some("DE"), PhoneKind::FixedLine),
             ("+1 800 555 1234", None, "+18005551234", Some("US"), PhoneKind::TollFree),
             ("+878 10 1111111111", None, "+878101111111111", None, PhoneKind::Voip),
+            ("+44 70 1234 5678", None, "+447012345678", Some("GB"), PhoneKind::Personal),
             ("+44 909 012 3456", None, "+449090123456", Some("GB"), PhoneKind::PremiumRate),
         ] {
             let phone = Phone::read(typed, home).unwrap();
             assert_eq!(phone.number, number, "{typed}");
             assert_eq!((phone.region.as_deref(), phone.kind), (region, kind), "{typed}");
             assert!(PhoneKind::ALL.contains(&kind.as_str()));
+            assert!(!(kind == PhoneKind::Personal && kind.takes_texts()));
         }
     }
 

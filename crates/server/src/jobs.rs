@@ -10,20 +10,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use portcullis_audit::{Filter, Logs, MAX_RESULTS};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
 use portcullis_gateway::LimitBlock;
 use portcullis_identity::Mail;
 use portcullis_store::{
-    Sms,
     outbox::{self, MessageKind, PendingEvent, PendingMessage},
     retention,
 };
 use portcullis_types::{Id, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
-    task::{JoinHandle, JoinSet},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -35,7 +34,7 @@ use crate::{
     record::audit_dir,
     screening,
     system::SteadyClock,
-    texts::{Handed, TEXTS_AT_ONCE, Texts},
+    texts::{Texting, Texts},
 };
 
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +64,8 @@ const FACES_EVERY: Duration = Duration::from_secs(300);
 const LOG_EVERY: Duration = Duration::from_secs(30);
 /// Lists that were imported are taken over, and whoever is monitored compared with them, so soon.
 const LISTS_EVERY: Duration = Duration::from_secs(2);
+/// Whoever took a mail has so long to send it; then it is somebody else's.
+const MAIL_LEASE: Duration = Duration::from_secs(120);
 /// A mail is given up after this many attempts: some two days.
 const MAIL_ATTEMPTS: i64 = 12;
 /// Clocks may have been set back between the event and the search for it.
@@ -164,9 +165,12 @@ pub fn start(
             let mailer = mailer.clone();
             async move { send_mails(&app, &mailer).await }
         }),
-        every(app, SMS_EVERY, closing, "text messages", move |app| {
-            let texts = texts.clone();
-            async move { send_texts(&app, texts.as_ref()).await }
+        every(app, SMS_EVERY, closing, "text messages", {
+            let texting = Arc::new(Texting::new(texts));
+            move |app| {
+                let texting = texting.clone();
+                async move { texting.hand_over_due(&app).await }
+            }
         }),
         tokio::spawn(store_blocks(app.clone(), queues.limit_blocks)),
     ]
@@ -350,77 +354,37 @@ fn logged_since(dir: &Path, from: Timestamp, wanted: &[String]) -> Result<HashSe
 }
 
 async fn send_mails(app: &App, mailer: &Mailer) -> Result<()> {
-    let now = app.clock.now();
     let db = &app.identity.db;
-    for pending in outbox::due_messages(db, MessageKind::Mail, now).await? {
-        let mail = Mail::open(&app.identity.sealer, &pending.sealed);
-        let sent = match &mail {
-            Some(mail) => mailer.send(&pending.id, mail).await,
-            None => {
-                tracing::error!(mail = pending.id, "a queued mail cannot be opened");
-                Ok(())
-            }
-        };
-        let row = &pending;
-        match sent {
-            Err(error) if row.attempts < MAIL_ATTEMPTS => {
-                tracing::warn!(mail = row.id, error = format!("{error:#}"), "a mail was not sent");
-                let wait = Duration::from_secs(60 << row.attempts.clamp(0, 11));
-                let next = now.plus(wait);
-                db.write(|tx| async move { outbox::retry_message(&tx, row, next).await }).await?;
-            }
-            _ => db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await?,
+    while outbox::has_message(db, MessageKind::Mail, app.clock.now()).await? {
+        let now = app.clock.now();
+        let until = now.plus(MAIL_LEASE);
+        let terms = (now, until, 1);
+        let taken = db
+            .write(|tx| async move { outbox::take_messages(&tx, MessageKind::Mail, terms).await });
+        for pending in taken.await? {
+            send_mail(app, mailer, &pending).await?;
         }
     }
     Ok(())
 }
 
-/// Hands over what waits, several at once, so that one slow answer keeps nobody from their code.
-async fn send_texts(app: &Arc<App>, texts: Option<&Texts>) -> Result<()> {
-    let (db, now) = (&app.identity.db, app.clock.now());
-    let mut due = outbox::due_messages(db, MessageKind::Sms, now).await?;
-    while !due.is_empty() {
-        let left = due.split_off(due.len().min(TEXTS_AT_ONCE));
-        let mut running = JoinSet::new();
-        for pending in std::mem::replace(&mut due, left) {
-            let (app, texts) = (app.clone(), texts.cloned());
-            running.spawn(async move { send_text(&app, texts.as_ref(), &pending).await });
-        }
-        while let Some(sent) = running.join_next().await {
-            sent.context("hand over a text message")??;
-        }
-    }
-    Ok(())
-}
-
-async fn send_text(app: &App, texts: Option<&Texts>, row: &PendingMessage) -> Result<()> {
-    let (db, now) = (&app.identity.db, app.clock.now());
-    let sms = Sms::open(&app.identity.sealer, &row.sealed).filter(|sms| sms.expires_at > now);
-    let later = match (texts, &sms) {
-        (Some(texts), Some(sms)) => match texts.hand_over(&row.id, sms, now).await {
-            Handed::Over => None,
-            Handed::Refused(status) => {
-                tracing::error!(message = row.id, status, "a text message was refused");
-                None
-            }
-            Handed::Later(why) => {
-                tracing::warn!(message = row.id, why, "a text message was not handed over");
-                Some(now.plus(Duration::from_secs(2 << row.attempts.clamp(0, 6))))
-            }
-        },
-        _ => {
-            tracing::warn!(
-                message = row.id,
-                "a text message came too late, or nobody hands it over"
-            );
-            None
+async fn send_mail(app: &App, mailer: &Mailer, row: &PendingMessage) -> Result<()> {
+    let db = &app.identity.db;
+    let sent = match Mail::open(&app.identity.sealer, &row.sealed) {
+        Some(mail) => mailer.send(&row.id, &mail).await,
+        None => {
+            tracing::error!(mail = row.id, "a queued mail cannot be opened");
+            Ok(())
         }
     };
-    match later {
-        Some(next) => {
+    match sent {
+        Err(error) if row.attempts < MAIL_ATTEMPTS => {
+            tracing::warn!(mail = row.id, error = format!("{error:#}"), "a mail was not sent");
+            let wait = Duration::from_secs(60 << row.attempts.clamp(0, 11));
+            let next = app.clock.now().plus(wait);
             db.write(|tx| async move { outbox::retry_message(&tx, row, next).await }).await?;
         }
-        None => db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await?,
+        _ => db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await?,
     }
     Ok(())
 }

@@ -46,10 +46,23 @@ impl Mail {
         entropy: &SharedEntropy,
         now: Timestamp,
     ) -> Result<(), MailError> {
+        self.queue_about(tx, (tenant, ""), sealer, entropy, now).await
+    }
+
+    /// The same, of a mail that goes with a session of verification.
+    pub async fn queue_about(
+        &self,
+        tx: &Tx,
+        (tenant, session): (&str, &str),
+        sealer: &Sealer,
+        entropy: &SharedEntropy,
+        now: Timestamp,
+    ) -> Result<(), MailError> {
         let id = Id::<tags::Event>::new(now, &**entropy).to_string();
         let json = serde_json::to_vec(self).unwrap_or_default();
         let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
-        Ok(outbox::put_message(tx, tenant, (MessageKind::Mail, &id), sealed, now).await?)
+        let what = (MessageKind::Mail, &id[..], session);
+        Ok(outbox::put_message(tx, tenant, what, sealed, now).await?)
     }
 
     /// Does the work of queueing a mail without queueing it.
@@ -86,11 +99,11 @@ pub struct Sms {
 }
 
 impl Sms {
-    /// Queues the message with the change it tells of.
+    /// Queues the message with the change it tells of; it goes with its session.
     pub async fn queue(
         &self,
         tx: &Tx,
-        tenant: &str,
+        (tenant, session): (&str, &str),
         sealer: &Sealer,
         entropy: &SharedEntropy,
         now: Timestamp,
@@ -98,7 +111,8 @@ impl Sms {
         let id = Id::<tags::Event>::new(now, &**entropy).to_string();
         let json = serde_json::to_vec(self).unwrap_or_default();
         let sealed = sealer.seal(SMS_PURPOSE, &json, &**entropy)?;
-        Ok(outbox::put_message(tx, tenant, (MessageKind::Sms, &id), sealed, now).await?)
+        let what = (MessageKind::Sms, &id[..], session);
+        Ok(outbox::put_message(tx, tenant, what, sealed, now).await?)
     }
 
     /// Opens a queued message.

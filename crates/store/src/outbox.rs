@@ -121,19 +121,20 @@ pub struct PendingMessage {
     pub attempts: i64,
 }
 
-/// Queues a message; it leaves only if the transaction commits.
+/// Queues a message; it leaves only if the transaction commits. What is about a session of verification goes with it.
 pub async fn put_message(
     tx: &Tx,
     tenant: &str,
-    (kind, id): (MessageKind, &str),
+    (kind, id, session): (MessageKind, &str, &str),
     sealed: Vec<u8>,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO mail_outbox (tenant, id, channel, sealed, created_at, next_at, attempts) \
-         VALUES ($1, $2, $3, $4, $5, $5, 0)")
+    sql("INSERT INTO mail_outbox (tenant, id, channel, session_id, sealed, created_at, next_at, attempts) \
+         VALUES ($1, $2, $3, $4, $5, $6, $6, 0)")
     .bind(tenant)
     .bind(id)
     .bind(kind.as_str())
+    .bind(session)
     .bind(sealed)
     .bind(now)
     .execute(tx)
@@ -141,21 +142,38 @@ pub async fn put_message(
     Ok(())
 }
 
-/// Messages whose time has come, oldest first.
-pub async fn due_messages(
+/// Takes messages whose time has come, those that were tried least first. Whoever takes them has until `until` to send
+/// them; then they are somebody else's.
+pub async fn take_messages(
+    tx: &Tx,
+    kind: MessageKind,
+    (now, until, most): (Timestamp, Timestamp, usize),
+) -> Result<Vec<PendingMessage>, DbError> {
+    let most = i64::try_from(most).unwrap_or(BATCH).min(BATCH);
+    let due = sql("SELECT tenant, id, sealed, attempts FROM mail_outbox \
+                   WHERE channel = $1 AND next_at <= $2 ORDER BY attempts, next_at, id LIMIT $3");
+    let due: Vec<PendingMessage> = due.bind(kind.as_str()).bind(now).bind(most).all(tx).await?;
+    for message in &due {
+        sql("UPDATE mail_outbox SET next_at = $3 WHERE tenant = $1 AND id = $2")
+            .bind(&message.tenant)
+            .bind(&message.id)
+            .bind(until)
+            .execute(tx)
+            .await?;
+    }
+    Ok(due)
+}
+
+/// Whether a message of a kind is due: most of the time none is, and nothing has to be written to know that.
+pub async fn has_message(
     source: impl Source,
     kind: MessageKind,
     now: Timestamp,
-) -> Result<Vec<PendingMessage>, DbError> {
-    sql(
-        "SELECT tenant, id, sealed, attempts FROM mail_outbox WHERE channel = $1 AND next_at <= $2 \
-         ORDER BY next_at, id LIMIT $3",
-    )
-    .bind(kind.as_str())
-    .bind(now)
-    .bind(BATCH)
-    .all(source)
-    .await
+) -> Result<bool, DbError> {
+    let due = sql("SELECT tenant, id, sealed, attempts FROM mail_outbox \
+                   WHERE channel = $1 AND next_at <= $2 LIMIT 1");
+    let due: Option<PendingMessage> = due.bind(kind.as_str()).bind(now).optional(source).await?;
+    Ok(due.is_some())
 }
 
 /// Forgets a message that was sent or given up.

@@ -21,6 +21,7 @@ const KEEP_BLOCKS: Duration = Duration::from_secs(90 * 24 * 3600);
 fn rules() -> Vec<(&'static str, Duration, Query)> {
     vec![
         ("quota", Duration::ZERO, sql("DELETE FROM quota WHERE expires_at < $1")),
+        ("idv_code_sent", Duration::ZERO, sql("DELETE FROM idv_code_sent WHERE expires_at < $1")),
         ("authority", KEEP_BLOCKS, sql("DELETE FROM authority WHERE expires_at < $1")),
         (
             "issued_certificate",

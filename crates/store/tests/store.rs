@@ -8,8 +8,9 @@ use portcullis_events::{
 };
 use portcullis_store::{
     CommitSink, Db, DbError, LogKeys, Sealer, SinkFuture, accounts, applications, cases, clients,
-    consents, defence, device, factors, grants, invitations, mail_login, outbox, passkeys, pushed,
-    quotas, recovery, retention, sql, token_hash,
+    consents, defence, device, factors, grants, invitations, mail_login,
+    outbox::{self, MessageKind},
+    passkeys, pushed, quotas, recovery, retention, sql, token_hash,
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, Month, Timestamp, tags};
@@ -1127,4 +1128,46 @@ async fn seed_session(db: &Db, session: Id<tags::IdvSession>) {
         })
         .await;
     seeded.unwrap();
+}
+
+on_both!(
+    /// Whoever takes a message has it alone, for a while; what was tried least goes first.
+    a_message_is_taken_by_one_at_a_time,
+    |db: TestDb| {
+        let db = &db.db;
+        let (now, second) = (START, Duration::from_secs(1));
+        let put = async |id: &'static str, session: &'static str, kind| {
+            let what = (kind, id, session);
+            db.write(|tx| async move { outbox::put_message(&tx, TENANT, what, vec![1], now).await })
+                .await
+                .unwrap();
+        };
+        let take = async |kind, at: Timestamp, most| {
+            let terms = (at, at.plus(10 * second), most);
+            let taken =
+                db.write(|tx| async move { outbox::take_messages(&tx, kind, terms).await }).await;
+            taken.unwrap().into_iter().map(|one| one.id).collect::<Vec<_>>()
+        };
+        for (id, session) in [("a", ""), ("b", "ids_1"), ("c", "")] {
+            put(id, session, MessageKind::Sms).await;
+        }
+        put("m", "", MessageKind::Mail).await;
+        assert!(outbox::has_message(db, MessageKind::Sms, now).await.unwrap());
+        assert_eq!(take(MessageKind::Sms, now, 2).await, ["a", "b"]);
+        assert_eq!(take(MessageKind::Sms, now, 9).await, ["c"]);
+        assert!(take(MessageKind::Sms, now, 9).await.is_empty());
+        assert!(!outbox::has_message(db, MessageKind::Sms, now.plus(9 * second)).await.unwrap());
+        assert_eq!(take(MessageKind::Mail, now, 9).await, ["m"]);
+        // Whoever had them is gone.
+        let later = now.plus(10 * second);
+        let first = &outbox_rows(db, later).await[0];
+        db.write(|tx| async move { outbox::retry_message(&tx, first, later).await }).await.unwrap();
+        assert_eq!(take(MessageKind::Sms, later, 9).await, ["b", "c", "a"]);
+    }
+);
+
+async fn outbox_rows(db: &Db, at: Timestamp) -> Vec<outbox::PendingMessage> {
+    db.write(|tx| async move { outbox::take_messages(&tx, MessageKind::Sms, (at, at, 9)).await })
+        .await
+        .unwrap()
 }

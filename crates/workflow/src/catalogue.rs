@@ -81,7 +81,7 @@ const TEXTED: [FieldSpec; 3] = [
     // Of the number, with two letters; unknown for one of no country.
     field("country", Kind::Text),
     // What the number was given out for.
-    field("kind", Kind::Choice(&["mobile", "fixed_line_or_mobile", "voip", "personal"])),
+    field("kind", Kind::Choice(&["mobile", "fixed_line_or_mobile", "voip"])),
     // From every country of the documents.
     field("country_differs", Kind::Flag),
 ];
@@ -285,8 +285,10 @@ pub const CATALOGUE: &[CheckSpec] = &[
             field("contradicts", Kind::Flag),
             field("contradictions", Kind::Texts),
             field("ja4", Kind::Texts),
-            // Of the newest device, in the IANA database.
-            field("time_zone", Kind::Text),
+            // More browsers, keys or tellings than somebody has.
+            field("is_many", Kind::Flag),
+            // By which clocks go, in the IANA database.
+            field("time_zones", Kind::Texts),
             // From every country of the addresses.
             field("time_zone_differs", Kind::Flag),
             // From every country of the documents.

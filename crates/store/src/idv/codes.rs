@@ -3,7 +3,7 @@
 use portcullis_types::{Id, Timestamp, tags};
 
 use crate::db::{DbError, Tx};
-use crate::query::{Source, sql};
+use crate::query::{Query, Source, sql};
 
 /// A row of `idv_code`.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -14,10 +14,6 @@ pub struct CodeRow {
     pub send: i64,
     /// The address, sealed.
     pub sealed: Vec<u8>,
-    /// A keyed digest of it.
-    pub address: String,
-    /// How it went there: `email` or `phone`.
-    pub channel: String,
     /// A keyed digest of the code.
     pub code: Vec<u8>,
     /// How often a wrong one was given, of all of the task.
@@ -42,16 +38,14 @@ pub async fn put(
     session: Id<tags::IdvSession>,
     row: &CodeRow,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO idv_code (tenant, session_id, task, send, sealed, address, channel, code, tries, sent_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+    sql("INSERT INTO idv_code (tenant, session_id, task, send, sealed, code, tries, sent_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
          ON CONFLICT (tenant, session_id, task, send) DO UPDATE SET tries = excluded.tries")
     .bind(tenant)
     .bind(session)
     .bind(row.task)
     .bind(row.send)
     .bind(row.sealed.as_slice())
-    .bind(&row.address)
-    .bind(&row.channel)
     .bind(row.code.as_slice())
     .bind(row.tries)
     .bind(row.sent_at)
@@ -68,7 +62,7 @@ pub async fn of_task(
     session: Id<tags::IdvSession>,
     task: i64,
 ) -> Result<Option<CodeRow>, DbError> {
-    sql("SELECT task, send, sealed, address, channel, code, tries, sent_at, expires_at FROM idv_code \
+    sql("SELECT task, send, sealed, code, tries, sent_at, expires_at FROM idv_code \
          WHERE tenant = $1 AND session_id = $2 AND task = $3 ORDER BY send DESC LIMIT 1")
     .bind(tenant)
     .bind(session)
@@ -77,21 +71,64 @@ pub async fn of_task(
     .await
 }
 
-/// How many were sent to an address after `since`.
+/// That a code went out. It is kept apart from sessions.
+#[derive(Debug, Clone)]
+pub struct SentRow {
+    /// Of nothing else.
+    pub id: String,
+    /// How: `email` or `phone`.
+    pub channel: &'static str,
+    /// A keyed digest of where it went.
+    pub address: String,
+    /// A keyed digest of the line from which somebody asked for it on our page; empty if a service did.
+    pub line: String,
+    /// Whether the address was known of the person.
+    pub is_known: bool,
+    /// When.
+    pub sent_at: Timestamp,
+    /// Until when that counts.
+    pub expires_at: Timestamp,
+}
+
+/// Notes that one went out.
+pub async fn note_sent(tx: &Tx, tenant: &str, row: &SentRow) -> Result<(), DbError> {
+    sql("INSERT INTO idv_code_sent (tenant, id, channel, address, line, is_known, sent_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
+    .bind(tenant)
+    .bind(&row.id)
+    .bind(row.channel)
+    .bind(&row.address)
+    .bind(&row.line)
+    .bind(row.is_known)
+    .bind(row.sent_at)
+    .bind(row.expires_at)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// How many codes were sent to an address after `since`.
 pub async fn sent_to(
     source: impl Source,
     tenant: &str,
     address: &str,
     since: Timestamp,
 ) -> Result<i64, DbError> {
-    let sent: Option<Sent> = sql("SELECT COUNT(*) AS n FROM idv_code \
-                                  WHERE tenant = $1 AND address = $2 AND sent_at > $3")
-    .bind(tenant)
-    .bind(address)
-    .bind(since)
-    .optional(source)
-    .await?;
-    Ok(sent.map_or(0, |sent| sent.n))
+    let query = sql("SELECT COUNT(*) AS n FROM idv_code_sent \
+                     WHERE tenant = $1 AND address = $2 AND sent_at > $3");
+    count(source, query.bind(tenant).bind(address).bind(since)).await
+}
+
+/// How many were sent in one way, to addresses that nobody knew, for whoever came from a line.
+pub async fn sent_from(
+    source: impl Source,
+    tenant: &str,
+    (channel, line): (&str, &str),
+    since: Timestamp,
+) -> Result<i64, DbError> {
+    let query = sql("SELECT COUNT(*) AS n FROM idv_code_sent \
+                     WHERE tenant = $1 AND line = $2 AND sent_at > $3 AND channel = $4 AND NOT is_known");
+    count(source, query.bind(tenant).bind(line).bind(since).bind(channel)).await
 }
 
 /// How many were sent in one way after `since`, to whomever.
@@ -101,12 +138,12 @@ pub async fn sent_by(
     channel: &str,
     since: Timestamp,
 ) -> Result<i64, DbError> {
-    let sent: Option<Sent> = sql("SELECT COUNT(*) AS n FROM idv_code \
-                                  WHERE tenant = $1 AND channel = $2 AND sent_at > $3")
-    .bind(tenant)
-    .bind(channel)
-    .bind(since)
-    .optional(source)
-    .await?;
+    let query = sql("SELECT COUNT(*) AS n FROM idv_code_sent \
+                     WHERE tenant = $1 AND channel = $2 AND sent_at > $3");
+    count(source, query.bind(tenant).bind(channel).bind(since)).await
+}
+
+async fn count(source: impl Source, query: Query) -> Result<i64, DbError> {
+    let sent: Option<Sent> = query.optional(source).await?;
     Ok(sent.map_or(0, |sent| sent.n))
 }

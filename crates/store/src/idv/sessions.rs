@@ -189,6 +189,7 @@ pub async fn erase(
         "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM account_proof WHERE tenant = $1 AND session_id = $2 AND is_proven",
         "DELETE FROM idv_code WHERE tenant = $1 AND session_id = $2",
+        "DELETE FROM mail_outbox WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_seen WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_picture WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM face_template WHERE tenant = $1 AND session_id = $2",

@@ -6,7 +6,7 @@ use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_phone::{Phone, PhoneKind};
 use portcullis_store::{
     Mail, Sms, Tx,
-    idv::codes::{self, CodeRow},
+    idv::codes::{self, CodeRow, SentRow},
 };
 use portcullis_texts::{Lang, speaking_now, t, tf};
 use portcullis_types::{Id, random_array, same_secret, tags};
@@ -16,7 +16,6 @@ use portcullis_workflow::{
 use serde_json::{Value as Json, json};
 
 use super::{Detail, ListKind, Open, SessionError, Sessions};
-use crate::CheckError;
 
 /// A code works so long.
 const CODE_TTL: Duration = Duration::from_secs(600);
@@ -26,6 +25,8 @@ const SENDS_MAX: i64 = 3;
 const TRIES_MAX: i64 = 5;
 /// Codes to one address in an hour, from all sessions: nobody is flooded by links of others.
 const ADDRESS_MAX: i64 = 6;
+/// Codes to addresses that somebody typed, for one line in an hour: for a household, and a small office.
+const LINE_MAX: i64 = 20;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// How a code goes to somebody.
@@ -163,33 +164,55 @@ impl Sessions {
         });
         let home = self.sms.as_ref().and_then(SmsTerms::home);
         let (address, is_known) = address_of(&open, channel, to, home).map_err(invalid)?;
-        if let (Channel::Phone, Some(terms)) = (channel, &self.sms) {
-            goes_there(&address, terms).map_err(invalid)?;
-            let since = now.minus(HOUR);
-            if codes::sent_by(tx, &self.tenant, channel.check(), since).await? >= terms.hourly {
-                tracing::warn!("no code goes out as a text message: there were as many as may be");
-                return Err(CheckError::Busy.into());
-            }
-        }
         let before = codes::of_task(tx, &self.tenant, id, i64::from(serial)).await?;
         let send = before.as_ref().map_or(0, |row| row.send) + 1;
         if send > SENDS_MAX {
             return Err(invalid("has been sent codes often enough"));
         }
         // Whoever types an address uses up nothing of what its owner is sent.
-        let digest = self.hex_digest(&[b"code_address", &[u8::from(is_known)], address.as_bytes()]);
-        let since = now.minus(HOUR);
-        if codes::sent_to(tx, &self.tenant, &digest, since).await? >= ADDRESS_MAX {
-            return Err(invalid("has been sent codes often enough; try again in an hour"));
+        let known = [u8::from(is_known)];
+        let digest = self.hex_digest(&[b"code_address", &known, address.as_bytes()]);
+        // Services send from one line for everybody.
+        let line = matches!(by.0, Actor::Anonymous).then(|| by.1.addr.key().to_string());
+        let line = line.map(|line| self.hex_digest(&[b"code_line", line.as_bytes()]));
+        let sent = SentRow {
+            id: Id::<tags::Check>::new(now, &*self.entropy).to_string(),
+            channel: channel.check(),
+            address: digest,
+            line: line.unwrap_or_default(),
+            is_known,
+            sent_at: now,
+            expires_at: now.plus(HOUR),
+        };
+        if let Err(must) = self.has_room(tx, &sent).await? {
+            return Err(invalid(must));
         }
+        let mut region = None;
+        if let (Channel::Phone, Some(terms)) = (channel, &self.sms) {
+            region = Some(goes_there(&address, terms).map_err(invalid)?);
+            let before = codes::sent_by(tx, &self.tenant, channel.check(), now.minus(HOUR)).await?;
+            // Those whose number is known are not kept out by whoever types numbers.
+            let typed = terms.hourly - terms.hourly / 5;
+            let most = if is_known { terms.hourly } else { typed };
+            if before >= most {
+                return Err(invalid(
+                    "cannot be sent a code: there are many just now; try again later",
+                ));
+            }
+            if before + 1 == most {
+                tracing::warn!(
+                    most,
+                    "as many codes as may be went out as text messages in an hour"
+                );
+            }
+        }
+        codes::note_sent(tx, &self.tenant, &sent).await?;
         let number = u64::from_be_bytes(random_array(&*self.entropy)) % 1_000_000;
         let code = format!("{number:06}");
         let row = CodeRow {
             task: i64::from(serial),
             send,
             sealed: open.key.seal(&purpose(id, serial), address.as_bytes(), &*self.entropy)?,
-            address: digest,
-            channel: channel.check().to_owned(),
             code: self.code(id, serial, &code),
             // Whoever asks for another one gets no more tries by that.
             tries: before.map_or(0, |row| row.tries),
@@ -198,27 +221,58 @@ impl Sessions {
         };
         codes::put(tx, &self.tenant, id, &row).await?;
         let lang = Lang::of_tag(&open.start.locale).unwrap_or_else(portcullis_texts::current);
-        let says =
-            "{0} is your code. It works for ten minutes. If you did not ask for it, do nothing.\n";
-        let mut text = speaking_now(lang, || tf(says, &[&code]));
+        let session = id.to_string();
+        let whose = (&self.tenant[..], &session[..]);
         match (channel, &self.sms) {
             (Channel::Phone, Some(terms)) => {
+                let text = speaking_now(lang, || tf("{0} is your code.", &[&code]));
                 // Telephones offer the code to pages of this host, and to no others.
-                text = format!("{text}\n@{} #{code}", terms.host);
+                let text = format!("{text}\n\n@{} #{code}", terms.host);
                 let (locale, expires_at) = (lang.tag().to_owned(), row.expires_at);
                 let sms = Sms { to: address, text, locale, expires_at };
-                sms.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+                sms.queue(tx, whose, &self.sealer, &self.entropy, now).await?;
             }
             _ => {
-                let subject = speaking_now(lang, || t("Your code").to_owned());
-                let mail = Mail { to: address, subject, text };
-                mail.queue(tx, &self.tenant, &self.sealer, &self.entropy, now).await?;
+                let mail = speaking_now(lang, || Mail {
+                    to: address,
+                    subject: t("Your code").to_owned(),
+                    text: tf(
+                        "{0} is your code. It works for ten minutes. If you did not ask for it, do nothing.\n",
+                        &[&code],
+                    ),
+                });
+                mail.queue_about(tx, whose, &self.sealer, &self.entropy, now).await?;
             }
         }
+        // By which way, and where to: whoever has many sent is found by that.
+        let way = match region {
+            Some(region) => format!("{}_{}", channel.check(), region.to_ascii_lowercase()),
+            None => channel.check().to_owned(),
+        };
         let node = open.steps().find(|step| step.serial == serial).map(|step| step.node.to_owned());
-        let told = Verification { change: "code_sent", node, ..self.about_row(&open.row) };
+        let about = self.about_row(&open.row);
+        let told = Verification { change: "code_sent", node, reason: Some(way), ..about };
         tx.emit(self.event(by.0, Some(by.1), Kind::Verification(told))).await?;
         Ok(open)
+    }
+
+    /// Whether one more code may go out: to an address, and for whoever comes from a line.
+    async fn has_room(
+        &self,
+        tx: &Tx,
+        sent: &SentRow,
+    ) -> Result<Result<(), &'static str>, SessionError> {
+        let since = sent.sent_at.minus(HOUR);
+        let to = codes::sent_to(tx, &self.tenant, &sent.address, since).await?;
+        let mut must =
+            (to >= ADDRESS_MAX).then_some("has been sent codes often enough; try again in an hour");
+        if !sent.line.is_empty() && !sent.is_known {
+            let from = (sent.channel, &sent.line[..]);
+            let from = codes::sent_from(tx, &self.tenant, from, since).await?;
+            must = must.or((from >= LINE_MAX)
+                .then_some("cannot be sent more codes from where you are; try again in an hour"));
+        }
+        Ok(must.map_or(Ok(()), Err))
     }
 
     async fn look_at(
@@ -313,15 +367,16 @@ fn address_of(
             Ok((normal(said)?, false))
         }
         (Some(known), CodeAnswer::Place(place)) => {
-            let known = known.iter().nth(*place).cloned();
-            known.map(|known| (known, true)).ok_or("must be one that is known of you")
+            let known = known.iter().nth(*place).ok_or("must be one that is known of you")?;
+            Ok((normal(known)?, true))
         }
         (Some(known), CodeAnswer::Send(None)) if known.len() == 1 => {
-            known.first().cloned().map(|known| (known, true)).ok_or("is needed")
+            let known = known.first().ok_or("is needed")?;
+            Ok((normal(known)?, true))
         }
         (Some(known), CodeAnswer::Send(Some(said))) => {
             let said = normal(said)?;
-            if known.contains(&said) {
+            if known.iter().any(|known| normal(known).as_ref() == Ok(&said)) {
                 Ok((said, true))
             } else {
                 Err("must be one that is known of you")
@@ -332,15 +387,15 @@ fn address_of(
     }
 }
 
-/// Whether text messages go to a number.
-fn goes_there(number: &str, terms: &SmsTerms) -> Result<(), &'static str> {
+/// The region of a number, if text messages go there.
+fn goes_there(number: &str, terms: &SmsTerms) -> Result<String, &'static str> {
     let phone = Phone::read(number, None).map_err(|_| "must be a number that there is")?;
     if !phone.kind.takes_texts() {
         return Err("must be one that gets text messages");
     }
     let region = phone.region.unwrap_or_default();
     if terms.regions.contains(&region) {
-        Ok(())
+        Ok(region)
     } else {
         Err("must be of a country to which text messages are sent from here")
     }

@@ -29,6 +29,9 @@ const BROWSERS_MANY: usize = 4;
 /// From so many keys on: each private window makes one.
 const KEYS_MANY: usize = 8;
 const DEVICE: &str = "device";
+/// What is found in tellings after so many: of each kind of findings one, so that nobody talks until nobody listens.
+const LATE: &str = "late";
+const LATE_MAX: usize = 64;
 /// The longest name of a zone has 30.
 const ZONE_MAX_BYTES: usize = 64;
 /// What a signature is made over, before the challenge: it says nothing to anybody else.
@@ -120,14 +123,23 @@ impl Sessions {
         let (session, text) = (id.to_string(), json!(telling).to_string());
         let digest = self.hex_digest(&[b"told", session.as_bytes(), text.as_bytes()]);
         let rows = seen::of_session(&self.db, &self.tenant, id).await?;
-        let mut known = rows.iter().filter(|row| row.kind == DEVICE);
-        if known.clone().count() >= TELLINGS_MAX || known.any(|row| row.digest == digest) {
+        let count = |kind: &str| rows.iter().filter(|row| row.kind == kind).count();
+        let (kind, digest, most) = if count(DEVICE) < TELLINGS_MAX {
+            (DEVICE, digest, TELLINGS_MAX)
+        } else {
+            // By what is found in it, and nothing else of it.
+            let found = json!(Findings::of(telling)).to_string();
+            let found = self.hex_digest(&[b"late", session.as_bytes(), found.as_bytes()]);
+            (LATE, found, LATE_MAX)
+        };
+        let is_known = rows.iter().any(|row| row.digest == digest);
+        if is_known || count(kind) >= most || kind == LATE && Findings::of(telling).is_nothing() {
             return Ok(());
         }
-        let sealed = open.key.seal(&purpose(id, DEVICE), text.as_bytes(), &*self.entropy)?;
-        let kind = DEVICE.to_owned();
+        let sealed = open.key.seal(&purpose(id, kind), text.as_bytes(), &*self.entropy)?;
+        let kind = kind.to_owned();
         let row = &SeenRow { kind, digest, sealed, seen_at: now, last_seen_at: now };
-        let most = i64::try_from(TELLINGS_MAX).unwrap_or(i64::MAX);
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.db
             .write(|tx| async move {
                 // Whoever erases it does so for good.
@@ -140,10 +152,12 @@ impl Sessions {
             .await
     }
 
-    /// The keys of browsers with which somebody goes through a session.
-    pub(super) async fn device_keys(&self, open: &Open) -> Result<BTreeSet<String>, SessionError> {
+    /// The keys of browsers with which somebody goes through a session, the newest first.
+    pub(super) async fn device_keys(&self, open: &Open) -> Result<Vec<String>, SessionError> {
         let tellings: Vec<Telling> = self.seen_of(open, DEVICE).await?;
-        Ok(tellings.into_iter().filter_map(|told| told.script?.key).collect())
+        let keys = tellings.into_iter().filter_map(|told| told.script?.key);
+        let mut known = BTreeSet::new();
+        Ok(keys.filter(|key| known.insert(key.clone())).collect())
     }
 
     /// What is to be made of the devices of a session.
@@ -163,10 +177,11 @@ impl Sessions {
     }
 
     async fn seen_devices(&self, open: &Open) -> Result<Option<Judging>, SessionError> {
-        let tellings: Vec<Telling> = self.seen_of(open, DEVICE).await?;
+        let mut tellings: Vec<Telling> = self.seen_of(open, DEVICE).await?;
         if tellings.is_empty() {
             return Ok(None);
         }
+        tellings.extend(self.seen_of::<Telling>(open, LATE).await?);
         let addresses = self.addresses_of(open).await?;
         let addresses: Vec<_> = addresses.into_iter().map(|(address, _)| address).collect();
         let (_, facts) = (self.addresses)(&addresses);
@@ -228,6 +243,32 @@ fn contradictions(telling: &Telling) -> BTreeSet<&'static str> {
     found
 }
 
+/// What is found in one telling by itself.
+#[derive(Serialize)]
+struct Findings {
+    contradictions: BTreeSet<&'static str>,
+    is_automated: bool,
+    is_unlike_browsers: bool,
+    lacks_hints: bool,
+}
+
+impl Findings {
+    fn of(telling: &Telling) -> Self {
+        Self {
+            contradictions: contradictions(telling),
+            is_automated: browser::is_driven(&telling.browser)
+                || telling.script.as_ref().is_some_and(|script| script.is_automated),
+            is_unlike_browsers: browser::speaks_unlike_browsers(&telling.browser),
+            lacks_hints: browser::lacks_hints(&telling.browser),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.contradictions.is_empty()
+            && !(self.is_automated || self.is_unlike_browsers || self.lacks_hints)
+    }
+}
+
 /// Whether none of these is one of those, where both are known.
 fn differ(own: &BTreeSet<String>, others: &BTreeSet<String>) -> Option<bool> {
     (!own.is_empty() && !others.is_empty()).then(|| own.is_disjoint(others))
@@ -285,27 +326,31 @@ impl Judging {
             let each = zones.iter().filter_map(|zone| differ(zone, others));
             each.reduce(|one, other| one || other)
         };
-        let tags = self.browsers().flat_map(|browser| &browser.languages);
-        let tags = tags.chain(self.scripts().flat_map(|script| &script.languages));
-        let tags: Vec<String> = tags.cloned().collect();
-        let regions = browser::regions(&tags).iter().filter_map(|code| normal(code)).collect();
         let places: BTreeSet<String> = self.here.union(&self.documents).cloned().collect();
+        // Each telling by itself as well.
+        let languages = self.tellings.iter().filter_map(|telling| {
+            let more = telling.script.iter().flat_map(|script| &script.languages);
+            let tags: Vec<String> = telling.browser.languages.iter().chain(more).cloned().collect();
+            let own = browser::regions(&tags).iter().filter_map(|code| normal(code)).collect();
+            differ(&own, &places)
+        });
+        let languages = languages.reduce(|one, other| one || other);
         let keys: BTreeSet<String> = self.scripts().filter_map(|one| one.key.clone()).collect();
         let agents: BTreeSet<&str> = self.browsers().map(|one| &one.user_agent[..]).collect();
+        let findings = || self.tellings.iter().map(Findings::of);
         let is_told = self.browsers().any(|browser| browser.ja4.is_some());
         Judged {
             is_many: keys.len() >= KEYS_MANY
                 || agents.len() >= BROWSERS_MANY
                 || self.tellings.len() >= TELLINGS_MAX,
             keys,
-            contradictions: self.tellings.iter().flat_map(contradictions).collect(),
-            is_automated: self.scripts().any(|script| script.is_automated)
-                || self.browsers().any(browser::is_driven),
-            lacks_hints: self.browsers().any(browser::lacks_hints),
+            contradictions: findings().flat_map(|found| found.contradictions).collect(),
+            is_automated: findings().any(|found| found.is_automated),
+            lacks_hints: findings().any(|found| found.lacks_hints),
             tls_differs: is_told.then(|| self.tls_differs()),
             zone_of_address: any(&self.here),
             zone_of_documents: any(&self.documents),
-            languages: differ(&regions, &places),
+            languages,
         }
     }
 }
@@ -323,10 +368,10 @@ fn report(id: Id<tags::Check>, seen: &Judging) -> Report {
         ("contradictions".to_owned(), texts(&judged.contradictions)),
         ("ja4".to_owned(), Value::Texts(seen.ja4().into_iter().collect())),
     ]);
-    let newest = seen.scripts().next().map(|script| script.time_zone.clone());
-    if let Some(zone) = newest.filter(|zone| !zone.is_empty()) {
-        values.insert("time_zone".to_owned(), Value::Text(zone));
-    }
+    let zones: BTreeSet<String> = seen.scripts().map(|script| script.time_zone.clone()).collect();
+    let zones = zones.into_iter().filter(|zone| !zone.is_empty()).collect();
+    values.insert("time_zones".to_owned(), Value::Texts(zones));
+    values.insert("is_many".to_owned(), Value::Flag(judged.is_many));
     // Only where both sides are known, so that no condition takes silence for no.
     for (name, flag) in [
         ("time_zone_differs", judged.zone_of_address),

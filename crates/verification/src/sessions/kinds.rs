@@ -101,7 +101,13 @@ impl ListKind {
                     && !number.starts_with('0')
                     // A zero that is dialled within a country is none of the number.
                     && !value.contains("(0)");
-                if fits { Ok(digits) } else { Err("must be a number with +, E.164") }
+                // A zero that is dialled within a country only is none of the number.
+                let plan = portcullis_phone::Phone::read(&digits, None).map(|phone| phone.number);
+                if fits {
+                    Ok(plan.unwrap_or(digits))
+                } else {
+                    Err("must be a number with +, E.164")
+                }
             }
             Self::Email => {
                 let must = "must be an e-mail address with plain letters before the @";
@@ -226,6 +232,7 @@ mod tests {
         for (kind, ways) in [
             (Document, &["D:C01X00T47", "deu:c01x-00t47", " DE:C01X00T47<< "][..]),
             (Phone, &["+49 30 123-4567", "+4930/1234567", "+49(30)1234567"]),
+            (Phone, &["+49 1512 3456789", "+49015123456789"]),
             (Email, &["Alice@Example.org", " alice@example.ORG "]),
             (IpAddress, &["192.0.2.1", "192.0.2.1/32"]),
             (IpAddress, &["2001:db8::1", "2001:0DB8:0:0::1/128"]),

@@ -25,12 +25,13 @@ struct Part {
 }
 
 /// What each flag of a check weighs.
-const FLAGS: [(&str, &str, &str, u32); 13] = [
+const FLAGS: [(&str, &str, &str, u32); 14] = [
     ("ip", "is_tor", "ip.tor", 45),
     ("ip", "is_proxy", "ip.proxy", 30),
     ("ip", "is_hosting", "ip.data_centre", 25),
     ("ip", "country_differs", "ip.other_country", 15),
     ("device", "is_automated", "device.automated", 45),
+    ("device", "is_many", "device.many", 45),
     ("device", "contradicts", "device.contradicts", 35),
     ("device", "time_zone_differs", "device.other_time_zone", 20),
     ("device", "languages_differ", "device.other_languages", 5),

@@ -93,13 +93,13 @@ impl Sessions {
     /// What the session has in common with others.
     pub(super) async fn compare_with_others(&self, open: &Open) -> Outcome {
         match self.in_common(open).await {
-            Ok(common) if common.is_empty() && !has_number(open) => {
+            Ok((common, _)) if common.is_empty() && !has_number(open) => {
                 Outcome::Unsupported("nothing_known".to_owned())
             }
-            Ok(common) => {
+            Ok((common, is_cut)) => {
                 let id: Id<tags::Check> = Id::new(self.now(), &*self.entropy);
                 let lacks = has_number(open) && !common.contains_key(&Some(ListKind::Document));
-                Outcome::Report(Box::new(report(id, &common, lacks)))
+                Outcome::Report(Box::new(report(id, &common, (lacks, is_cut))))
             }
             Err(error) => {
                 let session = open.row.id.to_string();
@@ -109,14 +109,19 @@ impl Sessions {
         }
     }
 
-    async fn in_common(&self, open: &Open) -> Result<BTreeMap<Thing, Common>, SessionError> {
+    async fn in_common(
+        &self,
+        open: &Open,
+    ) -> Result<(BTreeMap<Thing, Common>, bool), SessionError> {
         let (id, now) = (open.row.id, self.now());
-        let lines: BTreeSet<String> = self
-            .addresses_of(open)
-            .await?
-            .into_iter()
-            .map(|(address, _)| ClientAddr::new(address).key().to_string())
-            .collect();
+        // The newest first, and the first one with them.
+        let (lines, more_lines) = ends(
+            self.addresses_of(open)
+                .await?
+                .into_iter()
+                .map(|(address, _)| ClientAddr::new(address).key().to_string()),
+            LINES_MAX,
+        );
         // Anybody can say what is somebody else's: for others counts what the caller says and checks that passed.
         let of = |only_trusted| {
             let mut known = known(open, only_trusted);
@@ -136,12 +141,12 @@ impl Sessions {
             (Some(kind), value.clone(), is_proven)
         };
         // Nobody has the key of somebody else's browser, and nobody the line of somebody else.
-        let keys = self.device_keys(open).await?.into_iter().take(KEYS_MAX);
-        let lines = lines.into_iter().take(LINES_MAX);
+        let (keys, more_keys) = ends(self.device_keys(open).await?.into_iter(), KEYS_MAX);
         let digests: Vec<(Thing, String, bool)> = keys
+            .into_iter()
             .map(|key| (None, key, true))
             .chain(own.into_iter().map(said))
-            .chain(lines.map(|line| (Some(ListKind::IpAddress), line, true)))
+            .chain(lines.into_iter().map(|line| (Some(ListKind::IpAddress), line, true)))
             .chain(others.into_iter().map(said))
             .take(KNOWN_MAX)
             .map(|(thing, value, is_proven)| {
@@ -168,11 +173,29 @@ impl Sessions {
             all.extend(shared.into_iter().map(|row| (row.session_id.clone(), row)));
         }
         let each = by_thing.into_iter();
-        Ok(each.map(|(thing, rows)| (thing, Common::of(&rows, open, now))).collect())
+        let common = each.map(|(thing, rows)| (thing, Common::of(&rows, open, now))).collect();
+        Ok((common, more_lines || more_keys))
     }
 }
 
-fn report(id: Id<tags::Check>, common: &BTreeMap<Thing, Common>, lacks_document: bool) -> Report {
+/// The first `most - 1` and the last of them, each once, and whether there are others.
+fn ends(all: impl Iterator<Item = String>, most: usize) -> (Vec<String>, bool) {
+    let mut known = BTreeSet::new();
+    let mut all: Vec<String> = all.filter(|one| known.insert(one.clone())).collect();
+    let is_cut = all.len() > most;
+    if is_cut {
+        let last = all.pop();
+        all.truncate(most - 1);
+        all.extend(last);
+    }
+    (all, is_cut)
+}
+
+fn report(
+    id: Id<tags::Check>,
+    common: &BTreeMap<Thing, Common>,
+    (lacks_document, is_cut): (bool, bool),
+) -> Report {
     let most = |count: fn(&Common) -> u32| {
         Value::Number(f64::from(common.values().map(count).max().unwrap_or(0)))
     };
@@ -196,6 +219,7 @@ fn report(id: Id<tags::Check>, common: &BTreeMap<Thing, Common>, lacks_document:
         (!people.is_empty()).then(|| reason("shared_with_others", Weight::Doubt)),
         // Of a number without its issuer nobody knows which one it is.
         lacks_document.then(|| reason("document_not_compared", Weight::Doubt)),
+        is_cut.then(|| reason("not_all_compared", Weight::Doubt)),
         // A family has one computer, and a branch one for everybody.
         (by_device > 0).then(|| reason("device_shared", Weight::Information)),
     ];
