@@ -20,7 +20,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use crate::{config::Config, vault::Vault};
+use crate::{config::Config, mail_hosts::mail_hosts, vault::Vault};
 
 /// What is due because time passed is looked for at least this often.
 const WORKFLOWS_WAIT: Duration = Duration::from_millis(500);
@@ -81,6 +81,7 @@ pub async fn sessions(
         aml: aml.clone(),
         trust_frameworks: config.verification.trust_frameworks.clone(),
         disposable: disposable(config)?,
+        mail_hosts: config.verification.mail_resolver.as_ref().map(mail_hosts).transpose()?,
         sms: config.verification.sms.as_ref().map(|sms| sms.terms(&config.issuer)),
         addresses,
         providers,

@@ -41,19 +41,23 @@ enum What {
     Srv(String),
 }
 
+/// One server and no other.
+pub fn only(addr: SocketAddr) -> ResolverConfig {
+    let connection = |mut connection: ConnectionConfig| {
+        connection.port = addr.port();
+        connection
+    };
+    let ways = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(connection);
+    let server = NameServerConfig::new(addr.ip(), true, ways.to_vec());
+    ResolverConfig::from_parts(None, Vec::new(), vec![server])
+}
+
 /// Prepares to follow a name.
 pub fn follow(discover: &Discover, make: Make) -> Result<Follow> {
     let mut builder = match discover.resolver {
         None => TokioResolver::builder_tokio().context("read the system's DNS servers")?,
         Some(addr) => {
-            let connection = |mut connection: ConnectionConfig| {
-                connection.port = addr.port();
-                connection
-            };
-            let ways = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(connection);
-            let server = NameServerConfig::new(addr.ip(), true, ways.to_vec());
-            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            TokioResolver::builder_with_config(only(addr), TokioRuntimeProvider::default())
         }
     };
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;

@@ -19,6 +19,7 @@ mod kek;
 mod list_index;
 mod lists;
 mod log_time;
+mod mail_hosts;
 mod mailer;
 mod new_version;
 mod ops;

@@ -35,9 +35,10 @@ pub use sessions::{
     AddressFacts, AddressSources, Addresses, Answer, Answered, Asked as AskedStep, Backtested,
     Begin, Begun, BrowserFacts, Change, Channel, CodeAnswer, Decided, Diff, Differing,
     EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence,
-    FaceFound, FaceSearch, Given, Identifiers, Known, ListKind, Listed, MATCHES_MAX, Note, Open,
-    Owner, ReportViews, Reviewed, SessionError, SessionParts, SessionPicture, Sessions, SmsTerms,
-    Step, Told, ToldDevice, ToldKey, UNSUPPORTED, VerifiedIdentity, evidence_digest,
+    FaceFound, FaceSearch, Given, Identifiers, Known, ListKind, Listed, MATCHES_MAX, MailHosts,
+    Note, Open, Owner, ReportViews, Reviewed, SessionError, SessionParts, SessionPicture, Sessions,
+    SignalAsked, SignalReport, SmsTerms, Step, Told, ToldDevice, ToldKey, UNSUPPORTED,
+    VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{
     Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,

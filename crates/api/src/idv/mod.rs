@@ -14,6 +14,7 @@ mod presentations;
 mod report;
 mod reviewing;
 mod sessions;
+mod signals;
 mod trust;
 mod webhooks;
 mod workflows;
@@ -27,6 +28,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         mrz::endpoints(),
         emrtd::endpoints(),
         picture::endpoints(),
+        signals::endpoints(),
         trust::endpoints(),
         workflows::endpoints(),
         sessions::endpoints(),

@@ -35,7 +35,7 @@ pub use limit::{CountedRequests, Limit};
 pub use login::{LoginProvider, PasskeysConfig, ThemeConfig};
 pub use sink::{Beginning, OcsfVersion, Personal, SinkConfig, SyslogFormat};
 pub use traces::TracingConfig;
-pub use verification::{ProviderConfig, VerificationConfig};
+pub use verification::{MailResolver, ProviderConfig, VerificationConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

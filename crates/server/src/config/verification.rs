@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use portcullis_egress::webhook::Secret;
@@ -53,6 +53,10 @@ pub struct VerificationConfig {
     pub trust_frameworks: Vec<String>,
     /// Domains of mail that anybody has for ten minutes: a text file with one on each line.
     pub disposable_domains: Option<PathBuf>,
+    /// Who is asked whether domains of mail take any: `system`, or the address of a server of the DNS with its port.
+    /// Nobody is if nothing is said.
+    #[schemars(with = "Option<String>")]
+    pub mail_resolver: Option<MailResolver>,
     /// A directory with models for faces, in ONNX, each with its descriptor beside it. What needs one is not performed
     /// if nothing is said.
     pub models: Option<PathBuf>,
@@ -103,6 +107,32 @@ pub struct RequestConfig {
     pub certificate: PathBuf,
     /// A file with its key, PEM.
     pub key: PathBuf,
+}
+
+/// Servers of the DNS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct MailResolver(Option<SocketAddr>);
+
+impl MailResolver {
+    /// The server; none for those of the system.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0
+    }
+}
+
+impl TryFrom<String> for MailResolver {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match &text[..] {
+            "system" => Ok(Self(None)),
+            other => match other.parse() {
+                Ok(address) => Ok(Self(Some(address))),
+                Err(_) => Err("must be system, or an address with a port".to_owned()),
+            },
+        }
+    }
 }
 
 /// Whoever hands over text messages, by the contract `idv.sms/1`.

@@ -118,6 +118,12 @@ impl Sessions {
         answer: &CodeAnswer,
         by: By<'_>,
     ) -> Result<(Json, Open), SessionError> {
+        if let CodeAnswer::Send(Some(said)) | CodeAnswer::Typed(said) = answer
+            && self.is_nowhere(channel, said).await
+        {
+            let must = "must be of a domain that takes mail".to_owned();
+            return Err(SessionError::Invalid(channel.field(), must));
+        }
         let done = self
             .db
             .write(|tx| async move {
@@ -315,7 +321,7 @@ impl Sessions {
     }
 
     /// What an address tells.
-    fn of_address(&self, address: &str) -> Values {
+    pub(super) fn of_address(&self, address: &str) -> Values {
         let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_owned());
         let values = domain.map(|domain| ("domain".to_owned(), Value::Text(domain)));
         let flag = self.is_disposable(address);

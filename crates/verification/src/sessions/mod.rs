@@ -4,6 +4,7 @@
 //! what it asks for and the entry in the audit log in one transaction; of two who do so at once one comes
 //! too late. What has to be brought about is in the same transaction, so a node that dies leaves it to others.
 
+mod alone;
 mod answer;
 mod begin;
 mod browser;
@@ -36,6 +37,7 @@ mod told;
 mod velocity;
 mod workflows;
 
+pub use alone::{MailHosts, SignalAsked, SignalReport};
 pub use answer::{Answer, Answered, ReportViews};
 pub use begin::{Begin, Begun};
 pub use browser::BrowserFacts;

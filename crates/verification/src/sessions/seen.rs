@@ -8,7 +8,10 @@ use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
-use super::{BrowserFacts, Detail, ListKind, Open, SessionError, Sessions, device::Telling};
+use super::{
+    BrowserFacts, Detail, ListKind, Open, SessionError, Sessions, alone::static_reason,
+    device::Telling,
+};
 
 /// Places from which one session is gone through that are kept: the first, and those that were seen last.
 const ADDRESSES_MAX: i64 = 64;
@@ -175,9 +178,23 @@ pub(super) fn countries_of_documents(open: &Open) -> BTreeSet<String> {
     codes.filter_map(|code| ListKind::Country.normal(&code).ok()).collect()
 }
 
-type Found = ((IpAddr, &'static str), AddressFacts);
+pub(super) type Found = ((IpAddr, &'static str), AddressFacts);
 
-fn report(
+/// Why an address is doubtful, or to be told of.
+const WORDS: [&str; 5] = [
+    "address_hidden",
+    "address_of_data_centre",
+    "country_differs",
+    "many_addresses",
+    "several_countries",
+];
+
+/// A reason as it stands in the code.
+pub(super) fn word(reason: &Reason) -> Option<(&'static str, Weight)> {
+    static_reason(&WORDS, reason)
+}
+
+pub(super) fn report(
     id: Id<tags::Check>,
     sources: &AddressSources,
     found: &[Found],

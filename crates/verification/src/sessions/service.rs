@@ -18,7 +18,8 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{
-    Addresses, ReportViews, SessionError, SmsTerms, evidence::Decided, face_memory::FacesLoaded,
+    Addresses, MailHosts, ReportViews, SessionError, SmsTerms, evidence::Decided,
+    face_memory::FacesLoaded,
 };
 use crate::{Aml, Checks, Providers, Webhooks};
 
@@ -53,6 +54,8 @@ pub struct SessionParts {
     pub addresses: Addresses,
     /// Domains of mail that anybody has for a while, if there is a list of them.
     pub disposable: Option<Arc<HashSet<String>>>,
+    /// Who tells whether a domain takes mail, if somebody may be asked.
+    pub mail_hosts: Option<MailHosts>,
     /// How codes go out as text messages, if they do.
     pub sms: Option<SmsTerms>,
     /// Whoever else does checks.

@@ -103,6 +103,7 @@ pub fn node_with(
         providers: Providers::new(Vec::new(), no_way_out()),
         disposable: None,
         sms: None,
+        mail_hosts: None,
         addresses: Arc::new(|asked: &[std::net::IpAddr]| {
             (AddressSources::default(), vec![AddressFacts::default(); asked.len()])
         }),
