@@ -58,11 +58,8 @@ impl Mail {
         entropy: &SharedEntropy,
         now: Timestamp,
     ) -> Result<(), MailError> {
-        let id = Id::<tags::Event>::new(now, &**entropy).to_string();
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
-        let what = (MessageKind::Mail, &id[..], session);
-        Ok(outbox::put_message(tx, tenant, what, sealed, now).await?)
+        let sealed = sealed(self, PURPOSE, sealer, entropy)?;
+        put(tx, (tenant, session), MessageKind::Mail, sealed, (entropy, now)).await
     }
 
     /// Does the work of queueing a mail without queueing it.
@@ -72,8 +69,7 @@ impl Mail {
         sealer: &Sealer,
         entropy: &SharedEntropy,
     ) -> Result<(), MailError> {
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        let sealed = sealer.seal(PURPOSE, &json, &**entropy)?;
+        let sealed = sealed(self, PURPOSE, sealer, entropy)?;
         let (tenant, id) = (String::new(), String::new());
         let nothing = outbox::PendingMessage { tenant, id, sealed, attempts: 0 };
         Ok(outbox::remove_message(tx, &nothing).await?)
@@ -108,15 +104,33 @@ impl Sms {
         entropy: &SharedEntropy,
         now: Timestamp,
     ) -> Result<(), MailError> {
-        let id = Id::<tags::Event>::new(now, &**entropy).to_string();
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        let sealed = sealer.seal(SMS_PURPOSE, &json, &**entropy)?;
-        let what = (MessageKind::Sms, &id[..], session);
-        Ok(outbox::put_message(tx, tenant, what, sealed, now).await?)
+        let sealed = sealed(self, SMS_PURPOSE, sealer, entropy)?;
+        put(tx, (tenant, session), MessageKind::Sms, sealed, (entropy, now)).await
     }
 
     /// Opens a queued message.
     pub fn open(sealer: &Sealer, sealed: &[u8]) -> Option<Self> {
         serde_json::from_slice(&sealer.open(SMS_PURPOSE, sealed).ok()?).ok()
     }
+}
+
+fn sealed(
+    message: &impl Serialize,
+    purpose: &str,
+    sealer: &Sealer,
+    entropy: &SharedEntropy,
+) -> Result<Vec<u8>, SealError> {
+    let json = serde_json::to_vec(message).unwrap_or_default();
+    sealer.seal(purpose, &json, &**entropy)
+}
+
+async fn put(
+    tx: &Tx,
+    (tenant, session): (&str, &str),
+    kind: MessageKind,
+    sealed: Vec<u8>,
+    (entropy, now): (&SharedEntropy, Timestamp),
+) -> Result<(), MailError> {
+    let id = Id::<tags::Event>::new(now, &**entropy).to_string();
+    Ok(outbox::put_message(tx, tenant, (kind, &id, session), sealed, now).await?)
 }

@@ -57,18 +57,20 @@ pub async fn put(
     .map(drop)
 }
 
-/// Adds one where there are fewer than `most` of its kind: nothing makes room for it.
+/// Adds one where there are fewer than `most` of its kind: nothing makes room for it. `false` if it was not added.
 pub async fn add(
     tx: &Tx,
     tenant: &str,
     session: Id<tags::IdvSession>,
     row: &SeenRow,
     most: i64,
-) -> Result<(), DbError> {
-    sql("INSERT INTO idv_seen (tenant, session_id, kind, digest, sealed, seen_at, last_seen_at) \
+) -> Result<bool, DbError> {
+    let added = sql(
+        "INSERT INTO idv_seen (tenant, session_id, kind, digest, sealed, seen_at, last_seen_at) \
          SELECT $1, $2, $3, $4, $5, $6, $7 WHERE (SELECT COUNT(*) FROM idv_seen \
          WHERE tenant = $1 AND session_id = $2 AND kind = $3) < $8 \
-         ON CONFLICT (tenant, session_id, digest) DO NOTHING")
+         ON CONFLICT (tenant, session_id, digest) DO NOTHING",
+    )
     .bind(tenant)
     .bind(session)
     .bind(&row.kind)
@@ -78,8 +80,8 @@ pub async fn add(
     .bind(row.last_seen_at)
     .bind(most)
     .execute(tx)
-    .await
-    .map(drop)
+    .await?;
+    Ok(added == 1)
 }
 
 /// One of a session.

@@ -10,20 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64URL_NOPAD;
 use portcullis_jose::Jwk;
-use portcullis_store::idv::seen::{self, SeenRow};
+use portcullis_store::idv::seen;
 use portcullis_types::{Id, tags};
 use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{
-    BrowserFacts, Detail, ListKind, Open, SessionError, Sessions, browser, seen::purpose,
-    time_zones,
+    BrowserFacts, Detail, ListKind, Open, SessionError, Sessions, browser, seen::Room, time_zones,
 };
 
 /// Tellings of one session that are kept. A browser has about four: its head, that with what a script reads, and both
 /// again when TLS takes up an earlier connection.
-const TELLINGS_MAX: usize = 32;
+const TELLINGS_MAX: i64 = 32;
 /// From so many different browsers on it is not one person with a telephone and a desktop.
 const BROWSERS_MANY: usize = 4;
 /// From so many keys on: each private window makes one.
@@ -31,7 +30,7 @@ const KEYS_MANY: usize = 8;
 const DEVICE: &str = "device";
 /// What is found in tellings after so many: of each kind of findings one, so that nobody talks until nobody listens.
 const LATE: &str = "late";
-const LATE_MAX: usize = 64;
+const LATE_MAX: i64 = 64;
 /// The longest name of a zone has 30.
 const ZONE_MAX_BYTES: usize = 64;
 /// What a signature is made over, before the challenge: it says nothing to anybody else.
@@ -119,37 +118,34 @@ impl Sessions {
         open: &Open,
         telling: &Telling,
     ) -> Result<(), SessionError> {
-        let (id, now) = (open.row.id, self.now());
-        let (session, text) = (id.to_string(), json!(telling).to_string());
+        let (session, text) = (open.row.id.to_string(), json!(telling).to_string());
         let digest = self.hex_digest(&[b"told", session.as_bytes(), text.as_bytes()]);
-        let rows = seen::of_session(&self.db, &self.tenant, id).await?;
-        let count = |kind: &str| rows.iter().filter(|row| row.kind == kind).count();
-        let (kind, digest, most) = if count(DEVICE) < TELLINGS_MAX {
-            (DEVICE, digest, TELLINGS_MAX)
-        } else {
-            // By what is found in it, and nothing else of it.
-            let found = json!(Findings::of(telling)).to_string();
-            let found = self.hex_digest(&[b"late", session.as_bytes(), found.as_bytes()]);
-            (LATE, found, LATE_MAX)
+        let rows = seen::of_session(&self.db, &self.tenant, open.row.id).await?;
+        let has = |digest: &str| rows.iter().any(|row| row.digest == digest);
+        let is_full = |kind: &str, most: i64| {
+            let count = rows.iter().filter(|row| row.kind == kind).count();
+            i64::try_from(count).unwrap_or(i64::MAX) >= most
         };
-        let is_known = rows.iter().any(|row| row.digest == digest);
-        if is_known || count(kind) >= most || kind == LATE && Findings::of(telling).is_nothing() {
+        if has(&digest) {
             return Ok(());
         }
-        let sealed = open.key.seal(&purpose(id, kind), text.as_bytes(), &*self.entropy)?;
-        let kind = kind.to_owned();
-        let row = &SeenRow { kind, digest, sealed, seen_at: now, last_seen_at: now };
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.db
-            .write(|tx| async move {
-                // Whoever erases it does so for good.
-                let open = self.open(&tx, id).await?;
-                if open.state.status.is_final() {
-                    return Ok(());
-                }
-                Ok(seen::add(&tx, &self.tenant, id, row, most).await?)
-            })
-            .await
+        // Others may be faster: then it is one that comes too late.
+        if !is_full(DEVICE, TELLINGS_MAX)
+            && self.keep_seen(open, (DEVICE, digest, &text), Room::Left(TELLINGS_MAX)).await?
+        {
+            return Ok(());
+        }
+        let found = Findings::of(telling);
+        if found.is_nothing() {
+            return Ok(());
+        }
+        // By what is found in it, and nothing else of it.
+        let found = json!(found).to_string();
+        let digest = self.hex_digest(&[b"late", session.as_bytes(), found.as_bytes()]);
+        if has(&digest) || is_full(LATE, LATE_MAX) {
+            return Ok(());
+        }
+        self.keep_seen(open, (LATE, digest, &text), Room::Left(LATE_MAX)).await.map(drop)
     }
 
     /// The keys of browsers with which somebody goes through a session, the newest first.
@@ -342,7 +338,7 @@ impl Judging {
         Judged {
             is_many: keys.len() >= KEYS_MANY
                 || agents.len() >= BROWSERS_MANY
-                || self.tellings.len() >= TELLINGS_MAX,
+                || i64::try_from(self.tellings.len()).unwrap_or(i64::MAX) >= TELLINGS_MAX,
             keys,
             contradictions: findings().flat_map(|found| found.contradictions).collect(),
             is_automated: findings().any(|found| found.is_automated),

@@ -47,6 +47,15 @@ pub type Addresses = Arc<dyn Fn(&[IpAddr]) -> (AddressSources, Vec<AddressFacts>
 
 const ADDRESS: &str = "address";
 
+/// How many of a kind there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Room {
+    /// One that was seen long ago makes room for a new one.
+    Made(i64),
+    /// What comes when there are so many is not kept.
+    Left(i64),
+}
+
 /// What is kept of a visit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
@@ -86,17 +95,34 @@ impl Sessions {
             return Ok(());
         }
         let text = json!(Seen { address: addr.ip() }).to_string();
-        let sealed = open.key.seal(&purpose(id, ADDRESS), text.as_bytes(), &*self.entropy)?;
-        let kind = ADDRESS.to_owned();
+        self.keep_seen(open, (ADDRESS, digest, &text), Room::Made(ADDRESSES_MAX)).await.map(drop)
+    }
+
+    /// Keeps what was seen: of which kind, by which digest, and all of it. `false` if there is no room for it.
+    pub(super) async fn keep_seen(
+        &self,
+        open: &Open,
+        (kind, digest, text): (&str, String, &str),
+        room: Room,
+    ) -> Result<bool, SessionError> {
+        let (id, now) = (open.row.id, self.now());
+        let sealed = open.key.seal(&purpose(id, kind), text.as_bytes(), &*self.entropy)?;
+        let kind = kind.to_owned();
         let row = &SeenRow { kind, digest, sealed, seen_at: now, last_seen_at: now };
         self.db
             .write(|tx| async move {
                 // Whoever erases it does so for good.
                 let open = self.open(&tx, id).await?;
                 if open.state.status.is_final() {
-                    return Ok(());
+                    return Ok(true);
                 }
-                Ok(seen::put(&tx, &self.tenant, id, row, ADDRESSES_MAX).await?)
+                Ok(match room {
+                    Room::Made(most) => {
+                        seen::put(&tx, &self.tenant, id, row, most).await?;
+                        true
+                    }
+                    Room::Left(most) => seen::add(&tx, &self.tenant, id, row, most).await?,
+                })
             })
             .await
     }
