@@ -8,13 +8,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from portcullis import DEMO, Demo, bearer, code_of, fields, officer, until
+from portcullis import DEMO, Demo, bearer, code_of, fields, officer
 from relying_party import Party, claims_of
 from test_capture import LINES, WRONG, Browser, code_in, graph, heading
-from test_screening_service import GADDAFI, HITS, ROUSSEFF, import_list, used_soon, version
 from test_workflows import SESSIONS, WORKFLOWS, published, vote
 
-SCREENED = "urn:example:screened"
 KNOWN, STRICT, PATIENT, NOWHERE = "urn:example:known", "urn:example:strict", "urn:example:patient", "urn:example:nowhere"
 SINGLE, MULTI = "urn:portcullis:acr:single-factor", "urn:portcullis:acr:multi-factor"
 CONFIG = DEMO + f"""
@@ -33,11 +31,6 @@ value = "{PATIENT}"
 workflow = "patient"
 max_age = "30d"
 retry_after = "1s"
-
-[[verification.acr]]
-value = "{SCREENED}"
-workflow = "screened"
-screened = true
 
 [[verification.acr]]
 value = "{NOWHERE}"
@@ -73,14 +66,6 @@ def workflows(idv):
         "step0": {**once["nodes"]["step0"], "next": "human"},
         "human": {"type": "review", "queue": "logins", "approvers": 1},
     }}
-    screened = {**once, "nodes": {
-        "step0": {**once["nodes"]["step0"], "next": "lists"},
-        "lists": {"type": "check", "check": "aml", "monitor": True, "next": "route"},
-        "route": {"type": "branch", "cases": [{"id": "hit", "when": {"cel": "lists.hits > 0"}, "goto": "human"}], "else": "yes"},
-        "human": {"type": "review", "queue": "logins", "approvers": 1},
-        "yes": {"type": "decide", "set": "approved"},
-    }}
-    published(idv, screened, "screened")
     return {"known": published(idv, once, "known"), "patient": published(idv, review, "patient")}
 
 
@@ -323,7 +308,7 @@ def test_the_way_back_leads_nowhere_else(place, party, idv):
 
 def test_it_is_published_what_can_be_asked_for(place):
     told = place.client().get("/.well-known/openid-configuration").json()
-    assert told["acr_values_supported"][-5:] == [KNOWN, STRICT, PATIENT, SCREENED, NOWHERE]
+    assert told["acr_values_supported"][-4:] == [KNOWN, STRICT, PATIENT, NOWHERE]
     made = place.operator().post("/api/admin/v1/clients", json={
         "name": "Strict", "redirect_uris": ["https://rp.example/cb"], "scopes": ["openid"],
         "token_endpoint_auth_method": "client_secret_basic", "grant_types": ["authorization_code"], "default_acr_values": [KNOWN],
@@ -340,44 +325,3 @@ def test_a_new_version_asks_everybody_again(place, idv, party, workflows):
     done = idv.post(f"{WORKFLOWS}/{shown['id']}/publish", json={"revision": put.json()["revision"], "note": "stricter"})
     assert done.status_code == 200, done.text
     sent_to_verify(place, party, party.ask(acr_values=KNOWN))
-
-
-def test_a_list_that_changes_asks_again(place, idv, party):
-    """Somebody is verified, and then a list names them."""
-    aml = place.operator(scope="aml")
-    import_list(place, [GADDAFI], "sanctions")
-    used_soon(aml, None, "sanctions")
-    browser = sent_to_verify(place, party, party.ask(acr_values=SCREENED))
-    take_step(browser, LINES)
-    until(lambda: sessions(idv, party)[0]["status"] == "approved", "the verdict")
-    held = party.redeem(party.browser.get(party.browser.get(browser.here).headers["location"])).json()
-    assert acrs(held) == (SCREENED, SCREENED)
-    # A new version that does not name them changes nothing.
-    before = version(aml, "sanctions")
-    import_list(place, [GADDAFI, ROUSSEFF], "sanctions")
-    used_soon(aml, before, "sanctions")
-    assert acrs(party.tokens(acr_values=SCREENED)) == (SCREENED, SCREENED)
-    named = {"id": "Q9", "schema": "Person", "properties": {
-        "name": ["Erika Mustermann"], "birthDate": ["1964-08-12"], "topics": ["sanction"], "country": ["de"]}}
-    import_list(place, [GADDAFI, ROUSSEFF, named], "sanctions")
-    [hit] = until(lambda: aml.get(HITS, params={"state": "Unreviewed"}).json()["items"], "the hit")
-    # Tokens that are made from now on do not say it, and the next login goes through it again.
-    held = party.refresh(held).json()
-    assert acrs(held) == (SINGLE, SINGLE)
-    again = sent_to_verify(place, party, party.ask(acr_values=SCREENED))
-    take_step(again, LINES)
-    until(lambda: [one for one in sessions(idv, party) if one["status"] == "in_review"], "the review")
-    # Two people find that it is somebody else: the approval counts again.
-    first, second = officer(place, "first-of-lists"), officer(place, "second-of-lists")
-    decision = {"version": hit["version"], "state": "False Positive", "note": "another Erika"}
-    proposed = first.post(f"{HITS}/{hit['id']}/resolve", json=decision)
-    assert proposed.status_code in (200, 202), proposed.text
-    done = second.post(f"{HITS}/{hit['id']}/approve", json={"version": proposed.json()["version"]})
-    assert done.status_code == 200, done.text
-    assert acrs(party.tokens(acr_values=SCREENED)) == (SCREENED, SCREENED)
-    # Where it is confirmed, it does not.
-    row = aml.get(f"{HITS}/{hit['id']}").json()
-    confirmed = first.post(f"{HITS}/{hit['id']}/resolve", json={"version": row["version"], "state": "Confirmed Match", "note": "it is her"})
-    assert confirmed.status_code == 200, confirmed.text
-    assert acrs(party.tokens()) == (SINGLE, SINGLE)
-    assert party.ask(acr_values=SCREENED).headers["location"].startswith("/verify?")

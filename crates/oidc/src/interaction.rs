@@ -201,7 +201,6 @@ mod tests {
                 workflow: "kyc".to_owned(),
                 max_age: None,
                 current_version: false,
-                screened: false,
                 retry_after: Duration::ZERO,
                 login,
             })

@@ -25,8 +25,6 @@ pub struct ProofRule {
     pub max_age: Option<Duration>,
     /// Whether it must have been by the version that is current.
     pub current_version: bool,
-    /// Whether it counts only until screening finds somebody who was not known when it was given.
-    pub screened: bool,
     /// How long somebody who was declined waits before they can try again.
     pub retry_after: Duration,
     /// How the person has to log in besides.
@@ -131,7 +129,6 @@ impl Provider {
             row.is_proven
                 && rule.max_age.is_none_or(|most| age <= most)
                 && (is_current || !rule.current_version)
-                && !(rule.screened && row.hit_at.is_some_and(|at| at > row.decided_at.micros()))
         }))
     }
 }

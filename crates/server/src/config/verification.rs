@@ -261,10 +261,6 @@ pub struct AcrConfig {
     /// Whether only approvals by the current version of the workflow count.
     #[serde(default)]
     pub current_version: bool,
-    /// Whether an approval counts only until screening finds the person on a list, where it did not before, or somebody
-    /// confirms a hit. The workflow has to monitor the person.
-    #[serde(default)]
-    pub screened: bool,
     /// How long somebody who was declined waits before they can try again; a day if nothing is said.
     #[serde(default, deserialize_with = "optional_span")]
     #[schemars(schema_with = "span_schema")]
@@ -401,7 +397,6 @@ impl AcrConfig {
             workflow: self.workflow.clone(),
             max_age: self.max_age,
             current_version: self.current_version,
-            screened: self.screened,
             retry_after: self.retry_after.unwrap_or(RETRY_AFTER),
             login: login.transpose()?.unwrap_or(Assurance::Single),
         })

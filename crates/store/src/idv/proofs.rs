@@ -21,9 +21,6 @@ pub struct ProofRow {
     pub decided_at: Timestamp,
     /// When they had a try that came to nothing, if that was since.
     pub refused_at: Option<i64>,
-    /// When screening last found a hit of whom the session was about, or somebody confirmed one; none if there is no
-    /// open one.
-    pub hit_at: Option<i64>,
 }
 
 /// What is kept of a decision.
@@ -46,13 +43,7 @@ pub struct Proof {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at, \
-             (SELECT MAX(CASE WHEN h.state = 'Confirmed Match' AND h.decided_at > h.last_seen_at \
-             THEN h.decided_at ELSE h.last_seen_at END) FROM idv_session i \
-             JOIN aml_subject s ON s.tenant = i.tenant AND s.reference = i.reference \
-             JOIN aml_hit h ON h.tenant = s.tenant AND h.subject_id = s.id \
-             WHERE i.tenant = p.tenant AND i.id = p.session_id AND i.reference <> '' \
-             AND h.gone_at IS NULL AND h.state <> 'False Positive') AS hit_at \
+            "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at \
              FROM account_proof p JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
              WHERE p.tenant = $1 AND p.account_id = $2 ",
             $rest

@@ -23,13 +23,13 @@ use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
     AddressFacts, AddressSources, Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided,
     EVIDENCE_SALT_BYTES, EmrtdReport, Given, Known, ListKind, ListedEntry, Models, Open, Owner,
-    Providers, Report, ReportViews, Reviewed, SessionError, SessionParts, Sessions, State,
-    WebhookParts, Webhooks, ZoneAsked, ZoneReport, evidence_digest,
+    Providers, Report, ReportViews, Reviewed, SessionError, SessionParts, Sessions, WebhookParts,
+    Webhooks, ZoneAsked, ZoneReport, evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
 
-use crate::world::{FakeList, World, machine, monitored, person, reviewer, set};
+use crate::world::{FakeList, World, machine, person, reviewer, set};
 
 /// The specimen of ICAO 9303-4.
 const ZONE: &str =
@@ -1284,56 +1284,6 @@ on_both!(whoever_logs_in_is_verified_once_and_the_last_decision_counts, |db: Tes
     gone.await.unwrap();
     office.vote(last.row.id, "one", Verdict::Approved).await.unwrap();
     assert_eq!(office.proven(bob).await, None);
-});
-
-on_both!(what_screening_finds_later_is_told_with_an_approval, |db: TestDb| {
-    let office = Office::new(db).await;
-    let (alice, bob) = (office.account(1, "alice").await, office.account(2, "bob").await);
-    let graph = json!({
-        "schema": "idv.workflow/1", "start": "zone",
-        "nodes": { "zone": { "type": "check", "check": "mrz", "next": "human" },
-                   "human": { "type": "review", "approvers": 1 } }
-    });
-    office.publish("owners", &graph).await;
-    let found = async |account: Id<tags::User>| {
-        let db = &office.world.db.db;
-        let row = proofs::of_account(db, "main", account, "owners").await.unwrap().unwrap();
-        row.hit_at.map(|at| at > row.decided_at.micros())
-    };
-    let listed = [person("q", "Golden Anchor", &[])];
-    let screened = async |account: Id<tags::User>| {
-        let asked = monitored("Golden Anchor", &account.to_string());
-        office.world.screen(&asked).await.unwrap();
-    };
-    let approved = async |account| {
-        office.world.clock.advance(Duration::from_secs(1));
-        let session = office.owner(account).await.unwrap().unwrap();
-        office.owner_is(session.row.id, Verdict::Approved).await;
-        office.world.clock.advance(Duration::from_secs(1));
-    };
-    office.world.lists(&[&FakeList::new("un", 1, vec![person("x", "Somebody Else", &[])])]);
-    screened(alice).await;
-    approved(alice).await;
-    approved(bob).await;
-    assert_eq!((found(alice).await, found(bob).await), (None, None));
-    office.world.lists(&[&FakeList::new("un", 2, listed.to_vec())]);
-    screened(alice).await;
-    assert_eq!((found(alice).await, found(bob).await), (Some(true), None));
-    // Whoever approves after that knows of it.
-    approved(alice).await;
-    assert_eq!(found(alice).await, Some(false));
-    // It is not found once more by being looked at, but somebody may confirm it.
-    screened(alice).await;
-    assert_eq!(found(alice).await, Some(false));
-    let hit = office.world.hit(&alice.to_string(), "q").await;
-    let (one, other) = (reviewer("one"), reviewer("other"));
-    office.world.resolve(&hit, State::ConfirmedMatch, &one).await.unwrap();
-    assert_eq!(found(alice).await, Some(true));
-    // Two find that it is somebody else.
-    let hit = office.world.hit(&alice.to_string(), "q").await;
-    let proposed = office.world.resolve(&hit, State::FalsePositive, &one).await.unwrap();
-    office.world.approve(&proposed, &other).await.unwrap();
-    assert_eq!(found(alice).await, None);
 });
 
 on_both!(links_are_derived_and_open_one_session, |db: TestDb| {
