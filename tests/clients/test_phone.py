@@ -272,7 +272,7 @@ class Slow(Http):
 
 def test_a_message_is_tried_again_and_is_the_same_one(files):
     receiver = Slow(files)
-    with Demo(configured(files, receiver.url, hourly=4)) as place:
+    with Demo(configured(files, receiver.url, hourly=5)) as place:
         client = place.operator(scope="idv")
         workflow = published(client, graph("phone"))
         receiver.answers = [503, 429, 200, 400, 200]

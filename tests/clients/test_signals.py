@@ -16,16 +16,28 @@ from test_workflows import SESSIONS, begin, published
 IP, EMAIL, PHONE = (f"/idv/v1/checks/{name}" for name in ("ip", "email", "phone"))
 
 
+class Failing(Zone):
+    """One that answers some questions with SERVFAIL."""
+
+    failing = frozenset()
+
+    def resolve(self, request, handler):
+        reply = super().resolve(request, handler)
+        if (str(request.q.qname).rstrip("."), dnslib.QTYPE[request.q.qtype]) in self.failing:
+            reply.header.rcode = dnslib.RCODE.SERVFAIL
+        return reply
+
+
 @pytest.fixture(scope="module")
 def zone():
-    zone, port = Zone(), free_port()
+    zone, port = Failing(), free_port()
     zone.records[("mail.test", "MX")] = [dnslib.MX("mx.mail.test", 10)]
     zone.records[("plain.test", "A")] = [dnslib.A("192.0.2.1")]
     zone.records[("null.test", "MX")] = [dnslib.MX(".", 0)]
     zone.records[("null.test", "A")] = [dnslib.A("192.0.2.1")]
     server = dnslib.server.DNSServer(zone, port=port, address="127.0.0.1", logger=dnslib.server.DNSLogger("-request,-reply"))
     server.start_thread()
-    zone.port = port
+    zone.port, zone.failing = port, set()
     yield zone
     server.stop()
 
@@ -121,6 +133,26 @@ def test_no_code_goes_where_nobody_gets_mail(place, client, zone):
     refused = client.post(where, json={"node": "step0", "email": {"address": "anna@null.test"}})
     assert refused.status_code == 422 and "takes mail" in refused.text
     assert client.post(where, json={"node": "step0", "email": {"address": "anna@mail.test"}}).status_code == 200
+
+
+def test_asking_uses_up_room(place, client, zone):
+    """Nobody has the DNS asked as often as they like."""
+    session = begin(client, published(client, graph("email")))
+    where = f"{SESSIONS}/{session['id']}/inputs"
+    for _ in range(6):
+        refused = client.post(where, json={"node": "step0", "email": {"address": "bert@gone.test"}})
+        assert "takes mail" in refused.text
+    before = zone.asked["gone.test"]
+    for tag in ("", "+1", "+2"):
+        refused = client.post(where, json={"node": "step0", "email": {"address": f"bert{tag}@gone.test"}})
+        assert refused.status_code == 422 and "often enough" in refused.text
+    assert zone.asked["gone.test"] == before
+
+
+def test_a_dns_that_answers_in_part_keeps_nobody_out(client, zone):
+    zone.failing.add(("half.test", "A"))
+    status, codes, said = asked(client, EMAIL, email="anna@half.test")
+    assert (status, codes) == ("passed", set()) and "accepts_mail" not in said["values"]
 
 
 def test_a_dns_that_does_not_answer_keeps_nobody_out(tmp_path):

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use portcullis_audit::{Filter, Logs, MAX_RESULTS};
 use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome, search_fields};
 use portcullis_gateway::LimitBlock;
@@ -23,7 +23,7 @@ use portcullis_types::{Id, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
@@ -66,6 +66,8 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 const LISTS_EVERY: Duration = Duration::from_secs(2);
 /// Whoever took a mail has so long to send it; then it is somebody else's.
 const MAIL_LEASE: Duration = Duration::from_secs(120);
+/// A mail server that takes longer does not take it.
+const MAIL_PATIENCE: Duration = Duration::from_secs(60);
 /// A mail is given up after this many attempts: some two days.
 const MAIL_ATTEMPTS: i64 = 12;
 /// Clocks may have been set back between the event and the search for it.
@@ -371,7 +373,10 @@ async fn send_mails(app: &App, mailer: &Mailer) -> Result<()> {
 async fn send_mail(app: &App, mailer: &Mailer, row: &PendingMessage) -> Result<()> {
     let db = &app.identity.db;
     let sent = match Mail::open(&app.identity.sealer, &row.sealed) {
-        Some(mail) => mailer.send(&row.id, &mail).await,
+        Some(mail) => match timeout(MAIL_PATIENCE, mailer.send(&row.id, &mail)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(anyhow!("the mail server takes too long")),
+        },
         None => {
             tracing::error!(mail = row.id, "a queued mail cannot be opened");
             Ok(())
@@ -380,7 +385,7 @@ async fn send_mail(app: &App, mailer: &Mailer, row: &PendingMessage) -> Result<(
     match sent {
         Err(error) if row.attempts < MAIL_ATTEMPTS => {
             tracing::warn!(mail = row.id, error = format!("{error:#}"), "a mail was not sent");
-            let wait = Duration::from_secs(60 << row.attempts.clamp(0, 11));
+            let wait = Duration::from_secs(30 << row.attempts.clamp(1, 12));
             let next = app.clock.now().plus(wait);
             db.write(|tx| async move { outbox::retry_message(&tx, row, next).await }).await?;
         }

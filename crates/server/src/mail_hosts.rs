@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use hickory_resolver::{TokioResolver, net::runtime::TokioRuntimeProvider, proto::rr::RData};
+use hickory_resolver::{
+    TokioResolver,
+    config::ResolveHosts,
+    net::{NetError, runtime::TokioRuntimeProvider},
+    proto::rr::RData,
+};
 use portcullis_verification::MailHosts;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -25,6 +30,8 @@ pub fn mail_hosts(own: &MailResolver) -> Result<MailHosts> {
     };
     builder.options_mut().timeout = PATIENCE / 2;
     builder.options_mut().attempts = 1;
+    // Names of this machine are nobody's business.
+    builder.options_mut().use_hosts_file = ResolveHosts::Never;
     let resolver = Arc::new(builder.build().context("DNS")?);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     Ok(Arc::new(move |domain| {
@@ -46,10 +53,24 @@ async fn takes_mail(resolver: &TokioResolver, domain: &str) -> Option<bool> {
             RData::MX(mx) => !mx.exchange.is_root(),
             _ => false,
         })),
-        Err(error) if error.is_no_records_found() => match resolver.lookup_ip(name).await {
-            Ok(found) => Some(found.iter().next().is_some()),
-            Err(error) => error.is_no_records_found().then_some(false),
-        },
+        Err(error) if error.is_no_records_found() => {
+            let (four, six) =
+                tokio::join!(resolver.ipv4_lookup(name.clone()), resolver.ipv6_lookup(name));
+            let (four, six) = (has_records(&four), has_records(&six));
+            // One that does not answer may have had some.
+            match (four, six) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            }
+        }
         Err(_) => None,
+    }
+}
+
+fn has_records<T>(found: &Result<T, NetError>) -> Option<bool> {
+    match found {
+        Ok(_) => Some(true),
+        Err(error) => error.is_no_records_found().then_some(false),
     }
 }

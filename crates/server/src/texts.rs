@@ -125,16 +125,20 @@ impl Texting {
 /// Hands one over, and keeps or forgets it by what came of that.
 async fn settle(app: &App, texts: Option<&Texts>, row: &PendingMessage) -> Result<(), DbError> {
     let (db, now) = (&app.identity.db, app.clock.now());
-    let sms = Sms::open(&app.identity.sealer, &row.sealed).filter(|sms| sms.expires_at > now);
-    let handed = match (texts, &sms) {
-        (Some(texts), Some(sms)) => texts.hand_over(&row.id, sms, now).await,
-        _ => {
-            tracing::warn!(
-                message = row.id,
-                "a text message came too late, or nobody hands it over"
-            );
-            return db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await;
-        }
+    let remove =
+        || async { db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await };
+    let Some(sms) = Sms::open(&app.identity.sealer, &row.sealed) else {
+        tracing::error!(message = row.id, "a queued text message cannot be opened");
+        return remove().await;
+    };
+    if sms.expires_at <= now {
+        tracing::warn!(message = row.id, "a text message came too late");
+        return remove().await;
+    }
+    let handed = match texts {
+        Some(texts) => texts.hand_over(&row.id, &sms, now).await,
+        // Another node may know who does, while this one is about to start again.
+        None => Handed::Later("nobody hands it over".to_owned()),
     };
     match handed {
         Handed::Over => {}
@@ -143,10 +147,10 @@ async fn settle(app: &App, texts: Option<&Texts>, row: &PendingMessage) -> Resul
         }
         Handed::Later(why) => {
             tracing::warn!(message = row.id, why, "a text message was not handed over");
-            let wait = Duration::from_secs(2 << row.attempts.clamp(0, 6));
+            let wait = Duration::from_secs(1 << row.attempts.clamp(1, 7));
             let next = app.clock.now().plus(wait);
             return db.write(|tx| async move { outbox::retry_message(&tx, row, next).await }).await;
         }
     }
-    db.write(|tx| async move { outbox::remove_message(&tx, row).await }).await
+    remove().await
 }

@@ -117,7 +117,7 @@ pub struct PendingMessage {
     pub id: String,
     /// All of it, sealed.
     pub sealed: Vec<u8>,
-    /// How often it was tried.
+    /// How often it was taken to be sent, this time among them: by that it is known whose it is.
     pub attempts: i64,
 }
 
@@ -153,15 +153,20 @@ pub async fn take_messages(
     let due = sql("SELECT tenant, id, sealed, attempts FROM mail_outbox \
                    WHERE channel = $1 AND next_at <= $2 ORDER BY attempts, next_at, id LIMIT $3");
     let due: Vec<PendingMessage> = due.bind(kind.as_str()).bind(now).bind(most).all(tx).await?;
-    for message in &due {
-        sql("UPDATE mail_outbox SET next_at = $3 WHERE tenant = $1 AND id = $2")
+    let mut taken = Vec::with_capacity(due.len());
+    for message in due {
+        // Also one that ends whoever tries it is given up some day.
+        let message = PendingMessage { attempts: message.attempts + 1, ..message };
+        sql("UPDATE mail_outbox SET next_at = $3, attempts = $4 WHERE tenant = $1 AND id = $2")
             .bind(&message.tenant)
             .bind(&message.id)
             .bind(until)
+            .bind(message.attempts)
             .execute(tx)
             .await?;
+        taken.push(message);
     }
-    Ok(due)
+    Ok(taken)
 }
 
 /// Whether a message of a kind is due: most of the time none is, and nothing has to be written to know that.
@@ -176,28 +181,29 @@ pub async fn has_message(
     Ok(due.is_some())
 }
 
-/// Forgets a message that was sent or given up.
+/// Forgets a message that was sent or given up, unless somebody else has taken it since.
 pub async fn remove_message(tx: &Tx, message: &PendingMessage) -> Result<(), DbError> {
-    sql("DELETE FROM mail_outbox WHERE tenant = $1 AND id = $2")
+    sql("DELETE FROM mail_outbox WHERE tenant = $1 AND id = $2 AND attempts = $3")
         .bind(&message.tenant)
         .bind(&message.id)
+        .bind(message.attempts)
         .execute(tx)
         .await?;
     Ok(())
 }
 
-/// Tries a message again at `next_at`.
+/// Tries a message again at `next_at`, unless somebody else has taken it since.
 pub async fn retry_message(
     tx: &Tx,
     message: &PendingMessage,
     next_at: Timestamp,
 ) -> Result<(), DbError> {
-    sql("UPDATE mail_outbox SET attempts = attempts + 1, next_at = $3 \
-         WHERE tenant = $1 AND id = $2")
-    .bind(&message.tenant)
-    .bind(&message.id)
-    .bind(next_at)
-    .execute(tx)
-    .await?;
+    sql("UPDATE mail_outbox SET next_at = $3 WHERE tenant = $1 AND id = $2 AND attempts = $4")
+        .bind(&message.tenant)
+        .bind(&message.id)
+        .bind(next_at)
+        .bind(message.attempts)
+        .execute(tx)
+        .await?;
     Ok(())
 }

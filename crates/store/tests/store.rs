@@ -1162,7 +1162,12 @@ on_both!(
         let later = now.plus(10 * second);
         let first = &outbox_rows(db, later).await[0];
         db.write(|tx| async move { outbox::retry_message(&tx, first, later).await }).await.unwrap();
-        assert_eq!(take(MessageKind::Sms, later, 9).await, ["b", "c", "a"]);
+        put("d", "", MessageKind::Sms).await;
+        assert_eq!(take(MessageKind::Sms, later, 9).await, ["d", "a", "b", "c"]);
+        // Whoever had it before changes nothing of it any more.
+        db.write(|tx| async move { outbox::remove_message(&tx, first).await }).await.unwrap();
+        let end = later.plus(10 * second);
+        assert_eq!(take(MessageKind::Sms, end, 9).await.len(), 4);
     }
 );
 

@@ -131,16 +131,16 @@ pub async fn sent_from(
     count(source, query.bind(tenant).bind(line).bind(since).bind(channel)).await
 }
 
-/// How many were sent in one way after `since`, to whomever.
+/// How many were sent in one way after `since`: to addresses that nobody knew, or to all.
 pub async fn sent_by(
     source: impl Source,
     tenant: &str,
-    channel: &str,
+    (channel, only_typed): (&str, bool),
     since: Timestamp,
 ) -> Result<i64, DbError> {
     let query = sql("SELECT COUNT(*) AS n FROM idv_code_sent \
-                     WHERE tenant = $1 AND channel = $2 AND sent_at > $3");
-    count(source, query.bind(tenant).bind(channel).bind(since)).await
+                     WHERE tenant = $1 AND channel = $2 AND sent_at > $3 AND NOT (is_known AND $4)");
+    count(source, query.bind(tenant).bind(channel).bind(since).bind(only_typed)).await
 }
 
 async fn count(source: impl Source, query: Query) -> Result<i64, DbError> {

@@ -8,7 +8,7 @@ use crate::query::{Source, sql};
 /// A row of `idv_seen`.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SeenRow {
-    /// What was seen: `address` or `device`.
+    /// What was seen: `address`, `device`, or `late` of the latter.
     pub kind: String,
     /// A keyed digest of it.
     pub digest: String,

@@ -9,7 +9,7 @@ use portcullis_types::{Id, Timestamp, tags};
 use portcullis_workflow::{Assurance, CheckStatus, Reason, Value, Values, Weight};
 use serde_json::Value as Json;
 
-use super::{Channel, ListKind, SessionError, Sessions, seen};
+use super::{ListKind, SessionError, Sessions, seen};
 use crate::CheckError;
 
 /// Addresses that are read by whoever has a task, and by nobody in particular.
@@ -78,7 +78,8 @@ struct Found {
     reasons: Vec<(&'static str, Weight)>,
     values: Values,
     detail: Json,
-    is_undone: bool,
+    /// Where it does not follow from the reasons.
+    status: Option<CheckStatus>,
 }
 
 impl Sessions {
@@ -105,12 +106,11 @@ impl Sessions {
             }
         };
         let gravest = found.reasons.iter().map(|(_, weight)| *weight).max();
-        let status = match gravest {
-            _ if found.is_undone => CheckStatus::NotPerformed,
+        let status = found.status.unwrap_or(match gravest {
             Some(Weight::Failure) => CheckStatus::Failed,
             Some(Weight::Doubt) => CheckStatus::Review,
             Some(Weight::Information) | None => CheckStatus::Passed,
-        };
+        });
         let at = self.now();
         let report = SignalReport {
             id: Id::new(at, &*self.entropy),
@@ -142,7 +142,7 @@ impl Sessions {
         if sources.built.is_empty() {
             return Found {
                 reasons: vec![("no_maps", Weight::Information)],
-                is_undone: true,
+                status: Some(CheckStatus::NotPerformed),
                 ..Found::default()
             };
         }
@@ -154,7 +154,7 @@ impl Sessions {
             reasons: report.reasons.iter().filter_map(seen::word).collect(),
             detail: serde_json::json!({ "addresses": view["addresses"], "sources": view["sources"] }),
             values: report.values,
-            is_undone: false,
+            status: Some(report.status),
         }
     }
 
@@ -183,12 +183,8 @@ impl Sessions {
         }
     }
 
-    /// Whether nothing can be sent to an address that somebody says, for a step that sends a code there.
-    pub(super) async fn is_nowhere(&self, channel: Channel, said: &str) -> bool {
-        if channel != Channel::Email {
-            return false;
-        }
-        let Ok(address) = ListKind::Email.normal(said) else { return false };
+    /// Whether nothing can be sent to an address.
+    pub(super) async fn is_nowhere(&self, address: &str) -> bool {
         let domain = address.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
         self.takes_mail(domain).await == Some(false)
     }
@@ -229,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_found() {
+    fn roles_can_be_searched() {
         assert!(ROLES.is_sorted());
     }
 }

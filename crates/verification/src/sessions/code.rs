@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_phone::{Phone, PhoneKind};
 use portcullis_store::{
-    Mail, Sms, Tx,
+    Mail, Sms, Source, Tx,
     idv::codes::{self, CodeRow, SentRow},
 };
 use portcullis_texts::{Lang, speaking_now, t, tf};
@@ -118,11 +118,8 @@ impl Sessions {
         answer: &CodeAnswer,
         by: By<'_>,
     ) -> Result<(Json, Open), SessionError> {
-        if let CodeAnswer::Send(Some(said)) | CodeAnswer::Typed(said) = answer
-            && self.is_nowhere(channel, said).await
-        {
-            let must = "must be of a domain that takes mail".to_owned();
-            return Err(SessionError::Invalid(channel.field(), must));
+        if !matches!(answer, CodeAnswer::Code(_)) {
+            self.look_where(id, channel, answer, by).await?;
         }
         let done = self
             .db
@@ -175,31 +172,18 @@ impl Sessions {
         if send > SENDS_MAX {
             return Err(invalid("has been sent codes often enough"));
         }
-        // Whoever types an address uses up nothing of what its owner is sent.
-        let known = [u8::from(is_known)];
-        let digest = self.hex_digest(&[b"code_address", &known, address.as_bytes()]);
-        // Services send from one line for everybody.
-        let line = matches!(by.0, Actor::Anonymous).then(|| by.1.addr.key().to_string());
-        let line = line.map(|line| self.hex_digest(&[b"code_line", line.as_bytes()]));
-        let sent = SentRow {
-            id: Id::<tags::Check>::new(now, &*self.entropy).to_string(),
-            channel: channel.check(),
-            address: digest,
-            line: line.unwrap_or_default(),
-            is_known,
-            sent_at: now,
-            expires_at: now.plus(HOUR),
-        };
+        let sent = self.sent(channel, (&address, is_known), by);
         if let Err(must) = self.has_room(tx, &sent).await? {
             return Err(invalid(must));
         }
         let mut region = None;
         if let (Channel::Phone, Some(terms)) = (channel, &self.sms) {
             region = Some(goes_there(&address, terms).map_err(invalid)?);
-            let before = codes::sent_by(tx, &self.tenant, channel.check(), now.minus(HOUR)).await?;
             // Those whose number is known are not kept out by whoever types numbers.
-            let typed = terms.hourly - terms.hourly / 5;
+            let typed = terms.hourly - (terms.hourly / 5).max(i64::from(terms.hourly > 1));
             let most = if is_known { terms.hourly } else { typed };
+            let what = (channel.check(), !is_known);
+            let before = codes::sent_by(tx, &self.tenant, what, now.minus(HOUR)).await?;
             if before >= most {
                 return Err(invalid(
                     "cannot be sent a code: there are many just now; try again later",
@@ -262,19 +246,70 @@ impl Sessions {
         Ok(open)
     }
 
+    /// What is noted of a code that goes out.
+    fn sent(&self, channel: Channel, (address, is_known): (&str, bool), by: By<'_>) -> SentRow {
+        let now = self.now();
+        // What stands behind a plus is read by the same person.
+        let plain = match (channel, address.rsplit_once('@')) {
+            (Channel::Email, Some((local, domain))) => {
+                let local = local.split('+').next().unwrap_or(local);
+                format!("{local}@{domain}")
+            }
+            _ => address.to_owned(),
+        };
+        // Whoever types an address uses up nothing of what its owner is sent.
+        let known = [u8::from(is_known)];
+        let digest = self.hex_digest(&[b"code_address", &known, plain.as_bytes()]);
+        // Services send from one line for everybody.
+        let line = matches!(by.0, Actor::Anonymous).then(|| by.1.addr.key().to_string());
+        let line = line.map(|line| self.hex_digest(&[b"code_line", line.as_bytes()]));
+        SentRow {
+            id: Id::<tags::Check>::new(now, &*self.entropy).to_string(),
+            channel: channel.check(),
+            address: digest,
+            line: line.unwrap_or_default(),
+            is_known,
+            sent_at: now,
+            expires_at: now.plus(HOUR),
+        }
+    }
+
+    /// Refuses an address of a domain that takes no mail, before anything is written. Where there is no room for a code
+    /// nobody is asked about it, and asking uses up some.
+    async fn look_where(
+        &self,
+        id: Id<tags::IdvSession>,
+        channel: Channel,
+        to: &CodeAnswer,
+        by: By<'_>,
+    ) -> Result<(), SessionError> {
+        if channel != Channel::Email || self.mail_hosts.is_none() {
+            return Ok(());
+        }
+        let open = self.read(id).await?;
+        let Ok((address, false)) = address_of(&open, channel, to, None) else { return Ok(()) };
+        let sent = &self.sent(channel, (&address, false), by);
+        if self.has_room(&self.db, sent).await?.is_err() || !self.is_nowhere(&address).await {
+            return Ok(());
+        }
+        self.db.write(|tx| async move { codes::note_sent(&tx, &self.tenant, sent).await }).await?;
+        let must = "must be of a domain that takes mail".to_owned();
+        Err(SessionError::Invalid(channel.field(), must))
+    }
+
     /// Whether one more code may go out: to an address, and for whoever comes from a line.
     async fn has_room(
         &self,
-        tx: &Tx,
+        source: impl Source + Copy,
         sent: &SentRow,
     ) -> Result<Result<(), &'static str>, SessionError> {
         let since = sent.sent_at.minus(HOUR);
-        let to = codes::sent_to(tx, &self.tenant, &sent.address, since).await?;
+        let to = codes::sent_to(source, &self.tenant, &sent.address, since).await?;
         let mut must =
             (to >= ADDRESS_MAX).then_some("has been sent codes often enough; try again in an hour");
         if !sent.line.is_empty() && !sent.is_known {
             let from = (sent.channel, &sent.line[..]);
-            let from = codes::sent_from(tx, &self.tenant, from, since).await?;
+            let from = codes::sent_from(source, &self.tenant, from, since).await?;
             must = must.or((from >= LINE_MAX)
                 .then_some("cannot be sent more codes from where you are; try again in an hour"));
         }

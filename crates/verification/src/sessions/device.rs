@@ -177,6 +177,7 @@ impl Sessions {
         if tellings.is_empty() {
             return Ok(None);
         }
+        let is_full = i64::try_from(tellings.len()).unwrap_or(i64::MAX) >= TELLINGS_MAX;
         tellings.extend(self.seen_of::<Telling>(open, LATE).await?);
         let addresses = self.addresses_of(open).await?;
         let addresses: Vec<_> = addresses.into_iter().map(|(address, _)| address).collect();
@@ -188,7 +189,7 @@ impl Sessions {
             codes.into_iter().filter(|code| time_zones::has(code)).collect()
         };
         let documents = timed(super::seen::countries_of_documents(open));
-        Ok(Some(Judging { tellings, here: timed(here.collect()), documents }))
+        Ok(Some(Judging { is_full, tellings, here: timed(here.collect()), documents }))
     }
 }
 
@@ -213,8 +214,10 @@ fn proven(told: &ToldKey, challenge: &str) -> Result<String, SessionError> {
 
 /// All that is known of the devices of a session.
 struct Judging {
-    /// The newest first.
+    /// The newest first, and what was found in those that came too late.
     tellings: Vec<Telling>,
+    /// Whether some may have come too late.
+    is_full: bool,
     /// Where its addresses are.
     here: BTreeSet<String>,
     /// Whose documents they are.
@@ -336,9 +339,7 @@ impl Judging {
         let findings = || self.tellings.iter().map(Findings::of);
         let is_told = self.browsers().any(|browser| browser.ja4.is_some());
         Judged {
-            is_many: keys.len() >= KEYS_MANY
-                || agents.len() >= BROWSERS_MANY
-                || i64::try_from(self.tellings.len()).unwrap_or(i64::MAX) >= TELLINGS_MAX,
+            is_many: keys.len() >= KEYS_MANY || agents.len() >= BROWSERS_MANY || self.is_full,
             keys,
             contradictions: findings().flat_map(|found| found.contradictions).collect(),
             is_automated: findings().any(|found| found.is_automated),

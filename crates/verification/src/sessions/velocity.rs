@@ -114,7 +114,7 @@ impl Sessions {
         open: &Open,
     ) -> Result<(BTreeMap<Thing, Common>, bool), SessionError> {
         let (id, now) = (open.row.id, self.now());
-        // The newest first, and the first one with them.
+        // Those that were seen last, and the one that was seen longest ago.
         let (lines, more_lines) = ends(
             self.addresses_of(open)
                 .await?
