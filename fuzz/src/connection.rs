@@ -1,6 +1,7 @@
-//! What comes first on a connection.
+//! What comes first on a connection, and where messages go.
 
 use portcullis_gateway::{ProxyHeader, ja4, read_proxy_header};
+use portcullis_phone::Phone;
 
 /// Headers of both versions, and what begins like one.
 pub const PROXY_HEADERS: &[&[u8]] = &[
@@ -37,4 +38,20 @@ pub fn client_hello(input: &[u8]) {
     assert!(told.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{told}");
     let longer = [input, &[0; 32]].concat();
     assert_eq!(ja4(&longer).as_ref(), Some(&told));
+}
+
+/// Numbers as people type them.
+pub const NUMBERS: &[&[u8]] =
+    &[b"+49 1512 3456789", b"0044 (0)7911 123456", b"+39 06 12345678", b"(212) 555-1234"];
+
+/// A number that is read is one of E.164, and reads as itself.
+pub fn phone_number(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    for home in [None, Some("DE"), Some("US")] {
+        let Ok(phone) = Phone::read(text, home) else { continue };
+        let digits = phone.number.strip_prefix('+').expect("a plus");
+        assert!((2..=17).contains(&digits.len()), "{phone:?}");
+        assert!(digits.bytes().all(|byte| byte.is_ascii_digit()), "{phone:?}");
+        assert_eq!(Phone::read(&phone.number, None).as_ref(), Ok(&phone));
+    }
 }

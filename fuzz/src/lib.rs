@@ -34,8 +34,8 @@ use portcullis_tlog::{
 use portcullis_types::{AddrKey, Entropy, Timestamp};
 use serde_json::json;
 
-use connection::{CLIENT_HELLOS, PROXY_HEADERS};
-pub use connection::{client_hello, proxy_header};
+use connection::{CLIENT_HELLOS, NUMBERS, PROXY_HEADERS};
+pub use connection::{client_hello, phone_number, proxy_header};
 pub use credentials::{dcql, key_proof, presentation};
 use documents::ZONES;
 pub use documents::{authorities, chip, licence, model, picture, portrait, zone};
@@ -107,6 +107,7 @@ pub fn targets() -> Vec<Target> {
         target("password_hash", password_hash, HASHES),
         target("params", params, &[b"grant_type=authorization_code&code=a%20b&x=", b"a=1&a=2"]),
         target("path", path, &[b"/profile/%7Eme/x", b"/a/%2e%2e/b", b"/%F0%9F%94%92;x"]),
+        target("phone_number", phone_number, NUMBERS),
         target("picture", picture, &[documents::PICTURE]),
         target("portrait", portrait, documents::PORTRAITS),
         target("model", model, documents::MODELS),

@@ -69,7 +69,7 @@ const MAIL_LEASE: Duration = Duration::from_secs(120);
 /// A mail server that takes longer does not take it.
 const MAIL_PATIENCE: Duration = Duration::from_secs(60);
 /// A mail is given up after this many attempts: some two days.
-const MAIL_ATTEMPTS: i64 = 12;
+const MAIL_ATTEMPTS: i64 = 13;
 /// Clocks may have been set back between the event and the search for it.
 const REPLAY_SLACK: Duration = Duration::from_secs(120);
 

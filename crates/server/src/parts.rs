@@ -43,17 +43,18 @@ pub fn theme(config: &Config) -> Result<Theme> {
     Theme::new(&own.name, accent, dark, logo).context("theme")
 }
 
+/// A secret in a file, or in a variable where no file is named.
+fn secret(config: &Config, file: Option<&PathBuf>, variable: &str) -> Result<Option<String>> {
+    let Some(path) = file else { return Ok(system::variable(variable)) };
+    let path = config.path(path);
+    let text = std::fs::read_to_string(&path);
+    Ok(Some(text.with_context(|| format!("read {}", path.display()))?))
+}
+
 /// Whoever hands over text messages, if somebody does, with the secret by which they know us.
 pub fn texts(config: &Config) -> Result<Option<Texts>> {
     let Some(own) = &config.verification.sms else { return Ok(None) };
-    let secret = match &own.secret_file {
-        Some(path) => {
-            let path = config.path(path);
-            let text = std::fs::read_to_string(&path);
-            Some(text.with_context(|| format!("read {}", path.display()))?)
-        }
-        None => system::variable("PORTCULLIS_SMS_SECRET"),
-    };
+    let secret = secret(config, own.secret_file.as_ref(), "PORTCULLIS_SMS_SECRET")?;
     let secret = secret.context("verification.sms: no secret_file and no PORTCULLIS_SMS_SECRET")?;
     let secret = Shared::read(&secret).context("verification.sms: the secret is not whsec_…")?;
     Ok(Some(Texts::new(own.url.clone(), secret, egress_for(config, TEXTS_AT_ONCE)?)))
@@ -62,14 +63,7 @@ pub fn texts(config: &Config) -> Result<Option<Texts>> {
 /// Whoever does checks, with the secrets by which they know us; nothing is asked of them yet.
 pub fn check_providers(config: &Config) -> Result<Vec<CheckProvider>> {
     let one = |own: &ProviderConfig| {
-        let secret = match &own.secret_file {
-            Some(path) => {
-                let path = config.path(path);
-                let text = std::fs::read_to_string(&path);
-                Some(text.with_context(|| format!("read {}", path.display()))?)
-            }
-            None => system::variable(&own.variable()),
-        };
+        let secret = secret(config, own.secret_file.as_ref(), &own.variable())?;
         let secret = secret.with_context(|| {
             format!("verification.provider {}: no secret_file and no {}", own.name, own.variable())
         })?;
