@@ -22,6 +22,14 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::new(Method::GET, ME, Own, "Your own account", me)
             .returns::<Profile>(StatusCode::OK),
+        Endpoint::new(
+            Method::GET,
+            "/api/account/v1/me/access",
+            Own,
+            "What you may do with the credential that you show",
+            access,
+        )
+        .returns::<Access>(StatusCode::OK),
         Endpoint::new(Method::PATCH, ME, Own, "Change what you are called", rename)
             .takes::<ProfileChange>()
             .returns::<Profile>(StatusCode::OK),
@@ -44,7 +52,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         .takes::<EmailChange>()
         .returns_nothing(),
         Endpoint::new(Method::GET, "/api/account/v1/me/sessions", Own, "Your sessions", sessions)
-            .returns::<Page<SessionView>>(StatusCode::OK),
+            .returns::<Page<LoginSessionView>>(StatusCode::OK),
         Endpoint::new(
             Method::DELETE,
             "/api/account/v1/me/sessions/{id}",
@@ -83,7 +91,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "Proofs of who you are that wallets hold",
             credentials,
         )
-        .returns::<Page<CredentialView>>(StatusCode::OK),
+        .returns::<Page<HeldCredentialView>>(StatusCode::OK),
         Endpoint::new(
             Method::DELETE,
             "/api/account/v1/me/credentials/{id}",
@@ -108,6 +116,15 @@ struct Profile {
     display_name: String,
     /// What the person reads; empty if we do not know.
     locale: String,
+}
+
+/// What somebody may do.
+#[derive(Debug, Serialize, ToSchema)]
+struct Access {
+    /// The scopes of the credential: `account`, `admin`, `aml`, `idv` and those of services.
+    scopes: Vec<String>,
+    /// The roles of the account.
+    roles: Vec<String>,
 }
 
 impl From<Account> for Profile {
@@ -148,7 +165,7 @@ struct EmailChange {
 
 /// A session of the caller.
 #[derive(Debug, Serialize, ToSchema)]
-struct SessionView {
+struct LoginSessionView {
     id: String,
     /// Where it began.
     addr: String,
@@ -159,7 +176,7 @@ struct SessionView {
     expires_at: String,
 }
 
-impl From<Session> for SessionView {
+impl From<Session> for LoginSessionView {
     fn from(session: Session) -> Self {
         Self {
             id: session.id.to_string(),
@@ -200,7 +217,7 @@ impl From<Application> for ApplicationView {
 
 /// A credential in a wallet of the caller.
 #[derive(Debug, Serialize, ToSchema)]
-struct CredentialView {
+struct HeldCredentialView {
     id: String,
     /// The wallet.
     client_id: String,
@@ -212,7 +229,7 @@ struct CredentialView {
     revoked: bool,
 }
 
-impl From<HeldCredential> for CredentialView {
+impl From<HeldCredential> for HeldCredentialView {
     fn from(held: HeldCredential) -> Self {
         Self {
             id: held.id.to_string(),
@@ -227,7 +244,7 @@ impl From<HeldCredential> for CredentialView {
 async fn credentials(api: Api, call: Call) -> Reply {
     let account = own(&api, &call).await?;
     let items = api.provider.held_credentials(account.id).await?;
-    ok(Page { items: items.into_iter().map(CredentialView::from).collect(), next: None })
+    ok(Page { items: items.into_iter().map(HeldCredentialView::from).collect(), next: None })
 }
 
 async fn revoke_credential(api: Api, call: Call) -> Reply {
@@ -244,6 +261,12 @@ async fn export(api: Api, call: Call) -> Reply {
 
 async fn me(api: Api, call: Call) -> Reply {
     ok(Profile::from(own(&api, &call).await?))
+}
+
+async fn access(api: Api, call: Call) -> Reply {
+    let roles = own(&api, &call).await?.roles;
+    let roles = roles.split_whitespace().map(str::to_owned).collect();
+    ok(Access { scopes: call.caller.scopes, roles })
 }
 
 async fn rename(api: Api, call: Call) -> Reply {
@@ -277,7 +300,7 @@ async fn email(api: Api, call: Call) -> Reply {
 async fn sessions(api: Api, call: Call) -> Reply {
     let account = own(&api, &call).await?;
     let items = api.identity.sessions(&account).await?;
-    ok(Page { items: items.into_iter().map(SessionView::from).collect(), next: None })
+    ok(Page { items: items.into_iter().map(LoginSessionView::from).collect(), next: None })
 }
 
 async fn end(api: Api, call: Call) -> Reply {

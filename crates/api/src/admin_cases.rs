@@ -25,6 +25,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             list,
         )
         .paged()
+        .query(&["state"])
         .returns::<Page<CaseView>>(ok),
         Endpoint::new(Method::GET, CASE, Admin, "One case", show).returns::<CaseView>(ok),
         Endpoint::new(

@@ -1,5 +1,6 @@
 use http::{Method, StatusCode, header};
 use portcullis_identity::LogFilter;
+use portcullis_store::idv::evidence::LogProof;
 use portcullis_types::{AddrKey, Prefix, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,13 +20,24 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             "/api/admin/v1/events",
             Admin,
-            "Search the audit log of this node, oldest first: ?from=, ?until= (RFC 3339), ?subject=, \
+            "Search the audit log of this node, oldest first or with ?order=newest the other way: ?from=, ?until= (RFC 3339), ?subject=, \
              ?addr= (address or network), ?kind= (the beginning of a code), ?outcome=success or \
              failure, ?request_id=, ?text=; ?after= is `next` of the page before",
             search,
         )
         .paged()
+        .query(&[
+            "order", "from", "until", "subject", "addr", "kind", "outcome", "request_id", "text",
+        ])
         .returns::<EventPage>(StatusCode::OK),
+        Endpoint::new(
+            Method::GET,
+            "/api/admin/v1/events/{id}",
+            Admin,
+            "An entry by its index: as it is stored, what it says, and the proof that it is in the log",
+            entry,
+        )
+        .returns::<LogEntryView>(StatusCode::OK),
         Endpoint::new(
             Method::GET,
             "/api/admin/v1/events/{id}/proof",
@@ -54,8 +66,36 @@ struct EventView {
     event: serde_json::Value,
 }
 
+/// An entry that can be checked without asking us.
+#[derive(Debug, Serialize, ToSchema)]
+struct LogEntryView {
+    /// Its index in the log.
+    index: u64,
+    /// The event, OCSF 1.8.0, with the personal fields that can still be read.
+    event: serde_json::Value,
+    /// The entry byte for byte as it is in the log, where personal fields are sealed.
+    stored: String,
+    /// That it is there (C2SP tlog-proof).
+    proof: String,
+    /// The key that checks the proof (C2SP signed-note).
+    log_key: String,
+}
+
+async fn entry(api: Api, call: Call) -> Reply {
+    let index = call.id()?;
+    let found = api.identity.log_entry(index, &call.caller.actor, &call.origin).await?;
+    let LogProof { entry: stored, proof, log_key } = found.proven;
+    ok(LogEntryView { index, event: found.event, stored, proof, log_key })
+}
+
 async fn search(api: Api, call: Call) -> Reply {
     let (after, limit) = call.page::<u64>()?;
+    let newest_first = match call.query.get("order") {
+        None | Some("oldest") => false,
+        Some("newest") => true,
+        Some(_) => return Err(ApiError::Parameter("order")),
+    };
+    let at = after.parse().ok();
     let filter = LogFilter {
         from: time(&call, "from")?,
         until: time(&call, "until")?,
@@ -69,11 +109,13 @@ async fn search(api: Api, call: Call) -> Reply {
             Some("failure") => Some(false),
             Some(_) => return Err(ApiError::Parameter("outcome")),
         },
-        from_index: after.parse().unwrap_or(0),
+        from_index: at.filter(|_| !newest_first).unwrap_or(0),
+        before: at.filter(|_| newest_first),
         limit: usize::try_from(limit).unwrap_or(1),
         ..whence(&call)?
     };
-    let page = api.identity.search_log(filter, &call.caller.actor, &call.origin).await?;
+    let page =
+        api.identity.search_log(filter, newest_first, &call.caller.actor, &call.origin).await?;
     let items = page.items.into_iter().map(|(index, event)| EventView { index, event });
     ok(EventPage { items: items.collect(), next: page.next.map(|next| next.to_string()) })
 }

@@ -27,6 +27,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             list,
         )
         .paged()
+        .query(&["flagged", "username", "email"])
         .returns::<Page<UserView>>(ok),
         Endpoint::new(Method::POST, USERS, Admin, "Make an account", create)
             .takes::<NewUser>()

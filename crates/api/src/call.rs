@@ -1,10 +1,16 @@
-use std::{collections::HashMap, str::FromStr};
+use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
 use portcullis_events::{Actor, Origin};
 use portcullis_jose::from_slice_strict;
 use portcullis_oidc::Params;
 use serde::{Serialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, Ref, RefOr,
+        schema::{Schema, Type},
+    },
+};
 
 use crate::ApiError;
 
@@ -105,13 +111,38 @@ impl Call {
 }
 
 /// A page of objects.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Page<T> {
     /// The objects.
     pub items: Vec<T>,
     /// The cursor of the next page, if there may be one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Each kind of page has a name of its own, which what is derived would not give it.
+impl<T: ToSchema> PartialSchema for Page<T> {
+    fn schema() -> RefOr<Schema> {
+        let next = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("The cursor of the next page, if there may be one."));
+        let page = ObjectBuilder::new()
+            .property("items", Ref::from_schema_name(T::name()).to_array_builder())
+            .required("items")
+            .property("next", next);
+        RefOr::T(page.into())
+    }
+}
+
+impl<T: ToSchema> ToSchema for Page<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Page", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 impl<T> Page<T> {

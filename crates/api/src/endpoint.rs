@@ -63,6 +63,9 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Account, Self::Admin, Self::Aml, Self::Idv];
+
     /// The scope that a token must carry.
     pub fn scope(self) -> &'static str {
         match self {

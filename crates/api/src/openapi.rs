@@ -125,3 +125,42 @@ fn reference(name: &str) -> Value {
 fn schema(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// Whoever makes a client of the document finds a type by its name.
+    #[test]
+    fn a_name_stands_for_one_shape() {
+        let mut known: HashMap<String, Value> = HashMap::new();
+        for endpoint in endpoints() {
+            for (name, own, inner) in endpoint.takes.iter().chain(&endpoint.returns) {
+                for (name, shape) in std::iter::once((name, own))
+                    .chain(inner.iter().map(|(name, shape)| (name, shape)))
+                {
+                    let shape = schema(shape);
+                    let first = known.entry(name.clone()).or_insert_with(|| shape.clone());
+                    assert_eq!(*first, shape, "{name} of {endpoint:?}");
+                }
+            }
+        }
+    }
+
+    /// What is referred to is there.
+    #[test]
+    fn no_reference_leads_nowhere() {
+        let document = document("https://localhost");
+        let text = document.to_string();
+        let named =
+            text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+        let mut count = 0;
+        for name in named {
+            assert!(document["components"]["schemas"][name].is_object(), "{name}");
+            count += 1;
+        }
+        assert!(count > 100);
+    }
+}

@@ -169,11 +169,26 @@ impl Logs {
                 filter.from_index = found.index + 1;
                 continue;
             }
-            let Some(proof) = self.prove(found.index)? else { break };
-            let vkey = self.verifier_at(found.index)?.vkey();
-            return Ok(Some(Proven { entry: found.entry, proof, vkey }));
+            return self.with_proof(found.index, found.entry);
         }
         Ok(None)
+    }
+
+    /// The entry at `position` with its proof; `None` if there is none, it was removed, or no checkpoint covers it yet.
+    pub fn proven(&self, position: u64) -> Result<Option<Proven>, LogError> {
+        if position >= self.size() {
+            return Ok(None);
+        }
+        match self.entry(position) {
+            Err(LogError::Removed { .. }) => Ok(None),
+            entry => self.with_proof(position, entry?),
+        }
+    }
+
+    fn with_proof(&self, position: u64, entry: Vec<u8>) -> Result<Option<Proven>, LogError> {
+        let Some(proof) = self.prove(position)? else { return Ok(None) };
+        let vkey = self.verifier_at(position)?.vkey();
+        Ok(Some(Proven { entry, proof, vkey }))
     }
 
     /// The key that checks the log that has the entry at `position`, as that log names it.
@@ -224,6 +239,36 @@ impl Logs {
                 return Ok(Page { found, next });
             }
             filter.from_index = end;
+        }
+        Ok(Page { found, next: None })
+    }
+
+    /// The same, newest first.
+    pub fn search_back(&self, filter: &Filter) -> Result<Page, LogError> {
+        let mut found = Vec::new();
+        let wanted = filter.limit.min(MAX_RESULTS);
+        let end = filter.before.unwrap_or(u64::MAX);
+        for part in self.0.iter().rev() {
+            if part.base >= end || part.base + part.log.size() <= filter.from_index {
+                continue;
+            }
+            let own = Filter {
+                from_index: filter.from_index.saturating_sub(part.base),
+                before: Some(end - part.base),
+                limit: wanted - found.len(),
+                ..filter.clone()
+            };
+            let page = part.log.search_back(&own)?;
+            found.extend(page.found.into_iter().map(|mut one| {
+                one.index += part.base;
+                one
+            }));
+            let next = page.next.map(|next| part.base + next);
+            // Full just where this log begins: there may be one before it.
+            let next = next.or_else(|| (found.len() >= wanted).then_some(part.base));
+            if let Some(next) = next {
+                return Ok(Page { found, next: Some(next).filter(|next| *next > 0) });
+            }
         }
         Ok(Page { found, next: None })
     }

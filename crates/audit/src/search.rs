@@ -37,6 +37,8 @@ pub struct Filter {
     pub request_id: Option<String>,
     /// At this index or later.
     pub from_index: u64,
+    /// Before this index; where the newest come first, that is where they begin.
+    pub before: Option<u64>,
     /// At most this many; never more than [`MAX_RESULTS`].
     pub limit: usize,
     /// Entries are read until they are so many bytes; all of them if this is left out.
@@ -82,9 +84,9 @@ pub struct Found {
 /// What a search found, and where it stopped.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Entries that matched, oldest first.
+    /// Entries that matched, in the order that was asked for.
     pub found: Vec<Found>,
-    /// The index at which to go on, unless the whole log was looked at.
+    /// Where to go on, unless the whole log was looked at: `from_index`, or `before` where the newest come first.
     pub next: Option<u64>,
 }
 
@@ -109,31 +111,12 @@ impl LogReader {
                 page.next = Some(first.max(filter.from_index));
                 return Ok(page);
             }
-            match self.bundle_into(number, &mut bytes) {
-                // Since the log was opened.
-                Err(LogError::Removed { .. }) => continue,
-                other => other?,
-            }
-            read += bytes.len() as u64;
-            if needles.may_be_in(&bytes) {
-                let Some(entries) = bundle_entries(&bytes) else {
-                    if self.is_removed(first)? {
-                        continue;
-                    }
-                    return Err(LogError::Entry(first));
-                };
-                for (entry, index) in entries.into_iter().zip(first..self.size()) {
-                    let wanted = index >= filter.from_index
-                        && needles.may_be_in(entry)
-                        && search_fields(entry).is_some_and(|fields| filter.accepts(&fields));
-                    if wanted {
-                        page.found.push(Found { index, entry: entry.to_vec() });
-                    }
-                    if page.found.len() >= limit {
-                        page.next = Some(index + 1).filter(|next| *next < self.size());
-                        return Ok(page);
-                    }
-                }
+            read += self.bundle_matches(number, filter, &needles, &mut bytes, &mut page.found)?;
+            if page.found.len() >= limit {
+                page.found.truncate(limit);
+                let last = page.found.last().map_or(first, |last| last.index);
+                page.next = Some(last + 1).filter(|next| *next < self.size());
+                return Ok(page);
             }
             if filter.until.is_some_and(|until| self.starts_after(number + 1, bundles, until)) {
                 break;
@@ -142,9 +125,85 @@ impl LogReader {
         Ok(page)
     }
 
-    /// The last bundle that may begin before `from`, by bisection.
+    /// The same, newest first: whoever looks at what goes on now must not read what was before.
+    pub fn search_back(&self, filter: &Filter) -> Result<Page, LogError> {
+        let limit = filter.limit.min(MAX_RESULTS);
+        let (mut page, mut read, mut bytes) = (Page::default(), 0, Vec::new());
+        let needles = Needles::of(filter);
+        let end = filter.before.map_or(self.size(), |before| before.min(self.size()));
+        let mut bundles = end.div_ceil(ENTRIES_PER_BUNDLE);
+        if let Some(until) = filter.until {
+            bundles = self.bundles_before(until.plus(DISORDER), bundles)?;
+        }
+        let kept = self.minimum().div_ceil(ENTRIES_PER_BUNDLE);
+        for number in (kept.max(filter.from_index / ENTRIES_PER_BUNDLE)..bundles).rev() {
+            let first = number * ENTRIES_PER_BUNDLE;
+            if filter.most_bytes.is_some_and(|most| read >= most) {
+                page.next = Some((first + ENTRIES_PER_BUNDLE).min(end));
+                return Ok(page);
+            }
+            let mut found = Vec::new();
+            read += self.bundle_matches(number, filter, &needles, &mut bytes, &mut found)?;
+            page.found.extend(found.into_iter().rev());
+            if page.found.len() >= limit {
+                page.found.truncate(limit);
+                page.next = page.found.last().map(|last| last.index).filter(|next| *next > 0);
+                return Ok(page);
+            }
+            let begins = |from: Timestamp| {
+                let time = self.bundle_time(number).ok().flatten();
+                time.is_some_and(|time| time < from.minus(DISORDER))
+            };
+            if filter.from.is_some_and(begins) {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// What matches in a bundle, and how long the bundle is. What was removed since has nothing.
+    fn bundle_matches(
+        &self,
+        number: u64,
+        filter: &Filter,
+        needles: &Needles,
+        bytes: &mut Vec<u8>,
+        found: &mut Vec<Found>,
+    ) -> Result<u64, LogError> {
+        let first = number * ENTRIES_PER_BUNDLE;
+        match self.bundle_into(number, bytes) {
+            // Since the log was opened.
+            Err(LogError::Removed { .. }) => return Ok(0),
+            other => other?,
+        }
+        let length = bytes.len() as u64;
+        if !needles.may_be_in(bytes) {
+            return Ok(length);
+        }
+        let Some(entries) = bundle_entries(bytes) else {
+            return if self.is_removed(first)? { Ok(length) } else { Err(LogError::Entry(first)) };
+        };
+        for (entry, index) in entries.into_iter().zip(first..self.size()) {
+            let wanted = index >= filter.from_index
+                && filter.before.is_none_or(|before| index < before)
+                && needles.may_be_in(entry)
+                && search_fields(entry).is_some_and(|fields| filter.accepts(&fields));
+            if wanted {
+                found.push(Found { index, entry: entry.to_vec() });
+            }
+        }
+        Ok(length)
+    }
+
+    /// The last bundle that may begin before `from`.
     fn first_bundle_since(&self, from: Timestamp, bundles: u64) -> Result<u64, LogError> {
-        let from = from.minus(DISORDER);
+        let kept = self.minimum().div_ceil(ENTRIES_PER_BUNDLE);
+        let before = self.bundles_before(from.minus(DISORDER), bundles)?;
+        Ok(before.saturating_sub(1).max(kept))
+    }
+
+    /// How many of so many bundles begin before a time, by bisection.
+    fn bundles_before(&self, from: Timestamp, bundles: u64) -> Result<u64, LogError> {
         let kept = self.minimum().div_ceil(ENTRIES_PER_BUNDLE);
         let (mut low, mut high) = (kept, bundles);
         while low < high {
@@ -160,7 +219,7 @@ impl LogReader {
                 high = middle;
             }
         }
-        Ok(low.saturating_sub(1).max(kept))
+        Ok(low)
     }
 
     fn starts_after(&self, number: u64, bundles: u64, until: Timestamp) -> bool {

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use portcullis_audit::{
-    Audit, Damage, Filter, LogError, LogReader, LogWriter, Logs, newest_log, prune, verify,
+    Audit, Damage, Filter, LogError, LogReader, LogWriter, Logs, Page, newest_log, prune, verify,
     verify_all,
 };
 use portcullis_events::{
@@ -418,6 +418,18 @@ async fn events_are_found_by_time_subject_address_kind_and_outcome() {
         }
         let all: Vec<u64> = (0..1_000).filter(|index| index % 4 == 0).collect();
         assert_eq!(seen, all);
+        // And back.
+        filter.from_index = 0;
+        let mut seen = Vec::new();
+        loop {
+            let page = log.search_back(&filter).unwrap();
+            seen.extend(page.found.iter().map(|found| found.index));
+            let Some(next) = page.next else { break };
+            assert!(filter.before.is_none_or(|before| next < before));
+            filter.before = Some(next);
+        }
+        seen.reverse();
+        assert_eq!(seen, all);
     }
     assert_eq!(log.search(&Filter { limit: 3, ..Filter::default() }).unwrap().len(), 3);
     let text = fs::read(dir.path().join("entries")).unwrap();
@@ -646,6 +658,27 @@ fn the_logs_of_years_are_read_and_verified_as_one() {
         }
         let all: Vec<u64> = (0..902).filter(|position| ![300, 701].contains(position)).collect();
         assert_eq!(found, all, "{limit}");
+        filter.from_index = 0;
+        let mut found = Vec::new();
+        loop {
+            let page = logs.search_back(&filter).unwrap();
+            assert!(page.found.len() <= limit);
+            found.extend(page.found.into_iter().map(|one| one.index));
+            filter.before = page.next;
+            if filter.before.is_none() {
+                break;
+            }
+        }
+        found.reverse();
+        assert_eq!(found, all, "{limit}, newest first");
+    }
+    let at = |minute: i64| Some(Timestamp::from_secs(minute * 60));
+    for (from, until) in [(None, at(100)), (at(350), at(360)), (at(895), None), (at(2_000), None)] {
+        let filter = Filter { from, until, limit: 5_000, ..Filter::default() };
+        let indices = |page: Page| page.found.iter().map(|one| one.index).collect::<Vec<_>>();
+        let mut back = indices(logs.search_back(&filter).unwrap());
+        back.reverse();
+        assert_eq!(back, indices(logs.search_page(&filter).unwrap()), "{from:?} {until:?}");
     }
     let late =
         Filter { from: Some(Timestamp::from_secs(895 * 60)), limit: 50, ..Filter::default() };

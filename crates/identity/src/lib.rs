@@ -61,7 +61,7 @@ pub use password::{MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, PasswordError, Passwo
 pub use portcullis_audit::Filter as LogFilter;
 pub use portcullis_store::Mail;
 pub use profile::NewAccount;
-pub use record::LogPage;
+pub use record::{LogEntry, LogPage};
 pub use recovery::EMAIL_LINK_LIFETIME;
 pub use registration::{Confirmed, Registration};
 pub use rights::MAX_EXPORTED_ENTRIES;

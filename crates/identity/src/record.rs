@@ -14,10 +14,19 @@ const MOST_BYTES: u64 = 256 * 1024 * 1024;
 /// What was found.
 #[derive(Debug)]
 pub struct LogPage {
-    /// Index and entry, oldest first. Personal fields of people whose keys exist are readable.
+    /// Index and entry, in the order that was asked for. Personal fields of people whose keys exist are readable.
     pub items: Vec<(u64, Value)>,
     /// The index at which to go on, unless the whole log was looked at.
     pub next: Option<u64>,
+}
+
+/// One entry, and that it is in the log.
+#[derive(Debug)]
+pub struct LogEntry {
+    /// As it is stored, byte for byte, with its proof and the key that checks it.
+    pub proven: LogProof,
+    /// What it says. Personal fields of people whose keys exist are readable.
+    pub event: Value,
 }
 
 impl Identity {
@@ -26,6 +35,7 @@ impl Identity {
     pub async fn search_log(
         &self,
         mut filter: Filter,
+        newest_first: bool,
         by: &Actor,
         origin: &Origin,
     ) -> Result<LogPage, IdentityError> {
@@ -50,6 +60,7 @@ impl Identity {
             "from": filter.from.map(|from| from.to_rfc3339()),
             "until": filter.until.map(|until| until.to_rfc3339()),
             "from_index": filter.from_index,
+            "before": filter.before,
         });
         filter.subjects.extend(id);
         let change = AdminChange {
@@ -63,7 +74,11 @@ impl Identity {
         self.audit.append(vec![event]).await?;
         filter.most_bytes = Some(MOST_BYTES);
         let _turn = self.inner().searches.acquire().await.map_err(|_| IdentityError::Busy)?;
-        let page = self.read_log(move |log| log.search_page(&filter)).await?;
+        let page = self.read_log(move |log| match newest_first {
+            true => log.search_back(&filter),
+            false => log.search_page(&filter),
+        });
+        let page = page.await?;
         let mut items = Vec::new();
         for found in page.found {
             items.extend(self.readable(found.entry).await.map(|entry| (found.index, entry)));
@@ -75,6 +90,33 @@ impl Identity {
     pub async fn prove_entry(&self, index: u64) -> Result<String, IdentityError> {
         let proof = self.read_log(move |log| log.prove(index));
         Ok(proof.await?.ok_or(IdentityError::NotFound)?.to_text())
+    }
+
+    /// Entry `index` with its proof. That somebody read it is an event itself.
+    pub async fn log_entry(
+        &self,
+        index: u64,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<LogEntry, IdentityError> {
+        let change = AdminChange {
+            action: "read",
+            object_type: "audit_log",
+            object: index.to_string(),
+            before: None,
+            after: None,
+        };
+        let event = self.event(origin, by.clone(), Outcome::Success, Kind::Admin(change));
+        self.audit.append(vec![event]).await?;
+        let mut found = self.read_log(move |log| log.proven(index)).await?;
+        if found.is_none() {
+            // What was written just now is covered by the next checkpoint.
+            self.audit.checkpoint().await?;
+            found = self.read_log(move |log| log.proven(index)).await?;
+        }
+        let found = found.ok_or(IdentityError::NotFound)?;
+        let event = self.readable(found.entry.clone()).await.ok_or(IdentityError::Busy)?;
+        Ok(LogEntry { proven: told(found)?, event })
     }
 
     /// The proof that the event `id`, which happened at `at`, is in the log of this node; `None` if it is not.
@@ -106,11 +148,7 @@ impl Identity {
     ) -> Result<Option<LogProof>, IdentityError> {
         let id = id.to_string();
         let found = self.read_log(move |log| log.prove_event(&id, at)).await?;
-        let proof = |found: Proven| {
-            let entry = String::from_utf8(found.entry).map_err(|_| IdentityError::Busy)?;
-            Ok(LogProof { entry, proof: found.proof.to_text(), log_key: found.vkey })
-        };
-        found.map(proof).transpose()
+        found.map(told).transpose()
     }
 
     /// An id as it is, anything else as what stands for a name that no account has.
@@ -152,4 +190,9 @@ impl Identity {
             IdentityError::Busy
         })
     }
+}
+
+fn told(found: Proven) -> Result<LogProof, IdentityError> {
+    let entry = String::from_utf8(found.entry).map_err(|_| IdentityError::Busy)?;
+    Ok(LogProof { entry, proof: found.proof.to_text(), log_key: found.vkey })
 }

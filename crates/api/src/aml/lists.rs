@@ -11,13 +11,13 @@ use crate::{
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::new(Method::GET, "/idv/v1/aml/lists", Aml, "Lists and their versions", list)
-            .returns::<Page<ListView>>(StatusCode::OK),
+            .returns::<Page<ScreeningListView>>(StatusCode::OK),
     ]
 }
 
 /// A list as this node has it.
 #[derive(Debug, Default, Serialize, ToSchema)]
-struct ListView {
+struct ScreeningListView {
     name: String,
     /// Whether it can be searched; a screening that needs one that cannot is refused.
     usable: bool,
@@ -47,7 +47,7 @@ struct ListView {
     skipped: usize,
 }
 
-impl From<&ListVersion> for ListView {
+impl From<&ListVersion> for ScreeningListView {
     fn from(version: &ListVersion) -> Self {
         let version = version.clone();
         Self {
@@ -71,9 +71,10 @@ impl From<&ListVersion> for ListView {
 async fn list(api: Api, _: Call) -> Reply {
     let lists = api.aml.lists();
     let broken = lists.broken.iter();
-    let broken = broken.map(|(name, _)| ListView { name: name.clone(), ..ListView::default() });
-    let ready = lists.ready.iter().map(|list| ListView::from(list.version()));
-    let mut items: Vec<ListView> = ready.chain(broken).collect();
+    let broken = broken
+        .map(|(name, _)| ScreeningListView { name: name.clone(), ..ScreeningListView::default() });
+    let ready = lists.ready.iter().map(|list| ScreeningListView::from(list.version()));
+    let mut items: Vec<ScreeningListView> = ready.chain(broken).collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
     ok(Page { items, next: None })
 }

@@ -35,7 +35,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             events,
         )
         .paged()
-        .returns::<Page<EventView>>(ok),
+        .returns::<Page<SessionEventView>>(ok),
         Endpoint::new(
             post.clone(),
             "/idv/v1/sessions/{id}/review",
@@ -153,7 +153,7 @@ struct TraceView {
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
-struct EventView {
+struct SessionEventView {
     /// From 1.
     number: i64,
     /// RFC 3339.
@@ -223,7 +223,7 @@ async fn events(api: Api, call: Call) -> Reply {
         rows,
         limit,
         |(number, _)| number.to_string(),
-        |(number, happened)| EventView {
+        |(number, happened)| SessionEventView {
             number,
             at: happened.at.to_rfc3339(),
             event: json!(happened.event),

@@ -183,6 +183,7 @@ impl Search {
             },
             request_id: self.request.clone(),
             from_index: self.from_index,
+            before: None,
             limit: MAX_RESULTS,
             most_bytes: None,
         })
