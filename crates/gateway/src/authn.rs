@@ -11,6 +11,7 @@ use crate::{
     answer::Refusal,
     bearer::token,
     guard::Head,
+    session::SessionKind,
     snapshot::{Route, Shared, Snapshot},
 };
 
@@ -30,7 +31,7 @@ pub enum AuthKind {
     /// A client certificate of the mesh.
     Mtls,
     /// A browser that has logged in.
-    Session,
+    Session(SessionKind),
     /// Nothing is needed.
     Anyone,
 }

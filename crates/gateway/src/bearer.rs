@@ -356,7 +356,7 @@ mod tests {
             hosts: vec![],
             remembered_tokens: 64,
             policies: None,
-            sessions: None,
+            sessions: Vec::new(),
         };
         Snapshot::new(parts).unwrap()
     }

@@ -11,7 +11,7 @@ use crate::{
     guard::Head,
     pipeline::Gateway,
     record::Trail,
-    session::{self, Sessions},
+    session::{self, SessionKind, Sessions},
     snapshot::{Route, Snapshot},
 };
 
@@ -35,7 +35,12 @@ impl Gateway {
                 Err(sessions.log_in(request, head, now))
             };
         };
-        session::same_origin(request, head)?;
+        // Pages are read by whoever follows a link; what an API tells is for the console's own scripts.
+        if route.authenticate.contains(&AuthKind::Bearer) && sessions.kind == SessionKind::Console {
+            session::strictly_same_origin(request, head)?;
+        } else {
+            session::same_origin(request, head)?;
+        }
         if let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await {
             return Ok(Principal::Token(claims));
         }
@@ -49,7 +54,7 @@ impl Gateway {
             trail.cookies.extend(sessions.keep(head, &tokens));
             return Ok(Principal::Token(claims));
         }
-        trail.cookies.extend(Sessions::forget());
+        trail.cookies.extend(sessions.forget());
         if route.is_open() {
             Ok(Principal::Anonymous)
         } else {
@@ -58,11 +63,21 @@ impl Gateway {
     }
 }
 
-/// Whether it is the session that says who is calling: the route takes one, and nothing else that it
-/// takes is shown.
-pub(crate) fn by_session(route: &Route, headers: &HeaderMap) -> bool {
+/// The session that says who is calling: the route takes one, and nothing else that it takes is shown.
+pub(crate) fn by_session<'a>(
+    sessions: &'a [Sessions],
+    route: &Route,
+    request: &HeaderMap,
+    head: &Head,
+) -> Option<&'a Sessions> {
     let takes = |kind| route.authenticate.contains(&kind);
-    takes(AuthKind::Session)
-        && !(takes(AuthKind::Bearer) && headers.contains_key(header::AUTHORIZATION))
-        && !(takes(AuthKind::ApiKey) && shows_api_key(headers))
+    if (takes(AuthKind::Bearer) && request.contains_key(header::AUTHORIZATION))
+        || (takes(AuthKind::ApiKey) && shows_api_key(request))
+    {
+        return None;
+    }
+    let one = sessions.iter().find(|one| takes(AuthKind::Session(one.kind)))?;
+    // Programs without a credential hear of tokens, as if there were no console.
+    let expects = one.kind == SessionKind::Services || !takes(AuthKind::Bearer);
+    (expects || one.shown(request, head).is_some()).then_some(one)
 }

@@ -59,7 +59,7 @@ pub use overload::{Overload, Priority};
 pub use path::{PathError, normalise};
 pub use pipeline::Gateway;
 pub use proxy_protocol::{ProxyHeader, ProxyHeaderError, read_proxy_header};
-pub use session::{SessionState, Sessions};
+pub use session::{SessionKind, SessionState, Sessions};
 pub use snapshot::{
     DEFAULT_BODY_LIMIT, LocalService, Route, Shared, Snapshot, SnapshotError, SnapshotParts,
     StepUp, Target,

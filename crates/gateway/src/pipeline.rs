@@ -31,7 +31,6 @@ use crate::{
     listener::ListenerKind,
     pass::Admitted,
     record::{Record, Trail},
-    session,
     snapshot::{Found, Route, Shared, Snapshot},
 };
 
@@ -168,14 +167,14 @@ impl Gateway {
             let other = self.answer_other(snapshot, &request, peer, &head, origin, now, trail);
             return Box::pin(other).await;
         }
-        if let Some(sessions) = &snapshot.sessions
-            && peer.listener == ListenerKind::Public
+        if peer.listener == ListenerKind::Public
             && matches!(*request.method(), Method::GET | Method::POST)
+            && let Some(sessions) = snapshot.sessions.iter().find(|one| one.is_for(&head.path))
         {
             let posts = *request.method() == Method::POST;
-            let comes_back = head.path == session::CALLBACK;
+            let comes_back = head.path == sessions.kind.callback();
             // A link or an image elsewhere must not log people out.
-            if comes_back || (posts && head.path == session::LOGOUT) {
+            if comes_back || posts {
                 self.block_list(&request, origin.addr, now)?;
                 let at_door = Countable {
                     rules: &sessions.limits,
@@ -261,7 +260,7 @@ impl Gateway {
             let status = StatusCode::UNAUTHORIZED;
             return Err(Refusal::new(Stage::Authenticate, status, CERTIFICATE_ENDED, detail));
         }
-        let session = snapshot.sessions.as_ref().filter(|_| by_session(&route, request.headers()));
+        let session = by_session(&snapshot.sessions, &route, request.headers(), head);
         let known = match session {
             Some(sessions) => {
                 let at = (addr, now);

@@ -31,15 +31,7 @@ use crate::{
     snapshot::LocalService,
 };
 
-/// Where the provider sends people back to.
-pub(crate) const CALLBACK: &str = "/.portcullis/callback";
-/// Where people end their session.
-pub(crate) const LOGOUT: &str = "/.portcullis/logout";
-/// The tokens.
-const COOKIE: &str = "__Host-portcullis-gate";
-/// A login that has begun.
-const ATTEMPT: &str = "__Host-portcullis-gate-login";
-/// It is finished in this time.
+/// A login is finished in this time.
 const ATTEMPT_LIFETIME: Duration = Duration::from_secs(600);
 /// The cookie is kept this long; the tokens in it decide whether it is worth anything.
 const COOKIE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -54,8 +46,54 @@ const MAX_ANSWER: u64 = 64 * 1024;
 const MAX_COOKIE: usize = 3_900;
 const MAX_TARGET: usize = 1_024;
 
+/// What a session is for. Each kind has cookies, addresses and a client of its own: a service behind the gate
+/// never gets what the console may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionKind {
+    /// Services behind the gate.
+    Services,
+    /// The console, which speaks to the APIs of this process.
+    Console,
+}
+
+impl SessionKind {
+    /// The cookie with the tokens.
+    const fn cookie(self) -> &'static str {
+        match self {
+            Self::Services => "__Host-portcullis-gate",
+            Self::Console => "__Host-portcullis-console",
+        }
+    }
+
+    /// The cookie of a login that has begun.
+    const fn attempt(self) -> &'static str {
+        match self {
+            Self::Services => "__Host-portcullis-gate-login",
+            Self::Console => "__Host-portcullis-console-login",
+        }
+    }
+
+    /// Where the provider sends people back to.
+    pub const fn callback(self) -> &'static str {
+        match self {
+            Self::Services => "/.portcullis/callback",
+            Self::Console => "/.portcullis/console/callback",
+        }
+    }
+
+    /// Where people end their session.
+    pub const fn logout(self) -> &'static str {
+        match self {
+            Self::Services => "/.portcullis/logout",
+            Self::Console => "/.portcullis/console/logout",
+        }
+    }
+}
+
 /// How the gate is a client of the provider.
 pub struct Sessions {
+    /// For whom.
+    pub kind: SessionKind,
     /// The provider's issuer.
     pub issuer: String,
     /// What the gate is called there. A public client: PKCE proves who began a login.
@@ -161,10 +199,15 @@ fn sha256(text: &str) -> [u8; 32] {
 }
 
 impl Sessions {
+    /// Whether it answers at a path itself.
+    pub(crate) fn is_for(&self, path: &str) -> bool {
+        path == self.kind.callback() || path == self.kind.logout()
+    }
+
     /// The tokens that a browser shows.
     pub(crate) fn shown(&self, headers: &HeaderMap, head: &Head) -> Option<Tokens> {
-        let text = cookie(headers, COOKIE)?;
-        self.state.open(COOKIE, &head.host, &text)
+        let text = cookie(headers, self.kind.cookie())?;
+        self.state.open(self.kind.cookie(), &head.host, &text)
     }
 
     /// Sends a browser to log in; tells a program that it must.
@@ -185,7 +228,8 @@ impl Sessions {
             target: if target.len() <= MAX_TARGET { target } else { "/".to_owned() },
             until: now.plus(ATTEMPT_LIFETIME).secs(),
         };
-        let Some(sealed) = self.state.seal(ATTEMPT, &head.host, &attempt) else {
+        let name = self.kind.attempt();
+        let Some(sealed) = self.state.seal(name, &head.host, &attempt) else {
             return refusal(StatusCode::UNAUTHORIZED);
         };
         let challenge = BASE64URL_NOPAD.encode(&sha256(&attempt.verifier));
@@ -193,7 +237,7 @@ impl Sessions {
             .extend_pairs([
                 ("response_type", "code"),
                 ("client_id", &self.client_id),
-                ("redirect_uri", &redirect_uri(head)),
+                ("redirect_uri", &self.redirect_uri(head)),
                 ("scope", &self.scopes),
                 ("state", &attempt.state),
                 ("nonce", &attempt.state),
@@ -203,7 +247,7 @@ impl Sessions {
             .finish();
         refusal(StatusCode::SEE_OTHER)
             .with(header::LOCATION, &format!("{}/oauth2/authorize?{query}", self.issuer))
-            .with(header::SET_COOKIE, &set_cookie(ATTEMPT, &sealed, ATTEMPT_LIFETIME))
+            .with(header::SET_COOKIE, &set_cookie(name, &sealed, ATTEMPT_LIFETIME))
     }
 
     /// The browser is back from the provider.
@@ -214,12 +258,13 @@ impl Sessions {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Response<GateBody>, Refusal> {
+        let name = self.kind.attempt();
         let wrong = |detail: &str| {
             Refusal::new(Stage::Authenticate, StatusCode::BAD_REQUEST, "login", detail)
-                .with(header::SET_COOKIE, &end_cookie(ATTEMPT))
+                .with(header::SET_COOKIE, &end_cookie(name))
         };
-        let attempt = cookie(request.headers(), ATTEMPT)
-            .and_then(|text| self.state.open::<Attempt>(ATTEMPT, &head.host, &text))
+        let attempt = cookie(request.headers(), name)
+            .and_then(|text| self.state.open::<Attempt>(name, &head.host, &text))
             .filter(|attempt| now.secs() < attempt.until);
         let attempt = attempt.ok_or_else(|| wrong("the login took too long; begin again"))?;
         let query = request.uri().query().unwrap_or_default();
@@ -240,7 +285,7 @@ impl Sessions {
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
-            ("redirect_uri", &redirect_uri(head)),
+            ("redirect_uri", &self.redirect_uri(head)),
             ("client_id", &self.client_id),
             ("code_verifier", &attempt.verifier),
         ];
@@ -253,7 +298,7 @@ impl Sessions {
         let target = HeaderValue::from_str(&attempt.target);
         headers.insert(header::LOCATION, target.unwrap_or(HeaderValue::from_static("/")));
         headers.append(header::SET_COOKIE, kept);
-        if let Ok(end) = HeaderValue::from_str(&end_cookie(ATTEMPT)) {
+        if let Ok(end) = HeaderValue::from_str(&end_cookie(name)) {
             headers.append(header::SET_COOKIE, end);
         }
         Ok(response)
@@ -306,7 +351,7 @@ impl Sessions {
             .finish();
         let out = format!("{}/oauth2/logout?{query}", self.issuer);
         if let (Ok(out), Ok(end)) =
-            (HeaderValue::from_str(&out), HeaderValue::from_str(&end_cookie(COOKIE)))
+            (HeaderValue::from_str(&out), HeaderValue::from_str(&end_cookie(self.kind.cookie())))
         {
             headers.insert(header::LOCATION, out);
             headers.append(header::SET_COOKIE, end);
@@ -317,14 +362,19 @@ impl Sessions {
 
     /// The cookie that keeps tokens.
     pub(crate) fn keep(&self, head: &Head, tokens: &Tokens) -> Option<HeaderValue> {
-        let sealed = self.state.seal(COOKIE, &head.host, tokens)?;
+        let name = self.kind.cookie();
+        let sealed = self.state.seal(name, &head.host, tokens)?;
         let fits = sealed.len() <= MAX_COOKIE;
-        HeaderValue::from_str(&set_cookie(COOKIE, &sealed, COOKIE_LIFETIME)).ok().filter(|_| fits)
+        HeaderValue::from_str(&set_cookie(name, &sealed, COOKIE_LIFETIME)).ok().filter(|_| fits)
     }
 
     /// The cookie that ends it.
-    pub(crate) fn forget() -> Option<HeaderValue> {
-        HeaderValue::from_str(&end_cookie(COOKIE)).ok()
+    pub(crate) fn forget(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&end_cookie(self.kind.cookie())).ok()
+    }
+
+    fn redirect_uri(&self, head: &Head) -> String {
+        format!("https://{}{}", head.host, self.kind.callback())
     }
 
     /// Asks the provider, in this process.
@@ -352,7 +402,16 @@ impl Sessions {
 /// Whether a request that a cookie speaks for comes from a page of the same origin. Reading is left
 /// to `SameSite` and to what services do on reading: nothing.
 pub(crate) fn same_origin<B>(request: &Request<B>, head: &Head) -> Result<(), Refusal> {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    from_here(request, head, reads)
+}
+
+/// The same where reading is no exception.
+pub(crate) fn strictly_same_origin<B>(request: &Request<B>, head: &Head) -> Result<(), Refusal> {
+    from_here(request, head, false)
+}
+
+fn from_here<B>(request: &Request<B>, head: &Head, safe: bool) -> Result<(), Refusal> {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let site = text("sec-fetch-site");
     let own = format!("https://{}", head.host);
@@ -370,10 +429,6 @@ pub(crate) fn same_origin<B>(request: &Request<B>, head: &Head) -> Result<(), Re
     }
     let detail = "a page of another origin may not use this session";
     Err(Refusal::new(Stage::Authenticate, StatusCode::FORBIDDEN, "cross_origin", detail))
-}
-
-fn redirect_uri(head: &Head) -> String {
-    format!("https://{}{CALLBACK}", head.host)
 }
 
 fn set_cookie(name: &str, value: &str, lifetime: Duration) -> String {
@@ -422,15 +477,23 @@ mod tests {
     fn what_is_sealed_for_one_host_opens_nothing_at_another() {
         let state = SessionState::new(&[7; 32], Arc::new(Fixed)).unwrap();
         let tokens = Tokens { a: "a".into(), r: None };
-        let sealed = state.seal(COOKIE, "a.example", &tokens).unwrap();
-        assert!(state.open::<Tokens>(COOKIE, "a.example", &sealed).is_some());
-        assert!(state.open::<Tokens>(COOKIE, "b.example", &sealed).is_none());
-        assert!(state.open::<Tokens>(ATTEMPT, "a.example", &sealed).is_none());
-        assert!(state.open::<Tokens>(COOKIE, "a.example", "x").is_none());
+        let sealed = state.seal(SessionKind::Services.cookie(), "a.example", &tokens).unwrap();
+        assert!(
+            state.open::<Tokens>(SessionKind::Services.cookie(), "a.example", &sealed).is_some()
+        );
+        assert!(
+            state.open::<Tokens>(SessionKind::Services.cookie(), "b.example", &sealed).is_none()
+        );
+        for other in [SessionKind::Services.attempt(), SessionKind::Console.cookie()] {
+            assert!(state.open::<Tokens>(other, "a.example", &sealed).is_none());
+        }
+        assert!(state.open::<Tokens>(SessionKind::Services.cookie(), "a.example", "x").is_none());
         let mut changed = sealed.into_bytes();
         changed[20] ^= 1;
         let changed = String::from_utf8(changed).unwrap();
-        assert!(state.open::<Tokens>(COOKIE, "a.example", &changed).is_none());
+        assert!(
+            state.open::<Tokens>(SessionKind::Services.cookie(), "a.example", &changed).is_none()
+        );
     }
 
     #[test]
@@ -457,6 +520,12 @@ mod tests {
         ] {
             assert!(!ask(Method::POST, fields, false), "{fields:?}");
         }
+        let mut read = Request::new(());
+        assert!(strictly_same_origin(&read, &head(false)).is_err());
+        read.headers_mut().insert("sec-fetch-site", "same-site".parse().unwrap());
+        assert!(strictly_same_origin(&read, &head(false)).is_err());
+        read.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
+        assert!(strictly_same_origin(&read, &head(false)).is_ok());
         assert!(ask(Method::GET, &[own], true));
         assert!(!ask(Method::GET, &[other], true) && !ask(Method::GET, &[], true));
     }

@@ -191,7 +191,7 @@ pub struct Snapshot {
     mesh: Tables,
     elsewhere: Tables,
     /// Browsers that log in, if any route wants them.
-    pub(crate) sessions: Option<Sessions>,
+    pub(crate) sessions: Vec<Sessions>,
     /// Decide beside scopes, if there are any.
     pub(crate) policies: Option<Arc<Policies>>,
     /// Checks our access tokens for the gate's audience.
@@ -230,8 +230,8 @@ pub struct SnapshotParts {
     pub remembered_tokens: usize,
     /// What decides beside scopes.
     pub policies: Option<Arc<Policies>>,
-    /// How the gate is a client of the provider.
-    pub sessions: Option<Sessions>,
+    /// How the gate is a client of the provider; one of each kind at most.
+    pub sessions: Vec<Sessions>,
 }
 
 impl fmt::Debug for SnapshotParts {

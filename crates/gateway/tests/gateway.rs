@@ -163,7 +163,7 @@ fn gateway(routes: usize, key: SigningKey, service: SocketAddr) -> Gateway {
         hosts: vec!["localhost".into()],
         remembered_tokens: 8_192,
         policies: None,
-        sessions: None,
+        sessions: Vec::new(),
     };
     let shared = Shared {
         counters: Counters {

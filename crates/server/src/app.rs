@@ -455,7 +455,7 @@ fn snapshot(
     let config = &gate.config;
     let identity = &provider.identity;
     let oidc = portcullis_oidc::router(provider.clone());
-    let sessions = sessions::build(config, routes::local(oidc.clone()), session_state);
+    let sessions = sessions::build(config, &routes::local(oidc.clone()), session_state)?;
     let built_in = BuiltIn {
         oidc,
         pages: portcullis_pages::router(
@@ -473,6 +473,7 @@ fn snapshot(
         ),
         wallets: portcullis_api::wallet_router(presentations.clone()),
         matches: portcullis_api::match_router(aml.clone()),
+        console: portcullis_console::router(identity.entropy.clone()),
         pki: certificates::router(config, ca)?,
         log: (tiles::router(log_dir.clone(), log_name), log_name.to_owned()),
     };

@@ -7,7 +7,7 @@ use portcullis_api::Permission;
 use portcullis_cluster::Rate;
 use portcullis_gateway::{
     AuthKind, Cookies, Cors, Counted, LimitKey, LimitKind, LimitRule, ListenerKind, LocalService,
-    OWN_TOKENS, Priority, Route, Target,
+    OWN_TOKENS, Priority, Route, SessionKind, Target,
 };
 
 use crate::{
@@ -32,7 +32,24 @@ pub fn all(gate: &Gate, built_in: BuiltIn) -> Vec<Route> {
     if gate.config.aml.match_api {
         routes.extend(match_routes(&gate.config, &local(built_in.matches.clone())));
     }
+    if gate.config.console.enabled {
+        routes.extend(console_routes(&gate.config, &local(built_in.console.clone())));
+    }
     routes.append(&mut built_in_routes(&gate.config, built_in));
+    routes
+}
+
+/// The console's pages for whoever is logged in; what they are made of tells nothing.
+fn console_routes(config: &Config, service: &LocalService) -> Vec<Route> {
+    let at_home = |path| Route {
+        hosts: config.console.host.iter().cloned().collect(),
+        priority: Priority::High,
+        ..built_in_route(service, Method::GET, path, vec![])
+    };
+    let console = AuthKind::Session(SessionKind::Console);
+    let page = |path| Route { authenticate: vec![console], ..at_home(path) };
+    let mut routes: Vec<Route> = portcullis_console::PAGES.map(page).into();
+    routes.push(at_home(portcullis_console::ASSETS));
     routes
 }
 
@@ -200,11 +217,18 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
             _ if takes_password => login(),
             _ => vec![],
         };
+        let mut authenticate = vec![AuthKind::Bearer, AuthKind::ApiKey];
+        // Of an account the console may know whose it is, and no more.
+        let reads_own =
+            endpoint.permission == Permission::Account && endpoint.method == Method::GET;
+        if config.console.enabled && (endpoint.permission != Permission::Account || reads_own) {
+            authenticate.push(AuthKind::Session(SessionKind::Console));
+        }
         let max_body = u64::try_from(endpoint.max_body()).unwrap_or(BUILT_IN_BODY);
         let max_body = if endpoint.is_streaming() { BATCH_BODY } else { max_body };
         routes.push(Route {
             max_body,
-            authenticate: vec![AuthKind::Bearer, AuthKind::ApiKey],
+            authenticate,
             scopes: vec![endpoint.permission.scope().to_owned()],
             cors: (endpoint.permission == Permission::Account).then_some(Cors::Anywhere),
             ..built_in_route(&api, endpoint.method, endpoint.path, limits)

@@ -79,6 +79,9 @@ enum Command {
         /// Print the JSON Schema of the configuration instead
         #[arg(long)]
         schema: bool,
+        /// Print the OpenAPI document of the APIs instead
+        #[arg(long, conflicts_with = "schema")]
+        openapi: bool,
     },
     /// Ask the running gate what it would say to a request, stage by stage
     Explain(commands::explain::ExplainArguments),
@@ -159,7 +162,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
             runtime.block_on(up::run(config, &place.data, demo))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { place, schema } => runtime.block_on(commands::check::run(&place, schema)),
+        Command::Check { schema: true, .. } => {
+            commands::say(config::schema().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { openapi: true, .. } => {
+            commands::say(commands::check::openapi().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { place, .. } => runtime.block_on(commands::check::run(&place)),
         Command::Explain(asked) => runtime.block_on(commands::explain::run(asked)),
         Command::Reload { place } => {
             runtime.block_on(control::ask::<serde_json::Value>(&place.data, "/reload", &()))?;

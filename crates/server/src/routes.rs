@@ -10,7 +10,8 @@ use portcullis_ca::TokenHolder;
 use portcullis_cluster::{Allowance, Rate};
 use portcullis_gateway::{
     AuthKind, Contract, Cookies, Cors, Counted, DEFAULT_BODY_LIMIT, GateBody, LimitKey, LimitKind,
-    LimitRule, ListenerKind, LocalService, OWN_TOKENS, Principal, Priority, Route, StepUp, Target,
+    LimitRule, ListenerKind, LocalService, OWN_TOKENS, Principal, Priority, Route, SessionKind,
+    StepUp, Target,
 };
 use portcullis_identity::Assurance;
 use portcullis_oidc::ProofRule;
@@ -36,6 +37,8 @@ pub struct BuiltIn {
     /// What wallets call that show credentials.
     pub wallets: axum::Router,
 
+    /// The console's pages.
+    pub console: axum::Router,
     pub pki: axum::Router,
     /// The audit log, and what it is called below `/audit/`.
     pub log: (axum::Router, String),
@@ -169,7 +172,7 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         Authenticate::ApiKey => AuthKind::ApiKey,
         Authenticate::Mtls => AuthKind::Mtls,
         Authenticate::None => AuthKind::Anyone,
-        Authenticate::Session => AuthKind::Session,
+        Authenticate::Session => AuthKind::Session(SessionKind::Services),
     });
     let contract = route.openapi.as_ref().map(|path| {
         let path = config.path(path);
@@ -272,7 +275,7 @@ pub fn check_table(routes: Vec<Route>) -> Result<()> {
         hosts: Vec::new(),
         remembered_tokens: 0,
         policies: None,
-        sessions: None,
+        sessions: Vec::new(),
     })?;
     Ok(())
 }

@@ -1,10 +1,12 @@
-//! The gate as a client of our own provider, for routes that browsers with a session may use.
+//! The gate as a client of our own provider, for browsers: one client for services behind it, another for the
+//! console.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::Result;
+use portcullis_api::Permission;
 use portcullis_events::{Actor, Origin};
-use portcullis_gateway::{LocalService, SessionState, Sessions};
+use portcullis_gateway::{LocalService, SessionKind, SessionState, Sessions};
 use portcullis_oidc::{AuthMethod, ClientSettings, ClientSpec, GrantType};
 use portcullis_store::clients;
 use portcullis_types::DEFAULT_TENANT;
@@ -15,71 +17,111 @@ use crate::{
     routes::protect,
 };
 
-/// What the gate is called.
-const CLIENT: &str = "portcullis-gate";
-const CALLBACK: &str = "/.portcullis/callback";
+/// One of the clients that the gate is.
+struct Own {
+    kind: SessionKind,
+    id: &'static str,
+    name: &'static str,
+    scopes: BTreeSet<String>,
+    /// Where browsers come from; the issuer's if there are none.
+    hosts: BTreeSet<String>,
+}
 
 fn with_session(config: &Config) -> impl Iterator<Item = &RouteConfig> {
     config.routes.iter().filter(|route| route.authenticate.contains(&Authenticate::Session))
 }
 
-/// How the gate asks the provider; nothing if no route takes sessions.
-pub fn build(config: &Config, oidc: LocalService, state: &Arc<SessionState>) -> Option<Sessions> {
-    with_session(config).next()?;
-    let scopes: Vec<String> = scopes(config).into_iter().collect();
-    Some(Sessions {
-        issuer: config.issuer.clone(),
-        client_id: CLIENT.to_owned(),
-        scopes: scopes.join(" "),
-        oidc,
-        limits: protect(config, "token"),
-        state: state.clone(),
-    })
+fn texts<const N: usize>(texts: [&str; N]) -> BTreeSet<String> {
+    texts.into_iter().map(str::to_owned).collect()
 }
 
-fn scopes(config: &Config) -> BTreeSet<String> {
-    let own = ["openid", "profile", "email", "groups", "roles"].map(str::to_owned);
-    own.into_iter().chain(with_session(config).flat_map(|route| route.scopes.clone())).collect()
+/// The clients that this configuration needs.
+fn own(config: &Config) -> Result<Vec<Own>> {
+    let issuer = url::Url::parse(&config.issuer)?;
+    let here = issuer.host_str().unwrap_or("localhost").to_owned();
+    let mut all = Vec::new();
+    if with_session(config).next().is_some() {
+        let hosts = with_session(config).flat_map(|route| match route.hosts.as_slice() {
+            [] => vec![here.clone()],
+            hosts => hosts.to_vec(),
+        });
+        let mut scopes = texts(["openid", "profile", "email", "groups", "roles"]);
+        scopes.extend(with_session(config).flat_map(|route| route.scopes.clone()));
+        all.push(Own {
+            kind: SessionKind::Services,
+            id: "portcullis-gate",
+            name: "Gateway",
+            scopes,
+            hosts: hosts.collect(),
+        });
+    }
+    if config.console.enabled {
+        let mut scopes = texts(["openid", "profile", "email", "roles"]);
+        scopes.extend(Permission::ALL.map(|one| one.scope().to_owned()));
+        all.push(Own {
+            kind: SessionKind::Console,
+            id: "portcullis-console",
+            name: "Console",
+            scopes,
+            hosts: BTreeSet::from([config.console.host.clone().unwrap_or(here)]),
+        });
+    }
+    Ok(all)
+}
+
+/// How the gate asks the provider.
+pub fn build(
+    config: &Config,
+    oidc: &LocalService,
+    state: &Arc<SessionState>,
+) -> Result<Vec<Sessions>> {
+    let sessions = own(config)?.into_iter().map(|own| Sessions {
+        kind: own.kind,
+        issuer: config.issuer.clone(),
+        client_id: own.id.to_owned(),
+        scopes: own.scopes.into_iter().collect::<Vec<_>>().join(" "),
+        oidc: oidc.clone(),
+        limits: protect(config, "token"),
+        state: state.clone(),
+    });
+    Ok(sessions.collect())
 }
 
 /// Registers the gate, with the addresses that browsers come back to, unless it is.
 pub async fn register(app: &App, config: &Config) -> Result<()> {
-    if with_session(config).next().is_none() {
-        return Ok(());
-    }
     let issuer = url::Url::parse(&config.issuer)?;
     let port = issuer.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let own = issuer.host_str().unwrap_or("localhost");
-    let hosts = with_session(config).flat_map(|route| match route.hosts.as_slice() {
-        [] => vec![own],
-        hosts => hosts.iter().map(String::as_str).collect(),
-    });
-    let back: BTreeSet<String> =
-        hosts.map(|host| format!("https://{host}{port}{CALLBACK}")).collect();
-    let spec = ClientSpec {
-        id: Some(CLIENT.into()),
-        name: "Gateway".into(),
-        auth_method: AuthMethod::None,
-        first_party: true,
-        redirect_uris: back.into_iter().collect(),
-        post_logout_redirect_uris: vec![],
-        grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
-        scopes: scopes(config).into_iter().collect(),
-        audiences: vec![],
-        jwks: None,
-        token_alg: app.provider.keys.schedule().preferred(),
-        settings: ClientSettings::default(),
-    };
-    let known = clients::by_id(&app.identity.db, DEFAULT_TENANT, CLIENT).await?;
+    for own in own(config)? {
+        let back = own.hosts.iter();
+        let back = back.map(|host| format!("https://{host}{port}{}", own.kind.callback()));
+        let spec = ClientSpec {
+            id: Some(own.id.into()),
+            name: own.name.into(),
+            auth_method: AuthMethod::None,
+            first_party: true,
+            redirect_uris: back.collect(),
+            post_logout_redirect_uris: vec![],
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            scopes: own.scopes.into_iter().collect(),
+            audiences: vec![],
+            jwks: None,
+            token_alg: app.provider.keys.schedule().preferred(),
+            settings: ClientSettings::default(),
+        };
+        keep(app, own.id, &spec).await?;
+    }
+    Ok(())
+}
+
+async fn keep(app: &App, id: &str, spec: &ClientSpec) -> Result<()> {
     let (by, origin) = (&Actor::System, &Origin::default());
-    match known {
-        None => drop(app.provider.create_client(&spec, by, origin).await?),
+    match clients::by_id(&app.identity.db, DEFAULT_TENANT, id).await? {
+        None => drop(app.provider.create_client(spec, by, origin).await?),
         Some(known) => {
-            let list = |texts: &[String]| texts.join(" ");
-            let same = known.scopes == list(&spec.scopes)
+            let same = known.scopes == spec.scopes.join(" ")
                 && known.redirect_uris.split_whitespace().eq(spec.redirect_uris.iter());
             if !same {
-                app.provider.update_client(CLIENT, &spec, by, origin).await?;
+                app.provider.update_client(id, spec, by, origin).await?;
             }
         }
     }

@@ -3,20 +3,16 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use portcullis_ca::Identities;
 
-use crate::{
-    Place,
-    commands::say,
-    config::{self, Config},
-    gate::Gate,
-    routes, system,
-};
+use crate::{Place, commands::say, config::Config, gate::Gate, routes, system};
+
+/// The OpenAPI document as it is published: of an installation that is tried out.
+pub fn openapi() -> String {
+    let document = portcullis_api::document("https://localhost:8443");
+    format!("{document:#}\n")
+}
 
 /// Reads the configuration as a start would, as far as that changes nothing.
-pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
-    if schema {
-        say(config::schema().trim_end());
-        return Ok(ExitCode::SUCCESS);
-    }
+pub async fn run(place: &Place) -> Result<ExitCode> {
     let config = Config::load(&place.config)?;
     crate::parts::theme(&config)?;
     crate::places::Maps::open(&config)?;
@@ -37,6 +33,7 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
         api: axum::Router::new(),
         matches: axum::Router::new(),
         wallets: axum::Router::new(),
+        console: axum::Router::new(),
 
         pki: axum::Router::new(),
         log: (axum::Router::new(), "node".to_owned()),
@@ -46,4 +43,14 @@ pub async fn run(place: &Place, schema: bool) -> Result<ExitCode> {
     routes::check_table(all).context("the routes contradict each other")?;
     say(&format!("{} is sound: {count} routes", place.config.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    /// The console's client is made from the copy in `docs/`; `portcullis check --openapi` writes it.
+    #[test]
+    fn the_published_description_of_the_apis_is_this_one() {
+        let published = include_str!("../../../../docs/openapi.json");
+        assert!(published == super::openapi(), "`portcullis check --openapi` writes another one");
+    }
 }

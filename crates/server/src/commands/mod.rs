@@ -75,7 +75,7 @@ impl Offline {
 }
 
 /// Prints what the command was asked for. Whoever reads may have seen enough: that is no failure.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     drop(writeln!(std::io::stdout(), "{text}"));
 }

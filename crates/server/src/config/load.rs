@@ -118,6 +118,7 @@ impl Config {
             }
         }
         self.verification.check()?;
+        self.console.check()?;
         for host in &self.listen.hosts {
             let url = url::Url::parse(&format!("https://{host}"));
             let bare = url.is_ok_and(|url| {

@@ -4,6 +4,7 @@ mod aml;
 mod audit;
 
 mod certificates;
+mod console;
 mod detect;
 mod gate;
 mod issuer;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Deserializer};
 pub use aml::AmlConfig;
 pub use audit::AuditConfig;
 pub use certificates::{Certificates, WorkloadConfig};
+pub use console::ConsoleConfig;
 pub use detect::Detect;
 pub use gate::{
     Authenticate, ContractMode, ContractResponses, CookieMode, Discover, Door, Importance,
@@ -97,6 +99,9 @@ pub struct Config {
     /// Identity verification.
     #[serde(default)]
     pub verification: VerificationConfig,
+    /// The pages for the people who run this.
+    #[serde(default)]
+    pub console: ConsoleConfig,
     /// Where traces of requests are collected; none are if it is left out.
     pub tracing: Option<TracingConfig>,
     /// Who gets the record besides us.
