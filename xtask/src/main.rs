@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to its user")]
 #![expect(clippy::disallowed_methods, reason = "a tool that reads its environment and clock")]
 
+mod console;
 mod run;
 mod test;
 mod tidy;

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    console,
     run::{self as tool, cargo, root, target, works},
     tidy,
 };
@@ -41,6 +42,8 @@ pub fn run(filter: &[String]) -> Result<()> {
     install()?;
     tidy::run()?;
     dependencies()?;
+    console::build()?;
+    console::test()?;
     tool::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let postgres = Postgres::start()?;
     let mut tests = cargo(&["test", "--workspace"]);
@@ -252,6 +255,7 @@ fn clients(postgres: &Postgres) -> Result<()> {
         .env("PORTCULLIS_BIN", target().join("debug"))
         .env("PORTCULLIS_TEST_POSTGRES", postgres.url())
         .env("PORTCULLIS_SYSLOG_NG", syslog_ng()?)
-        .args(["-m", "pytest", "-q", "-x", "--durations=5", "."]);
+        // Two at once, file by file: most of the time each of them waits for servers to start and clocks to pass.
+        .args(["-m", "pytest", "-q", "-x", "-n", "2", "--dist", "loadfile", "--durations=5", "."]);
     tool::run(&mut pytest)
 }

@@ -12,7 +12,10 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::run::{self as tool, Running, cargo, target};
+use crate::{
+    console,
+    run::{self as tool, Running, cargo, target},
+};
 
 const TICK: Duration = Duration::from_millis(50);
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,6 +26,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let release = args.iter().any(|arg| arg == "--release");
     let args: Vec<String> = args.iter().filter(|arg| *arg != "--release").cloned().collect();
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    console::build()?;
     let mut build = cargo(&[
         "build",
         "-p",

@@ -1,0 +1,9 @@
+// One clock for the page, so that what it says agrees.
+class Clock {
+  now = $state(new Date());
+  constructor() {
+    setInterval(() => (this.now = new Date()), 10_000);
+  }
+}
+
+export const clock = new Clock();

@@ -1,0 +1,61 @@
+// Every page of the console, what it needs, and what shows it.
+import type { Component } from "svelte";
+
+export interface Destination {
+  path: string;
+  title: string;
+  /** Goes there, after `g`. */
+  key: string;
+  /** Any of these scopes opens it. */
+  needs: string[];
+  load: () => Promise<{ default: Component<any> }>;
+  /** Shows one thing of it: what follows the path. */
+  one?: () => Promise<{ default: Component<any> }>;
+}
+
+export const sections: { title: string; places: Destination[] }[] = [
+  {
+    title: "Now",
+    places: [{ path: "/", title: "Overview", key: "o", needs: ["admin", "idv", "aml"], load: () => import("../views/Overview.svelte") }],
+  },
+  {
+    title: "Security",
+    places: [
+      { path: "/attacks", title: "Attacks", key: "t", needs: ["admin"], load: () => import("../views/Attacks.svelte"), one: () => import("../views/Alert.svelte") },
+      { path: "/log", title: "Audit log", key: "l", needs: ["admin"], load: () => import("../views/Log.svelte") },
+    ],
+  },
+  {
+    title: "Identity",
+    places: [
+      { path: "/people", title: "People", key: "p", needs: ["admin"], load: () => import("../views/People.svelte"), one: () => import("../views/Person.svelte") },
+      { path: "/clients", title: "Clients", key: "c", needs: ["admin"], load: () => import("../views/Clients.svelte"), one: () => import("../views/Client.svelte") },
+      { path: "/api-keys", title: "API keys", key: "a", needs: ["admin"], load: () => import("../views/ApiKeys.svelte") },
+      { path: "/keys", title: "Signing keys", key: "k", needs: ["admin"], load: () => import("../views/Keys.svelte") },
+    ],
+  },
+  {
+    title: "Verification",
+    places: [
+      { path: "/cases", title: "Cases", key: "v", needs: ["idv"], load: () => import("../views/Cases.svelte"), one: () => import("../views/Case.svelte") },
+      { path: "/hits", title: "Screening hits", key: "h", needs: ["aml"], load: () => import("../views/Hits.svelte") },
+      { path: "/workflows", title: "Workflows", key: "w", needs: ["idv"], load: () => import("../views/Workflows.svelte"), one: () => import("../views/Workflow.svelte") },
+    ],
+  },
+];
+
+interface Shown {
+  to: Destination;
+  given: Record<string, string>;
+}
+
+/** What is shown at a path. */
+export function shown(path: string): Shown | undefined {
+  const all = sections.flatMap((section) => section.places);
+  const exact = all.find((to) => to.path === path);
+  if (exact) return { to: exact, given: {} };
+  const [, first, id, more] = path.split("/");
+  const to = all.find((to) => to.path === `/${first}` && to.one);
+  if (!to?.one || !id || more !== undefined) return undefined;
+  return { to: { ...to, load: to.one }, given: { id: decodeURIComponent(id) } };
+}

@@ -1,0 +1,42 @@
+// What people read. English is the key; other languages are loaded when they are chosen.
+export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español", fr: "Français" } as const;
+export type Language = keyof typeof LANGUAGES;
+
+type Catalog = Record<string, string>;
+const KEPT = "portcullis-language";
+const catalogs: Partial<Record<Language, () => Promise<{ default: Catalog }>>> = {
+  de: () => import("../texts/de.json"),
+  es: () => import("../texts/es.json"),
+  fr: () => import("../texts/fr.json"),
+};
+
+class Texts {
+  language = $state<Language>("en");
+  catalog = $state.raw<Catalog>({});
+
+  /** The language that was chosen here, or the first that the browser asks for. */
+  async begin() {
+    const wanted = [localStorage.getItem(KEPT) ?? "", ...navigator.languages].map((tag) => tag.slice(0, 2));
+    const known = wanted.find((tag): tag is Language => tag in LANGUAGES);
+    if (known && known !== "en") await this.#load(known);
+  }
+
+  async choose(language: Language) {
+    localStorage.setItem(KEPT, language);
+    await this.#load(language);
+  }
+
+  async #load(language: Language) {
+    this.catalog = (await catalogs[language]?.())?.default ?? {};
+    this.language = language;
+    document.documentElement.lang = language;
+  }
+}
+
+export const texts = new Texts();
+
+/** A text, with `{name}` replaced. */
+export function t(english: string, values: Record<string, string | number> = {}): string {
+  const text = texts.catalog[english] ?? english;
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}

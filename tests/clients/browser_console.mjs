@@ -1,0 +1,324 @@
+// The console in a real browser, by role and label as its users know it. One line of JSON at the end.
+// Arguments: issuer, fingerprint of the server's key, directory for pictures, user name, password, task, what the
+// task needs as JSON.
+import assert from "node:assert/strict";
+import { launch, looker } from "./browser_look.mjs";
+
+const [issuer, key, pictures, username, password, task, given = "{}"] = process.argv.slice(2);
+const needs = JSON.parse(given);
+const browser = await launch(key);
+const { look, seen } = looker(pictures, [[390, 844], [1360, 860]]);
+/** What must not be: errors, refusals of the policy, requests to anybody else. */
+const complaints = [];
+/** What the server told this browser, by address. */
+const answers = [];
+const told = {};
+
+const page = await browser.newPage();
+page.setDefaultTimeout(10_000);
+await page.setViewport({ width: 1360, height: 860 });
+await page.evaluateOnNewDocument(() => {
+  addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.target?.outerHTML?.slice(0, 300) ?? ""}`));
+});
+page.on("console", (line) => { if (["error", "warn"].includes(line.type()) && !/status of 40[0-9]|status of 42/.test(line.text())) complaints.push(line.text()); });
+page.on("pageerror", (error) => complaints.push(String(error)));
+page.on("request", (request) => { if (!request.url().startsWith(issuer) && !/^(data|blob):/.test(request.url())) complaints.push(`asks ${request.url()}`); });
+page.on("response", async (response) => {
+  if (!/\/(api|idv)\//.test(response.url())) return;
+  answers.push({ url: response.url().slice(issuer.length), status: response.status(), text: await response.text().catch(() => "") });
+});
+
+const quiet = () => page.waitForFunction(() => !document.querySelector('[aria-busy="true"], main > [role=status]') && ![...document.querySelectorAll("[role=status]")].some((one) => /^(Loading|Looking)/.test(one.textContent)), { polling: 50 });
+const open = async (path) => { await page.goto(`${issuer}/console${path}`); await page.waitForSelector("main h1"); await quiet(); };
+const by = (role, name) => page.locator(`::-p-aria([name="${name}"][role="${role}"])`);
+const button = (name) => by("button", name).click();
+const shows = (text) => page.waitForFunction((text) => document.body.innerText.includes(text), { polling: 50 }, text);
+/** The field that a label begins with this name for, in the dialog if one is open. */
+const control = (name) => page.waitForFunction((name) => {
+  const within = document.querySelector("dialog[open]") ?? document;
+  return [...within.querySelectorAll("input, select, textarea")].find((one) => [...(one.labels ?? [])].some((label) => {
+    const copy = label.cloneNode(true);
+    copy.querySelectorAll("select, textarea, small").forEach((part) => part.remove());
+    return copy.textContent.trim() === name;
+  }));
+}, { polling: 50 }, name);
+const fill = async (name, text) => {
+  const field = (await control(name)).asElement();
+  await field.evaluate((one) => { one.focus(); one.select?.(); });
+  await field.type(text);
+};
+const select = async (name, value) => { const field = (await control(name)).asElement(); await field.select(value); };
+const text = () => page.evaluate(() => document.body.innerText);
+
+async function enter(path = "") {
+  await page.goto(`${issuer}/console${path}`);
+  await page.type("[name=username]", username);
+  await page.type("[name=password]", password);
+  await Promise.all([page.waitForNavigation(), page.click(".login-submit")]);
+  await page.waitForSelector("main h1");
+  await quiet();
+}
+
+const tasks = {
+  async pages() {
+    const start = Date.now();
+    await enter();
+    told.entered = Date.now() - start;
+    for (const [name, path] of Object.entries(needs.pages)) {
+      await open(path);
+      await look(page, name);
+    }
+  },
+
+  /** Somebody finds an entry and has this browser prove it. */
+  async log() {
+    await enter("/log");
+    await select("Filter by", "kind");
+    await fill("Kind", needs.kind);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction((kind) => [...document.querySelectorAll("tbody code")].every((code) => code.textContent.startsWith(kind)) && document.querySelector("tbody code") !== null, { polling: 50 }, needs.kind);
+    told.url = page.url();
+    told.kinds = await page.$$eval("tbody code", (all) => all.map((code) => code.textContent));
+    await page.locator("tbody button.open").click();
+    await shows("This browser checked it");
+    await look(page, "entry");
+    told.key = await page.$eval("dl.facts", (facts) => /\S+\+[0-9a-f]{8}\+\S+/.exec(facts.innerText)?.[0]);
+    // Where somebody on the way changes what is stored, it shows.
+    await page.setRequestInterception(true);
+    page.on("request", async (request) => {
+      if (!/\/api\/admin\/v1\/events\/\d+$/.test(request.url())) return request.continue();
+      const entry = JSON.parse(answers.findLast((one) => /\/events\/\d+$/.test(one.url)).text);
+      const body = JSON.stringify({ ...entry, stored: entry.stored.replace("portcullis", "p0rtcullis").replace(/"time":(\d+)/, (_, time) => `"time":${Number(time) + 1}`) });
+      return request.respond({ status: 200, contentType: "application/json", body });
+    });
+    await page.reload();
+    await shows("The proof does not hold");
+    await look(page, "entry-changed");
+    // The address says it all: a search is kept, and found again.
+    await button("Keep this search");
+    await fill("Name of the search", "Logins");
+    await page.keyboard.press("Enter");
+    await button(`Kind: ${needs.kind} remove`);
+    await page.waitForFunction(() => !new URLSearchParams(location.search).has("kind"));
+    await page.locator("summary").click();
+    await page.locator("::-p-text(Logins)").click();
+    await page.waitForFunction((kind) => new URLSearchParams(location.search).get("kind") === kind, {}, needs.kind);
+  },
+
+  /** A client is added, shows its secret once, and is switched off and on. */
+  async client() {
+    await enter("/clients");
+    await button("Add a client");
+    await look(page, "client-form");
+    await fill("Name", needs.name);
+    await page.locator("dialog[open] textarea").fill("http://127.0.0.1.example.org/");
+    await button("Register");
+    await page.waitForSelector("dialog[open] [role=alert]");
+    told.refused = await page.$eval("dialog[open] [role=alert]", (alert) => alert.textContent);
+    await page.locator("dialog[open] textarea").fill("https://app.example.org/callback");
+    await button("Register");
+    await page.waitForSelector(".notice.good code");
+    told.secret = await page.$eval(".notice.good code", (code) => code.textContent);
+    await look(page, "client-secret");
+    await page.reload();
+    await quiet();
+    told.gone = !(await page.content()).includes(told.secret);
+    const row = await page.waitForSelector(`::-p-xpath(//tr[td[contains(., "${needs.name}")]]//a)`);
+    told.id = (await row.evaluate((link) => link.textContent)).trim();
+    await row.click();
+    await button("Disable");
+    await shows("refused at once");
+    await page.locator("dialog[open] button[type=submit]").click();
+    await by("button", "Enable").wait();
+    await look(page, "client");
+  },
+
+  /** An account is looked at, disabled, and enabled again; oneself cannot be. */
+  async person() {
+    await enter("/people");
+    await fill("User name or e-mail address, from its beginning", needs.name);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction((name) => [...document.querySelectorAll("tbody a")].map((a) => a.textContent).join() === name, { polling: 50 }, needs.name);
+    await page.locator("tbody a").click();
+    await button("Disable");
+    await page.locator("dialog[open] button[type=submit]").click();
+    await by("button", "Enable").wait();
+    await look(page, "person");
+    told.history = await page.$$eval("section tbody code", (all) => all.map((code) => code.textContent));
+    await button("Enable");
+    await page.locator("dialog[open] button[type=submit]").click();
+    await by("button", "Disable").wait();
+    await open(`/people/${needs.self}`);
+    told.self = await page.$$eval("main button", (all) => all.map((one) => one.textContent));
+  },
+
+  /** A workflow is drawn with mouse, forms and keyboard, tried, and published. */
+  async workflow() {
+    await enter("/workflows");
+    await button("New workflow");
+    await fill("Name", needs.name);
+    await button("Begin");
+    await page.waitForSelector(".svelte-flow__node");
+    await select("Add a step", "check mrz");
+    await page.waitForSelector('.svelte-flow__node[data-id="mrz"]');
+    await button("Begin here");
+    await shows("to mend");
+    told.unreachable = await text();
+    // A line from one node to the other, with the mouse.
+    await page.locator(".svelte-flow__controls-fitview").click();
+    await new Promise((done) => setTimeout(done, 400));
+    const middle = async (selector) => { const box = await (await page.waitForSelector(selector)).boundingBox(); return [box.x + box.width / 2, box.y + box.height / 2]; };
+    const [from, to] = [await middle('[data-id="mrz"] .svelte-flow__handle.source'), await middle('[data-id="end"] .svelte-flow__handle.target')];
+    await page.mouse.move(...from);
+    await page.mouse.down();
+    await page.mouse.move(...to, { steps: 12 });
+    await page.mouse.up();
+    await page.waitForSelector(".svelte-flow__edge");
+    await shows("nothing to mend");
+    // Undone and done again with keys.
+    await page.locator("main h1").click();
+    await page.keyboard.down("Control");
+    await page.keyboard.press("z");
+    await page.waitForFunction(() => !document.querySelector(".svelte-flow__edge"));
+    await page.keyboard.press("y");
+    await page.keyboard.up("Control");
+    await page.waitForSelector(".svelte-flow__edge");
+    // The rest without a mouse: a branch with a condition, in the list.
+    await by("tab", "List").click();
+    await select("Add a step", "branch");
+    await select("Add a step", "review");
+    for (const [node, name] of [["branch", "sort"], ["review", "human"]]) {
+      await page.locator(`::-p-xpath(//td//button[code[text()="${node}"]])`).click();
+      await page.locator('section[aria-label^="Node"] input').fill(name);
+      await page.keyboard.press("Tab");
+      await page.waitForSelector(`section[aria-label="Node ${name}"]`);
+    }
+    await page.locator('::-p-xpath(//td//button[code[text()="mrz"]])').click();
+    await select("next", "sort");
+    await page.locator('::-p-xpath(//td//button[code[text()="sort"]])').click();
+    await button("Add a case");
+    await page.waitForFunction(() => [...document.querySelectorAll("select")].some((one) => [...one.options].some((option) => option.value === "mrz.status")));
+    await select("Field", "mrz.status");
+    await select("Comparison", "not_equals");
+    await page.waitForFunction(() => [...document.querySelectorAll("select")].some((one) => one.id.includes("-v0")));
+    await select("Value", "passed");
+    await select("case_1", "human");
+    await select("else", "end");
+    await shows("nothing to mend");
+    await look(page, "workflow-list");
+    await by("tab", "Drawing").click();
+    await button("Arrange anew");
+    await look(page, "workflow-drawing");
+    await page.keyboard.down("Control");
+    await page.keyboard.press("s");
+    await page.keyboard.up("Control");
+    await page.waitForFunction(() => !document.body.innerText.includes("not saved"));
+    // Played, step by step.
+    await by("tab", "Simulate").click();
+    await select("mrz", "failed");
+    await select("People say", "declined");
+    await button("Play");
+    await shows("It ends as");
+    told.walked = await page.$$eval("ol li code", (all) => all.map((code) => code.textContent));
+    await button("Step back");
+    await look(page, "workflow-simulated");
+    await button("Publish");
+    await fill("What is new", "First one");
+    await page.locator("dialog[open] button[type=submit]").click();
+    await shows("version 1 in force");
+    await by("tab", "Versions").click();
+    await shows("First one");
+    await button("Compare version 1 with the draft");
+    await shows("Nothing is different");
+    await button("Try it");
+    await shows("sessions come to the same");
+    await look(page, "workflow-versions");
+    await by("tab", "JSON").click();
+    told.graph = JSON.parse(await page.$eval("main textarea", (area) => area.value));
+    told.id = new URL(page.url()).pathname.split("/").at(-1);
+  },
+
+  /** Cases are decided by keyboard, one after the other, by somebody who is here for that alone. */
+  async cases() {
+    await enter("/cases");
+    told.sections = await page.$$eval("nav a", (all) => all.map((link) => link.childNodes[0].textContent));
+    await look(page, "cases");
+    await page.keyboard.press("j");
+    await page.evaluate(() => document.querySelector("tbody a").focus());
+    await page.keyboard.press("Enter");
+    await by("button", "Take it").click();
+    await by("button", "Give it back").wait();
+    await fill("Write something down", needs.note);
+    await button("Keep it");
+    await page.waitForSelector(".note");
+    await look(page, "case");
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("A");
+    await page.waitForSelector("dialog[open]");
+    await fill("Reason", "DOCUMENTS_FIT");
+    const before = page.url();
+    await page.keyboard.press("Enter");
+    await page.waitForFunction((before) => location.href !== before, {}, before);
+    await quiet();
+    told.next = new URL(page.url()).pathname;
+    for (const path of ["/people", "/log", "/clients"]) {
+      await open(path);
+      assert.match(await text(), /There is no such page/);
+    }
+  },
+
+  /** Somebody without any right. */
+  async nobody() {
+    await enter("");
+    told.text = await text();
+    await look(page, "nobody");
+  },
+
+  /** What strangers have written everywhere is text, wherever it is shown. */
+  async hostile() {
+    await enter("");
+    for (const path of needs.paths) {
+      await open(path);
+      told[path] = { shown: (await text()).includes(needs.mark), alive: await page.evaluate(() => window.pwned === undefined && !document.querySelector("main img[src='x'], main script, main svg[onload]")) };
+    }
+  },
+
+  /** The session ends at the gate as well. */
+  async leave() {
+    await enter("");
+    await Promise.all([page.waitForNavigation(), button("Log out")]);
+    // Without a hint of whose login it is, the provider asks.
+    await Promise.all([page.waitForNavigation(), page.click("main button[type=submit]")]);
+    told.after = new URL(page.url()).pathname;
+    const cookies = await browser.cookies();
+    told.kept = cookies.map((cookie) => cookie.name).filter((name) => name.includes("console"));
+    await page.goto(`${issuer}/console`);
+    told.login = new URL(page.url()).pathname;
+  },
+
+  /** Every page in another language says nothing in English that has a translation. */
+  async languages() {
+    await enter("");
+    for (const language of ["de", "es", "fr"]) {
+      await page.locator("#language").wait();
+      await (await page.$("#language")).select(language);
+      await page.waitForFunction((language) => document.documentElement.lang === language, {}, language);
+      told[language] = await page.$$eval("nav a", (all) => all.map((link) => link.childNodes[0].textContent));
+      await look(page, `overview-${language}`);
+    }
+    await page.reload();
+    await quiet();
+    told.kept = await page.evaluate(() => document.documentElement.lang);
+  },
+};
+
+try {
+  await tasks[task]();
+  console.log(JSON.stringify({ told, seen, complaints, answers: needs.answers ? answers : undefined }));
+} catch (error) {
+  await page.screenshot({ path: `${pictures}/failed.png`, fullPage: true }).catch(() => {});
+  console.error(String(error.stack), "\n", page.url(), "\n", (await text().catch(() => "")).slice(0, 3000), "\n", complaints.join("\n"));
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
