@@ -206,6 +206,15 @@ const tasks = {
     await select("else", "end");
     await shows("nothing to mend");
     await look(page, "workflow-list");
+    // Nobody loses what they have drawn by a click.
+    let asked = 0;
+    page.on("dialog", (dialog) => { asked++; return dialog.dismiss(); });
+    await page.locator("nav a[href$='/cases']").click();
+    await page.keyboard.down("Alt");
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.up("Alt");
+    await page.waitForFunction(() => location.pathname.includes("/workflows/"));
+    assert.ok(asked >= 1 && (await text()).includes("not saved"));
     await by("tab", "Drawing").click();
     await button("Arrange anew");
     await look(page, "workflow-drawing");
@@ -236,6 +245,21 @@ const tasks = {
     await by("tab", "JSON").click();
     told.graph = JSON.parse(await page.$eval("main textarea", (area) => area.value));
     told.id = new URL(page.url()).pathname.split("/").at(-1);
+  },
+
+  /** Why is somebody refused? */
+  async gateway() {
+    await enter("/gateway");
+    told.routes = await page.$$eval("article h3", (all) => all.map((heading) => heading.textContent.trim()));
+    await fill("The request, as HTTP or as a command of curl", "hello");
+    await button("Explain");
+    await shows("METHOD /path");
+    await fill("The request, as HTTP or as a command of curl", needs.curl);
+    await fill("Where it comes from", "192.0.2.7");
+    await button("Explain");
+    await page.waitForSelector(".stages li");
+    told.stages = await page.$$eval(".stages li", (all) => all.map((one) => one.textContent));
+    await look(page, "gateway-explained");
   },
 
   /** Cases are decided by keyboard, one after the other, by somebody who is here for that alone. */

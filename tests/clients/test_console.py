@@ -74,7 +74,7 @@ def does(place, pictures, key):
 
 
 def test_every_page_in_every_light(does):
-    names = ["attacks", "log", "people", "clients", "api-keys", "keys", "cases", "hits", "workflows"]
+    names = ["attacks", "gateway", "log", "people", "clients", "api-keys", "keys", "cases", "hits", "workflows"]
     found = does("pages", {"pages": {"overview": "", **{name: f"/{name}" for name in names}}})
     assert len(found["seen"]) == 4 * (len(names) + 1)
     assert all(look["passes"] > 15 for look in found["seen"])
@@ -126,6 +126,28 @@ def test_an_account_is_switched_off_and_on(place, does):
     assert "admin_user_disable" in found["history"]
     assert not {"Disable", "Remove"} & set(found["self"]), "nobody locks themselves out here"
     assert not place.operator().get(f"/api/admin/v1/users/{person['id']}").json()["disabled"]
+
+
+def test_the_gate_says_why(place, does):
+    found = does("gateway", {"curl": f"curl -H 'x-a: b' '{place.issuer}/admin-service/status?x=1'"})["told"]
+    assert [name.split()[0] for name in found["routes"]] == ["profile", "admin", "admin-mesh"]
+    assert "192.0.2.7 is not blocked" in found["stages"][1]
+    assert found["stages"][-1].startswith("refuses authenticate 401 credentials_missing")
+    operator = place.operator()
+    explain = "/api/admin/v1/gateway/explain"
+    token = operator.headers["authorization"]
+    fields = [{"name": "authorization", "value": token}]
+    stages = operator.post(explain, json={"method": "GET", "path": "/admin-service/status", "headers": fields}).json()["stages"]
+    assert all("status" not in stage for stage in stages) and stages[-1]["stage"] == "forward", stages
+    for bad in ({}, {"method": "GET"}, {"method": "GET", "path": "/", "address": "x"}, {"method": "GET", "path": "/", "more": 1}):
+        assert operator.post(explain, json=bad).status_code in (400, 422), bad
+    many = {"method": "GET", "path": "/", "headers": [{"name": "x", "value": "y"}] * 101}
+    assert operator.post(explain, json=many).status_code == 422
+    strange = operator.post(explain, json={"method": "G T", "path": "no", "host": "\n", "headers": [{"name": "\n", "value": "\n"}]})
+    assert strange.status_code == 200 and strange.json()["stages"][-1]["status"] == 400, strange.text
+    assert place.operator(scope="idv").get("/api/admin/v1/gateway").status_code == 403
+    servers = operator.get("/api/admin/v1/gateway").json()["upstreams"]
+    assert {one["name"]: one["servers"][0]["healthy"] for one in servers} == {"profile": True, "admin": True}
 
 
 def test_a_workflow_is_drawn_tried_and_published(place, does):

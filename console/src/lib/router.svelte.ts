@@ -5,15 +5,26 @@ const BASE = "/console";
 class Place {
   path = $state("/");
   query = $state(new URLSearchParams());
+  /** Whether somebody may leave the page that is shown: it has something that is not saved. */
+  guard: (() => boolean) | undefined;
+  #shown = location.href;
 
   constructor() {
     this.read();
-    addEventListener("popstate", () => this.read());
+    addEventListener("popstate", () => {
+      if (this.mayLeave(location.pathname)) this.read();
+      else history.pushState(null, "", this.#shown);
+    });
+  }
+
+  mayLeave(path: string): boolean {
+    return !this.guard || path === BASE + this.path || this.guard();
   }
 
   read() {
     this.path = location.pathname.slice(BASE.length) || "/";
     this.query = new URLSearchParams(location.search);
+    this.#shown = location.href;
   }
 }
 
@@ -27,6 +38,7 @@ export function href(path: string, query?: Record<string, string | undefined>): 
 }
 
 export function go(to: string, replace = false) {
+  if (!place.mayLeave(new URL(to, location.href).pathname)) return;
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
   place.read();

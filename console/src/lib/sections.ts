@@ -22,6 +22,7 @@ export const sections: { title: string; places: Destination[] }[] = [
     title: "Security",
     places: [
       { path: "/attacks", title: "Attacks", key: "t", needs: ["admin"], load: () => import("../views/Attacks.svelte"), one: () => import("../views/Alert.svelte") },
+      { path: "/gateway", title: "Gateway", key: "r", needs: ["admin"], load: () => import("../views/Gateway.svelte") },
       { path: "/log", title: "Audit log", key: "l", needs: ["admin"], load: () => import("../views/Log.svelte") },
     ],
   },

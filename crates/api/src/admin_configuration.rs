@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    ApiError,
+    ApiError, ExplainInput, GatewayView, StageView,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Admin, Reply, ok},
 };
@@ -48,17 +48,29 @@ pub struct ConfigurationStatus {
     pub failed_at: Option<String>,
 }
 
-type Told = Pin<Box<dyn Future<Output = Option<ConfigurationStatus>> + Send>>;
+/// What comes of it; nothing while the process starts or ends.
+pub type Told<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
 
-/// The way to whoever holds the configuration.
+/// The running process.
+pub trait Process: Send + Sync {
+    /// How the configuration is, after it was read again if that is asked for.
+    fn configuration(&self, again: bool) -> Told<ConfigurationStatus>;
+
+    /// The gate as it stands.
+    fn gateway(&self) -> Option<GatewayView>;
+
+    /// What its stages would say to a request.
+    fn explain(&self, input: ExplainInput) -> Told<Vec<StageView>>;
+}
+
+/// The way to the running process.
 #[derive(Clone)]
-pub struct Reload(Arc<dyn Fn(bool) -> Told + Send + Sync>);
+pub struct Reload(pub(crate) Arc<dyn Process>);
 
 impl Reload {
-    /// From a function that reads the configuration again if it is asked to, and tells how it is
-    /// then; nothing while the process starts or ends.
-    pub fn new(ask: impl Fn(bool) -> Told + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+    /// To this one.
+    pub fn new(process: impl Process + 'static) -> Self {
+        Self(Arc::new(process))
     }
 }
 
@@ -69,11 +81,11 @@ impl fmt::Debug for Reload {
 }
 
 async fn show(api: Api, _: Call) -> Reply {
-    ok((api.reload.0)(false).await.ok_or(ApiError::NotFound)?)
+    ok(api.reload.0.configuration(false).await.ok_or(ApiError::NotFound)?)
 }
 
 async fn reload(api: Api, _: Call) -> Reply {
-    let status = (api.reload.0)(true).await.ok_or(ApiError::NotFound)?;
+    let status = api.reload.0.configuration(true).await.ok_or(ApiError::NotFound)?;
     match status.error {
         Some(message) => {
             Err(ApiError::Invalid(vec![FieldError { field: "configuration", message }]))

@@ -22,8 +22,8 @@ use utoipa::{
 
 use crate::{
     ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients,
-    admin_configuration, admin_groups, admin_invitations, admin_keys, admin_log, admin_resources,
-    admin_users,
+    admin_configuration, admin_gateway, admin_groups, admin_invitations, admin_keys, admin_log,
+    admin_resources, admin_users,
     aml::{self, Batches},
     call::Call,
     idv, openapi,
@@ -219,6 +219,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_access::endpoints(),
         admin_log::endpoints(),
         admin_configuration::endpoints(),
+        admin_gateway::endpoints(),
         aml::endpoints(),
         idv::endpoints(),
     ]

@@ -9,6 +9,7 @@ mod admin_access;
 mod admin_cases;
 mod admin_clients;
 mod admin_configuration;
+mod admin_gateway;
 mod admin_groups;
 mod admin_invitations;
 mod admin_keys;
@@ -25,7 +26,10 @@ mod openapi;
 mod reviewer;
 mod wallets;
 
-pub use admin_configuration::{ConfigurationStatus, Reload};
+pub use admin_configuration::{ConfigurationStatus, Process, Reload, Told};
+pub use admin_gateway::{
+    ExplainInput, FieldInput, GatewayView, ServerView, StageView, UpstreamView,
+};
 pub use aml::{MATCH_HEALTH_PATHS, MATCH_PATHS, match_router};
 pub use call::Caller;
 pub use endpoint::{Api, Endpoint, Permission, endpoints, router};

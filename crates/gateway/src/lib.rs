@@ -67,6 +67,6 @@ pub use snapshot::{
 pub use strict_lines::StrictLines;
 pub use trace_context::Tracing;
 pub use upstream::{
-    HealthCheck, Protocol, Server, ServerTls, Upstream, UpstreamError, UpstreamSettings,
-    watch_health,
+    HealthCheck, Protocol, Server, ServerState, ServerTls, Upstream, UpstreamError,
+    UpstreamSettings, watch_health,
 };

@@ -122,16 +122,11 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Byt
 
 async fn explain(app: &App, body: &[u8]) -> Result<String> {
     let asked: Explain = serde_json::from_slice(body)?;
-    let issuer = url::Url::parse(&app.config.issuer)?;
-    let own = issuer.host_str().unwrap_or("localhost");
     let certificate = asked.certificate.as_deref().map(|pem| peer(app, pem)).transpose()?;
     let asked = Asked {
         method: asked.method,
         target: asked.target,
-        host: asked.host.unwrap_or_else(|| match issuer.port() {
-            Some(port) => format!("{own}:{port}"),
-            None => own.to_owned(),
-        }),
+        host: asked.host.unwrap_or_else(|| app.config.authority()),
         headers: asked.headers,
         addr: asked.address,
         listener: match asked.listener {

@@ -44,6 +44,7 @@ mod upstreams;
 mod vault;
 mod wallets;
 mod watch;
+mod window;
 
 use std::{path::PathBuf, process::ExitCode};
 

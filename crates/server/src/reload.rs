@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -15,7 +15,9 @@ use portcullis_events::{Actor, Event, Kind, Lifecycle, Outcome};
 use portcullis_types::{Id, Timestamp};
 use tokio::runtime::Handle;
 
-use crate::{app::App, config::Config, doors::Doors, gate::Gate, places::Maps, sessions};
+use crate::{
+    app::App, config::Config, doors::Doors, gate::Gate, places::Maps, sessions, window::Window,
+};
 
 /// When which configuration was taken, and how the last attempt ended.
 pub struct ReloadStatus {
@@ -24,7 +26,7 @@ pub struct ReloadStatus {
     seen: Mutex<Fingerprint>,
     /// The way of the API to the application.
     pub handle: Reload,
-    app: Arc<OnceLock<Weak<App>>>,
+    window: Window,
 }
 
 /// Which files there are, how long they are and when they were changed.
@@ -32,18 +34,8 @@ type Fingerprint = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
 
 impl ReloadStatus {
     pub fn new(config: &Config, now: Timestamp) -> Self {
-        let app = Arc::<OnceLock<Weak<App>>>::default();
-        let way = app.clone();
-        let handle = Reload::new(move |again| {
-            let app = way.get().and_then(Weak::upgrade);
-            Box::pin(async move {
-                let app = app?;
-                if again {
-                    let _ = app.reload().await;
-                }
-                Some(app.reload.status())
-            })
-        });
+        let window = Window::default();
+        let handle = Reload::new(window.clone());
         let status = ConfigurationStatus {
             digest: fingerprint_text(config),
             loaded_at: now.to_rfc3339(),
@@ -51,12 +43,12 @@ impl ReloadStatus {
             failed_at: None,
         };
         let seen = Mutex::new(fingerprint(&config.files()));
-        Self { now: Mutex::new(status), seen, handle, app }
+        Self { now: Mutex::new(status), seen, handle, window }
     }
 
     /// Tells the API where the application is.
     pub fn connect(&self, app: &Arc<App>) {
-        let _ = self.app.set(Arc::downgrade(app));
+        self.window.open(app);
     }
 
     pub fn status(&self) -> ConfigurationStatus {

@@ -23,7 +23,7 @@ use portcullis_types::Entropy;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use health::{HealthCheck, watch_health};
-pub use server::{Server, ServerTls};
+pub use server::{Server, ServerState, ServerTls};
 
 use crate::body::{GateBody, Progress, empty};
 use budget::Budget;
@@ -185,6 +185,18 @@ impl Upstream {
     pub fn describe(&self) -> String {
         let servers = self.servers.load();
         servers.iter().map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How each server is.
+    pub fn servers(&self) -> Vec<ServerState> {
+        let now = self.now();
+        let state = |server: &Arc<Server>| ServerState {
+            server: format!("{server:?}"),
+            healthy: server.is_healthy(),
+            ejected: server.record.is_ejected(now),
+            active: server.load.active.load(Ordering::Relaxed),
+        };
+        self.servers.load().iter().map(state).collect()
     }
 
     /// Takes over what discovery found. Those that are still there keep their connections and what

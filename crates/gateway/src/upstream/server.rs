@@ -68,6 +68,19 @@ pub struct Server {
     connecting: tokio::sync::Mutex<()>,
 }
 
+/// How a server is, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerState {
+    /// Its authority, with its address if discovery found it.
+    pub server: String,
+    /// What the last health checks said; true without them.
+    pub healthy: bool,
+    /// Whether it is left alone since it failed.
+    pub ejected: bool,
+    /// Requests on their way.
+    pub active: usize,
+}
+
 /// How a server is reached over TLS.
 #[derive(Debug, Clone)]
 pub struct ServerTls {

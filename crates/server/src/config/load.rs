@@ -36,6 +36,11 @@ const RELOADABLE: [&str; 11] = [
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 impl Config {
+    /// The issuer's host, with its port if it has one of its own.
+    pub fn authority(&self) -> String {
+        self.issuer.trim_start_matches("https://").to_owned()
+    }
+
     /// The names under which clients reach the gate.
     pub fn own_hosts(&self) -> Vec<String> {
         let urls = [Some(self.issuer.clone()), self.mesh_url()];
