@@ -51,6 +51,10 @@ impl ReloadStatus {
         self.window.open(app);
     }
 
+    fn see(&self, files: Fingerprint) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = files;
+    }
+
     pub fn status(&self) -> ConfigurationStatus {
         self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -93,9 +97,16 @@ impl App {
         let before = self.gate.load_full();
         let file = before.config.file.as_deref().context("there is no file to read again")?;
         // Before the files are read: what changes meanwhile is seen at the next look.
-        *self.reload.seen.lock().unwrap_or_else(PoisonError::into_inner) =
-            fingerprint(&before.config.files());
+        let known = fingerprint(&before.config.files());
+        self.reload.see(known.clone());
         let config = Config::load(file)?;
+        // Those that it names anew are read from here on.
+        let mut read = fingerprint(&config.files());
+        for (path, look) in &mut read {
+            if let Some((_, first)) = known.iter().find(|(known, _)| known == path) {
+                *look = *first;
+            }
+        }
         let fixed = config.needs_restart(&self.config);
         ensure!(fixed.is_empty(), "only a restart can change {}", fixed.join(", "));
         let status = ConfigurationStatus {
@@ -119,8 +130,7 @@ impl App {
         self.sigma.store(sigma);
         self.gateway.swap(snapshot);
         gate.watch(Some(&before));
-        *self.reload.seen.lock().unwrap_or_else(PoisonError::into_inner) =
-            fingerprint(&gate.config.files());
+        self.reload.see(read);
         self.gate.store(Arc::new(gate));
         *self.reload.now.lock().unwrap_or_else(PoisonError::into_inner) = status;
         Ok(())
