@@ -1,8 +1,10 @@
+import { STEP } from "./time";
+
 // One clock for the page, so that what it says agrees.
 class Clock {
   now = $state(new Date());
   constructor() {
-    setInterval(() => (this.now = new Date()), 10_000);
+    setInterval(() => (this.now = new Date()), STEP * 1_000);
   }
 }
 

@@ -2,6 +2,8 @@
 export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español", fr: "Français" } as const;
 export type Language = keyof typeof LANGUAGES;
 
+const WORD = /^[a-z]+(_[a-z]+)+$/;
+
 type Catalog = Record<string, string>;
 const KEPT = "portcullis-language";
 const catalogs: Partial<Record<Language, () => Promise<{ default: Catalog }>>> = {
@@ -37,6 +39,7 @@ export const texts = new Texts();
 
 /** A text, with `{name}` replaced. */
 export function t(english: string, values: Record<string, string | number> = {}): string {
-  const text = texts.catalog[english] ?? english;
+  // Words of the API are read with spaces where nobody has translated them.
+  const text = texts.catalog[english] ?? (WORD.test(english) ? english.replaceAll("_", " ") : english);
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }

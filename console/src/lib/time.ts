@@ -6,6 +6,8 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
   ["second", 1],
 ];
+/** Seconds between two looks at the clock. */
+export const STEP = 10;
 const formats = new Map<string, [Intl.DateTimeFormat, Intl.RelativeTimeFormat]>();
 
 function format(language: string): [Intl.DateTimeFormat, Intl.RelativeTimeFormat] {
@@ -26,7 +28,9 @@ export function whole(at: Date, language: string): string {
 
 /** Such as “5 minutes ago”. */
 export function ago(at: Date, now: Date, language: string): string {
-  const seconds = Math.round((at.getTime() - now.getTime()) / 1_000);
+  const exact = Math.round((at.getTime() - now.getTime()) / 1_000);
+  // The page's clock goes in steps: what has just happened is not to come.
+  const seconds = exact > 0 && exact <= STEP ? 0 : exact;
   const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? ["second", 1];
   return format(language)[1].format(Math.round(seconds / length), unit);
 }
