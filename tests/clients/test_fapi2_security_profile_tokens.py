@@ -175,7 +175,7 @@ def test_fapi2_security_profile_final_ensure_client_assertion_with_no_sub_fails(
     {"iss": None}, {"exp": None}, {"jti": None}, {"aud": None}, {"sub": "somebody"},
     {"iss": "somebody"}, {"exp": "soon"}, {"exp": str(int(time.time()) + 60)}, {"jti": ""},
     {"exp": int(time.time()) + 7200},
-], ids=str)
+], ids=" ".join)
 def test_other_assertions_that_prove_nothing(signing, changes):
     assert error(signing.push(signing.own(**changes)), 401) == "invalid_client"
 

@@ -281,7 +281,7 @@ def test_the_request_is_as_the_standards_say(lied):
     {"aud": ["portcullis", "other"]}, {"aud": ["portcullis", "other"], "azp": "other"},
     {"exp": 1}, {"exp": "soon"}, {"sub": ""}, {"sub": None}, {"sub": 7}, {"sub": "x" * 256},
     {"iat": int(time.time()) + 4000, "nbf": int(time.time()) + 4000},
-], ids=str)
+], ids=" ".join)
 def test_an_id_token_that_does_not_hold_opens_nothing(lied, changes):
     lied.liar.say(**{"nonce": lied.nonce, **changes})
     assert lied.back().status_code == 400
