@@ -29,9 +29,11 @@ DEMO = (Path(__file__).parents[2] / "crates/server/src/demo.toml").read_text()
 
 def free_port():
     """A port below those that the system gives to outgoing connections: one of these could take it
-    before the server does, or even connect to itself."""
+    before the server does, or even connect to itself. Tests that run beside these have ports of their own."""
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = 10_000 + secrets.randbelow(20_000)
+        port = 10_000 + secrets.randbelow(20_000 // beside) * beside + own
         with socket.socket() as probe:
             if port not in taken and probe.connect_ex(("127.0.0.1", port)) != 0:
                 taken.add(port)
