@@ -6,6 +6,8 @@ import { launch, looker } from "./browser_look.mjs";
 
 const [issuer, key, pictures, username, password, task, given = "{}"] = process.argv.slice(2);
 const needs = JSON.parse(given);
+/** Where the console is, if not at the issuer's name. */
+const home = needs.home ?? issuer;
 const browser = await launch(key);
 const { look, seen } = looker(pictures, [[390, 844], [1360, 860]]);
 /** What must not be: errors, refusals of the policy, requests to anybody else. */
@@ -22,14 +24,14 @@ await page.evaluateOnNewDocument(() => {
 });
 page.on("console", (line) => { if (["error", "warn"].includes(line.type()) && !/status of 40[0-9]|status of 42/.test(line.text())) complaints.push(line.text()); });
 page.on("pageerror", (error) => complaints.push(String(error)));
-page.on("request", (request) => { if (!request.url().startsWith(issuer) && !/^(data|blob):/.test(request.url())) complaints.push(`asks ${request.url()}`); });
+page.on("request", (request) => { if (![issuer, home].some((own) => request.url().startsWith(`${own}/`)) && !/^(data|blob):/.test(request.url())) complaints.push(`asks ${request.url()}`); });
 page.on("response", async (response) => {
   if (!/\/(api|idv)\//.test(response.url())) return;
   answers.push({ url: response.url().slice(issuer.length), status: response.status(), text: await response.text().catch(() => "") });
 });
 
 const quiet = () => page.waitForFunction(() => !document.querySelector('[aria-busy="true"], main > [role=status]') && ![...document.querySelectorAll("[role=status]")].some((one) => /^(Loading|Looking)/.test(one.textContent)), { polling: 50 });
-const open = async (path) => { await page.goto(`${issuer}/console${path}`); await page.waitForSelector("main h1"); await quiet(); };
+const open = async (path) => { await page.goto(`${home}/console${path}`); await page.waitForSelector("main h1"); await quiet(); };
 const by = (role, name) => page.locator(`::-p-aria([name="${name}"][role="${role}"])`);
 const button = (name) => by("button", name).click();
 const shows = (text) => page.waitForFunction((text) => document.body.innerText.includes(text), { polling: 50 }, text);
@@ -51,7 +53,7 @@ const select = async (name, value) => { const field = (await control(name)).asEl
 const text = () => page.evaluate(() => document.body.innerText);
 
 async function enter(path = "") {
-  await page.goto(`${issuer}/console${path}`);
+  await page.goto(`${home}/console${path}`);
   await page.type("[name=username]", username);
   await page.type("[name=password]", password);
   await Promise.all([page.waitForNavigation(), page.click(".login-submit")]);
@@ -85,12 +87,22 @@ const tasks = {
     told.key = await page.$eval("dl.facts", (facts) => /\S+\+[0-9a-f]{8}\+\S+/.exec(facts.innerText)?.[0]);
     // Where somebody on the way changes what is stored, it shows.
     await page.setRequestInterception(true);
+    let forges = true;
     page.on("request", async (request) => {
       if (!/\/api\/admin\/v1\/events\/\d+$/.test(request.url())) return request.continue();
-      const entry = JSON.parse(answers.findLast((one) => /\/events\/\d+$/.test(one.url)).text);
+      const entry = JSON.parse(answers.find((one) => /\/events\/\d+$/.test(one.url)).text);
+      if (forges) {
+        // The proof is good, and what stands beside it is not what was proven.
+        const event = { ...entry.event, metadata: { ...entry.event.metadata, event_code: "forged" } };
+        return request.respond({ status: 200, contentType: "application/json", body: JSON.stringify({ ...entry, event }) });
+      }
       const body = JSON.stringify({ ...entry, stored: entry.stored.replace("portcullis", "p0rtcullis").replace(/"time":(\d+)/, (_, time) => `"time":${Number(time) + 1}`) });
       return request.respond({ status: 200, contentType: "application/json", body });
     });
+    await page.reload();
+    await shows("This browser checked it");
+    told.forged = await page.$eval("section[aria-label^=Entry]", (section) => section.innerText.split("With personal fields")[0].includes("forged"));
+    forges = false;
     await page.reload();
     await shows("The proof does not hold");
     await look(page, "entry-changed");
@@ -262,6 +274,46 @@ const tasks = {
     await look(page, "gateway-explained");
   },
 
+  /** What is taken out of a drawing is what was chosen, and nothing of what was written is lost. */
+  async drawing() {
+    await enter(`/workflows/${needs.id}`);
+    await page.waitForSelector(".svelte-flow__node");
+    await quiet();
+    const parallel = async () => { await by("tab", "JSON").click(); const graph = JSON.parse(await page.$eval("main textarea", (area) => area.value)); await by("tab", "Drawing").click(); await page.waitForSelector(".svelte-flow__node"); return graph.nodes.both.branches; };
+    const node = (name) => page.waitForSelector(`.svelte-flow__node[data-id="${name}"]`);
+    const steps = () => page.$$eval(".svelte-flow__node", (all) => all.map((one) => one.dataset.id).sort().join());
+    // A key somewhere else takes nothing away.
+    await (await node("c")).click();
+    const before = await steps();
+    await page.focus("header .find");
+    await page.keyboard.press("Backspace");
+    assert.equal(await steps(), before);
+    await (await node("a")).click();
+    await page.keyboard.down("Control");
+    await page.keyboard.down("Meta");
+    await (await node("b")).click();
+    await page.keyboard.up("Meta");
+    await page.keyboard.up("Control");
+    await page.waitForFunction(() => document.querySelectorAll(".svelte-flow__node.selected").length === 2);
+    await page.keyboard.press("Delete");
+    await page.waitForFunction(() => !document.querySelector('.svelte-flow__node[data-id="a"]'));
+    told.branches = await parallel();
+    // What is being typed is saved as well.
+    await (await node("c")).click();
+    await (await control("What people call it")).asElement().type("Third");
+    await page.keyboard.down("Control");
+    await page.keyboard.press("s");
+    await page.keyboard.up("Control");
+    await page.waitForFunction(() => !document.body.innerText.includes("not saved"));
+    // A text that was not taken over is not left without a question.
+    let asked = 0;
+    page.on("dialog", (dialog) => { asked++; return dialog.dismiss(); });
+    await by("tab", "JSON").click();
+    await (await page.waitForSelector("main textarea")).type(" ");
+    await page.locator("nav a[href$='/cases']").click();
+    assert.ok(asked === 1 && page.url().includes("/workflows/"));
+  },
+
   /** Cases are decided by keyboard, one after the other, by somebody who is here for that alone. */
   async cases() {
     await enter("/cases");
@@ -310,13 +362,14 @@ const tasks = {
   /** The session ends at the gate as well. */
   async leave() {
     await enter("");
+    told.account = await page.$eval("header .who a", (link) => link.href);
     await Promise.all([page.waitForNavigation(), button("Log out")]);
     // Without a hint of whose login it is, the provider asks.
     await Promise.all([page.waitForNavigation(), page.click("main button[type=submit]")]);
     told.after = new URL(page.url()).pathname;
     const cookies = await browser.cookies();
     told.kept = cookies.map((cookie) => cookie.name).filter((name) => name.includes("console"));
-    await page.goto(`${issuer}/console`);
+    await page.goto(`${home}/console`);
     told.login = new URL(page.url()).pathname;
   },
 

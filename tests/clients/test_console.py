@@ -46,8 +46,7 @@ def pictures(tmp_path_factory):
     return Path(os.environ.get("PORTCULLIS_PICTURES") or tmp_path_factory.mktemp("console"))
 
 
-@pytest.fixture(scope="module")
-def key(place):
+def key_of(place):
     certificate = x509.load_pem_x509_certificate(
         ssl.get_server_certificate(("127.0.0.1", place.ports["PUBLIC"])).encode()
     )
@@ -55,20 +54,23 @@ def key(place):
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
+def entered(place, pictures, task, needs, who):
+    arguments = [place.issuer, key_of(place), pictures, who["username"], who["password"], task, json.dumps(needs)]
+    said = subprocess.run(
+        ["node", "browser_console.mjs", *map(str, arguments)], cwd=HERE, capture_output=True, text=True, timeout=170,
+    )
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["complaints"] == []
+    for look in found["seen"]:
+        assert look["violations"] == [] and look["overflow"] <= 0, look
+    return found
+
+
 @pytest.fixture
-def does(place, pictures, key):
-    def run(task, needs=None, who=None, faults=()):
-        who = who or place.facts()["admin"]
-        arguments = [place.issuer, key, pictures, who["username"], who["password"], task, json.dumps(needs or {})]
-        said = subprocess.run(
-            ["node", "browser_console.mjs", *map(str, arguments)], cwd=HERE, capture_output=True, text=True, timeout=170,
-        )
-        assert said.returncode == 0, said.stderr
-        found = json.loads(said.stdout)
-        assert [line for line in found["complaints"] if not any(fault in line for fault in faults)] == []
-        for look in found["seen"]:
-            assert look["violations"] == [] and look["overflow"] <= 0, look
-        return found
+def does(place, pictures):
+    def run(task, needs=None, who=None):
+        return entered(place, pictures, task, needs or {}, who or place.facts()["admin"])
 
     return run
 
@@ -84,6 +86,7 @@ def test_an_entry_is_proven_in_the_browser_and_a_changed_one_is_not(place, does)
     found = does("log", {"kind": "authn_login"})["told"]
     assert found["kinds"] and all(kind.startswith("authn_login") for kind in found["kinds"])
     assert "kind=authn_login" in found["url"]
+    assert not found["forged"], "what is shown as proven is what was proven"
     # It is the key of this log.
     operator = place.operator()
     events = operator.get("/api/admin/v1/events", params={"order": "newest", "limit": 3}).json()
@@ -160,6 +163,25 @@ def test_a_workflow_is_drawn_tried_and_published(place, does):
     version = client.get(f"/idv/v1/workflows/{found['id']}/versions/1").json()
     assert version["graph"] == graph and version["note"] == "First one"
     assert begin(client, found)["awaiting"][0]["node"] == "mrz"
+
+
+def test_a_drawing_loses_nothing_by_itself(place, does):
+    idv = place.operator(scope="idv")
+    check = {"type": "check", "check": "mrz"}
+    graph = {
+        "schema": "idv.workflow/1", "start": "both", "nodes": {
+            "both": {"type": "parallel", "branches": ["a", "b", "c"], "join": {"mode": "all", "then": "end"}},
+            "a": check, "b": check, "c": check, "end": {"type": "decide", "rule": "fold"},
+        },
+    }
+    made = idv.post("/idv/v1/workflows", json={"name": "three", "graph": graph}).json()
+    assert does("drawing", {"id": made["id"]})["told"]["branches"] == ["c"]
+    assert idv.get(f"/idv/v1/workflows/{made['id']}").json()["draft"]["nodes"]["c"]["label"] == "Third"
+    # A name that every object has breaks no page.
+    graph = {"schema": "idv.workflow/1", "start": "constructor", "nodes": {"constructor": {"type": "decide", "rule": "fold", "label": "constructor"}}}
+    made = idv.post("/idv/v1/workflows", json={"name": "names", "graph": graph})
+    assert made.status_code == 201, made.text
+    does("hostile", {"paths": [f"/workflows/{made.json()['id']}"], "mark": "constructor"})
 
 
 def test_cases_are_decided_by_keyboard_by_whoever_is_here_for_that(place, does):
@@ -241,6 +263,7 @@ def session(place, who):
 
 def test_whoever_leaves_is_out(does):
     told = does("leave")["told"]
+    assert told.pop("account").endswith("/account")
     assert told == {"after": "/logged-out", "kept": [], "login": "/login"}
 
 
@@ -281,17 +304,78 @@ def test_the_session_speaks_for_the_console_alone(place):
     assert until(lambda: browser.get("/idv/v1/sessions", headers=OWN).status_code in (401, 403), "out")
 
 
-def test_where_the_console_has_its_own_name_it_is_nowhere_else():
-    with Demo(DEMO + "\n[console]\nhost = \"console.localhost\"\n") as place, place.client() as client:
+def test_the_gates_own_clients_are_changed_by_the_configuration_alone(place):
+    operator = place.operator()
+    own = "/api/admin/v1/clients/portcullis-console"
+    new = {"name": "Mine", "token_endpoint_auth_method": "client_secret_basic", "grant_types": ["client_credentials"]}
+    assert operator.delete(own).status_code == 422
+    assert operator.put(own, json=new).status_code == 422
+    for action in ("disable", "enable", "rotate-secret"):
+        assert operator.post(f"{own}/{action}").status_code == 422, action
+    for name in ("portcullis-gate", "portcullis-console"):
+        assert operator.post("/api/admin/v1/clients", json={**new, "client_id": name}).status_code == 422
+    assert not operator.get(own).json()["disabled"]
+
+
+def test_whoever_leaves_ends_what_was_renewed_meanwhile():
+    with Demo(DEMO + '\n[tokens]\naccess_token_lifetime = "1s"\n') as place:
+        browser = session(place, place.facts()["admin"])
+        users = "/api/admin/v1/users"
+        first = browser.cookies.get("__Host-portcullis-console")
+
+        def renewed():
+            assert browser.get(users, headers=OWN).status_code == 200
+            return browser.cookies.get("__Host-portcullis-console") != first
+
+        until(renewed, "new tokens")
+        second = browser.cookies.get("__Host-portcullis-console")
+        with place.client() as other:
+            other.cookies.set("__Host-portcullis-console", first)
+            out = other.post("/.portcullis/console/logout", headers={"origin": place.issuer})
+            assert out.status_code == 303, out.text
+        for kept in (first, second):
+            with place.client() as other:
+                other.cookies.set("__Host-portcullis-console", kept)
+                assert other.get(users, headers=OWN).status_code == 401
+
+
+HOSTS = DEMO.replace('\npath = "/', '\nhosts = ["localhost"]\npath = "/')
+
+
+def test_where_the_console_has_its_own_name_it_is_nowhere_else(pictures):
+    with Demo(HOSTS + '\n[console]\nhost = "console.localhost"\n') as place, place.client() as client:
         assert client.get("/console", headers={"accept": "text/html"}).status_code == 404
-        there = client.get("/console", headers={"accept": "text/html", "host": f"console.localhost:{place.ports['PUBLIC']}"})
+        port = place.ports["PUBLIC"]
+        there = client.get("/console", headers={"accept": "text/html", "host": f"console.localhost:{port}"})
         assert there.status_code == 303
-        assert f"console.localhost%3A{place.ports['PUBLIC']}%2F.portcullis%2Fconsole%2Fcallback" in there.headers["location"]
+        assert f"console.localhost%3A{port}%2F.portcullis%2Fconsole%2Fcallback" in there.headers["location"]
+        # No service is of its origin.
+        assert client.get("/profile/me", headers={"host": f"console.localhost:{port}"}).status_code == 404
+        who = place.facts()["admin"]
+        told = entered(place, pictures, "leave", {"home": f"https://console.localhost:{port}"}, who)["told"]
+        assert told["login"] == "/login" and told["kept"] == [] and told["account"] == f"{place.issuer}/account"
+        # Whoever forgets that is told so, and what runs goes on.
+        place.configure(DEMO + '\n[console]\nhost = "console.localhost"\n')
+        until(lambda: "name the hosts of the route" in place.log(), "the refusal")
 
 
 def test_where_there_is_none_its_doors_are_closed():
-    with Demo(DEMO + "\n[console]\nenabled = false\n") as place, place.client() as client:
-        assert client.get("/console", headers={"accept": "text/html"}).status_code == 404
-        assert client.get("/.portcullis/console/callback?code=x").status_code == 404
-        clients = place.operator().get("/api/admin/v1/clients").json()["items"]
-        assert "portcullis-console" not in {one["client_id"] for one in clients}
+    """Also where it was open before, and a service takes all that nobody else does."""
+    with Demo(DEMO) as place:
+        admin = place.facts()["admin"]
+        browser, operator = session(place, admin), place.operator()
+        own = "/api/admin/v1/clients/portcullis-console"
+        anything = '\n[[route]]\nname = "anything"\npath = "/{*rest}"\nupstream = "profile"\nauthenticate = ["none"]\n'
+        place.configure(DEMO + anything + "\n[console]\nenabled = false\n")
+        until(lambda: operator.get(own).json()["disabled"], "the reload")
+        until(lambda: browser.get("/api/admin/v1/users", headers=OWN).status_code == 401, "the end of its sessions")
+        asked = browser.get("/oauth2/authorize", params={
+            "client_id": "portcullis-console", "response_type": "code", "scope": "openid admin", "state": "s",
+            "redirect_uri": f"{place.issuer}/.portcullis/console/callback", "code_challenge": "x" * 43, "code_challenge_method": "S256",
+        })
+        assert asked.status_code == 400 and "location" not in asked.headers
+        refused = browser.get("/.portcullis/console/callback?code=x")
+        assert refused.status_code == 404 and refused.headers["content-type"].startswith("application/problem+json"), "not by the service"
+        place.configure(DEMO)
+        until(lambda: not operator.get(own).json()["disabled"], "it is back")
+        assert session(place, admin).get("/api/admin/v1/users", headers=OWN).status_code == 200

@@ -89,7 +89,7 @@ export class Editor {
       const body = { revision: this.detail?.revision ?? 0, graph: graph as never };
       this.detail = await got(api.PUT("/idv/v1/workflows/{id}/draft", { params: { path: { id: this.id } }, body }));
       this.#saved = graph;
-      this.problems = this.detail.problems;
+      if (this.graph === graph) this.problems = this.detail.problems;
     });
   }
 

@@ -101,6 +101,15 @@ test("everything can be undone and done again", () => {
   expect(history.now).toBe(5);
 });
 
+test("names that objects have anyway are names like others", () => {
+  const graph: Graph = read(JSON.parse('{"start":"constructor","nodes":{"constructor":{"type":"wait","for":"PT1S","next":"toString"},"__proto__":{"type":"wait","for":"PT1S","next":"valueOf"}}}'));
+  expect(solid(graph).nodes.constructor).toEqual({ type: "wait", for: "PT1S" });
+  expect(Object.keys(arrange(graph, true)).sort()).toEqual(["__proto__", "constructor"]);
+  expect(free(graph, "toString")).toBe("tostring");
+  expect(put(graph, "hasOwnProperty", ["next"], "x")).toBe(graph);
+  expect(rename(graph, "constructor", "first").start).toBe("first");
+});
+
 test.each([null, [], "x", {}, { nodes: [] }, { nodes: { a: null } }, { nodes: { a: {} } }])("%j is no graph", (value) => {
   expect(() => read(value)).toThrow();
 });

@@ -32,6 +32,11 @@ export function read(value: unknown): Graph {
   return structuredClone({ ...value, schema: String(value.schema ?? "idv.workflow/1"), start: String(value.start ?? "") }) as Graph;
 }
 
+/** Whether there is such a node. Names are what somebody wrote: `constructor` is one like any other. */
+export function has(graph: Graph, name: string): boolean {
+  return Object.hasOwn(graph.nodes, name);
+}
+
 /** What a new workflow begins with. */
 export function blank(): Graph {
   return { schema: "idv.workflow/1", start: "end", nodes: { end: { type: "decide", rule: "fold" } } };
@@ -80,7 +85,7 @@ export function ways(node: Fields): Way[] {
 
 /** Puts a value into a node; `undefined` takes the member out. */
 export function put(graph: Graph, name: string, path: (string | number)[], value: Json | undefined): Graph {
-  const node = graph.nodes[name];
+  const node = has(graph, name) ? graph.nodes[name] : undefined;
   return node ? { ...graph, nodes: { ...graph.nodes, [name]: deep(node, path, value) as Fields } } : graph;
 }
 
@@ -112,7 +117,7 @@ export function solid(graph: Graph): Graph {
   let found = graph;
   for (const [name, node] of Object.entries(graph.nodes)) {
     for (const way of ways(node).toReversed()) {
-      if (way.to && graph.nodes[way.to]) continue;
+      if (way.to && has(graph, way.to)) continue;
       // A case goes as a whole.
       found = put(found, name, way.path[0] === "cases" ? way.path.slice(0, 2) : way.path, undefined);
     }
@@ -123,8 +128,8 @@ export function solid(graph: Graph): Graph {
 /** A name that is not taken. */
 export function free(graph: Graph, wanted: string): string {
   const plain = wanted.toLowerCase().replace(/[^a-z0-9_]+/g, "_").replace(/^[^a-z]+/, "").slice(0, 40) || "node";
-  if (!graph.nodes[plain]) return plain;
-  for (let at = 2; ; at++) if (!graph.nodes[`${plain}_${at}`]) return `${plain}_${at}`;
+  if (!has(graph, plain)) return plain;
+  for (let at = 2; ; at++) if (!has(graph, `${plain}_${at}`)) return `${plain}_${at}`;
 }
 
 const NEW: Record<NodeType, () => Fields> = {
@@ -163,7 +168,7 @@ export function remove(graph: Graph, name: string): Graph {
 
 /** The same node under another name, for whoever leads there or looks at it in a rule. */
 export function rename(graph: Graph, old: string, name: string): Graph {
-  if (old === name || graph.nodes[name] || !graph.nodes[old]) return graph;
+  if (old === name || has(graph, name) || !has(graph, old)) return graph;
   let changed: Graph = { ...graph, nodes: Object.fromEntries(Object.entries(graph.nodes).map(([own, node]) => [own === old ? name : own, node])) };
   if (graph.start === old) changed.start = name;
   for (const [from, node] of Object.entries(changed.nodes)) {
@@ -199,10 +204,10 @@ const HIGH = 120;
 /** Where each node is: where somebody put it, or in columns by how far it is from the start. */
 export function arrange(graph: Graph, anew = false): Record<string, Place> {
   const depth = new Map<string, number>([[graph.start, 0]]);
-  const queue = graph.nodes[graph.start] ? [graph.start] : [];
+  const queue = has(graph, graph.start) ? [graph.start] : [];
   for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
     for (const { to } of ways(graph.nodes[name]!)) {
-      if (to && graph.nodes[to] && !depth.has(to)) {
+      if (to && has(graph, to) && !depth.has(to)) {
         depth.set(to, depth.get(name)! + 1);
         queue.push(to);
       }
@@ -210,18 +215,18 @@ export function arrange(graph: Graph, anew = false): Record<string, Place> {
   }
   const last = Math.max(0, ...depth.values());
   const rows = new Map<number, number>();
-  const places: Record<string, Place> = {};
+  const places: [string, Place][] = [];
   const names = Object.keys(graph.nodes).sort((a, b) => (depth.get(a) ?? last + 1) - (depth.get(b) ?? last + 1));
   for (const name of names) {
     // What cannot be reached stands apart, behind everything.
     const column = depth.get(name) ?? last + 1;
     const row = rows.get(column) ?? 0;
     rows.set(column, row + 1);
-    const kept = anew ? undefined : graph.layout?.[name];
+    const kept = anew || !graph.layout || !Object.hasOwn(graph.layout, name) ? undefined : graph.layout[name];
     const [x, y] = isObject(kept) ? [kept.x, kept.y] : [];
-    places[name] = typeof x === "number" && typeof y === "number" ? { x, y } : { x: column * WIDE, y: row * HIGH };
+    places.push([name, typeof x === "number" && typeof y === "number" ? { x, y } : { x: column * WIDE, y: row * HIGH }]);
   }
-  return places;
+  return Object.fromEntries(places);
 }
 
 /** Puts nodes where they are shown. */

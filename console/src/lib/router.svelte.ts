@@ -2,6 +2,9 @@
 
 const BASE = "/console";
 
+/** Where one's own account is: the provider may have another name than the console. */
+export const ACCOUNT = `${document.querySelector<HTMLMetaElement>("meta[name=issuer]")?.content ?? ""}/account`;
+
 class Place {
   path = $state("/");
   query = $state(new URLSearchParams());

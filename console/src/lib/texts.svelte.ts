@@ -19,7 +19,7 @@ class Texts {
   /** The language that was chosen here, or the first that the browser asks for. */
   async begin() {
     const wanted = [localStorage.getItem(KEPT) ?? "", ...navigator.languages].map((tag) => tag.slice(0, 2));
-    const known = wanted.find((tag): tag is Language => tag in LANGUAGES);
+    const known = wanted.find((tag): tag is Language => Object.hasOwn(LANGUAGES, tag));
     if (known && known !== "en") await this.#load(known);
   }
 
@@ -40,6 +40,6 @@ export const texts = new Texts();
 /** A text, with `{name}` replaced. */
 export function t(english: string, values: Record<string, string | number> = {}): string {
   // Words of the API are read with spaces where nobody has translated them.
-  const text = texts.catalog[english] ?? (WORD.test(english) ? english.replaceAll("_", " ") : english);
-  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  const text = (Object.hasOwn(texts.catalog, english) ? texts.catalog[english] : undefined) ?? (WORD.test(english) ? english.replaceAll("_", " ") : english);
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(Object.hasOwn(values, name) ? values[name] : whole));
 }

@@ -1,7 +1,8 @@
 use http::{Method, StatusCode};
 use portcullis_jose::{Alg, Enc, KeyManagement};
 use portcullis_oidc::{
-    AuthMethod, ClientSettings, ClientSpec, GrantType, SecurityProfile, SubjectType,
+    AuthMethod, CONSOLE_CLIENT, ClientSettings, ClientSpec, GATE_CLIENT, GrantType,
+    SecurityProfile, SubjectType,
 };
 use portcullis_store::clients::{self, Client};
 use portcullis_types::Timestamp;
@@ -432,8 +433,19 @@ async fn list(api: Api, call: Call) -> Reply {
     ok(Page::of(rows, limit, |row| row.id.clone(), ClientView::from))
 }
 
+/// The gate is a client itself, as the configuration says and nobody else.
+fn not_ours(id: &str) -> Result<(), ApiError> {
+    if [GATE_CLIENT, CONSOLE_CLIENT].contains(&id) {
+        let message = "is the gate's own; only the configuration changes it".to_owned();
+        let field = "client_id";
+        return Err(ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }]));
+    }
+    Ok(())
+}
+
 async fn create(api: Api, call: Call) -> Reply {
     let spec = call.json::<NewClient>()?.into_spec()?;
+    not_ours(spec.id.as_deref().unwrap_or_default())?;
     let (client, secret) =
         api.provider.create_client(&spec, &call.caller.actor, &call.origin).await?;
     let client_secret = secret.map(|secret| secret.expose().clone());
@@ -448,6 +460,7 @@ async fn show(api: Api, call: Call) -> Reply {
 
 async fn update(api: Api, call: Call) -> Reply {
     let id: String = call.id()?;
+    not_ours(&id)?;
     let spec = call.json::<NewClient>()?.into_spec()?;
     let (by, origin) = (&call.caller.actor, &call.origin);
     ok(ClientView::from(api.provider.update_client(&id, &spec, by, origin).await?))
@@ -455,12 +468,14 @@ async fn update(api: Api, call: Call) -> Reply {
 
 async fn delete(api: Api, call: Call) -> Reply {
     let id: String = call.id()?;
+    not_ours(&id)?;
     api.provider.delete_client(&id, &call.caller.actor, &call.origin).await?;
     nothing()
 }
 
 async fn rotate(api: Api, call: Call) -> Reply {
     let id: String = call.id()?;
+    not_ours(&id)?;
     let secret = api.provider.rotate_client_secret(&id, &call.caller.actor, &call.origin).await?;
     ok(ShownSecret { client_secret: secret.expose().clone() })
 }
@@ -475,6 +490,7 @@ async fn enable(api: Api, call: Call) -> Reply {
 
 async fn set_disabled(api: Api, call: Call, disabled: bool) -> Reply {
     let id: String = call.id()?;
+    not_ours(&id)?;
     let (by, origin) = (&call.caller.actor, &call.origin);
     ok(ClientView::from(api.provider.set_client_disabled(&id, disabled, by, origin).await?))
 }

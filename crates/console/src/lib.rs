@@ -26,18 +26,21 @@ pub const ASSETS: &str = "/console/assets/{*file}";
 
 /// What stands in the page where the nonce belongs.
 const NONCE: &str = "NONCE-OF-THIS-ANSWER";
+/// What stands where the provider's origin belongs.
+const ISSUER: &str = "ISSUER-OF-THIS-INSTALLATION";
 /// The names of these files change with what is in them.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
 #[derive(Clone)]
 struct Console {
     files: Arc<Files>,
+    issuer: Arc<str>,
     entropy: SharedEntropy,
 }
 
 /// Answers at [`PAGES`] and [`ASSETS`].
-pub fn router(entropy: SharedEntropy) -> Router {
-    let console = Console { files: Arc::new(Files::built_in()), entropy };
+pub fn router(issuer: &str, entropy: SharedEntropy) -> Router {
+    let console = Console { files: Arc::new(Files::built_in()), issuer: issuer.into(), entropy };
     let routes = Router::new().route(ASSETS, get(asset));
     let routes = PAGES.iter().fold(routes, |routes, path| routes.route(path, get(page)));
     routes.with_state(console)
@@ -52,20 +55,20 @@ async fn page(State(console): State<Console>) -> Response {
     };
     let nonce = random_token(&*console.entropy);
     let headers = [
-        (header::CONTENT_SECURITY_POLICY, policy(&nonce)),
+        (header::CONTENT_SECURITY_POLICY, policy(&nonce, &console.issuer)),
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         // Without it browsers hide from the gate that the form which ends the session is of this page.
         (header::REFERRER_POLICY, "same-origin".to_owned()),
     ];
-    (headers, index.replace(NONCE, &nonce)).into_response()
+    (headers, index.replace(NONCE, &nonce).replace(ISSUER, &console.issuer)).into_response()
 }
 
-/// Trusted Types: the only policy is that of Svelte, which makes elements of the templates in the scripts.
-fn policy(nonce: &str) -> String {
+/// The form that ends the session leads on to the provider, which may have another name. Trusted Types: the only policy is that of Svelte, which makes elements of the templates in the scripts.
+fn policy(nonce: &str, issuer: &str) -> String {
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self' 'nonce-{nonce}'; \
-         img-src 'self' blob: data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
+         img-src 'self' blob: data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self' {issuer}; \
          frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
     )
 }
@@ -114,7 +117,8 @@ mod tests {
     }
 
     fn with(files: Files, byte: u8) -> Router {
-        let console = Console { files: Arc::new(files), entropy: Arc::new(Fixed(byte)) };
+        let issuer = "https://id.example".into();
+        let console = Console { files: Arc::new(files), issuer, entropy: Arc::new(Fixed(byte)) };
         Router::new().route(PAGES[0], get(page)).route(ASSETS, get(asset)).with_state(console)
     }
 
@@ -141,6 +145,7 @@ mod tests {
             let nonce = random_token(&Fixed(byte));
             let policy = headers["content-security-policy"].to_str().unwrap();
             assert!(policy.contains(&format!("script-src 'nonce-{nonce}' 'strict-dynamic'")));
+            assert!(policy.contains("form-action 'self' https://id.example;"));
             assert!(
                 !policy.contains("unsafe") && policy.contains("require-trusted-types-for 'script'")
             );

@@ -385,6 +385,11 @@ fn find_route<B>(
     head: &Head,
 ) -> Result<Arc<Route>, Refusal> {
     let refuse = |status, reason, detail: &str| Refusal::new(Stage::Route, status, reason, detail);
+    let nothing = || refuse(StatusCode::NOT_FOUND, "no_route", "there is nothing here");
+    // What the provider sends to the gate (codes, for one) is for no service, whether the gate expects it or not.
+    if listener == ListenerKind::Public && head.path.starts_with(crate::session::RESERVED) {
+        return Err(nothing());
+    }
     match snapshot.find(listener, &head.host, request.method(), &head.path) {
         Found::Route(route) => Ok(route),
         Found::Methods(methods) => {
@@ -393,7 +398,7 @@ fn find_route<B>(
             Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
                 .with(header::ALLOW, &allow.join(", ")))
         }
-        Found::Nothing => Err(refuse(StatusCode::NOT_FOUND, "no_route", "there is nothing here")),
+        Found::Nothing => Err(nothing()),
     }
 }
 

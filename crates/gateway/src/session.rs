@@ -31,6 +31,8 @@ use crate::{
     snapshot::LocalService,
 };
 
+/// What begins so is the gate's own.
+pub(crate) const RESERVED: &str = "/.portcullis/";
 /// A login is finished in this time.
 const ATTEMPT_LIFETIME: Duration = Duration::from_secs(600);
 /// The cookie is kept this long; the tokens in it decide whether it is worth anything.
@@ -179,6 +181,15 @@ impl SessionState {
         let all = self.exchanged.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, tokens) = all.get(&sha256(old))?;
         (now.since(*at) < EXCHANGED).then(|| tokens.clone())
+    }
+
+    /// The newest of what these were exchanged for; nobody gets them for the old ones any more.
+    fn forget(&self, mut tokens: Tokens) -> Tokens {
+        let mut all = self.exchanged.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((_, newer)) = tokens.r.as_deref().and_then(|old| all.remove(&sha256(old))) {
+            tokens = newer;
+        }
+        tokens
     }
 
     fn remember(&self, old: &str, tokens: &Tokens, now: Timestamp) {
@@ -338,7 +349,10 @@ impl Sessions {
         origin: &Origin,
     ) -> Result<Response<GateBody>, Refusal> {
         same_origin(request, head)?;
-        if let Some(Tokens { a, r }) = self.shown(request.headers(), head) {
+        if let Some(shown) = self.shown(request.headers(), head) {
+            // What another request has just exchanged them for is what has to end.
+            let _alone = self.state.exchanges.lock().await;
+            let Tokens { a, r } = self.state.forget(shown);
             let token = r.as_deref().unwrap_or(&a);
             let form = [("token", token), ("client_id", self.client_id.as_str())];
             self.ask("/oauth2/revoke", &form, origin).await;
@@ -494,6 +508,18 @@ mod tests {
         assert!(
             state.open::<Tokens>(SessionKind::Services.cookie(), "a.example", &changed).is_none()
         );
+    }
+
+    #[test]
+    fn whoever_leaves_ends_what_their_tokens_were_exchanged_for() {
+        let state = SessionState::new(&[7; 32], Arc::new(Fixed)).unwrap();
+        let now = Timestamp::from_secs(1);
+        let tokens = |name: &str| Tokens { a: format!("a{name}"), r: Some(format!("r{name}")) };
+        state.remember("r1", &tokens("2"), now);
+        state.remember("r2", &tokens("3"), now);
+        assert_eq!(state.forget(tokens("1")).r.unwrap(), "r3");
+        assert!(state.exchanged("r1", now).is_none() && state.exchanged("r2", now).is_none());
+        assert_eq!(state.forget(tokens("9")).a, "a9");
     }
 
     #[test]

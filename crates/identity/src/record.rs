@@ -99,6 +99,10 @@ impl Identity {
         by: &Actor,
         origin: &Origin,
     ) -> Result<LogEntry, IdentityError> {
+        let _turn = self.inner().searches.acquire().await.map_err(|_| IdentityError::Busy)?;
+        if self.read_log(|log| Ok(log.size())).await? <= index {
+            return Err(IdentityError::NotFound);
+        }
         let change = AdminChange {
             action: "read",
             object_type: "audit_log",

@@ -17,6 +17,11 @@ use crate::{AuthMethod, ClientSettings, GrantType, Provider};
 /// After a rotation the old secret works this long.
 const ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
+/// What the gate is called as a client for browsers in front of services.
+pub const GATE_CLIENT: &str = "portcullis-gate";
+/// What it is called for the console.
+pub const CONSOLE_CLIENT: &str = "portcullis-console";
+
 /// A client as an administrator describes it.
 #[derive(Debug, Clone)]
 pub struct ClientSpec {

@@ -473,7 +473,7 @@ fn snapshot(
         ),
         wallets: portcullis_api::wallet_router(presentations.clone()),
         matches: portcullis_api::match_router(aml.clone()),
-        console: portcullis_console::router(identity.entropy.clone()),
+        console: portcullis_console::router(&config.issuer, identity.entropy.clone()),
         pki: certificates::router(config, ca)?,
         log: (tiles::router(log_dir.clone(), log_name), log_name.to_owned()),
     };

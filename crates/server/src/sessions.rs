@@ -3,11 +3,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use portcullis_api::Permission;
 use portcullis_events::{Actor, Origin};
 use portcullis_gateway::{LocalService, SessionKind, SessionState, Sessions};
-use portcullis_oidc::{AuthMethod, ClientSettings, ClientSpec, GrantType};
+use portcullis_oidc::{
+    AuthMethod, CONSOLE_CLIENT, ClientSettings, ClientSpec, GATE_CLIENT, GrantType,
+};
 use portcullis_store::clients;
 use portcullis_types::DEFAULT_TENANT;
 
@@ -49,7 +51,7 @@ fn own(config: &Config) -> Result<Vec<Own>> {
         scopes.extend(with_session(config).flat_map(|route| route.scopes.clone()));
         all.push(Own {
             kind: SessionKind::Services,
-            id: "portcullis-gate",
+            id: GATE_CLIENT,
             name: "Gateway",
             scopes,
             hosts: hosts.collect(),
@@ -60,7 +62,7 @@ fn own(config: &Config) -> Result<Vec<Own>> {
         scopes.extend(Permission::ALL.map(|one| one.scope().to_owned()));
         all.push(Own {
             kind: SessionKind::Console,
-            id: "portcullis-console",
+            id: CONSOLE_CLIENT,
             name: "Console",
             scopes,
             hosts: BTreeSet::from([config.console.host.clone().unwrap_or(here)]),
@@ -87,11 +89,18 @@ pub fn build(
     Ok(sessions.collect())
 }
 
-/// Registers the gate, with the addresses that browsers come back to, unless it is.
+/// Registers the gate, with the addresses that browsers come back to, unless it is. What this configuration does not
+/// need is disabled: nobody would receive its codes.
 pub async fn register(app: &App, config: &Config) -> Result<()> {
     let issuer = url::Url::parse(&config.issuer)?;
     let port = issuer.port().map(|port| format!(":{port}")).unwrap_or_default();
-    for own in own(config)? {
+    let needed = own(config)?;
+    for id in [GATE_CLIENT, CONSOLE_CLIENT] {
+        if needed.iter().all(|own| own.id != id) {
+            switch(app, id, true).await?;
+        }
+    }
+    for own in needed {
         let back = own.hosts.iter();
         let back = back.map(|host| format!("https://{host}{port}{}", own.kind.callback()));
         let spec = ClientSpec {
@@ -108,7 +117,17 @@ pub async fn register(app: &App, config: &Config) -> Result<()> {
             token_alg: app.provider.keys.schedule().preferred(),
             settings: ClientSettings::default(),
         };
-        keep(app, own.id, &spec).await?;
+        let kept = keep(app, own.id, &spec).await;
+        kept.with_context(|| format!("register {}, which is the gate's own client", own.id))?;
+    }
+    Ok(())
+}
+
+async fn switch(app: &App, id: &str, off: bool) -> Result<()> {
+    let known = clients::by_id(&app.identity.db, DEFAULT_TENANT, id).await?;
+    if known.is_some_and(|known| known.disabled_at.is_some() != off) {
+        let (by, origin) = (&Actor::System, &Origin::default());
+        app.provider.set_client_disabled(id, off, by, origin).await?;
     }
     Ok(())
 }
@@ -118,12 +137,16 @@ async fn keep(app: &App, id: &str, spec: &ClientSpec) -> Result<()> {
     match clients::by_id(&app.identity.db, DEFAULT_TENANT, id).await? {
         None => drop(app.provider.create_client(spec, by, origin).await?),
         Some(known) => {
+            let grants: Vec<&str> = spec.grant_types.iter().map(|grant| grant.as_str()).collect();
             let same = known.scopes == spec.scopes.join(" ")
+                && known.first_party == spec.first_party
+                && known.auth_method == spec.auth_method.as_str()
+                && known.grant_types == grants.join(" ")
                 && known.redirect_uris.split_whitespace().eq(spec.redirect_uris.iter());
             if !same {
                 app.provider.update_client(id, spec, by, origin).await?;
             }
         }
     }
-    Ok(())
+    switch(app, id, false).await
 }

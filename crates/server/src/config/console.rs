@@ -10,7 +10,8 @@ pub struct ConsoleConfig {
     /// Whether `/console` answers.
     pub enabled: bool,
     /// Its own name, without port; the issuer's if left out. Scripts of services behind the gate at the same name
-    /// could do what whoever is logged in may do: give it one where such services answer at the issuer's.
+    /// could do what whoever is logged in may do: give it one where such services answer at the issuer's. Routes have
+    /// to name their hosts then.
     pub host: Option<String>,
 }
 
@@ -21,10 +22,18 @@ impl Default for ConsoleConfig {
 }
 
 impl ConsoleConfig {
-    pub fn check(&self) -> Result<()> {
+    /// Its own name, where it has one and answers.
+    pub fn own_host(&self) -> Option<&String> {
+        self.host.as_ref().filter(|_| self.enabled)
+    }
+
+    /// Whether the host is one, and not the issuer's.
+    pub fn check(&self, issuer: &str) -> Result<()> {
         let Some(host) = &self.host else { return Ok(()) };
         let known = url::Host::parse(host).is_ok_and(|parsed| parsed.to_string() == *host);
         ensure!(known, "console.host: {host:?} is not a lower-case host without a port");
+        let same = url::Url::parse(issuer).is_ok_and(|url| url.host_str() == Some(host));
+        ensure!(!same, "console.host: {host:?} is the issuer's name; leave it out");
         Ok(())
     }
 }
@@ -35,11 +44,19 @@ mod tests {
 
     #[test]
     fn the_host_is_a_name_alone() {
-        let host = |host: &str| ConsoleConfig { enabled: true, host: Some(host.into()) }.check();
+        let host = |host: &str| {
+            ConsoleConfig { enabled: true, host: Some(host.into()) }.check("https://id.example")
+        };
         host("console.example.org").unwrap();
-        for bad in
-            ["Console.example.org", "a.example:8443", "https://a.example", "", "a b", "a.example/x"]
-        {
+        for bad in [
+            "Console.example.org",
+            "a.example:8443",
+            "https://a.example",
+            "",
+            "a b",
+            "a.example/x",
+            "id.example",
+        ] {
             assert!(host(bad).is_err(), "{bad}");
         }
     }

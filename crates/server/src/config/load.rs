@@ -123,7 +123,7 @@ impl Config {
             }
         }
         self.verification.check()?;
-        self.console.check()?;
+        self.console.check(&self.issuer)?;
         for host in &self.listen.hosts {
             let url = url::Url::parse(&format!("https://{host}"));
             let bare = url.is_ok_and(|url| {
@@ -304,6 +304,15 @@ impl Config {
             let fits = !host.is_empty() && !host.ends_with('.') && host.bytes().all(plain);
             let bare = host.starts_with('[') || !host.contains(':');
             ensure!(fits && bare, "hosts: {host:?} is not a lower-case host without a port");
+        }
+        if let Some(console) = self.console.own_host()
+            && route.listen == Door::Public
+        {
+            // A script of the service would be of the console's origin.
+            ensure!(
+                !route.hosts.is_empty() && !route.hosts.contains(console),
+                "console.host is the console's alone: name the hosts of the route, and not that one"
+            );
         }
         ensure!(route.path.starts_with('/'), "path must begin with /");
         ensure!(
