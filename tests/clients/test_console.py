@@ -20,6 +20,8 @@ from test_workflows import begin, published, show
 
 HERE = Path(__file__).parent
 PASSWORD = "plum rivet otter canvas"
+# All of them log in from here.
+OFTEN = '\n[protect.login]\nlimits = [{ key = "ip", rate = "1000/min" }]\n'
 HUMAN = {
     "schema": "idv.workflow/1", "start": "human",
     "nodes": {"human": {"type": "review", "queue": "kyc", "sla": "P1D"}},
@@ -34,9 +36,7 @@ MARK = "window.pwned=1"
 
 @pytest.fixture(scope="module")
 def place():
-    # All of them log in from here.
-    often = '\n[protect.login]\nlimits = [{ key = "ip", rate = "1000/min" }]\n'
-    with Demo(DEMO + often) as running:
+    with Demo(DEMO + OFTEN) as running:
         yield running
         assert "panicked" not in running.log()
 
@@ -248,8 +248,8 @@ def test_languages_are_kept(does):
 OWN = {"sec-fetch-site": "same-origin"}
 
 
-def session(place, who):
-    """A browser that has entered the console."""
+def arrive(place, who):
+    """A browser that enters the console, and what it is shown."""
     browser = place.client()
     assert log_in(browser, who["username"], who["password"]).status_code == 303
     answer = browser.get("/console", headers={"accept": "text/html"})
@@ -257,6 +257,11 @@ def session(place, who):
         if answer.status_code != 303:
             break
         answer = browser.get(answer.headers["location"], headers={"accept": "text/html"})
+    return browser, answer
+
+
+def session(place, who):
+    browser, answer = arrive(place, who)
     assert answer.status_code == 200, answer.text
     return browser
 
@@ -361,14 +366,16 @@ def test_where_the_console_has_its_own_name_it_is_nowhere_else(pictures):
 
 def test_where_there_is_none_its_doors_are_closed():
     """Also where it was open before, and a service takes all that nobody else does."""
-    with Demo(DEMO) as place:
+    with Demo(DEMO + OFTEN) as place:
         admin = place.facts()["admin"]
         browser, operator = session(place, admin), place.operator()
         own = "/api/admin/v1/clients/portcullis-console"
         anything = '\n[[route]]\nname = "anything"\npath = "/{*rest}"\nupstream = "profile"\nauthenticate = ["none"]\n'
-        place.configure(DEMO + anything + "\n[console]\nenabled = false\n")
-        until(lambda: operator.get(own).json()["disabled"], "the reload")
-        until(lambda: browser.get("/api/admin/v1/users", headers=OWN).status_code == 401, "the end of its sessions")
+        place.stop()
+        place.config = DEMO + OFTEN + anything + "\n[console]\nenabled = false\n"
+        place.start()
+        assert operator.get(own).json()["disabled"]
+        assert browser.get("/api/admin/v1/users", headers=OWN).status_code == 401
         asked = browser.get("/oauth2/authorize", params={
             "client_id": "portcullis-console", "response_type": "code", "scope": "openid admin", "state": "s",
             "redirect_uri": f"{place.issuer}/.portcullis/console/callback", "code_challenge": "x" * 43, "code_challenge_method": "S256",
@@ -376,6 +383,9 @@ def test_where_there_is_none_its_doors_are_closed():
         assert asked.status_code == 400 and "location" not in asked.headers
         refused = browser.get("/.portcullis/console/callback?code=x")
         assert refused.status_code == 404 and refused.headers["content-type"].startswith("application/problem+json"), "not by the service"
-        place.configure(DEMO)
-        until(lambda: not operator.get(own).json()["disabled"], "it is back")
-        assert session(place, admin).get("/api/admin/v1/users", headers=OWN).status_code == 200
+        place.stop()
+        place.config = DEMO + OFTEN
+        place.start()
+        assert not operator.get(own).json()["disabled"]
+        # Tokens of the second in which it was disabled are refused.
+        until(lambda: arrive(place, admin)[1].status_code == 200, "the console")
