@@ -12,6 +12,8 @@ export default defineConfig({
     target: "es2023",
     // No picture or font within a style: they are files that can be kept.
     assetsInlineLimit: 0,
+    // Tells `pack.mjs` what the first view is made of.
+    manifest: "manifest.json",
     modulePreload: { polyfill: false },
     rollupOptions: { output: { entryFileNames: "assets/[name]-[hash].js", chunkFileNames: "assets/[name]-[hash].js" } },
   },

@@ -61,6 +61,22 @@ async function enter(path = "") {
   await quiet();
 }
 
+/** The key that the open form makes, once somebody has logged in again in the window that opens. */
+async function proven(title) {
+  const opens = new Promise((done) => browser.once("targetcreated", done));
+  await fill("Scopes", "idv");
+  await page.locator("dialog[open] button[type=submit]").click();
+  await shows(title);
+  await button("Log in again");
+  const window = await (await opens).page();
+  await window.waitForSelector("[name=password]");
+  // Whom the provider knows, it has filled in.
+  if (!(await window.$eval("[name=username]", (field) => field.value))) await window.type("[name=username]", username);
+  await window.type("[name=password]", password);
+  await window.click(".login-submit");
+  return (await page.waitForSelector(".notice.good code")).evaluate((code) => code.textContent.length > 20);
+}
+
 const tasks = {
   async pages() {
     const start = Date.now();
@@ -371,6 +387,74 @@ const tasks = {
     told.kept = cookies.map((cookie) => cookie.name).filter((name) => name.includes("console"));
     await page.goto(`${home}/console`);
     told.login = new URL(page.url()).pathname;
+  },
+
+  /** A finding is read as a story, and its address answered after a look at whom that hits. */
+  async attack() {
+    await enter(`/attacks/${needs.id}`);
+    await page.waitForSelector('section[aria-label="What happened"] svg path');
+    told.story = await page.$eval('section[aria-label="What happened"] p', (p) => p.textContent);
+    told.pairs = await page.$$eval('section[aria-label="What happened"] .rows tbody tr', (all) => all.length);
+    told.drawn = await page.$$eval('section[aria-label="What happened"] .graph svg path', (all) => all.length);
+    await look(page, "attack");
+    await open("/attacks?range=7d");
+    await button("Block an address");
+    await fill("Address or network", "127.0.0.0/16");
+    await shows("You come from there yourself.");
+    await look(page, "attack-block");
+    await fill("Address or network", needs.addr);
+    told.empty = await (await page.waitForSelector("dialog[open] .notice.good")).evaluate((one) => one.innerText);
+    await fill("Why", "a try");
+    await page.locator("dialog[open] button[type=submit]").click();
+    told.blocked = await (await page.waitForSelector("main [role=status].notice.good")).evaluate((one) => one.innerText);
+    await button("Undo");
+    await page.waitForFunction(() => !document.querySelector("main [role=status].notice.good"));
+    await page.locator("main input[type=checkbox]").click();
+    await page.waitForFunction(() => new URLSearchParams(location.search).get("answer") === "observed");
+    await shows("Nobody has attacked.");
+  },
+
+  /** What is going on, now and in a time that goes along from view to view. */
+  async now() {
+    await enter("/?range=7d");
+    await page.waitForSelector("section[aria-label=Now] .badge.good");
+    told.live = await page.$eval("section[aria-label=Now] .badge", (badge) => badge.textContent);
+    await page.waitForSelector(".chart canvas");
+    told.charts = await page.$$eval(".chart h2", (all) => all.map((one) => one.textContent));
+    told.links = Object.fromEntries(await page.$$eval("nav a", (all) => all.map((link) => [link.childNodes[0].textContent, link.href])));
+    await look(page, "overview-week");
+    await page.locator(".chart button").click();
+    told.rows = await page.$$eval(".chart .rows tbody tr", (all) => all.length);
+    await look(page, "overview-table");
+    await page.locator(".chart button").click();
+    const box = await (await page.waitForSelector(".chart .u-over")).boundingBox();
+    await page.mouse.move(box.x + 40, box.y + 40);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 160, box.y + 45, { steps: 8 });
+    await page.mouse.up();
+    await page.waitForFunction(() => location.search.includes("until="));
+    told.zoomed = page.url();
+  },
+
+  /** Something that needs a fresh login: it is asked for in a window, and done then. */
+  async confirm() {
+    await enter("/api-keys");
+    await page.waitForFunction(async () => (await fetch("/api/admin/v1/clients/none/rotate-secret", { method: "POST" })).status === 401, { polling: 200 });
+    await button("Make a key");
+    await fill("Name", "written before");
+    told.made = await proven("Is it you?");
+    await page.waitForSelector("::-p-xpath(//tbody//td[text()='written before'])");
+  },
+
+  /** The session ends while somebody fills in a form. */
+  async ended() {
+    await enter("/api-keys");
+    await button("Make a key");
+    await fill("Name", "written before");
+    const all = await browser.cookies();
+    await browser.deleteCookie(...all.filter((one) => /console|session/.test(one.name)));
+    told.asked = "You are logged out";
+    told.made = await proven("You are logged out");
   },
 
   /** Every page in another language says nothing in English that has a translation. */

@@ -26,6 +26,8 @@ export class Editor {
   busy = $state(false);
 
   readonly graph = $derived(this.#undo.now);
+  /** What somebody else has saved since this was loaded. */
+  theirs = $state.raw<Detail | undefined>();
   readonly canUndo = $derived(this.#undo.canUndo);
   readonly canRedo = $derived(this.#undo.canRedo);
   readonly changed = $derived(this.#undo.now !== this.#saved);
@@ -83,6 +85,25 @@ export class Editor {
     }
   }
 
+  /** Takes what somebody else has saved meanwhile; one step back is one's own. */
+  takeTheirs() {
+    const { theirs } = this;
+    if (!theirs) return;
+    this.theirs = this.error = undefined;
+    this.detail = theirs;
+    this.change(read(theirs.draft));
+    this.#saved = this.graph;
+  }
+
+  /** Saves over it. */
+  async keepMine() {
+    const { theirs } = this;
+    if (!theirs || !this.detail) return;
+    this.theirs = undefined;
+    this.detail = { ...this.detail, revision: theirs.revision };
+    await this.save();
+  }
+
   async save() {
     await this.#run(async () => {
       const graph = this.graph;
@@ -109,6 +130,16 @@ export class Editor {
     return (await got(api.POST("/idv/v1/workflows/fields", { body: { graph: solid(this.graph) as never, node } }))).fields;
   }
 
+  /** What somebody else has saved, if that is what is in the way. */
+  async #look() {
+    try {
+      const theirs = await got(api.GET("/idv/v1/workflows/{id}", { params: { path: { id: this.id } } }));
+      if (theirs.revision !== this.detail?.revision) this.theirs = theirs;
+    } catch {
+      // The refusal is shown as it is.
+    }
+  }
+
   async #run(what: () => Promise<void>) {
     this.busy = true;
     this.error = undefined;
@@ -116,6 +147,7 @@ export class Editor {
       await what();
     } catch (error) {
       this.error = refused(error);
+      if (this.error.problem.status === 409) await this.#look();
     } finally {
       this.busy = false;
     }

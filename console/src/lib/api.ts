@@ -1,5 +1,6 @@
 // The public API, as `docs/openapi.json` describes it, spoken to with the session that the gate keeps for this browser.
 // No token is ever here.
+import { again } from "./again.svelte";
 import createClient, { type Middleware } from "openapi-fetch";
 import type { paths } from "./openapi";
 
@@ -22,8 +23,31 @@ const offline: Middleware = {
   onError: () => new Refused({ status: 0, title: "Nobody answers", detail: "", violations: [] }),
 };
 
+/** Requests as they were, so that they can be sent once more. */
+const sent = new WeakMap<Request, Request>();
+/** Whoever has to log in again, or to prove that it is them, is asked to; what was refused is then asked for once more. */
+const renewed: Middleware = {
+  onRequest({ request }) {
+    sent.set(request, request.clone());
+  },
+  async onResponse({ request, response }) {
+    const copy = sent.get(request);
+    if (response.status !== 401 || !copy) return undefined;
+    const why = response.headers.get("www-authenticate")?.includes("insufficient_user_authentication") ? "confirm" : "login";
+    if (!(await again.ask(why))) return undefined;
+    const { who } = again;
+    const answer = await fetch("/api/account/v1/me", { headers: { accept: "application/json" } });
+    // It is somebody else's console now: nothing of the one before may be done, or be seen.
+    if (answer.ok && who && ((await answer.json()) as { id?: string }).id !== who) {
+      location.assign("/console");
+      return undefined;
+    }
+    return fetch(copy);
+  },
+};
+
 export const api = createClient<paths>({ baseUrl: "/", headers: { accept: "application/json" } });
-api.use(offline);
+api.use(offline, renewed);
 
 interface Answer<T> {
   data?: T;
@@ -31,21 +55,11 @@ interface Answer<T> {
   response: Response;
 }
 
-/** What was asked for; throws [`Refused`] where it was refused. Who is logged out is sent to log in, and comes back. */
+/** What was asked for; throws [`Refused`] where it was refused. */
 export async function got<T>(asked: Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await asked;
   if (response.ok) return data as T;
-  if (response.status === 401) logInAgain();
   throw new Refused(problem(error, response));
-}
-
-/** The gate sends to the login whoever opens a page without a session. Once a minute: what is refused for another
- * reason must not load the page for ever. */
-function logInAgain() {
-  const last = Number(sessionStorage.getItem("portcullis-login") ?? 0);
-  if (Date.now() - last < 60_000) return;
-  sessionStorage.setItem("portcullis-login", String(Date.now()));
-  location.reload();
 }
 
 function problem(error: unknown, response: Response): Problem {

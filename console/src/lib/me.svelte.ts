@@ -1,4 +1,5 @@
 // Who is here, and what they may do: what the API would refuse them is not offered.
+import { again } from "./again.svelte";
 import { api, got } from "./api";
 
 class Me {
@@ -15,7 +16,7 @@ class Me {
     ]);
     this.username = profile.username;
     this.name = profile.display_name || profile.username;
-    this.id = profile.id;
+    this.id = again.who = profile.id;
     this.scopes = access.scopes;
     this.known = true;
   }

@@ -8,6 +8,8 @@ export interface Destination {
   key: string;
   /** Any of these scopes opens it. */
   needs: string[];
+  /** It is about a time: what is chosen elsewhere goes along. */
+  ranged?: true;
   load: () => Promise<{ default: Component<any> }>;
   /** Shows one thing of it: what follows the path. */
   one?: () => Promise<{ default: Component<any> }>;
@@ -16,14 +18,14 @@ export interface Destination {
 export const sections: { title: string; places: Destination[] }[] = [
   {
     title: "Now",
-    places: [{ path: "/", title: "Overview", key: "o", needs: ["admin", "idv", "aml"], load: () => import("../views/Overview.svelte") }],
+    places: [{ path: "/", ranged: true, title: "Overview", key: "o", needs: ["admin", "idv", "aml"], load: () => import("../views/Overview.svelte") }],
   },
   {
     title: "Security",
     places: [
-      { path: "/attacks", title: "Attacks", key: "t", needs: ["admin"], load: () => import("../views/Attacks.svelte"), one: () => import("../views/Alert.svelte") },
+      { path: "/attacks", ranged: true, title: "Attacks", key: "t", needs: ["admin"], load: () => import("../views/Attacks.svelte"), one: () => import("../views/Alert.svelte") },
       { path: "/gateway", title: "Gateway", key: "r", needs: ["admin"], load: () => import("../views/Gateway.svelte") },
-      { path: "/log", title: "Audit log", key: "l", needs: ["admin"], load: () => import("../views/Log.svelte") },
+      { path: "/log", ranged: true, title: "Audit log", key: "l", needs: ["admin"], load: () => import("../views/Log.svelte") },
     ],
   },
   {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use portcullis_store::{
     api_keys::{self, ApiKey},
-    defence::{self, Alert, Block},
+    defence::{self, Alert, AlertFilter, Block},
 };
 use portcullis_types::{Id, Prefix, Timestamp, tags};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::{
     ApiError,
     call::{Call, Page},
+    collateral::{self, BlockPreviewInput, BlockPreviewView},
     endpoint::{Api, Endpoint, Permission::Admin, Reply, created, nothing, ok},
 };
 
@@ -51,10 +52,26 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint::new(Method::POST, BLOCKS, Admin, "Block an address", create_block)
             .takes::<NewBlock>()
             .returns::<BlockView>(StatusCode::CREATED),
+        Endpoint::new(
+            Method::POST,
+            "/api/admin/v1/blocks/preview",
+            Admin,
+            "Whom a block would hit besides: who is logged in from there, and whether that is you",
+            collateral::preview,
+        )
+        .takes::<BlockPreviewInput>()
+        .returns::<BlockPreviewView>(ok),
         Endpoint::new(Method::DELETE, "/api/admin/v1/blocks/{id}", Admin, "Lift a block", lift)
             .returns_nothing(),
-        Endpoint::new(Method::GET, ALERTS, Admin, "Alerts, newest first", list_alerts)
+        Endpoint::new(
+            Method::GET,
+            ALERTS,
+            Admin,
+            "Alerts, newest first: ?from=, ?until= (RFC 3339), ?answer=observed for what would have been done",
+            list_alerts,
+        )
             .paged()
+            .query(&["from", "until", "answer"])
             .returns::<Page<AlertView>>(ok),
         Endpoint::new(Method::GET, "/api/admin/v1/alerts/{id}", Admin, "One alert", show_alert)
             .returns::<AlertView>(ok),
@@ -194,17 +211,23 @@ async fn list_blocks(api: Api, _: Call) -> Reply {
     ok(Page { items: rows.into_iter().map(BlockView::from).collect(), next: None })
 }
 
-async fn create_block(api: Api, call: Call) -> Reply {
-    let new: NewBlock = call.json()?;
-    let wrong = |field, message: &str| {
-        let message = message.to_owned();
-        ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }])
-    };
+fn wrong(field: &'static str, message: &str) -> ApiError {
+    let message = message.to_owned();
+    ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }])
+}
+
+/// What may be blocked.
+pub(crate) fn blockable(text: &str) -> Result<Prefix, ApiError> {
     let widest =
         |network: &Prefix| network.length() >= if network.ip().is_ipv4() { 16 } else { 32 };
-    let addr = Prefix::parse(&new.addr).filter(widest).ok_or_else(|| {
+    Prefix::parse(text).filter(widest).ok_or_else(|| {
         wrong("addr", "must be an IP address or a network, at most an IPv4 /16 or an IPv6 /32")
-    })?;
+    })
+}
+
+async fn create_block(api: Api, call: Call) -> Reply {
+    let new: NewBlock = call.json()?;
+    let addr = blockable(&new.addr)?;
     if !(1..=MAX_BLOCK).contains(&new.seconds) {
         return Err(wrong("seconds", "must be 1 to 2592000"));
     }
@@ -237,7 +260,7 @@ struct AlertView {
     severity: i64,
     /// The MITRE ATT&CK technique.
     technique: String,
-    /// What was done: `alert`, `block`, `step_up`, `end_sessions`, or `observed`.
+    /// What was done: `alert`, `block`, `delay`, `step_up`, `end_sessions`, or `observed`.
     answer: String,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,7 +290,15 @@ impl From<Alert> for AlertView {
 
 async fn list_alerts(api: Api, call: Call) -> Reply {
     let (before, limit) = call.page::<Id<tags::Alert>>()?;
-    let rows = defence::alerts(&api.identity.db, &api.identity.tenant, &before, limit).await?;
+    let within = call.times()?;
+    let answer = call.query.get("answer").unwrap_or_default();
+    if !matches!(answer, "" | "alert" | "block" | "delay" | "step_up" | "end_sessions" | "observed")
+    {
+        return Err(ApiError::Parameter("answer"));
+    }
+    let asked = AlertFilter { within, answer };
+    let (db, tenant) = (&api.identity.db, &api.identity.tenant);
+    let rows = defence::alerts(db, tenant, asked, (&before, limit)).await?;
     ok(Page::of(rows, limit, |row| row.id.to_string(), AlertView::from))
 }
 

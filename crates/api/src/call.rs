@@ -3,6 +3,7 @@ use std::{borrow::Cow, collections::HashMap, str::FromStr};
 use portcullis_events::{Actor, Origin};
 use portcullis_jose::from_slice_strict;
 use portcullis_oidc::Params;
+use portcullis_types::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -59,6 +60,15 @@ impl Call {
     pub fn id<T: FromStr>(&self) -> Result<T, ApiError> {
         let text = self.path.get("id").ok_or(ApiError::NotFound)?;
         text.parse().map_err(|_| ApiError::NotFound)
+    }
+
+    /// `from` and `until` of the query, where they are given.
+    pub fn times(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), ApiError> {
+        let time = |name: &'static str| {
+            let time = self.query.get(name).map(Timestamp::parse_rfc3339).transpose();
+            time.map_err(|_| ApiError::Parameter(name))
+        };
+        Ok((time("from")?, time("until")?))
     }
 
     /// A number in the path.

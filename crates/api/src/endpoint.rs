@@ -23,6 +23,7 @@ use utoipa::{
 use crate::{
     ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients,
     admin_configuration, admin_gateway, admin_groups, admin_invitations, admin_keys, admin_log,
+    admin_measures::{self, Listeners},
     admin_resources, admin_users,
     aml::{self, Batches},
     call::Call,
@@ -45,6 +46,7 @@ pub struct Api {
     pub(crate) checks: Checks,
     pub(crate) sessions: Sessions,
     pub(crate) presentations: Presentations,
+    pub(crate) listeners: Listeners,
 }
 
 /// Who may call an endpoint.
@@ -101,6 +103,7 @@ pub struct Endpoint {
     pub(crate) returns: Option<NamedSchema>,
     pub(crate) paged: bool,
     pub(crate) is_idempotent: bool,
+    pub(crate) is_live: bool,
     pub(crate) query: &'static [&'static str],
     pub(crate) streaming: Option<Streaming>,
     pub(crate) max_body: usize,
@@ -135,6 +138,7 @@ impl Endpoint {
             returns: None,
             paged: false,
             is_idempotent: false,
+            is_live: false,
             query: &[],
             streaming: None,
             max_body: MAX_BODY_BYTES,
@@ -193,6 +197,12 @@ impl Endpoint {
         self
     }
 
+    /// Answers with server-sent events.
+    pub(crate) fn events(mut self) -> Self {
+        self.is_live = true;
+        self
+    }
+
     pub(crate) fn paged(mut self) -> Self {
         self.paged = true;
         self
@@ -218,6 +228,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_invitations::endpoints(),
         admin_access::endpoints(),
         admin_log::endpoints(),
+        admin_measures::endpoints(),
         admin_configuration::endpoints(),
         admin_gateway::endpoints(),
         aml::endpoints(),
@@ -236,7 +247,18 @@ pub fn router(
     let issuer = provider.settings.issuer.clone();
     let batches = Batches::default();
     let sessions = presentations.sessions.clone();
-    let api = Api { identity, provider, reload, aml, batches, checks, sessions, presentations };
+    let listeners = Listeners::default();
+    let api = Api {
+        identity,
+        provider,
+        reload,
+        aml,
+        batches,
+        checks,
+        sessions,
+        presentations,
+        listeners,
+    };
     let document = get(move || async move { Json(openapi::document(&issuer)) });
     endpoints()
         .into_iter()

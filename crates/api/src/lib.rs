@@ -14,14 +14,18 @@ mod admin_groups;
 mod admin_invitations;
 mod admin_keys;
 mod admin_log;
+mod admin_measures;
 mod admin_resources;
 mod admin_users;
 mod aml;
 mod idv;
 
 mod call;
+mod collateral;
+mod dangerous;
 mod endpoint;
 mod error;
+mod measures;
 mod openapi;
 mod reviewer;
 mod wallets;

@@ -49,7 +49,8 @@ fn operation(endpoint: &Endpoint) -> Value {
     };
     let mut success = json!({ "description": "Done" });
     if let Some((name, ..)) = &endpoint.returns {
-        success["content"] = json!({ "application/json": { "schema": reference(name) } });
+        let kind = if endpoint.is_live { "text/event-stream" } else { "application/json" };
+        success["content"] = json!({ kind: { "schema": reference(name) } });
         if endpoint.is_streaming() {
             success["content"][JSON_LINES] = json!({ "schema": reference(name) });
         }

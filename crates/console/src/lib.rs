@@ -20,7 +20,7 @@ use portcullis_types::{SharedEntropy, random_token};
 use files::{Files, Packed};
 
 /// Where pages begin.
-pub const PAGES: [&str; 2] = ["/console", "/console/{*rest}"];
+pub const PAGES: [&str; 3] = ["/console", "/console/", "/console/{*rest}"];
 /// Where scripts, styles and fonts are; anybody may read them.
 pub const ASSETS: &str = "/console/assets/{*file}";
 

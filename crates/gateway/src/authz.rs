@@ -164,7 +164,11 @@ fn asked(step_up: &StepUp) -> String {
 }
 
 /// RFC 9470, section 3: the token is good, the login behind it is not good enough.
-fn proven_enough(step_up: &StepUp, who: &Principal, now: Timestamp) -> Result<(), Refusal> {
+pub(crate) fn proven_enough(
+    step_up: &StepUp,
+    who: &Principal,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let (acr, auth_time, bound) = match who {
         Principal::Token(claims) => {
             let bound = claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some());

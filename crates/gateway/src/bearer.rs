@@ -325,6 +325,7 @@ mod tests {
             issuers,
             scopes: Vec::new(),
             step_up: None,
+            fresh_session: None,
             policies: false,
             spiffe_ids: Vec::new(),
             any_workload: false,

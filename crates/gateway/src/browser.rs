@@ -7,12 +7,14 @@ use portcullis_types::{ClientAddr, Timestamp};
 use crate::{
     answer::Refusal,
     authn::{AuthKind, Principal, shows_api_key},
+    authz::proven_enough,
     bearer::verify,
     guard::Head,
     pipeline::Gateway,
     record::Trail,
-    session::{self, SessionKind, Sessions},
-    snapshot::{Route, Snapshot},
+    same_origin::{same_origin, strictly_same_origin},
+    session::{SessionKind, Sessions},
+    snapshot::{Route, Snapshot, StepUp},
 };
 
 impl Gateway {
@@ -37,12 +39,12 @@ impl Gateway {
         };
         // Pages are read by whoever follows a link; what an API tells is for the console's own scripts.
         if route.authenticate.contains(&AuthKind::Bearer) && sessions.kind == SessionKind::Console {
-            session::strictly_same_origin(request, head)?;
+            strictly_same_origin(request, head)?;
         } else {
-            session::same_origin(request, head)?;
+            same_origin(request, head)?;
         }
         if let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await {
-            return Ok(Principal::Token(claims));
+            return fresh(route, Principal::Token(claims), now);
         }
         // Explaining must not use a refresh token up.
         let counts = trail.steps.is_none();
@@ -52,7 +54,7 @@ impl Gateway {
             && let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await
         {
             trail.cookies.extend(sessions.keep(head, &tokens));
-            return Ok(Principal::Token(claims));
+            return fresh(route, Principal::Token(claims), now);
         }
         trail.cookies.extend(sessions.forget());
         if route.is_open() {
@@ -61,6 +63,14 @@ impl Gateway {
             Err(sessions.log_in(request, head, now))
         }
     }
+}
+
+/// What cannot be taken back needs more than a cookie: somebody who was there a moment ago.
+fn fresh(route: &Route, who: Principal, now: Timestamp) -> Result<Principal, Refusal> {
+    if let Some(most) = route.fresh_session {
+        proven_enough(&StepUp { acr_values: vec![], max_age: Some(most) }, &who, now)?;
+    }
+    Ok(who)
 }
 
 /// The session that says who is calling: the route takes one, and nothing else that it takes is shown.

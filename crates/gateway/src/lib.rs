@@ -34,6 +34,7 @@ mod pipeline;
 mod proxy_protocol;
 mod pulse;
 mod record;
+mod same_origin;
 mod session;
 mod snapshot;
 mod steady;

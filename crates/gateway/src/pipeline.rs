@@ -31,6 +31,7 @@ use crate::{
     listener::ListenerKind,
     pass::Admitted,
     record::{Record, Trail},
+    session::OwnPath,
     snapshot::{Found, Route, Shared, Snapshot},
 };
 
@@ -168,38 +169,37 @@ impl Gateway {
             return Box::pin(other).await;
         }
         if peer.listener == ListenerKind::Public
-            && matches!(*request.method(), Method::GET | Method::POST)
-            && let Some(sessions) = snapshot.sessions.iter().find(|one| one.is_for(&head.path))
+            && let Some((sessions, path)) = snapshot
+                .sessions
+                .iter()
+                .find_map(|one| Some((one, one.own_path(request.method(), &head.path)?)))
         {
-            let posts = *request.method() == Method::POST;
-            let comes_back = head.path == sessions.kind.callback();
-            // A link or an image elsewhere must not log people out.
-            if comes_back || posts {
-                self.block_list(&request, origin.addr, now)?;
-                let at_door = Countable {
-                    rules: &sessions.limits,
-                    route: &head.path,
-                    headers: request.headers(),
-                    addr: origin.addr,
-                    who: None,
-                    now,
-                    counts: true,
-                };
-                let Shared { counters, limit_blocked, .. } = &self.shared;
-                count(counters, at_door, &mut trail.passed, &**limit_blocked).await?;
-                return if comes_back {
+            self.block_list(snapshot, &request, &head, origin.addr, now)?;
+            let at_door = Countable {
+                rules: &sessions.limits,
+                route: &head.path,
+                headers: request.headers(),
+                addr: origin.addr,
+                who: None,
+                now,
+                counts: true,
+            };
+            let Shared { counters, limit_blocked, .. } = &self.shared;
+            count(counters, at_door, &mut trail.passed, &**limit_blocked).await?;
+            return match path {
+                OwnPath::Callback => {
                     Box::pin(sessions.come_back(&request, &head, origin, now)).await
-                } else {
-                    Box::pin(sessions.log_out(&request, &head, origin)).await
-                };
-            }
+                }
+                OwnPath::Again => Err(sessions.again(&request, &head, now)),
+                OwnPath::Logout => Box::pin(sessions.log_out(&request, &head, origin)).await,
+            };
         }
         if let Some((page, method)) = read_preflight(&request)
             && let Found::Route(route) =
                 snapshot.find(peer.listener, &head.host, &method, &head.path)
             && let Some(cors) = &route.cors
         {
-            self.block_list(&request, origin.addr, now)?;
+            self.block_list(snapshot, &request, &head, origin.addr, now)?;
             trail.route = Some(route.clone());
             return cors.preflight(&page, &method);
         }
@@ -237,7 +237,7 @@ impl Gateway {
         trail: &mut Trail,
     ) -> Result<(Arc<Route>, Principal), Refusal> {
         let Caller { listener, addr, certificate } = caller;
-        let closed = self.block_list(request, addr, now)?;
+        let closed = self.block_list(snapshot, request, head, addr, now)?;
         trail.step(Stage::BlockList, || match closed {
             None => format!("{addr} is not blocked"),
             Some(_) => format!("{addr} is blocked; only a good credential opens"),
@@ -287,7 +287,9 @@ impl Gateway {
     /// attacker and holds a good token is not locked out.
     fn block_list<B>(
         &self,
+        snapshot: &Snapshot,
         request: &Request<B>,
+        head: &Head,
         addr: ClientAddr,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Refusal> {
@@ -295,7 +297,8 @@ impl Gateway {
             return Ok(None);
         };
         let credential = request.headers().contains_key(header::AUTHORIZATION)
-            || request.headers().contains_key("x-api-key");
+            || request.headers().contains_key("x-api-key")
+            || snapshot.sessions.iter().any(|one| one.shown(request.headers(), head).is_some());
         if credential { Ok(Some(block.until)) } else { Err(limits::blocked(block.until, now)) }
     }
 

@@ -28,6 +28,7 @@ use crate::{
     content::read_whole,
     guard::Head,
     limits::LimitRule,
+    same_origin::same_origin,
     snapshot::LocalService,
 };
 
@@ -47,6 +48,10 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// A cookie that is longer is not ours. Browsers take some four thousand bytes.
 const MAX_COOKIE: usize = 3_900;
 const MAX_TARGET: usize = 1_024;
+/// Of OpenID Connect: who is logged in does so again.
+const LOGIN: &str = "login";
+/// The console's page that tells the others.
+const CONFIRMED: &str = "/console/confirmed";
 
 /// What a session is for. Each kind has cookies, addresses and a client of its own: a service behind the gate
 /// never gets what the console may do.
@@ -83,6 +88,15 @@ impl SessionKind {
         }
     }
 
+    /// Where people prove once more who they are, and with `?login` where they begin anew: in a window of its own,
+    /// so that what they were doing stays. Services have no such window.
+    const fn again(self) -> Option<&'static str> {
+        match self {
+            Self::Services => None,
+            Self::Console => Some("/.portcullis/console/again"),
+        }
+    }
+
     /// Where people end their session.
     pub const fn logout(self) -> &'static str {
         match self {
@@ -90,6 +104,17 @@ impl SessionKind {
             Self::Console => "/.portcullis/console/logout",
         }
     }
+}
+
+/// What a session answers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnPath {
+    /// Back from the provider.
+    Callback,
+    /// On the way there once more.
+    Again,
+    /// Out.
+    Logout,
 }
 
 /// How the gate is a client of the provider.
@@ -210,9 +235,15 @@ fn sha256(text: &str) -> [u8; 32] {
 }
 
 impl Sessions {
-    /// Whether it answers at a path itself.
-    pub(crate) fn is_for(&self, path: &str) -> bool {
-        path == self.kind.callback() || path == self.kind.logout()
+    /// What it answers itself. A link or an image elsewhere must not log people out.
+    pub(crate) fn own_path(&self, method: &Method, path: &str) -> Option<OwnPath> {
+        let is = |known: &str| path == known;
+        match *method {
+            Method::POST if is(self.kind.logout()) => Some(OwnPath::Logout),
+            Method::GET | Method::POST if is(self.kind.callback()) => Some(OwnPath::Callback),
+            Method::GET if self.kind.again().is_some_and(is) => Some(OwnPath::Again),
+            _ => None,
+        }
     }
 
     /// The tokens that a browser shows.
@@ -232,7 +263,21 @@ impl Sessions {
             return refusal(StatusCode::UNAUTHORIZED);
         }
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        let target = format!("{}{query}", head.path);
+        self.begin(format!("{}{query}", head.path), None, head, now)
+    }
+
+    /// Has somebody prove who they are while a page of theirs waits: what has come of it is told to that page.
+    pub(crate) fn again<B>(&self, request: &Request<B>, head: &Head, now: Timestamp) -> Refusal {
+        // Whoever only has to log in may still be logged in at the provider.
+        let prompt = (request.uri().query() != Some(LOGIN)).then_some(LOGIN);
+        self.begin(CONFIRMED.to_owned(), prompt, head, now)
+    }
+
+    fn begin(&self, target: String, prompt: Option<&str>, head: &Head, now: Timestamp) -> Refusal {
+        let refusal = |status| {
+            let detail = "this route needs a login";
+            Refusal::new(Stage::Authenticate, status, "login_needed", detail)
+        };
         let attempt = Attempt {
             state: random_token(&*self.state.entropy),
             verifier: random_token(&*self.state.entropy),
@@ -255,6 +300,7 @@ impl Sessions {
                 ("code_challenge", &challenge),
                 ("code_challenge_method", "S256"),
             ])
+            .extend_pairs(prompt.map(|prompt| ("prompt", prompt)))
             .finish();
         refusal(StatusCode::SEE_OTHER)
             .with(header::LOCATION, &format!("{}/oauth2/authorize?{query}", self.issuer))
@@ -413,38 +459,6 @@ impl Sessions {
     }
 }
 
-/// Whether a request that a cookie speaks for comes from a page of the same origin. Reading is left
-/// to `SameSite` and to what services do on reading: nothing.
-pub(crate) fn same_origin<B>(request: &Request<B>, head: &Head) -> Result<(), Refusal> {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    from_here(request, head, reads)
-}
-
-/// The same where reading is no exception.
-pub(crate) fn strictly_same_origin<B>(request: &Request<B>, head: &Head) -> Result<(), Refusal> {
-    from_here(request, head, false)
-}
-
-fn from_here<B>(request: &Request<B>, head: &Head, safe: bool) -> Result<(), Refusal> {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let site = text("sec-fetch-site");
-    let own = format!("https://{}", head.host);
-    let origin = text("origin").map(|origin| origin == own);
-    // A page elsewhere may send people here, and nothing else. WebSockets carry cookies from
-    // anywhere, so they are like a change.
-    let fine = match (safe && !head.upgrade, origin, site) {
-        (true, _, _) => true,
-        (false, Some(same), _) => same,
-        (false, None, Some(site)) => site == "same-origin",
-        (false, None, None) => false,
-    };
-    if fine {
-        return Ok(());
-    }
-    let detail = "a page of another origin may not use this session";
-    Err(Refusal::new(Stage::Authenticate, StatusCode::FORBIDDEN, "cross_origin", detail))
-}
-
 fn set_cookie(name: &str, value: &str, lifetime: Duration) -> String {
     let age = lifetime.as_secs();
     format!("{name}={value}; Path=/; Max-Age={age}; Secure; HttpOnly; SameSite=Lax")
@@ -520,39 +534,5 @@ mod tests {
         assert_eq!(state.forget(tokens("1")).r.unwrap(), "r3");
         assert!(state.exchanged("r1", now).is_none() && state.exchanged("r2", now).is_none());
         assert_eq!(state.forget(tokens("9")).a, "a9");
-    }
-
-    #[test]
-    fn pages_elsewhere_may_only_send_people_here() {
-        let head = |upgrade| Head { path: "/x".into(), host: "a.example".into(), upgrade };
-        let ask = |method: Method, fields: &[(&'static str, &str)], upgrade| {
-            let mut request = Request::new(());
-            *request.method_mut() = method;
-            for (name, value) in fields {
-                request.headers_mut().insert(*name, value.parse().unwrap());
-            }
-            same_origin(&request, &head(upgrade)).is_ok()
-        };
-        let (own, other) = (("origin", "https://a.example"), ("origin", "https://b.example"));
-        assert!(ask(Method::GET, &[("sec-fetch-site", "cross-site")], false));
-        assert!(ask(Method::POST, &[own], false));
-        assert!(ask(Method::POST, &[("sec-fetch-site", "same-origin")], false));
-        for fields in [
-            &[][..],
-            &[other],
-            &[("origin", "null")],
-            &[("sec-fetch-site", "same-site")],
-            &[("origin", "http://a.example")],
-        ] {
-            assert!(!ask(Method::POST, fields, false), "{fields:?}");
-        }
-        let mut read = Request::new(());
-        assert!(strictly_same_origin(&read, &head(false)).is_err());
-        read.headers_mut().insert("sec-fetch-site", "same-site".parse().unwrap());
-        assert!(strictly_same_origin(&read, &head(false)).is_err());
-        read.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
-        assert!(strictly_same_origin(&read, &head(false)).is_ok());
-        assert!(ask(Method::GET, &[own], true));
-        assert!(!ask(Method::GET, &[other], true) && !ask(Method::GET, &[], true));
     }
 }

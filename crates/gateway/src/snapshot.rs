@@ -95,6 +95,8 @@ pub struct Route {
     pub scopes: Vec<String>,
     /// How, and how long ago, a person must have proved who they are.
     pub step_up: Option<StepUp>,
+    /// How long ago somebody whom a browser's session speaks for must have proved who they are.
+    pub fresh_session: Option<Duration>,
     /// Whether the policies decide as well, where there are any.
     pub policies: bool,
     /// Workloads that may pass.

@@ -112,6 +112,7 @@ fn route(number: usize, upstream: &Arc<Upstream>) -> Route {
         issuers: Vec::new(),
         scopes: vec!["orders".into()],
         step_up: None,
+        fresh_session: None,
         policies: false,
         spiffe_ids: Vec::new(),
         any_workload: false,

@@ -49,7 +49,9 @@ fn console_routes(config: &Config, service: &LocalService) -> Vec<Route> {
     let console = AuthKind::Session(SessionKind::Console);
     let page = |path| Route { authenticate: vec![console], ..at_home(path) };
     let mut routes: Vec<Route> = portcullis_console::PAGES.map(page).into();
-    routes.push(at_home(portcullis_console::ASSETS));
+    // Whoever is logged in gets them where their address is blocked as well.
+    let assets = at_home(portcullis_console::ASSETS);
+    routes.push(Route { authenticate: vec![AuthKind::Anyone, console], ..assets });
     routes
 }
 
@@ -229,6 +231,7 @@ fn built_in_routes(config: &Config, built_in: BuiltIn) -> Vec<Route> {
         routes.push(Route {
             max_body,
             authenticate,
+            fresh_session: endpoint.is_dangerous().then_some(config.console.reauthenticate),
             scopes: vec![endpoint.permission.scope().to_owned()],
             cors: (endpoint.permission == Permission::Account).then_some(Cors::Anywhere),
             ..built_in_route(&api, endpoint.method, endpoint.path, limits)
@@ -316,6 +319,7 @@ fn built_in_route(
         issuers: vec![],
         scopes: vec![],
         step_up: None,
+        fresh_session: None,
         policies: false,
         spiffe_ids: vec![],
         any_workload: false,

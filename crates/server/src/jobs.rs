@@ -30,7 +30,7 @@ use crate::{
     app::{App, Queues},
     certificates, checks,
     mailer::Mailer,
-    quotas,
+    measures, quotas,
     record::audit_dir,
     screening,
     system::SteadyClock,
@@ -43,6 +43,8 @@ const CLOCK_EVERY: Duration = Duration::from_secs(1);
 const CLOCK_STEP_MILLIS: i64 = 1_000;
 /// What was used of quotas is stored this often.
 const QUOTAS_EVERY: Duration = Duration::from_millis(500);
+/// What happened is stored for charts this often; a crash loses as much of them.
+const MEASURES_EVERY: Duration = Duration::from_secs(2);
 const LOGOUT_EVERY: Duration = Duration::from_millis(500);
 const MAIL_EVERY: Duration = Duration::from_millis(250);
 const SMS_EVERY: Duration = Duration::from_millis(250);
@@ -102,6 +104,9 @@ pub fn start(
             }
         }),
         every(app, QUOTAS_EVERY, closing, "quotas", |app| async move { quotas::store(&app).await }),
+        every(app, MEASURES_EVERY, closing, "measures", |app| async move {
+            measures::store(&app).await
+        }),
         every(app, RELEASE_MEMORY_EVERY, closing, "memory", |app| async move {
             app.identity.hasher.release_idle_memory();
             Ok(())

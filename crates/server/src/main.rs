@@ -21,6 +21,7 @@ mod lists;
 mod log_time;
 mod mail_hosts;
 mod mailer;
+mod measures;
 mod new_version;
 mod ops;
 mod parts;

@@ -200,6 +200,7 @@ fn configured(gate: &Gate, route: &RouteConfig) -> Result<Route> {
         issuers: issuers.cloned().collect(),
         scopes: route.scopes.clone(),
         step_up: step_up(route, &gate.config.verification)?,
+        fresh_session: None,
         policies: route.policy,
         spiffe_ids: ids?,
         any_workload: false,

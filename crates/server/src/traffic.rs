@@ -9,19 +9,20 @@ use std::{
 };
 
 use portcullis_events::{Event, Kind, RequestSeen};
+use portcullis_store::measures::LATENCY_BOUNDS as BOUNDS;
 
-/// Upper bounds of the histogram's buckets, in microseconds: from what the gate alone needs to what
-/// nobody waits for.
-const BOUNDS: [u64; 13] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 10_000_000,
-];
+use crate::measures::Minutes;
+
 /// Requests for which there is no route.
 const NO_ROUTE: &str = "-";
 
 /// The counters.
 #[derive(Default)]
-pub struct Traffic(Mutex<Tallies>);
+pub struct Traffic {
+    tallies: Mutex<Tallies>,
+    /// The same for charts, until it is stored.
+    pub minutes: Minutes,
+}
 
 #[derive(Default)]
 struct Tallies {
@@ -44,7 +45,8 @@ struct Route {
 impl Traffic {
     /// Counts events.
     pub fn count(&self, events: &[Arc<Event>]) {
-        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.minutes.count(events);
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             let code = event.kind.code(event.outcome.is_success());
             *tallies.codes.entry(code).or_default() += 1;
@@ -60,7 +62,7 @@ impl Traffic {
 
     /// In the text format of Prometheus.
     pub fn metrics(&self) -> String {
-        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from(
             "# HELP portcullis_requests_total Requests that were answered, by route and status.\n\
              # TYPE portcullis_requests_total counter\n",

@@ -123,7 +123,7 @@ pub struct Alert {
     pub severity: i64,
     /// The MITRE ATT&CK technique, such as `T1110.003`.
     pub technique: String,
-    /// What was done: `alert`, `block`, `step_up`, `end_sessions`, or `observed`.
+    /// What was done: `alert`, `block`, `delay`, `step_up`, `end_sessions`, or `observed`.
     pub answer: String,
     /// When it was raised.
     #[sqlx(try_from = "i64")]
@@ -176,17 +176,46 @@ pub async fn alert(
     sql(select_alert!("AND id = $2")).bind(tenant).bind(id).optional(source).await
 }
 
+/// Which alerts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AlertFilter<'a> {
+    /// From when, and until when.
+    pub within: (Option<Timestamp>, Option<Timestamp>),
+    /// What was done; all if empty.
+    pub answer: &'a str,
+}
+
 /// A page of alerts before the id `before`, newest first; an empty `before` begins at the newest.
 pub async fn alerts(
     source: impl Source,
     tenant: &str,
-    before: &str,
-    limit: i64,
+    asked: AlertFilter<'_>,
+    (before, limit): (&str, i64),
 ) -> Result<Vec<Alert>, DbError> {
-    sql(select_alert!("AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3"))
+    let (from, until) = asked.within;
+    sql(select_alert!(
+        "AND ($2 = '' OR id < $2) AND created_at >= $4 AND created_at <= $5 AND ($6 = '' OR answer = $6) \
+         ORDER BY id DESC LIMIT $3"
+    ))
+    .bind(tenant)
+    .bind(before)
+    .bind(limit)
+    .bind(from.map_or(i64::MIN, Timestamp::micros))
+    .bind(until.map_or(i64::MAX, Timestamp::micros))
+    .bind(asked.answer)
+    .all(source)
+    .await
+}
+
+/// The addresses that alerts since a time were about.
+pub async fn alerts_since(
+    source: impl Source,
+    tenant: &str,
+    since: Timestamp,
+) -> Result<Vec<(Option<String>,)>, DbError> {
+    sql("SELECT addr FROM alert WHERE tenant = $1 AND created_at >= $2")
         .bind(tenant)
-        .bind(before)
-        .bind(limit)
+        .bind(since)
         .all(source)
         .await
 }

@@ -31,6 +31,7 @@ pub mod imports;
 pub mod invitations;
 pub mod logout_notices;
 pub mod mail_login;
+pub mod measures;
 pub mod outbox;
 pub mod passkeys;
 pub mod plans;

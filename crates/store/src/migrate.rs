@@ -49,6 +49,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (39, include_str!("../migrations/0039_faces.sql")),
     (40, include_str!("../migrations/0040_devices.sql")),
     (41, include_str!("../migrations/0041_phones.sql")),
+    (42, include_str!("../migrations/0042_measures.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

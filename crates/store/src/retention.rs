@@ -14,12 +14,15 @@ const KEEP_ALERTS: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Who was screened is kept for five years from the last time (FATF recommendation 11), unless somebody
 /// removes it; whoever is monitored stays.
 const KEEP_SUBJECTS: Duration = Duration::from_secs((5 * 365 + 2) * 24 * 3600);
+/// Numbers of minutes are kept for a month of charts, and four weeks before the last one to compare it with.
+const KEEP_MEASURES: Duration = Duration::from_secs(36 * 24 * 3600);
 /// Lifted and ended blocks stay this long for review.
 const KEEP_BLOCKS: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Tables and the rule for their old rows; `$1` is the moment before which a row may go.
 fn rules() -> Vec<(&'static str, Duration, Query)> {
     vec![
+        ("measure", KEEP_MEASURES, sql("DELETE FROM measure WHERE minute < $1 / 60000000")),
         ("quota", Duration::ZERO, sql("DELETE FROM quota WHERE expires_at < $1")),
         ("idv_code_sent", Duration::ZERO, sql("DELETE FROM idv_code_sent WHERE expires_at < $1")),
         ("authority", KEEP_BLOCKS, sql("DELETE FROM authority WHERE expires_at < $1")),

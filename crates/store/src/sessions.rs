@@ -193,3 +193,22 @@ pub async fn touch(
         .await?;
     Ok(())
 }
+
+/// Live sessions that began at addresses whose text begins so, those that were used last first.
+pub async fn live_from(
+    source: impl Source,
+    tenant: &str,
+    beginning: &str,
+    (now, limit): (Timestamp, i64),
+) -> Result<Vec<Session>, DbError> {
+    sql(select!(
+        "AND addr LIKE $2 AND ended_at IS NULL AND expires_at > $3 \
+         ORDER BY last_seen_at DESC LIMIT $4"
+    ))
+    .bind(tenant)
+    .bind(format!("{beginning}%"))
+    .bind(now)
+    .bind(limit)
+    .all(source)
+    .await
+}

@@ -8,7 +8,7 @@ use portcullis_events::{
 };
 use portcullis_store::{
     CommitSink, Db, DbError, LogKeys, Sealer, SinkFuture, accounts, applications, cases, clients,
-    consents, defence, device, factors, grants, invitations, mail_login,
+    consents, defence, device, factors, grants, invitations, mail_login, measures,
     outbox::{self, MessageKind},
     passkeys, pushed, quotas, recovery, retention, sql, token_hash,
 };
@@ -1032,12 +1032,14 @@ on_both!(alerts_are_listed_newest_first_and_kept_for_a_year, |db: TestDb| {
             .await
             .unwrap();
     }
-    let listed = defence::alerts(&db.db, TENANT, "", 10).await.unwrap();
+    let listed =
+        defence::alerts(&db.db, TENANT, defence::AlertFilter::default(), ("", 10)).await.unwrap();
     assert_eq!(listed.iter().map(|one| one.severity).collect::<Vec<_>>(), [5, 5]);
     assert!(listed[0].created_at > listed[1].created_at);
     assert_eq!((&*listed[0].technique, &*listed[0].answer), ("T1110.003", "observed"));
     retention::run(&db.db, START.plus(Duration::from_secs(366 * 86_400))).await.unwrap();
-    let left = defence::alerts(&db.db, TENANT, "", 10).await.unwrap();
+    let left =
+        defence::alerts(&db.db, TENANT, defence::AlertFilter::default(), ("", 10)).await.unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].id, alert(2, 300).id);
 });
@@ -1176,3 +1178,30 @@ async fn outbox_rows(db: &Db, at: Timestamp) -> Vec<outbox::PendingMessage> {
         .await
         .unwrap()
 }
+
+on_both!(measures_add_up_and_are_read_in_steps, |db: TestDb| {
+    use measures::{Bucket, Counts, Measure};
+    let mut counts = Counts::default();
+    counts.count(Measure::Logins);
+    counts.took(3_000);
+    let start = measures::minute_of(START) / 5 * 5;
+    for minute in [start, start, start + 4, start + 5] {
+        let more = &Bucket { minute, counts };
+        db.db.write(|tx| async move { measures::add(&tx, TENANT, more).await }).await.unwrap();
+    }
+    let within = (start, start + 10);
+    let read = measures::read(&db.db, TENANT, within, 5).await.unwrap();
+    let told: Vec<_> =
+        read.iter().map(|one| (one.minute, one.counts.get(Measure::Logins))).collect();
+    assert_eq!(told, [(start, 3), (start + 5, 1)]);
+    assert_eq!(read[0].counts.latency().iter().sum::<i64>(), 3);
+    assert_eq!(read[0].counts.get(Measure::Alerts), 0);
+    assert!(measures::read(&db.db, "other", within, 5).await.unwrap().is_empty());
+    assert_eq!(measures::first(&db.db, TENANT).await.unwrap(), Some(start));
+    assert_eq!(measures::first(&db.db, "other").await.unwrap(), None);
+    // They go when the charts reach no further.
+    retention::run(&db.db, START.plus(Duration::from_secs(35 * 86_400))).await.unwrap();
+    assert_eq!(measures::first(&db.db, TENANT).await.unwrap(), Some(start));
+    retention::run(&db.db, START.plus(Duration::from_secs(37 * 86_400))).await.unwrap();
+    assert_eq!(measures::first(&db.db, TENANT).await.unwrap(), None);
+});

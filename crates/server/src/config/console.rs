@@ -1,8 +1,12 @@
 //! The pages for the people who run this.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::span_schema;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -13,11 +17,15 @@ pub struct ConsoleConfig {
     /// could do what whoever is logged in may do: give it one where such services answer at the issuer's. Routes have
     /// to name their hosts then.
     pub host: Option<String>,
+    /// What cannot be taken back needs a login that is no older than this: secrets, keys, rights, and what removes.
+    #[serde(deserialize_with = "portcullis_types::span")]
+    #[schemars(schema_with = "span_schema")]
+    pub reauthenticate: Duration,
 }
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { enabled: true, host: None }
+        Self { enabled: true, host: None, reauthenticate: Duration::from_secs(900) }
     }
 }
 
@@ -45,7 +53,8 @@ mod tests {
     #[test]
     fn the_host_is_a_name_alone() {
         let host = |host: &str| {
-            ConsoleConfig { enabled: true, host: Some(host.into()) }.check("https://id.example")
+            ConsoleConfig { host: Some(host.into()), ..ConsoleConfig::default() }
+                .check("https://id.example")
         };
         host("console.example.org").unwrap();
         for bad in [
