@@ -446,6 +446,40 @@ const tasks = {
     await page.waitForSelector("::-p-xpath(//tbody//td[text()='written before'])");
   },
 
+  /** Somebody else logs in in the window: nothing of the first one's page is done in their name. */
+  async other() {
+    await enter("/api-keys");
+    await page.waitForFunction(async () => (await fetch("/api/admin/v1/clients/none/rotate-secret", { method: "POST" })).status === 401, { polling: 200 });
+    await button("Make a key");
+    await fill("Name", "of the first");
+    await fill("Scopes", "idv");
+    const opens = new Promise((done) => browser.once("targetcreated", done));
+    await page.locator("dialog[open] button[type=submit]").click();
+    await shows("Is it you?");
+    await button("Log in again");
+    const window = await (await opens).page();
+    const field = await window.waitForSelector("[name=username]");
+    await field.evaluate((one) => (one.value = ""));
+    await window.type("[name=username]", needs.username);
+    await window.type("[name=password]", needs.password);
+    await window.click(".login-submit");
+    await shows("Somebody else is logged in now");
+    told.posts = answers.filter((one) => one.url.endsWith("/api-keys") && one.status === 201).length;
+    await Promise.all([page.waitForNavigation(), button("Begin anew")]);
+  },
+
+  /** Evidence of a control, as a file with proofs. */
+  async compliance() {
+    await enter("/compliance?framework=iso27001");
+    told.marks = await page.$$eval(".controls h3 .badge", (all) => all.map((badge) => badge.textContent));
+    const made = page.evaluate(() => new Promise((done) => {
+      const make = URL.createObjectURL;
+      URL.createObjectURL = (blob) => { void blob.text().then(done); return make.call(URL, blob); };
+    }));
+    await button("Export evidence of logging.record");
+    told.evidence = JSON.parse(await made);
+  },
+
   /** The session ends while somebody fills in a form. */
   async ended() {
     await enter("/api-keys");

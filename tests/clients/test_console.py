@@ -76,7 +76,7 @@ def does(place, pictures):
 
 
 def test_every_page_in_every_light(does):
-    names = ["attacks", "gateway", "log", "people", "clients", "api-keys", "keys", "cases", "hits", "workflows"]
+    names = ["attacks", "gateway", "log", "people", "clients", "api-keys", "keys", "cases", "hits", "workflows", "compliance"]
     found = does("pages", {"pages": {"overview": "", **{name: f"/{name}" for name in names}}})
     assert len(found["seen"]) == 4 * (len(names) + 1)
     assert all(look["passes"] > 15 for look in found["seen"])

@@ -4,11 +4,13 @@ that cannot be taken back."""
 import json
 import os
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from portcullis import DEMO, Demo, log_in, officer, until
-from test_console import OFTEN, OWN, entered, session
+import tlog
+from portcullis import DEMO, Demo, log_in, officer, pkce, until
+from test_console import OFTEN, OWN, PASSWORD, entered, session
 from test_detection import attempt
 
 MEASURES = "/api/admin/v1/measures"
@@ -151,6 +153,30 @@ def test_the_overview_is_of_a_time_and_live(place, pictures, sprayed):
     assert found["rows"] > 10
 
 
+def test_controls_say_how_it_is_and_evidence_proves_itself(place, pictures):
+    operator = place.operator()
+    controls = lambda: {one["id"]: one for one in operator.get("/api/admin/v1/compliance/controls").json()["controls"]}
+    before = controls()
+    assert len(before) == 12 and all(one["soc2"] and one["iso27001"] and one["said"] for one in before.values())
+    assert before["monitoring.detection"]["status"] == before["authentication.passwords"]["status"] == "met"
+    assert before["access.keys"]["status"] == "met" and before["authentication.staff"]["status"] == "attention"
+    made = operator.post("/api/admin/v1/api-keys", json={"name": "for ever", "scopes": ["aml"]}).json()
+    after = controls()["access.keys"]
+    assert after["status"] == "attention" and {"name": "without an end", "value": "1"} in after["facts"]
+    operator.delete(f"/api/admin/v1/api-keys/{made['api_key']['id']}")
+    assert controls()["access.keys"]["status"] == "met"
+    places = {one["place"]: one for one in operator.get("/api/admin/v1/compliance/data-map").json()["items"]}
+    assert places["idv_session"]["is_sealed"] and not places["account"]["is_sealed"] and places["audit log"]["until"]
+    for path in ("controls", "data-map"):
+        assert officer(place, f"ruth-{path}", scope="idv").get(f"/api/admin/v1/compliance/{path}").status_code == 403
+    found = entered(place, pictures, "compliance", {}, place.facts()["admin"])["told"]
+    assert "A.8.15" in found["marks"] and "CC7.2" not in found["marks"]
+    evidence = found["evidence"]
+    assert evidence["control"]["id"] == "logging.record" and evidence["log"]
+    for entry in evidence["log"]:
+        assert tlog.proven(entry["stored"].encode(), entry["proof"], entry["log_key"]) == entry["index"]
+
+
 def test_whoever_is_logged_in_here_is_not_locked_out_by_a_block():
     with Demo(DEMO) as place:
         browser = session(place, place.facts()["admin"])
@@ -199,6 +225,70 @@ def test_what_cannot_be_taken_back_needs_more_than_a_cookie(pictures):
         assert browser.get("/.portcullis/again").status_code == 404
         found = entered(place, pictures, "confirm", {}, admin)["told"]
         assert found["made"]
+        second = place.new_user("second", PASSWORD)
+        place.operator().put(f"/api/admin/v1/users/{second['id']}/roles", json={"roles": ["admin"]})
+        other = {"username": "second", "password": PASSWORD}
+        assert entered(place, pictures, "other", other, admin)["told"]["posts"] == 0
+
+
+def test_nobody_has_the_consoles_tokens_but_the_gate(place):
+    """A code of the console's client is of no use to whoever reads it off the address bar."""
+    browser = session(place, place.facts()["admin"])
+    verifier, challenge = pkce()
+    back = f"{place.issuer}/.portcullis/console/callback"
+    query = {
+        "response_type": "code", "client_id": "portcullis-console", "redirect_uri": back, "scope": "openid account admin",
+        "state": "mine", "code_challenge": challenge, "code_challenge_method": "S256",
+    }
+    answer = browser.get("/oauth2/authorize", params=query)
+    code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+    assert browser.get(answer.headers["location"]).status_code == 400, "the gate has not begun this login"
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back, "client_id": "portcullis-console", "code_verifier": verifier}
+    refused = browser.post("/oauth2/token", data=form)
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client"), refused.text
+
+
+def test_a_new_login_ends_the_one_before_and_files_carry_no_cookies():
+    with Demo(DEMO + OFTEN + '\n[tokens]\naccess_token_lifetime = "1s"\n') as place:
+        browser = session(place, place.facts()["admin"])
+        users, kept = "/api/admin/v1/users", "__Host-portcullis-console"
+        first = browser.cookies.get(kept)
+        asset = browser.get("/console", headers={"accept": "text/html"}).text.split('src="')[1].split('"')[0]
+
+        def older(cookie):
+            with place.client(cookies={kept: cookie}) as other:
+                return other.get(asset), other.get(users, headers=OWN)
+
+        # Whatever has become of it, a file that anybody may keep tells nobody.
+        for cookie in (first, "x" * 300):
+            file = place.client(cookies={kept: cookie}).get(asset)
+            assert file.status_code == 200 and "set-cookie" not in file.headers
+        answer = browser.get("/.portcullis/console/again?login", headers={"accept": "text/html"})
+        while answer.status_code == 303 and "/console/confirmed" not in answer.headers["location"]:
+            answer = browser.get(answer.headers["location"])
+        second = browser.cookies.get(kept)
+        assert second not in (None, first)
+        file, asked = until(lambda: (told := older(first)) and told[1].status_code == 401 and told, "the end of the first")
+        assert file.status_code == 200 and "set-cookie" not in file.headers
+        assert browser.get(users, headers=OWN).status_code == 200
+
+
+def test_a_stop_ends_what_is_told_live_and_keeps_what_was_counted():
+    with Demo(DEMO + OFTEN) as place:
+        operator = place.operator()
+        requests = lambda: series(place.operator().get(MEASURES).json(), "requests")["total"]
+        with operator.stream("GET", f"{MEASURES}/live") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: now"
+            for _ in range(50):
+                place.client().get("/login")
+            place.server.terminate()
+            # It ends as an answer ends, not as one that was cut off.
+            assert list(lines)[-1] == ""
+        assert place.server.wait(20) == 0
+        place.stop()
+        place.start()
+        assert requests() >= 50
 
 
 def test_a_session_that_ends_loses_nothing(pictures):

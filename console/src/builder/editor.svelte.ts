@@ -89,9 +89,11 @@ export class Editor {
   takeTheirs() {
     const { theirs } = this;
     if (!theirs) return;
+    // What cannot be read must not be saved over.
+    const draft = read(theirs.draft);
     this.theirs = this.error = undefined;
     this.detail = theirs;
-    this.change(read(theirs.draft));
+    this.change(draft);
     this.#saved = this.graph;
   }
 

@@ -7,39 +7,56 @@ const CONFIRM = "/.portcullis/console/again";
 /** Where the window ends up, and what it says to the others. */
 export const CONFIRMED = "/console/confirmed";
 const CHANNEL = "portcullis-session";
+const ME = "/api/account/v1/me";
 
 export type Why = "login" | "confirm";
 
 class Again {
   /** What is asked for, if anything. */
   why = $state<Why | undefined>();
+  /** Somebody else has logged in in this browser: nothing here is theirs. */
+  other = $state(false);
   /** Who is here. */
-  who = "";
+  #who = "";
+  /** Whether the window was opened from here: what others confirm is not meant for this page. */
+  #opened = false;
   #waiting: ((go: boolean) => void)[] = [];
-  #channel: BroadcastChannel | undefined;
+
+  /** From now on, whoever else logs in is noticed. */
+  begin(who: string) {
+    if (!this.#who) new BroadcastChannel(CHANNEL).onmessage = () => void this.#look();
+    this.#who = who;
+  }
 
   /** Asks; whether it is worth trying again. */
   ask(why: Why): Promise<boolean> {
+    if (this.other || !this.#who) return Promise.resolve(false);
     // Whoever proves who they are is logged in as well.
     if (this.why !== "confirm") this.why = why;
-    this.#listen();
     return new Promise((done) => this.#waiting.push(done));
   }
 
   open() {
+    this.#opened = true;
     window.open(this.why === "login" ? LOG_IN : CONFIRM, "portcullis-login", "popup,width=520,height=760");
   }
 
   end(go: boolean) {
     this.why = undefined;
+    this.#opened = false;
     const waiting = this.#waiting;
     this.#waiting = [];
     waiting.forEach((done) => done(go));
   }
 
-  #listen() {
-    this.#channel ??= new BroadcastChannel(CHANNEL);
-    this.#channel.onmessage = () => this.end(true);
+  /** Somebody has logged in. Nothing goes on unless it is known that it is the same person. */
+  async #look() {
+    const answer = await fetch(ME, { headers: { accept: "application/json" } }).catch(() => undefined);
+    const who = answer?.ok ? ((await answer.json().catch(() => ({}))) as { id?: string }).id : undefined;
+    if (who !== undefined && who !== this.#who) {
+      this.other = true;
+      this.end(false);
+    } else if (who !== undefined && this.#opened) this.end(true);
   }
 }
 

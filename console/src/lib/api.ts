@@ -28,21 +28,19 @@ const sent = new WeakMap<Request, Request>();
 /** Whoever has to log in again, or to prove that it is them, is asked to; what was refused is then asked for once more. */
 const renewed: Middleware = {
   onRequest({ request }) {
+    if (again.other) throw new Refused({ status: 401, title: "Somebody else is logged in now", detail: "", violations: [] });
     sent.set(request, request.clone());
   },
   async onResponse({ request, response }) {
     const copy = sent.get(request);
-    if (response.status !== 401 || !copy) return undefined;
-    const why = response.headers.get("www-authenticate")?.includes("insufficient_user_authentication") ? "confirm" : "login";
-    if (!(await again.ask(why))) return undefined;
-    const { who } = again;
-    const answer = await fetch("/api/account/v1/me", { headers: { accept: "application/json" } });
-    // It is somebody else's console now: nothing of the one before may be done, or be seen.
-    if (answer.ok && who && ((await answer.json()) as { id?: string }).id !== who) {
-      location.assign("/console");
-      return undefined;
+    let answer = response;
+    while (answer.status === 401 && copy) {
+      const why = answer.headers.get("www-authenticate")?.includes("insufficient_user_authentication") ? "confirm" : "login";
+      // Only what is known to be the same person's is done.
+      if (!(await again.ask(why))) break;
+      answer = await fetch(copy.clone());
     }
-    return fetch(copy);
+    return answer;
   },
 };
 

@@ -16,7 +16,8 @@ class Me {
     ]);
     this.username = profile.username;
     this.name = profile.display_name || profile.username;
-    this.id = again.who = profile.id;
+    this.id = profile.id;
+    again.begin(profile.id);
     this.scopes = access.scopes;
     this.known = true;
   }

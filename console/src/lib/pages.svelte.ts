@@ -54,6 +54,13 @@ export class One<T> {
   error = $state.raw<Refused | undefined>();
   #asked = 0;
 
+  /** What is on its way is not shown any more. */
+  forget() {
+    this.#asked += 1;
+    this.value = this.error = undefined;
+    this.loading = false;
+  }
+
   load(ask: () => Promise<T>): Promise<void> {
     return untrack(() => this.#load(ask));
   }

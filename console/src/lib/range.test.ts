@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { asked, bounds, chosen, kept, local } from "./range";
+import { asked, bounds, chosen, kept, limited, local } from "./range";
 
 const now = new Date("2027-03-01T12:00:00Z");
 const query = (text: string) => new URLSearchParams(text);
@@ -18,6 +18,12 @@ test("a range ends now, and one of one's own where it says", () => {
 
 test("the range goes along and the rest does not", () => {
   expect(kept(query("range=7d&addr=192.0.2.1&entry=3"))).toEqual({ range: "7d" });
+});
+
+test("no more is asked for than there is", () => {
+  expect(limited(query("range=all"), now, 35)).toEqual({ from: "2027-01-25T12:00:00.000Z" });
+  expect(limited(query("range=60d"), now, 35)).toEqual({ from: "2027-01-25T12:00:00.000Z" });
+  expect(limited(query("range=1h"), now, 35)).toEqual({ from: "2027-03-01T11:00:00.000Z" });
 });
 
 test("a local time is read as it was written", () => {

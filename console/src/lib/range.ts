@@ -34,6 +34,13 @@ export function asked(query: URLSearchParams, now: Date): { from?: string; until
   return { ...(from ? { from: from.toISOString() } : {}), ...(until ? { until: until.toISOString() } : {}) };
 }
 
+/** The same where only so much is kept. */
+export function limited(query: URLSearchParams, now: Date, days: number): { from?: string; until?: string } {
+  const { from, until } = asked(query, now);
+  const first = new Date(now.getTime() - days * 86_400_000).toISOString();
+  return { from: from && from > first ? from : first, ...(until ? { until } : {}) };
+}
+
 export function kept(query: URLSearchParams): Record<string, string> {
   return Object.fromEntries(KEPT.flatMap((name) => (query.get(name) ? [[name, query.get(name)!]] : [])));
 }

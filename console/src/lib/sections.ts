@@ -45,6 +45,10 @@ export const sections: { title: string; places: Destination[] }[] = [
       { path: "/workflows", title: "Workflows", key: "w", needs: ["idv"], load: () => import("../views/Workflows.svelte"), one: () => import("../views/Workflow.svelte") },
     ],
   },
+  {
+    title: "Audit",
+    places: [{ path: "/compliance", title: "Compliance", key: "m", needs: ["admin"], load: () => import("../views/Compliance.svelte") }],
+  },
 ];
 
 interface Shown {

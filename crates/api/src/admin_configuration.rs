@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    ApiError, ExplainInput, GatewayView, StageView,
+    ApiError, ControlsView, ExplainInput, GatewayView, StageView,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Admin, Reply, ok},
 };
@@ -55,6 +55,15 @@ pub type Told<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
 pub trait Process: Send + Sync {
     /// How the configuration is, after it was read again if that is asked for.
     fn configuration(&self, again: bool) -> Told<ConfigurationStatus>;
+
+    /// Waits until it ends.
+    fn closing(&self) -> Told<()>;
+
+    /// Controls as they are.
+    fn controls(&self) -> Told<ControlsView>;
+
+    /// Until when the log tells who it was.
+    fn log_keeps(&self) -> String;
 
     /// The gate as it stands.
     fn gateway(&self) -> Option<GatewayView>;

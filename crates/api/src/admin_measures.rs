@@ -22,7 +22,7 @@ use tokio::{
 use utoipa::ToSchema;
 
 use crate::{
-    ApiError,
+    ApiError, Told,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Admin, Reply, ok},
     measures::{MeasuresView, Span, read},
@@ -114,9 +114,9 @@ async fn show(api: Api, call: Call) -> Reply {
 async fn live(api: Api, _: Call) -> Reply {
     let place = api.listeners.0.clone().try_acquire_owned().map_err(|_| ApiError::Busy)?;
     let first = now(&api.identity).await?;
-    let (identity, state) = (api.identity, Some(first));
+    let (identity, closing) = (api.identity, api.reload.0.closing());
     let told = futures_util::stream::unfold(
-        Listener { identity, place, told: None, next: state, round: 0 },
+        Listener { identity, place, closing, told: None, next: Some(first), round: 0 },
         |mut listener| async move {
             listener.tell().await.map(|text| (Ok::<_, Infallible>(text), listener))
         },
@@ -132,6 +132,7 @@ struct Listener {
     identity: Identity,
     #[expect(dead_code, reason = "it is given back when nobody listens any more")]
     place: OwnedSemaphorePermit,
+    closing: Told<()>,
     told: Option<LiveView>,
     next: Option<LiveView>,
     round: u32,
@@ -147,7 +148,10 @@ impl Listener {
                 if self.round > LIVE_ROUNDS {
                     return None;
                 }
-                sleep(LIVE_EVERY).await;
+                tokio::select! {
+                    () = sleep(LIVE_EVERY) => {}
+                    _ = &mut self.closing => return None,
+                }
                 now(&self.identity).await.ok()?
             }
         };

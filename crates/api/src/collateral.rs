@@ -46,11 +46,11 @@ pub(crate) struct BlockPreviewView {
     alerts: usize,
 }
 
-/// An account that is used from there.
+/// An account that somebody logged in to from there.
 #[derive(Debug, Serialize, ToSchema)]
 struct AccountHit {
     id: String,
-    /// From which address it was last used.
+    /// From which address that login began.
     addr: String,
     last_seen_at: String,
 }
@@ -118,9 +118,12 @@ fn beginning(network: Prefix) -> String {
             let end = if whole < 4 { "." } else { "" };
             format!("{}{end}", octets.join("."))
         }
-        // Further groups may be hidden in `::`; the first is not zero in any address that is routed.
-        std::net::IpAddr::V6(ip) if ip.segments()[0] != 0 => format!("{:x}:", ip.segments()[0]),
-        std::net::IpAddr::V6(_) => String::new(),
+        // Groups up to the first that may be hidden in `::`.
+        std::net::IpAddr::V6(ip) => {
+            let whole = usize::from(network.length() / 16);
+            let shown = ip.segments().into_iter().take(whole).take_while(|group| *group != 0);
+            shown.map(|group| format!("{group:x}:")).collect()
+        }
     }
 }
 
@@ -134,8 +137,9 @@ mod tests {
             ("192.0.2.0/24", "192.0.2."),
             ("192.0.2.7/32", "192.0.2.7"),
             ("192.0.0.0/18", "192.0."),
-            ("2001:db8::/32", "2001:"),
-            ("2001:db8:1::/48", "2001:"),
+            ("2001:db8::/32", "2001:db8:"),
+            ("2001:db8:1::/48", "2001:db8:1:"),
+            ("2001:db8:0:1::/64", "2001:db8:"),
             ("::/32", ""),
         ] {
             assert_eq!(Prefix::parse(network).map(beginning).as_deref(), Some(text), "{network}");

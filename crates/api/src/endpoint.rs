@@ -21,7 +21,7 @@ use utoipa::{
 };
 
 use crate::{
-    ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients,
+    ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients, admin_compliance,
     admin_configuration, admin_gateway, admin_groups, admin_invitations, admin_keys, admin_log,
     admin_measures::{self, Listeners},
     admin_resources, admin_users,
@@ -230,6 +230,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_log::endpoints(),
         admin_measures::endpoints(),
         admin_configuration::endpoints(),
+        admin_compliance::endpoints(),
         admin_gateway::endpoints(),
         aml::endpoints(),
         idv::endpoints(),

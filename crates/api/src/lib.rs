@@ -8,6 +8,7 @@ mod account;
 mod admin_access;
 mod admin_cases;
 mod admin_clients;
+mod admin_compliance;
 mod admin_configuration;
 mod admin_gateway;
 mod admin_groups;
@@ -30,6 +31,7 @@ mod openapi;
 mod reviewer;
 mod wallets;
 
+pub use admin_compliance::{ControlView, ControlsView, FactView};
 pub use admin_configuration::{ConfigurationStatus, Process, Reload, Told};
 pub use admin_gateway::{
     ExplainInput, FieldInput, GatewayView, ServerView, StageView, UpstreamView,

@@ -78,12 +78,20 @@ pub struct Origin {
     pub ja4: Option<Arc<str>>,
     /// Whose request it turned out to be. Clones of an origin learn of it together.
     pub person: Arc<OnceLock<Actor>>,
+    /// Whether it is the gate that asks, as the client that keeps browsers logged in.
+    pub is_of_gate: bool,
 }
 
 impl Origin {
     /// The origin of a request of nobody known yet.
     pub fn new(addr: ClientAddr, request_id: String, user_agent: Option<String>) -> Self {
-        Self { addr, request_id, user_agent, ja4: None, person: Arc::default() }
+        Self { addr, request_id, user_agent, ..Self::default() }
+    }
+
+    /// The same for what the gate asks the provider on behalf of that request.
+    #[must_use]
+    pub fn of_gate(&self) -> Self {
+        Self { is_of_gate: true, ..self.clone() }
     }
 
     /// Notes whose request it is. The gate's own event of it must not say in the clear where

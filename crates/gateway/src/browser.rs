@@ -46,6 +46,10 @@ impl Gateway {
         if let Ok(claims) = verify(snapshot, &self.shared, route, &tokens.a, now).await {
             return fresh(route, Principal::Token(claims), now);
         }
+        // What anybody may have can be kept by others on the way: no cookie may be with it.
+        if route.is_open() && sessions.kind == SessionKind::Console {
+            return Ok(Principal::Anonymous);
+        }
         // Explaining must not use a refresh token up.
         let counts = trail.steps.is_none();
         let origin = Origin::new(addr, "-".to_owned(), None);

@@ -349,6 +349,8 @@ impl Sessions {
         let tokens = self.ask("/oauth2/token", &form, origin).await;
         let tokens = tokens.ok_or_else(|| wrong("the login could not be finished; begin again"))?;
         let kept = self.keep(head, &tokens).ok_or_else(|| wrong("the tokens are too large"))?;
+        // What the browser had before would live on where somebody has stolen it.
+        self.end(request.headers(), head, origin).await;
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::SEE_OTHER;
         let headers = response.headers_mut();
@@ -395,14 +397,7 @@ impl Sessions {
         origin: &Origin,
     ) -> Result<Response<GateBody>, Refusal> {
         same_origin(request, head)?;
-        if let Some(shown) = self.shown(request.headers(), head) {
-            // What another request has just exchanged them for is what has to end.
-            let _alone = self.state.exchanges.lock().await;
-            let Tokens { a, r } = self.state.forget(shown);
-            let token = r.as_deref().unwrap_or(&a);
-            let form = [("token", token), ("client_id", self.client_id.as_str())];
-            self.ask("/oauth2/revoke", &form, origin).await;
-        }
+        self.end(request.headers(), head, origin).await;
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::SEE_OTHER;
         let headers = response.headers_mut();
@@ -418,6 +413,17 @@ impl Sessions {
         }
         headers.insert("clear-site-data", HeaderValue::from_static("\"cache\""));
         Ok(response)
+    }
+
+    /// Ends what the cookie of a browser stands for.
+    async fn end(&self, headers: &HeaderMap, head: &Head, origin: &Origin) {
+        let Some(shown) = self.shown(headers, head) else { return };
+        // What another request has just exchanged them for is what has to end.
+        let _alone = self.state.exchanges.lock().await;
+        let Tokens { a, r } = self.state.forget(shown);
+        let token = r.as_deref().unwrap_or(&a);
+        let form = [("token", token), ("client_id", self.client_id.as_str())];
+        self.ask("/oauth2/revoke", &form, origin).await;
     }
 
     /// The cookie that keeps tokens.
@@ -445,7 +451,7 @@ impl Sessions {
         *request.uri_mut() = path.parse().ok()?;
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, kind);
-        request.extensions_mut().insert(origin.clone());
+        request.extensions_mut().insert(origin.of_gate());
         // A task of its own: a browser that gives up must not lose tokens half-way.
         let response = tokio::spawn((self.oidc)(request)).await.ok()?;
         let good = response.status().is_success();

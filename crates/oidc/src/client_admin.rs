@@ -22,6 +22,11 @@ pub const GATE_CLIENT: &str = "portcullis-gate";
 /// What it is called for the console.
 pub const CONSOLE_CLIENT: &str = "portcullis-console";
 
+/// Whether it is the gate's own: only the gate redeems its codes and renews its tokens.
+pub(crate) fn is_of_gate(client: &str) -> bool {
+    [GATE_CLIENT, CONSOLE_CLIENT].contains(&client)
+}
+
 /// A client as an administrator describes it.
 #[derive(Debug, Clone)]
 pub struct ClientSpec {

@@ -10,7 +10,8 @@ use portcullis_types::{Timestamp, same_secret};
 use serde::Deserialize;
 
 use crate::{
-    AuthMethod, Client, OAuthError, Params, Provider, ProviderError, known_clients::Known,
+    AuthMethod, Client, OAuthError, Params, Provider, ProviderError, client_admin::is_of_gate,
+    known_clients::Known,
 };
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -60,6 +61,10 @@ impl Provider {
         let plausible = id.len() <= MAX_CLIENT_ID_CHARS && !id.contains(char::is_control);
         let known = if plausible { self.known_client(&id).await? } else { None };
         let proven = match &known {
+            // Their codes and tokens belong to cookies that the gate seals, and to nobody who has only the browser.
+            Some(known) if is_of_gate(&known.client.id) && !origin.is_of_gate => {
+                Err("not_the_gate")
+            }
             Some(known) => self.check_proof(known, &proof, certificate).await?,
             None => Err("invalid_client"),
         };

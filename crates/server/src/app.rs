@@ -32,7 +32,7 @@ use portcullis_store::{CommitSink, Db, LogKeys, LogSealer, SinkFuture, clients, 
 use portcullis_threat::SigmaRules;
 use portcullis_types::{DEFAULT_TENANT, HashKey, SharedClock, SharedEntropy};
 use portcullis_verification::{Aml, Checks, Presentations, Providers, Sessions, WEBHOOK_CALLS};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     certificates, checks,
@@ -113,6 +113,8 @@ pub struct App {
     pub verification: Sessions,
     /// Requests to show credentials.
     pub presentations: Presentations,
+    /// Turns true when everything ends.
+    pub closing: OnceLock<watch::Receiver<bool>>,
 }
 
 /// What the tasks of [`crate::jobs`] receive.
@@ -133,22 +135,12 @@ impl CommitSink for AuditSink {
     }
 }
 
-/// The address of the database, SQLite files being in the data directory.
-pub fn database_url(config: &Config, data: &Path) -> String {
-    match config.database.url.strip_prefix("sqlite:") {
-        Some(file) if !file.starts_with(['/', ':']) => {
-            format!("sqlite:{}", data.join(file.trim_start_matches("//")).display())
-        }
-        _ => config.database.url.clone(),
-    }
-}
-
 impl App {
     /// Builds everything and brings it to the state it was in when it stopped.
     pub async fn build(config: Config, data: &Path) -> Result<(Self, Queues)> {
         let (clock, entropy) = (system::clock(), system::entropy());
         let sink = Arc::new(AuditSink::default());
-        let url = database_url(&config, data);
+        let url = parts::database_url(&config, data);
         let db = Db::open(&url, sink.clone()).await.context("open the database")?;
         let vault = Vault::open(&config, data, db.clone(), entropy.clone()).await?;
 
@@ -294,6 +286,7 @@ impl App {
             checks,
             verification,
             presentations,
+            closing: OnceLock::new(),
         };
         app.restore().await?;
         sessions::register(&app, &app.config).await?;

@@ -7,6 +7,7 @@ mod built_in;
 mod certificates;
 mod checks;
 mod commands;
+mod compliance;
 mod config;
 mod control;
 mod demo;

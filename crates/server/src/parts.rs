@@ -1,6 +1,6 @@
 //! Parts of the product as the configuration describes them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use portcullis_egress::{Egress, webhook::Secret as Shared};
@@ -113,5 +113,15 @@ pub fn registration(config: &Config) -> RegistrationPolicy {
         scopes: registration.scopes.clone(),
         audiences: registration.audiences.clone(),
         nonce_instead_of_pkce: registration.nonce_instead_of_pkce,
+    }
+}
+
+/// The address of the database, SQLite files being in the data directory.
+pub fn database_url(config: &Config, data: &Path) -> String {
+    match config.database.url.strip_prefix("sqlite:") {
+        Some(file) if !file.starts_with(['/', ':']) => {
+            format!("sqlite:{}", data.join(file.trim_start_matches("//")).display())
+        }
+        _ => config.database.url.clone(),
     }
 }

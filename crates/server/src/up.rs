@@ -13,7 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    app::App, checks, config::Config, control, demo, jobs, mailer::Mailer, ops, parts, quotas,
+    app::App, checks, config::Config, control, demo, jobs, mailer::Mailer, measures, ops, parts,
+    quotas,
 };
 
 /// The demo waits this long for the sample services before it says that they are missing.
@@ -45,6 +46,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
     app.reload.connect(&app);
     jobs::replay_outbox(&app).await?;
     let (close, closing) = watch::channel(false);
+    let _ = app.closing.set(closing.clone());
     let mut tasks = jobs::start(&app, queues, (mailer, texts), &closing);
     tasks.push(crate::watch::start(&app)?);
     app.follow_sinks(app.plan_sinks(&app.config)?);
@@ -77,6 +79,7 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
         let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
     }
     quotas::store(&app).await?;
+    measures::store(&app).await?;
     app.audit.append(vec![jobs::lifecycle(&app, Lifecycle::Stopped)]).await?;
     app.audit.close().await;
     // The last checkpoint covers the last decisions.

@@ -6,13 +6,13 @@ use std::{
 };
 
 use portcullis_api::{
-    ConfigurationStatus, ExplainInput, GatewayView, Process, ServerView, StageView, Told,
-    UpstreamView,
+    ConfigurationStatus, ControlsView, ExplainInput, GatewayView, Process, ServerView, StageView,
+    Told, UpstreamView,
 };
 use portcullis_gateway::{Asked, ListenerKind, ServerState};
 use serde_json::Value;
 
-use crate::{app::App, upstreams::Service};
+use crate::{app::App, compliance, upstreams::Service};
 
 /// The way to the application, once there is one.
 #[derive(Clone, Default)]
@@ -39,6 +39,20 @@ impl Process for Window {
             }
             Some(app.reload.status())
         })
+    }
+
+    fn closing(&self) -> Told<()> {
+        let closing = self.app().and_then(|app| app.closing.get().cloned());
+        Box::pin(async move { closing?.wait_for(|closing| *closing).await.is_ok().then_some(()) })
+    }
+
+    fn controls(&self) -> Told<ControlsView> {
+        let app = self.app();
+        Box::pin(async move { compliance::look(&*app?).await })
+    }
+
+    fn log_keeps(&self) -> String {
+        self.app().map(|app| compliance::log_keeps(&app.config)).unwrap_or_default()
     }
 
     fn gateway(&self) -> Option<GatewayView> {

@@ -8,7 +8,8 @@ use portcullis_events::{
 };
 use portcullis_store::{
     CommitSink, Db, DbError, LogKeys, Sealer, SinkFuture, accounts, applications, cases, clients,
-    consents, defence, device, factors, grants, invitations, mail_login, measures,
+    compliance, consents, data_map, defence, device, factors, grants, invitations, mail_login,
+    measures,
     outbox::{self, MessageKind},
     passkeys, pushed, quotas, recovery, retention, sql, token_hash,
 };
@@ -629,10 +630,16 @@ on_both!(
         .await
         .unwrap();
         assert!(tables.len() > 15);
+        let known = |table: &str| tables.iter().any(|one| one.name == table);
+        let gone: Vec<_> = data_map::PERSONAL.iter().filter(|one| !known(one.table)).collect();
+        assert!(gone.is_empty(), "{gone:?}");
         let kept: Vec<_> = retention::KEPT.iter().map(|(table, _)| *table).collect();
         for Table { name } in tables {
             let ruled = retention::covered().contains(&name.as_str());
             assert!(ruled != kept.contains(&name.as_str()), "{name} needs one rule or one reason");
+            let mapped = data_map::PERSONAL.iter().filter(|one| one.table == name).count();
+            let not = data_map::IMPERSONAL.iter().filter(|table| **table == name).count();
+            assert_eq!(mapped + not, 1, "{name} needs a word about what it has of people");
         }
         let alice = account(1, "alice");
         add(&db.db, &alice).await.unwrap();
@@ -1204,4 +1211,19 @@ on_both!(measures_add_up_and_are_read_in_steps, |db: TestDb| {
     assert_eq!(measures::first(&db.db, TENANT).await.unwrap(), Some(start));
     retention::run(&db.db, START.plus(Duration::from_secs(37 * 86_400))).await.unwrap();
     assert_eq!(measures::first(&db.db, TENANT).await.unwrap(), None);
+});
+
+on_both!(rules_about_access_are_counted, |db: TestDb| {
+    let facts = || async { compliance::facts(&db.db, TENANT, START).await.unwrap() };
+    assert_eq!((facts().await.staff, facts().await.keys), (0, 0));
+    add(&db.db, &account(1, "alice")).await.unwrap();
+    let nobody = accounts::Account { roles: String::new(), ..account(2, "bob") };
+    add(&db.db, &nobody).await.unwrap();
+    let known = facts().await;
+    assert_eq!((known.staff, known.admins, known.staff_with_factor), (1, 1, 0));
+    // A role of another name is none of an administrator.
+    let other = accounts::Account { roles: "administrator".into(), ..account(3, "carol") };
+    add(&db.db, &other).await.unwrap();
+    assert_eq!((facts().await.staff, facts().await.admins), (2, 1));
+    assert_eq!(compliance::facts(&db.db, "other", START).await.unwrap().staff, 0);
 });

@@ -13,10 +13,10 @@ use portcullis_tlog::NoteVerifier;
 use portcullis_types::{AddrKey, DEFAULT_TENANT, Prefix, Timestamp};
 
 use crate::{
-    Place,
-    app::{self, database_url},
+    Place, app,
     commands::{Offline, say},
     kek::Kek,
+    parts::database_url,
     record::audit_dir,
     vault::Vault,
 };

@@ -23,7 +23,7 @@ use portcullis_events::{Actor, Event, Kind, Outcome};
 use portcullis_store::{CommitSink, Db, SinkFuture};
 use portcullis_types::{Id, SharedClock, SharedEntropy};
 
-use crate::{Place, app::database_url, config::Config, kek::Kek, system, vault::Vault};
+use crate::{Place, config::Config, kek::Kek, parts::database_url, system, vault::Vault};
 
 /// Events of a command stay in the outbox; the running service, or its next start, records them.
 struct LeaveInOutbox;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use portcullis_identity::RECENT;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,7 +18,8 @@ pub struct ConsoleConfig {
     /// could do what whoever is logged in may do: give it one where such services answer at the issuer's. Routes have
     /// to name their hosts then.
     pub host: Option<String>,
-    /// What cannot be taken back needs a login that is no older than this: secrets, keys, rights, and what removes.
+    /// What cannot be taken back needs a login that is no older than this: secrets, keys, rights, and what removes. At
+    /// most `10m`, beyond which no login counts as recent.
     #[serde(deserialize_with = "portcullis_types::span")]
     #[schemars(schema_with = "span_schema")]
     pub reauthenticate: Duration,
@@ -25,7 +27,7 @@ pub struct ConsoleConfig {
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { enabled: true, host: None, reauthenticate: Duration::from_secs(900) }
+        Self { enabled: true, host: None, reauthenticate: RECENT }
     }
 }
 
@@ -37,6 +39,8 @@ impl ConsoleConfig {
 
     /// Whether the host is one, and not the issuer's.
     pub fn check(&self, issuer: &str) -> Result<()> {
+        // A login at another provider that does not say when it was counts as older than this.
+        ensure!(self.reauthenticate <= RECENT, "console.reauthenticate: at most 10m");
         let Some(host) = &self.host else { return Ok(()) };
         let known = url::Host::parse(host).is_ok_and(|parsed| parsed.to_string() == *host);
         ensure!(known, "console.host: {host:?} is not a lower-case host without a port");

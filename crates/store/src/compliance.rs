@@ -1,0 +1,104 @@
+//! Numbers that tell whether rules about access are kept.
+
+use std::time::Duration;
+
+use portcullis_types::Timestamp;
+
+use crate::{
+    db::DbError,
+    query::{Query, Source, sql},
+};
+
+/// A key that is older should have been replaced.
+pub const OLD_KEY: Duration = Duration::from_secs(365 * 86_400);
+/// An alert of high severity should be noted within this time.
+pub const LATE_ALERT: Duration = Duration::from_secs(86_400);
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+/// What is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Accounts that have a role, of their own or of a group, and are not disabled.
+    pub staff: i64,
+    /// Of these, those with an app or a passkey besides the password.
+    pub staff_with_factor: i64,
+    /// Of these, administrators.
+    pub admins: i64,
+    /// API keys that work.
+    pub keys: i64,
+    /// Of these, those that never end.
+    pub keys_without_end: i64,
+    /// Of these, those that are older than a year.
+    pub keys_old: i64,
+    /// Alerts of the last 30 days.
+    pub alerts: i64,
+    /// Alerts of high severity that nobody has noted for a day.
+    pub alerts_late: i64,
+    /// Accounts that are flagged and wait for review.
+    pub flagged: i64,
+}
+
+macro_rules! staff {
+    ($more:literal) => {
+        concat!(
+            "SELECT COUNT(*) FROM account a WHERE a.tenant = $1 AND a.disabled_at IS NULL AND \
+             (a.roles <> '' OR EXISTS (SELECT 1 FROM group_member m JOIN account_group g \
+             ON g.tenant = m.tenant AND g.id = m.group_id WHERE m.tenant = a.tenant \
+             AND m.account_id = a.id AND g.roles <> ''))",
+            $more
+        )
+    };
+}
+
+/// Reads them.
+pub async fn facts(
+    source: impl Source + Copy,
+    tenant: &str,
+    now: Timestamp,
+) -> Result<Facts, DbError> {
+    let count = async |query: Query| -> Result<i64, DbError> {
+        let row: Option<(i64,)> = query.bind(tenant).optional(source).await?;
+        Ok(row.map_or(0, |(count,)| count))
+    };
+    let since = async |text: &'static str, at: Timestamp| -> Result<i64, DbError> {
+        let row: Option<(i64,)> = sql(text).bind(tenant).bind(at).optional(source).await?;
+        Ok(row.map_or(0, |(count,)| count))
+    };
+    const KEYS: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
+                        AND (expires_at IS NULL OR expires_at > $2)";
+    const OLD: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
+                       AND created_at < $2";
+    const LATE: &str = "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND severity >= 4 \
+                        AND acknowledged_at IS NULL AND created_at < $2";
+    Ok(Facts {
+        staff: count(sql(staff!(""))).await?,
+        staff_with_factor: count(sql(staff!(
+            " AND (EXISTS (SELECT 1 FROM totp t WHERE t.tenant = a.tenant AND t.account_id = a.id \
+             AND t.confirmed_at IS NOT NULL) OR EXISTS (SELECT 1 FROM passkey p \
+             WHERE p.tenant = a.tenant AND p.account_id = a.id))"
+        )))
+        .await?,
+        admins: count(sql(staff!(
+            " AND (' ' || a.roles || ' ' LIKE '% admin %' OR EXISTS (SELECT 1 FROM group_member m \
+             JOIN account_group g ON g.tenant = m.tenant AND g.id = m.group_id \
+             WHERE m.tenant = a.tenant AND m.account_id = a.id \
+             AND ' ' || g.roles || ' ' LIKE '% admin %'))"
+        )))
+        .await?,
+        keys: since(KEYS, now).await?,
+        keys_without_end: count(sql("SELECT COUNT(*) FROM api_key WHERE tenant = $1 \
+             AND revoked_at IS NULL AND expires_at IS NULL"))
+        .await?,
+        keys_old: since(OLD, now.minus(OLD_KEY)).await?,
+        alerts: since(
+            "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND created_at >= $2",
+            now.minus(MONTH),
+        )
+        .await?,
+        alerts_late: since(LATE, now.minus(LATE_ALERT)).await?,
+        flagged: count(sql(
+            "SELECT COUNT(*) FROM account WHERE tenant = $1 AND flagged_at IS NOT NULL",
+        ))
+        .await?,
+    })
+}
