@@ -180,6 +180,44 @@ const tasks = {
     told.self = await page.$$eval("main button", (all) => all.map((one) => one.textContent));
   },
 
+  /** A group is made, gets a member, loses it, and goes; somebody is invited, and is not after all. */
+  async groups() {
+    await enter("/groups");
+    await button("Make a group");
+    await fill("Name", "reviewers");
+    await fill("Roles", "admin");
+    await button("Make it");
+    told.refused = await (await page.waitForSelector("dialog[open] [role=alert]")).evaluate((alert) => alert.textContent);
+    await (await control("Roles")).asElement().evaluate((field) => field.select());
+    await fill("Roles", "compliance");
+    await button("Make it");
+    await page.waitForFunction(() => /\/groups\/./.test(location.pathname));
+    await shows("It has no members.");
+    told.id = new URL(page.url()).pathname.split("/").at(-1);
+    for (const name of ["nobody-of-that-name", needs.name]) {
+      await button("Add a member");
+      await (await control("User name")).asElement().evaluate((field) => field.select());
+      await fill("User name", name);
+      await button("Add");
+      await shows(name === needs.name ? "Take out" : "Nobody is called nobody-of-that-name.");
+    }
+    await look(page, "group");
+    await button(`Take out ${needs.name}`);
+    await page.locator("dialog[open] button[type=submit]").click();
+    await shows("It has no members.");
+    await button("Remove");
+    await page.locator("dialog[open] button[type=submit]").click();
+    await page.waitForFunction(() => location.pathname.endsWith("/groups"));
+    await shows("There are no groups.");
+    await open("/invitations");
+    await button("Invite somebody");
+    await fill("E-mail", "new@example.org");
+    await page.locator("dialog[open] button[type=submit]").click();
+    await button("Withdraw the invitation of new@example.org");
+    await page.locator("dialog[open] button[type=submit]").click();
+    await shows("Nobody is invited.");
+  },
+
   /** A workflow is drawn with mouse, forms and keyboard, tried, and published. */
   async workflow() {
     await enter("/workflows");

@@ -76,7 +76,7 @@ def does(place, pictures):
 
 
 def test_every_page_in_every_light(does):
-    names = ["attacks", "gateway", "log", "people", "clients", "api-keys", "keys", "cases", "hits", "workflows", "compliance"]
+    names = ["attacks", "gateway", "log", "people", "groups", "invitations", "clients", "api-keys", "keys", "cases", "hits", "workflows", "compliance"]
     found = does("pages", {"pages": {"overview": "", **{name: f"/{name}" for name in names}}})
     assert len(found["seen"]) == 4 * (len(names) + 1)
     assert all(look["passes"] > 15 for look in found["seen"])
@@ -129,6 +129,17 @@ def test_an_account_is_switched_off_and_on(place, does):
     assert "admin_user_disable" in found["history"]
     assert not {"Disable", "Remove"} & set(found["self"]), "nobody locks themselves out here"
     assert not place.operator().get(f"/api/admin/v1/users/{person['id']}").json()["disabled"]
+
+
+def test_groups_and_invitations_come_and_go(place, does):
+    person = place.new_user("greta")
+    found = does("groups", {"name": "greta"})["told"]
+    assert "admin" in found["refused"] or "roles" in found["refused"]
+    operator = place.operator()
+    assert operator.get(f"/api/admin/v1/groups/{found['id']}").status_code == 404
+    assert operator.get(f"/api/admin/v1/users/{person['id']}").json()["roles"] == []
+    events = operator.get("/api/admin/v1/events", params={"kind": "admin_group", "limit": 200}).json()["items"]
+    assert len(events) >= 4
 
 
 def test_the_gate_says_why(place, does):

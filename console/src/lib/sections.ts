@@ -32,6 +32,8 @@ export const sections: { title: string; places: Destination[] }[] = [
     title: "Identity",
     places: [
       { path: "/people", title: "People", key: "p", needs: ["admin"], load: () => import("../views/People.svelte"), one: () => import("../views/Person.svelte") },
+      { path: "/groups", title: "Groups", key: "u", needs: ["admin"], load: () => import("../views/Groups.svelte"), one: () => import("../views/Group.svelte") },
+      { path: "/invitations", title: "Invitations", key: "i", needs: ["admin"], load: () => import("../views/Invitations.svelte") },
       { path: "/clients", title: "Clients", key: "c", needs: ["admin"], load: () => import("../views/Clients.svelte"), one: () => import("../views/Client.svelte") },
       { path: "/api-keys", title: "API keys", key: "a", needs: ["admin"], load: () => import("../views/ApiKeys.svelte") },
       { path: "/keys", title: "Signing keys", key: "k", needs: ["admin"], load: () => import("../views/Keys.svelte") },
