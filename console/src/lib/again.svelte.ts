@@ -26,6 +26,8 @@ class Again {
   begin(who: string) {
     if (!this.#who) new BroadcastChannel(CHANNEL).onmessage = () => void this.#look();
     this.#who = who;
+    // Pages of whoever was here before learn of it.
+    confirmed();
   }
 
   /** Asks; whether it is worth trying again. */

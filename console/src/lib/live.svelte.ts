@@ -29,6 +29,12 @@ class Live {
     };
   }
 
+  /** Nothing is for whoever looks any more. */
+  end() {
+    this.#lookers = 0;
+    this.#close();
+  }
+
   #open() {
     const source = new EventSource("/api/admin/v1/measures/live");
     this.#source = source;

@@ -105,8 +105,16 @@ async fn data_map(api: Api, _: Call) -> Reply {
         place: "audit log".to_owned(),
         what: "names, addresses and browsers of whoever did something".to_owned(),
         why: "to tell what happened, and to find attacks".to_owned(),
-        until: api.reload.0.log_keeps(),
+        until: api.reload.0.log_keeps().0,
         is_sealed: true,
     };
-    ok(DataMapView { items: std::iter::once(log).chain(tables).collect() })
+    let strangers = PersonalView {
+        place: "audit log, of nobody known".to_owned(),
+        what: "addresses and browsers of requests and logins that no account stands behind"
+            .to_owned(),
+        why: "to find attacks".to_owned(),
+        until: api.reload.0.log_keeps().1,
+        is_sealed: false,
+    };
+    ok(DataMapView { items: [log, strangers].into_iter().chain(tables).collect() })
 }

@@ -62,8 +62,8 @@ pub trait Process: Send + Sync {
     /// Controls as they are.
     fn controls(&self) -> Told<ControlsView>;
 
-    /// Until when the log tells who it was.
-    fn log_keeps(&self) -> String;
+    /// Until when the log tells who it was, of accounts and of others.
+    fn log_keeps(&self) -> (String, String);
 
     /// The gate as it stands.
     fn gateway(&self) -> Option<GatewayView>;

@@ -1,6 +1,11 @@
 //! What is going on: numbers over time, and live.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -15,10 +20,7 @@ use portcullis_store::{
 };
 use portcullis_types::Timestamp;
 use serde::Serialize;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
-};
+use tokio::time::sleep;
 use utoipa::ToSchema;
 
 use crate::{
@@ -36,9 +38,11 @@ const LIVE_MINUTES: i64 = 5;
 /// They are told so often, if they changed.
 const LIVE_EVERY: Duration = Duration::from_secs(2);
 /// Then whoever listens has to ask again, with a credential that is still good.
-const LIVE_ROUNDS: u32 = 60;
+const LIVE_ROUNDS: u32 = 30;
 /// So many may listen at once.
-const LISTENERS: usize = 32;
+const LISTENERS: usize = 256;
+/// And so many with one credential.
+const LISTENERS_EACH: usize = 16;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -56,8 +60,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Method::GET,
             "/api/admin/v1/measures/live",
             Admin,
-            "The same for the last five minutes, again whenever it changes, as server-sent events named `now`; ends after two \
-             minutes, for the listener to come again",
+            "The same for the last five minutes, again whenever it changes, as server-sent events named `now`; ends after a \
+             minute, for the listener to come again",
             live,
         )
         .events()
@@ -65,19 +69,65 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// How many listen.
-#[derive(Debug, Clone)]
-pub(crate) struct Listeners(Arc<Semaphore>);
+/// What was told, and when.
+type LastTold = (Timestamp, Arc<LiveView>);
 
-impl Default for Listeners {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LISTENERS)))
+/// Who listens, and what they were told last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listeners {
+    places: Arc<Mutex<HashMap<String, usize>>>,
+    last: Arc<tokio::sync::Mutex<Option<LastTold>>>,
+}
+
+impl Listeners {
+    /// A place for one more, if there is one for them.
+    fn enter(&self, who: &str) -> Option<Place> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = places.get(who).copied().unwrap_or_default();
+        if own >= LISTENERS_EACH || places.values().sum::<usize>() >= LISTENERS {
+            return None;
+        }
+        places.insert(who.to_owned(), own + 1);
+        Some(Place { places: self.places.clone(), who: who.to_owned() })
+    }
+
+    /// What is going on. However many listen, it is looked up once.
+    async fn now(&self, identity: &Identity) -> Result<Arc<LiveView>, DbError> {
+        let mut last = self.last.lock().await;
+        let at = identity.now();
+        if let Some((known_at, known)) = &*last
+            && at.since(*known_at) < LIVE_EVERY
+            && *known_at <= at
+        {
+            return Ok(known.clone());
+        }
+        let now = Arc::new(now(identity).await?);
+        *last = Some((at, now.clone()));
+        Ok(now)
+    }
+}
+
+/// It is given back when nobody listens any more.
+struct Place {
+    places: Arc<Mutex<HashMap<String, usize>>>,
+    who: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = places.get_mut(&self.who) {
+            *own -= 1;
+            if *own == 0 {
+                places.remove(&self.who);
+            }
+        }
     }
 }
 
 /// What is going on now.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-struct LiveView {
+pub(crate) struct LiveView {
     /// The numbers.
     series: Vec<LiveSeriesView>,
     /// The newest finding, if there ever was one.
@@ -111,12 +161,13 @@ async fn show(api: Api, call: Call) -> Reply {
     ok(read(&api.identity.db, &api.identity.tenant, Span { from, until }).await?)
 }
 
-async fn live(api: Api, _: Call) -> Reply {
-    let place = api.listeners.0.clone().try_acquire_owned().map_err(|_| ApiError::Busy)?;
-    let first = now(&api.identity).await?;
-    let (identity, closing) = (api.identity, api.reload.0.closing());
+async fn live(api: Api, call: Call) -> Reply {
+    let place = api.listeners.enter(&call.caller.id).ok_or(ApiError::Busy)?;
+    let first = api.listeners.now(&api.identity).await?;
+    let closing = api.reload.0.closing();
+    let (identity, listeners) = (api.identity, api.listeners);
     let told = futures_util::stream::unfold(
-        Listener { identity, place, closing, told: None, next: Some(first), round: 0 },
+        Listener { identity, listeners, place, closing, told: None, next: Some(first), round: 0 },
         |mut listener| async move {
             listener.tell().await.map(|text| (Ok::<_, Infallible>(text), listener))
         },
@@ -130,11 +181,12 @@ async fn live(api: Api, _: Call) -> Reply {
 /// Somebody who listens.
 struct Listener {
     identity: Identity,
+    listeners: Listeners,
     #[expect(dead_code, reason = "it is given back when nobody listens any more")]
-    place: OwnedSemaphorePermit,
+    place: Place,
     closing: Told<()>,
-    told: Option<LiveView>,
-    next: Option<LiveView>,
+    told: Option<Arc<LiveView>>,
+    next: Option<Arc<LiveView>>,
     round: u32,
 }
 
@@ -152,14 +204,14 @@ impl Listener {
                     () = sleep(LIVE_EVERY) => {}
                     _ = &mut self.closing => return None,
                 }
-                now(&self.identity).await.ok()?
+                self.listeners.now(&self.identity).await.ok()?
             }
         };
         if self.told.as_ref() == Some(&next) {
             // A comment: whoever went away is noticed by it.
             return Some(Bytes::from_static(b":\n\n"));
         }
-        let text = format!("event: now\ndata: {}\n\n", serde_json::to_string(&next).ok()?);
+        let text = format!("event: now\ndata: {}\n\n", serde_json::to_string(&*next).ok()?);
         self.told = Some(next);
         Some(text.into())
     }

@@ -4,8 +4,8 @@ use http::Method;
 
 use crate::{Endpoint, Permission};
 
-/// Changes by administrators that are made on the spot: they close a door, take back what a detector closed, or
-/// write something down. Every other one opens doors or cannot be taken back.
+/// Changes by administrators that are made on the spot: they close a door, open one that was closed to an address
+/// (whoever it hits by mistake waits), or write something down. Every other one opens doors or cannot be taken back.
 const AT_ONCE: [(&str, &str); 10] = [
     ("POST", "/api/admin/v1/users/{id}/disable"),
     ("DELETE", "/api/admin/v1/users/{id}/flag"),
@@ -20,8 +20,11 @@ const AT_ONCE: [(&str, &str); 10] = [
 ];
 /// What cannot be taken back in verification and screening, or sends what is known elsewhere, besides whatever removes.
 /// Decisions about cases and hits are not here: they are made all day, by two people where it matters.
-const OF_EVIDENCE: [(&str, &str); 8] = [
+const OF_EVIDENCE: [(&str, &str); 11] = [
     ("POST", "/idv/v1/sessions/{id}/link"),
+    ("POST", "/idv/v1/sessions/{id}/cancel"),
+    ("POST", "/idv/v1/lists/{id}/entries"),
+    ("POST", "/idv/v1/lists/{id}/faces"),
     ("POST", "/idv/v1/workflows/{id}/publish"),
     ("POST", "/idv/v1/workflows/{id}/rollback"),
     ("POST", "/idv/v1/webhooks"),

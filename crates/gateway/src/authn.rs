@@ -11,7 +11,7 @@ use crate::{
     answer::Refusal,
     bearer::token,
     guard::Head,
-    session::SessionKind,
+    session_kind::SessionKind,
     snapshot::{Route, Shared, Snapshot},
 };
 

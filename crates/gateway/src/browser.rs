@@ -13,7 +13,8 @@ use crate::{
     pipeline::Gateway,
     record::Trail,
     same_origin::{same_origin, strictly_same_origin},
-    session::{SessionKind, Sessions},
+    session::Sessions,
+    session_kind::SessionKind,
     snapshot::{Route, Snapshot, StepUp},
 };
 
@@ -60,7 +61,10 @@ impl Gateway {
             trail.cookies.extend(sessions.keep(head, &tokens));
             return fresh(route, Principal::Token(claims), now);
         }
-        trail.cookies.extend(sessions.forget());
+        // The console's is worth nothing any more, and a newer one may be on its way to the browser.
+        if sessions.kind == SessionKind::Services {
+            trail.cookies.extend(sessions.forget());
+        }
         if route.is_open() {
             Ok(Principal::Anonymous)
         } else {

@@ -36,6 +36,7 @@ mod pulse;
 mod record;
 mod same_origin;
 mod session;
+mod session_kind;
 mod snapshot;
 mod steady;
 mod strict_lines;
@@ -60,7 +61,8 @@ pub use overload::{Overload, Priority};
 pub use path::{PathError, normalise};
 pub use pipeline::Gateway;
 pub use proxy_protocol::{ProxyHeader, ProxyHeaderError, read_proxy_header};
-pub use session::{SessionKind, SessionState, Sessions};
+pub use session::{SessionState, Sessions};
+pub use session_kind::SessionKind;
 pub use snapshot::{
     DEFAULT_BODY_LIMIT, LocalService, Route, Shared, Snapshot, SnapshotError, SnapshotParts,
     StepUp, Target,

@@ -373,6 +373,11 @@ fn finish(
         harden(response.headers_mut(), known);
     }
     trail.passed.announce(response);
+    if !trail.cookies.is_empty() {
+        // Nobody on the way may keep it for others.
+        let kept = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, kept);
+    }
     for cookie in &trail.cookies {
         response.headers_mut().append(header::SET_COOKIE, cookie.clone());
     }

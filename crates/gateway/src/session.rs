@@ -29,6 +29,7 @@ use crate::{
     guard::Head,
     limits::LimitRule,
     same_origin::same_origin,
+    session_kind::SessionKind,
     snapshot::LocalService,
 };
 
@@ -48,63 +49,12 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// A cookie that is longer is not ours. Browsers take some four thousand bytes.
 const MAX_COOKIE: usize = 3_900;
 const MAX_TARGET: usize = 1_024;
+/// Requests that a browser has sent before it got another cookie are answered within this time.
+const ON_THEIR_WAY: Duration = Duration::from_secs(3);
 /// Of OpenID Connect: who is logged in does so again.
 const LOGIN: &str = "login";
 /// The console's page that tells the others.
 const CONFIRMED: &str = "/console/confirmed";
-
-/// What a session is for. Each kind has cookies, addresses and a client of its own: a service behind the gate
-/// never gets what the console may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionKind {
-    /// Services behind the gate.
-    Services,
-    /// The console, which speaks to the APIs of this process.
-    Console,
-}
-
-impl SessionKind {
-    /// The cookie with the tokens.
-    const fn cookie(self) -> &'static str {
-        match self {
-            Self::Services => "__Host-portcullis-gate",
-            Self::Console => "__Host-portcullis-console",
-        }
-    }
-
-    /// The cookie of a login that has begun.
-    const fn attempt(self) -> &'static str {
-        match self {
-            Self::Services => "__Host-portcullis-gate-login",
-            Self::Console => "__Host-portcullis-console-login",
-        }
-    }
-
-    /// Where the provider sends people back to.
-    pub const fn callback(self) -> &'static str {
-        match self {
-            Self::Services => "/.portcullis/callback",
-            Self::Console => "/.portcullis/console/callback",
-        }
-    }
-
-    /// Where people prove once more who they are, and with `?login` where they begin anew: in a window of its own,
-    /// so that what they were doing stays. Services have no such window.
-    const fn again(self) -> Option<&'static str> {
-        match self {
-            Self::Services => None,
-            Self::Console => Some("/.portcullis/console/again"),
-        }
-    }
-
-    /// Where people end their session.
-    pub const fn logout(self) -> &'static str {
-        match self {
-            Self::Services => "/.portcullis/logout",
-            Self::Console => "/.portcullis/console/logout",
-        }
-    }
-}
 
 /// What a session answers itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +68,7 @@ pub(crate) enum OwnPath {
 }
 
 /// How the gate is a client of the provider.
+#[derive(Clone)]
 pub struct Sessions {
     /// For whom.
     pub kind: SessionKind,
@@ -349,8 +300,14 @@ impl Sessions {
         let tokens = self.ask("/oauth2/token", &form, origin).await;
         let tokens = tokens.ok_or_else(|| wrong("the login could not be finished; begin again"))?;
         let kept = self.keep(head, &tokens).ok_or_else(|| wrong("the tokens are too large"))?;
-        // What the browser had before would live on where somebody has stolen it.
-        self.end(request.headers(), head, origin).await;
+        // What the browser had before would live on where somebody has stolen it. Requests on their way still show it.
+        if let Some(before) = self.shown(request.headers(), head) {
+            let (own, origin) = (self.clone(), origin.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(ON_THEIR_WAY).await;
+                own.end(before, &origin).await;
+            });
+        }
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::SEE_OTHER;
         let headers = response.headers_mut();
@@ -375,6 +332,12 @@ impl Sessions {
         if let Some(known) = self.state.exchanged(refresh, now) {
             return Some(known);
         }
+        // A task of its own: where the browser gives up half-way, the new tokens must be known all the same.
+        let (own, refresh, origin) = (self.clone(), refresh.to_owned(), origin.clone());
+        tokio::spawn(async move { own.exchange(&refresh, &origin, now).await }).await.ok()?
+    }
+
+    async fn exchange(&self, refresh: &str, origin: &Origin, now: Timestamp) -> Option<Tokens> {
         let _alone = self.state.exchanges.lock().await;
         if let Some(known) = self.state.exchanged(refresh, now) {
             return Some(known);
@@ -397,7 +360,9 @@ impl Sessions {
         origin: &Origin,
     ) -> Result<Response<GateBody>, Refusal> {
         same_origin(request, head)?;
-        self.end(request.headers(), head, origin).await;
+        if let Some(shown) = self.shown(request.headers(), head) {
+            self.end(shown, origin).await;
+        }
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::SEE_OTHER;
         let headers = response.headers_mut();
@@ -416,8 +381,7 @@ impl Sessions {
     }
 
     /// Ends what the cookie of a browser stands for.
-    async fn end(&self, headers: &HeaderMap, head: &Head, origin: &Origin) {
-        let Some(shown) = self.shown(headers, head) else { return };
+    async fn end(&self, shown: Tokens, origin: &Origin) {
         // What another request has just exchanged them for is what has to end.
         let _alone = self.state.exchanges.lock().await;
         let Tokens { a, r } = self.state.forget(shown);

@@ -25,21 +25,25 @@ pub async fn look(app: &App) -> Option<ControlsView> {
     let facts = facts.inspect_err(|error| tracing::error!(%error, "controls")).ok()?;
     let gate = app.gate.load();
     let config = &gate.config;
-    let mut controls = vec![passwords(config)];
+    let mut controls = vec![passwords(config, &facts)];
     controls.extend(access(&facts));
     controls.extend([routes(config), keys(config), boundary(config), alerts(&facts)]);
-    controls.extend([log(app), copies(config), change(app), erasure(config)]);
+    controls.extend([log(app, config), copies(config), change(app), erasure(config)]);
     Some(ControlsView { checked_at: now.to_rfc3339(), controls })
 }
 
-/// When the log no longer tells who it was.
-pub fn log_keeps(config: &Config) -> String {
-    match config.audit.personal {
+/// When the log no longer tells who it was, of accounts and of others.
+pub fn log_keeps(config: &Config) -> (String, String) {
+    let account = match config.audit.personal {
         Some(span) => {
             format!("{} after the month it is from, or the account is removed", days(span))
         }
         None => "the account is removed".to_owned(),
-    }
+    };
+    (
+        account,
+        config.audit.entries.map_or("never".to_owned(), |span| format!("after {}", days(span))),
+    )
 }
 
 struct Control {
@@ -69,11 +73,13 @@ impl Control {
     }
 }
 
-fn passwords(config: &Config) -> ControlView {
+fn passwords(config: &Config, facts: &Facts) -> ControlView {
     let (memory, passes) = (config.passwords.memory_kib, config.passwords.passes);
     let enough = memory >= MEMORY_KIB && passes >= 2 || memory >= 46 * 1_024;
-    let said = if enough {
-        "Passwords are stored as argon2id hashes that are as costly as OWASP asks for."
+    let said = if facts.foreign_hashes > 0 {
+        "Some passwords were imported with another hash, and stay so until their owner logs in."
+    } else if enough {
+        "Passwords are stored as argon2id hashes; new ones are as costly as OWASP asks for."
     } else {
         "Hashes of passwords are cheaper to guess than OWASP asks for: raise passwords.memory_kib."
     };
@@ -84,14 +90,22 @@ fn passwords(config: &Config) -> ControlView {
         iso27001: &["A.5.17"],
         events: "user_password",
     }
-    .is(enough, said, &[("memory", format!("{memory} KiB")), ("passes", passes.to_string())])
+    .is(
+        enough && facts.foreign_hashes == 0,
+        said,
+        &[
+            ("imported hashes", facts.foreign_hashes.to_string()),
+            ("memory", format!("{memory} KiB")),
+            ("passes", passes.to_string()),
+        ],
+    )
 }
 
 fn access(facts: &Facts) -> [ControlView; 3] {
     let without = facts.staff - facts.staff_with_factor;
     let factors = Control {
         id: "authentication.staff",
-        title: "Whoever has a role proves more than a password",
+        title: "Whoever has a role has a second factor",
         soc2: &["CC6.1"],
         iso27001: &["A.8.5"],
         events: "user_",
@@ -100,7 +114,7 @@ fn access(facts: &Facts) -> [ControlView; 3] {
         without == 0,
         match without {
             0 => "Everybody with a role has an app or a passkey.".to_owned(),
-            some => format!("Accounts with a role and nothing but a password: {some}."),
+            some => format!("Accounts with a role and neither an app nor a passkey: {some}."),
         },
         &[
             ("accounts with a role", facts.staff.to_string()),
@@ -232,15 +246,17 @@ fn boundary(config: &Config) -> ControlView {
 
 fn alerts(facts: &Facts) -> ControlView {
     let said = match facts.alerts_late {
-        0 => "Every finding of high severity was noted within a day.".to_owned(),
-        late => format!("Findings of high severity that nobody has noted for a day: {late}."),
+        0 => "Every finding of high severity of 30 days was noted within a day.".to_owned(),
+        late => {
+            format!("Findings of high severity of 30 days that nobody noted within a day: {late}.")
+        }
     };
     Control {
         id: "incidents.noted",
         title: "Somebody takes note of what was found",
         soc2: &["CC7.3", "CC7.4"],
         iso27001: &["A.5.25", "A.5.26"],
-        events: "alert_",
+        events: "admin_alert",
     }
     .is(
         facts.alerts_late == 0,
@@ -252,10 +268,10 @@ fn alerts(facts: &Facts) -> ControlView {
     )
 }
 
-fn log(app: &App) -> ControlView {
+fn log(app: &App, config: &Config) -> ControlView {
     let healthy = app.audit.is_healthy();
     let said = if healthy {
-        "Everything is recorded in a Merkle log; each entry has a proof that anybody can check."
+        "What happens is recorded in a Merkle log, losses included; each entry has a proof that anybody can check."
     } else {
         "The audit log cannot be written."
     };
@@ -269,12 +285,14 @@ fn log(app: &App) -> ControlView {
     .is(
         healthy,
         said,
-        &[("entries are kept for", app.config.audit.entries.map_or("ever".into(), days))],
+        &[("entries are kept for", config.audit.entries.map_or("ever".into(), days))],
     )
 }
 
 fn copies(config: &Config) -> ControlView {
-    let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    // One that gets only some kinds is no copy.
+    let whole = config.sinks.iter().filter(|sink| sink.kinds.is_empty());
+    let names: Vec<&str> = whole.map(|sink| sink.name.as_str()).collect();
     let said = if names.is_empty() {
         "The record is on this machine alone: add a [[sink]]."
     } else {
@@ -309,10 +327,12 @@ fn change(app: &App) -> ControlView {
 }
 
 fn erasure(config: &Config) -> ControlView {
-    let said = if config.audit.personal.is_some() {
+    let (of_accounts, of_others) = log_keeps(config);
+    let ends = config.audit.personal.is_some() && config.audit.entries.is_some();
+    let said = if ends {
         "What is personal goes by itself, in the log as well."
     } else {
-        "Names in the log stay readable for as long as their account is there: set audit.keep_personal."
+        "The log tells of people for longer than it has to: set audit.keep_personal and audit.keep_entries."
     };
     Control {
         id: "data.erasure",
@@ -321,7 +341,11 @@ fn erasure(config: &Config) -> ControlView {
         iso27001: &["A.8.10"],
         events: "sys_month_erased",
     }
-    .is(config.audit.personal.is_some(), said, &[("in the log until", log_keeps(config))])
+    .is(
+        ends,
+        said,
+        &[("of accounts, until", of_accounts), ("of nobody known, until", of_others)],
+    )
 }
 
 fn days(span: Duration) -> String {

@@ -314,7 +314,7 @@ fn is_ours(app: &App, row: &PendingEvent) -> bool {
     let vouched = app.identity.db.vouches_for(row);
     let of_log =
         || search_fields(&row.leaf).is_none_or(|fields| fields.code.starts_with("sys_log_"));
-    let kept = app.config.audit.entries;
+    let kept = app.gate.load().config.audit.entries;
     let forgotten = || kept.is_some_and(|kept| row.created_at < app.clock.now().minus(kept));
     vouched && !of_log() && !forgotten()
 }

@@ -78,8 +78,12 @@ pub async fn run(config: Config, data: &Path, is_demo: bool) -> Result<()> {
         task.abort();
         let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
     }
-    quotas::store(&app).await?;
-    measures::store(&app).await?;
+    // Numbers must not keep the log from being closed.
+    for stored in [quotas::store(&app).await, measures::store(&app).await] {
+        if let Err(error) = stored {
+            tracing::error!(error = format!("{error:#}"), "what was counted last is lost");
+        }
+    }
     app.audit.append(vec![jobs::lifecycle(&app, Lifecycle::Stopped)]).await?;
     app.audit.close().await;
     // The last checkpoint covers the last decisions.

@@ -51,8 +51,8 @@ impl Process for Window {
         Box::pin(async move { compliance::look(&*app?).await })
     }
 
-    fn log_keeps(&self) -> String {
-        self.app().map(|app| compliance::log_keeps(&app.config)).unwrap_or_default()
+    fn log_keeps(&self) -> (String, String) {
+        self.app().map(|app| compliance::log_keeps(&app.gate.load().config)).unwrap_or_default()
     }
 
     fn gateway(&self) -> Option<GatewayView> {

@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// A key that is older should have been replaced.
-pub const OLD_KEY: Duration = Duration::from_secs(365 * 86_400);
+const OLD_KEY: Duration = Duration::from_secs(365 * 86_400);
 /// An alert of high severity should be noted within this time.
-pub const LATE_ALERT: Duration = Duration::from_secs(86_400);
+const LATE_ALERT: Duration = Duration::from_secs(86_400);
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
 /// What is known.
@@ -32,8 +32,10 @@ pub struct Facts {
     pub keys_old: i64,
     /// Alerts of the last 30 days.
     pub alerts: i64,
-    /// Alerts of high severity that nobody has noted for a day.
+    /// Of these, those of high severity that nobody noted within a day.
     pub alerts_late: i64,
+    /// Accounts whose password is hashed by another way than argon2id: imported, and not used since.
+    pub foreign_hashes: i64,
     /// Accounts that are flagged and wait for review.
     pub flagged: i64,
 }
@@ -56,49 +58,50 @@ pub async fn facts(
     tenant: &str,
     now: Timestamp,
 ) -> Result<Facts, DbError> {
-    let count = async |query: Query| -> Result<i64, DbError> {
-        let row: Option<(i64,)> = query.bind(tenant).optional(source).await?;
-        Ok(row.map_or(0, |(count,)| count))
-    };
-    let since = async |text: &'static str, at: Timestamp| -> Result<i64, DbError> {
-        let row: Option<(i64,)> = sql(text).bind(tenant).bind(at).optional(source).await?;
+    let count = async |query: Query, times: &[Timestamp]| -> Result<i64, DbError> {
+        let asked = times.iter().fold(query.bind(tenant), |query, at| query.bind(*at));
+        let row: Option<(i64,)> = asked.optional(source).await?;
         Ok(row.map_or(0, |(count,)| count))
     };
     const KEYS: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
                         AND (expires_at IS NULL OR expires_at > $2)";
     const OLD: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
-                       AND created_at < $2";
+                       AND created_at < $2 AND (expires_at IS NULL OR expires_at > $3)";
     const LATE: &str = "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND severity >= 4 \
-                        AND acknowledged_at IS NULL AND created_at < $2";
+                        AND created_at >= $2 AND created_at < $3 \
+                        AND (acknowledged_at IS NULL OR acknowledged_at - created_at > 86400000000)";
+    const PLAIN: &str = "SELECT COUNT(*) FROM account WHERE tenant = $1 AND password_hash <> '' \
+                         AND password_hash NOT LIKE '$argon2id$%'";
     Ok(Facts {
-        staff: count(sql(staff!(""))).await?,
+        staff: count(sql(staff!("")), &[]).await?,
         staff_with_factor: count(sql(staff!(
             " AND (EXISTS (SELECT 1 FROM totp t WHERE t.tenant = a.tenant AND t.account_id = a.id \
              AND t.confirmed_at IS NOT NULL) OR EXISTS (SELECT 1 FROM passkey p \
              WHERE p.tenant = a.tenant AND p.account_id = a.id))"
-        )))
+        )), &[])
         .await?,
         admins: count(sql(staff!(
             " AND (' ' || a.roles || ' ' LIKE '% admin %' OR EXISTS (SELECT 1 FROM group_member m \
              JOIN account_group g ON g.tenant = m.tenant AND g.id = m.group_id \
              WHERE m.tenant = a.tenant AND m.account_id = a.id \
              AND ' ' || g.roles || ' ' LIKE '% admin %'))"
-        )))
+        )), &[])
         .await?,
-        keys: since(KEYS, now).await?,
+        keys: count(sql(KEYS), &[now]).await?,
         keys_without_end: count(sql("SELECT COUNT(*) FROM api_key WHERE tenant = $1 \
-             AND revoked_at IS NULL AND expires_at IS NULL"))
+             AND revoked_at IS NULL AND expires_at IS NULL"), &[])
         .await?,
-        keys_old: since(OLD, now.minus(OLD_KEY)).await?,
-        alerts: since(
-            "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND created_at >= $2",
-            now.minus(MONTH),
+        keys_old: count(sql(OLD), &[now.minus(OLD_KEY), now]).await?,
+        alerts: count(
+            sql("SELECT COUNT(*) FROM alert WHERE tenant = $1 AND created_at >= $2"),
+            &[now.minus(MONTH)],
         )
         .await?,
-        alerts_late: since(LATE, now.minus(LATE_ALERT)).await?,
+        alerts_late: count(sql(LATE), &[now.minus(MONTH), now.minus(LATE_ALERT)]).await?,
+        foreign_hashes: count(sql(PLAIN), &[]).await?,
         flagged: count(sql(
             "SELECT COUNT(*) FROM account WHERE tenant = $1 AND flagged_at IS NOT NULL",
-        ))
+        ), &[])
         .await?,
     })
 }

@@ -28,38 +28,40 @@ map! {
     "account" false: "user name, e-mail address, display name, hash of the password, roles, language", "to log in", "the account is removed";
     "account_proof" false: "that an account was verified, how and when", "logins that need a verification", "the account or the session goes, or it is taken back";
     "alert" false: "addresses and ids of accounts that a finding is about", "to answer attacks", "365 days";
-    "aml_hit" false: "which entry of a list a subject may be, and what was decided", "screening the law asks for", "the subject goes";
-    "aml_subject" true: "names, dates and identifiers of whoever is screened", "screening the law asks for", "five years after the last time, or it is erased";
+    "aml_hit" false: "which entry of a list a subject may be, what was decided, and by whom", "screening the law asks for", "the subject goes";
+    "aml_subject" true: "names, dates and identifiers of whoever is screened; the reference in the clear", "screening the law asks for", "five years after the last time, or it is erased";
+    "api_key" false: "the user name of whoever made it", "to answer for access that was given", "never: it is the record of who had access";
+    "idv_workflow_version" false: "the user name of whoever published it", "to answer for how people are decided about", "never: sessions were decided by it";
     "authorization_code" false: "whose login a code is about", "to log in", "7 days after its end";
-    "block" false: "an address or a network, and why", "to keep attackers out", "90 days after its end";
-    "client_registration" false: "who registered a client", "to answer for it", "it is removed, or was never used";
+    "block" false: "an address or a network, why, and who put or lifted it", "to keep attackers out", "90 days after its end";
+    "client_registration" false: "a token for whoever registered a client", "that only they change it", "it is removed, or was never used";
     "consent" false: "what somebody let a client do", "not to ask again", "the account or the client goes, or it is taken back";
     "credential_offer" false: "what a wallet is about to get", "credentials for wallets", "an hour after its end, 7 days if it was used";
     "device_request" false: "whose login a device asked for", "to log in on devices", "7 days after its end";
     "email_change" false: "the address that somebody wants instead", "to prove it", "its end";
     "event_outbox" true: "events on their way to the log", "that none is lost", "the log has them";
-    "face_template" true: "a face as numbers", "to know people again, where a workflow asks for it", "the end that the configuration sets";
+    "face_template" true: "a face as numbers", "to know people again, where a workflow asks for it", "the end that the configuration sets; of a list, with its entry";
     "group_member" false: "who is in a group", "rights", "the account or the group goes";
     "idv_code" true: "hash of a code that was sent to somebody", "to prove an address or number", "the session goes";
     "idv_code_sent" false: "keyed hashes of numbers and lines that codes went to", "that nobody is flooded", "hours";
     "idv_effect" false: "what a decision still has to bring about", "that none is lost", "it was brought about, or the session goes";
     "idv_evidence" true: "what a decision rests on, signed", "to prove it later", "the session goes";
-    "idv_list_entry" true: "what an operator put on a list", "to know again who is on it", "its end, or it is taken off";
+    "idv_list_entry" true: "what an operator put on a list, and who did", "to know again who is on it", "its end, or it is taken off";
     "idv_message" false: "webhooks about sessions", "to tell whom the operator named", "its end";
     "idv_note" true: "what people wrote about a session", "to decide", "the session goes";
     "idv_picture" true: "pictures of documents and faces", "review by people", "the end that the configuration sets, in hours";
     "idv_seen" true: "the browser, device and address of whoever goes through a session", "fraud signals", "the session goes";
-    "idv_session" true: "what somebody showed of themselves, and what was found", "verification", "the end that the workflow sets, or it is erased";
+    "idv_session" true: "what somebody showed of themselves, and what was found; references and account in the clear", "verification", "the end that the workflow sets, or it is erased";
     "idv_session_event" true: "what happened to a session", "to explain a decision", "the session goes";
     "idv_signal" false: "keyed hashes of documents, addresses and numbers", "to see who comes again", "90 days";
-    "invitation" false: "the address of whoever was invited", "to let them in", "7 days after its end";
+    "invitation" false: "the address of whoever was invited, and who invited them", "to let them in", "7 days after its end";
     "issued_certificate" false: "the name of a workload or of somebody who has it", "to revoke it", "7 days after its end";
     "issued_credential" false: "what a wallet holds", "to revoke it", "7 days after its end";
-    "login_session" false: "address and browser of a login", "that people see and end their logins", "7 days after its end";
+    "login_session" false: "address and browser of a login", "that people see and end their logins", "7 days after the time it was to last";
     "logout_notice" false: "whose logout a client is told of", "single logout", "the client knows";
     "mail_login" false: "whose login by mail it is", "to log in", "its end";
     "mail_outbox" true: "mails and text messages on their way", "to send them", "they are sent, or given up";
-    "oauth_grant" false: "what a client may do for whom", "tokens", "7 days after its end";
+    "oauth_grant" false: "what a client may do for whom", "tokens", "7 days after the time it was to last";
     "passkey" false: "public keys and what people call them", "to log in", "its owner removes it";
     "password_reset" false: "whose password may be set anew", "recovery", "its end";
     "pending_login" false: "how far a login has come", "to log in", "its end";
@@ -68,7 +70,7 @@ map! {
     "pushed_request" false: "what a client asks for, with hints of whom", "to log in", "its end";
     "recovery_code" false: "hashes of codes", "to log in without a device", "its owner makes new ones";
     "refresh_token" false: "whose login it goes on for", "tokens", "7 days after its end";
-    "review_case" false: "that an account was flagged, why, and what was decided", "to review it", "365 days after it was closed";
+    "review_case" false: "that an account was flagged, why, and what was decided", "to review it", "365 days after it was closed, or the account is removed";
     "revocation" false: "ids of tokens and people whose tokens are void", "that they are refused", "its end";
     "subject_key" true: "the key that the log is sealed with for somebody", "erasure without breaking proofs", "the account is removed";
     "totp" true: "the secret of an app", "to log in", "its owner removes it";
@@ -80,7 +82,6 @@ map! {
 pub const IMPERSONAL: &[&str] = &[
     "account_group",
     "aml_list",
-    "api_key",
     "authority",
     "client_assertion",
     "client_secret",
@@ -98,7 +99,6 @@ pub const IMPERSONAL: &[&str] = &[
     "idv_trust_version",
     "idv_webhook",
     "idv_workflow",
-    "idv_workflow_version",
     "measure",
     "month_key",
     "oauth_client",
