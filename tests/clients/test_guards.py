@@ -163,8 +163,10 @@ def test_what_is_packed_is_unpacked_and_looked_into(client, echo, pack, name):
     assert post(client, bomb, **{"content-encoding": name}).status_code == 413
     assert len(echo.seen) == before
     # What nobody looks into stays as it is.
-    raw = post(client, pack(b"text"), "text/plain", **{"content-encoding": name}).json()
-    assert raw["body"].encode("latin1") == pack(b"text") and raw["headers"]["content-encoding"] == name
+    # Once: gzip writes the time, to the second, into what it packs.
+    packed = pack(b"text")
+    raw = post(client, packed, "text/plain", **{"content-encoding": name}).json()
+    assert raw["body"].encode("latin1") == packed and raw["headers"]["content-encoding"] == name
 
 
 def test_unknown_ways_of_packing_are_refused(client, echo):
