@@ -1,8 +1,7 @@
 use http::{Method, StatusCode};
 use portcullis_jose::{Alg, Enc, KeyManagement};
 use portcullis_oidc::{
-    AuthMethod, CONSOLE_CLIENT, ClientSettings, ClientSpec, GATE_CLIENT, GrantType,
-    SecurityProfile, SubjectType,
+    AuthMethod, ClientSettings, ClientSpec, GrantType, SecurityProfile, SubjectType, is_of_gate,
 };
 use portcullis_store::clients::{self, Client};
 use portcullis_types::Timestamp;
@@ -435,7 +434,7 @@ async fn list(api: Api, call: Call) -> Reply {
 
 /// The gate is a client itself, as the configuration says and nobody else.
 fn not_ours(id: &str) -> Result<(), ApiError> {
-    if [GATE_CLIENT, CONSOLE_CLIENT].contains(&id) {
+    if is_of_gate(id) {
         let message = "is the gate's own; only the configuration changes it".to_owned();
         let field = "client_id";
         return Err(ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }]));

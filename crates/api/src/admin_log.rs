@@ -1,7 +1,7 @@
 use http::{Method, StatusCode, header};
 use portcullis_identity::LogFilter;
 use portcullis_store::idv::evidence::LogProof;
-use portcullis_types::{AddrKey, Prefix, Timestamp};
+use portcullis_types::{AddrKey, Prefix};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -96,9 +96,10 @@ async fn search(api: Api, call: Call) -> Reply {
         Some(_) => return Err(ApiError::Parameter("order")),
     };
     let at = after.parse().ok();
+    let (from, until) = call.times()?;
     let filter = LogFilter {
-        from: time(&call, "from")?,
-        until: time(&call, "until")?,
+        from,
+        until,
         subjects: text(&call, "subject")?.into_iter().collect(),
         kind: text(&call, "kind")?,
         request_id: text(&call, "request_id")?,
@@ -128,12 +129,6 @@ fn whence(call: &Call) -> Result<LogFilter, ApiError> {
         return Err(ApiError::Parameter("addr"));
     }
     Ok(LogFilter { addr, network, ..LogFilter::default() })
-}
-
-fn time(call: &Call, name: &'static str) -> Result<Option<Timestamp>, ApiError> {
-    let text = call.query.get(name);
-    let time = text.map(Timestamp::parse_rfc3339).transpose();
-    time.map_err(|_| ApiError::Parameter(name))
 }
 
 fn text(call: &Call, name: &'static str) -> Result<Option<String>, ApiError> {

@@ -23,7 +23,7 @@ pub const GATE_CLIENT: &str = "portcullis-gate";
 pub const CONSOLE_CLIENT: &str = "portcullis-console";
 
 /// Whether it is the gate's own: only the gate redeems its codes and renews its tokens.
-pub(crate) fn is_of_gate(client: &str) -> bool {
+pub fn is_of_gate(client: &str) -> bool {
     [GATE_CLIENT, CONSOLE_CLIENT].contains(&client)
 }
 

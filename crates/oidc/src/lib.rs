@@ -45,7 +45,7 @@ pub use authorize::VERIFIED_LOGIN;
 pub use authorize::{AuthorizationRequest, AuthorizeError, CODE_LIFETIME};
 pub use claims::check_claims_parameter;
 pub use client::{AuthMethod, Client, ClientSettings, GrantType, is_redirect_uri};
-pub use client_admin::{CONSOLE_CLIENT, ClientError, ClientSpec, GATE_CLIENT};
+pub use client_admin::{CONSOLE_CLIENT, ClientError, ClientSpec, GATE_CLIENT, is_of_gate};
 pub use client_keys::ClientKeys;
 pub use device::DeviceQuestion;
 pub use dpop::{Dpop, proof_lifetime};

@@ -52,6 +52,28 @@ macro_rules! staff {
     };
 }
 
+const STAFF: &str = staff!("");
+const WITH_FACTOR: &str = staff!(
+    " AND (EXISTS (SELECT 1 FROM totp t WHERE t.tenant = a.tenant AND t.account_id = a.id \
+     AND t.confirmed_at IS NOT NULL) OR EXISTS (SELECT 1 FROM passkey p \
+     WHERE p.tenant = a.tenant AND p.account_id = a.id))"
+);
+/// No group can have this role.
+const ADMINS: &str = staff!(" AND ' ' || a.roles || ' ' LIKE '% admin %'");
+const KEYS: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
+                    AND (expires_at IS NULL OR expires_at > $2)";
+const WITHOUT_END: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 \
+                           AND revoked_at IS NULL AND expires_at IS NULL";
+const OLD: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
+                   AND created_at < $2 AND (expires_at IS NULL OR expires_at > $3)";
+const ALERTS: &str = "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND created_at >= $2";
+const LATE: &str = "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND severity >= 4 \
+                    AND created_at >= $2 AND created_at < $3 \
+                    AND (acknowledged_at IS NULL OR acknowledged_at - created_at > 86400000000)";
+const FOREIGN: &str = "SELECT COUNT(*) FROM account WHERE tenant = $1 AND password_hash <> '' \
+                       AND password_hash NOT LIKE '$argon2id$%'";
+const FLAGGED: &str = "SELECT COUNT(*) FROM account WHERE tenant = $1 AND flagged_at IS NOT NULL";
+
 /// Reads them.
 pub async fn facts(
     source: impl Source + Copy,
@@ -63,45 +85,17 @@ pub async fn facts(
         let row: Option<(i64,)> = asked.optional(source).await?;
         Ok(row.map_or(0, |(count,)| count))
     };
-    const KEYS: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
-                        AND (expires_at IS NULL OR expires_at > $2)";
-    const OLD: &str = "SELECT COUNT(*) FROM api_key WHERE tenant = $1 AND revoked_at IS NULL \
-                       AND created_at < $2 AND (expires_at IS NULL OR expires_at > $3)";
-    const LATE: &str = "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND severity >= 4 \
-                        AND created_at >= $2 AND created_at < $3 \
-                        AND (acknowledged_at IS NULL OR acknowledged_at - created_at > 86400000000)";
-    const PLAIN: &str = "SELECT COUNT(*) FROM account WHERE tenant = $1 AND password_hash <> '' \
-                         AND password_hash NOT LIKE '$argon2id$%'";
+    let (old, month) = (now.minus(OLD_KEY), now.minus(MONTH));
     Ok(Facts {
-        staff: count(sql(staff!("")), &[]).await?,
-        staff_with_factor: count(sql(staff!(
-            " AND (EXISTS (SELECT 1 FROM totp t WHERE t.tenant = a.tenant AND t.account_id = a.id \
-             AND t.confirmed_at IS NOT NULL) OR EXISTS (SELECT 1 FROM passkey p \
-             WHERE p.tenant = a.tenant AND p.account_id = a.id))"
-        )), &[])
-        .await?,
-        admins: count(sql(staff!(
-            " AND (' ' || a.roles || ' ' LIKE '% admin %' OR EXISTS (SELECT 1 FROM group_member m \
-             JOIN account_group g ON g.tenant = m.tenant AND g.id = m.group_id \
-             WHERE m.tenant = a.tenant AND m.account_id = a.id \
-             AND ' ' || g.roles || ' ' LIKE '% admin %'))"
-        )), &[])
-        .await?,
+        staff: count(sql(STAFF), &[]).await?,
+        staff_with_factor: count(sql(WITH_FACTOR), &[]).await?,
+        admins: count(sql(ADMINS), &[]).await?,
         keys: count(sql(KEYS), &[now]).await?,
-        keys_without_end: count(sql("SELECT COUNT(*) FROM api_key WHERE tenant = $1 \
-             AND revoked_at IS NULL AND expires_at IS NULL"), &[])
-        .await?,
-        keys_old: count(sql(OLD), &[now.minus(OLD_KEY), now]).await?,
-        alerts: count(
-            sql("SELECT COUNT(*) FROM alert WHERE tenant = $1 AND created_at >= $2"),
-            &[now.minus(MONTH)],
-        )
-        .await?,
-        alerts_late: count(sql(LATE), &[now.minus(MONTH), now.minus(LATE_ALERT)]).await?,
-        foreign_hashes: count(sql(PLAIN), &[]).await?,
-        flagged: count(sql(
-            "SELECT COUNT(*) FROM account WHERE tenant = $1 AND flagged_at IS NOT NULL",
-        ), &[])
-        .await?,
+        keys_without_end: count(sql(WITHOUT_END), &[]).await?,
+        keys_old: count(sql(OLD), &[old, now]).await?,
+        alerts: count(sql(ALERTS), &[month]).await?,
+        alerts_late: count(sql(LATE), &[month, now.minus(LATE_ALERT)]).await?,
+        foreign_hashes: count(sql(FOREIGN), &[]).await?,
+        flagged: count(sql(FLAGGED), &[]).await?,
     })
 }
