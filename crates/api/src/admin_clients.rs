@@ -3,7 +3,7 @@ use portcullis_jose::{Alg, Enc, KeyManagement};
 use portcullis_oidc::{
     AuthMethod, ClientSettings, ClientSpec, GrantType, SecurityProfile, SubjectType, is_of_gate,
 };
-use portcullis_store::clients::{self, Client};
+use portcullis_store::clients;
 use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::{
     ApiError,
     call::{Call, Page},
+    client_view::ClientView,
     endpoint::{Api, Endpoint, Permission::Admin, Reply, created, nothing, ok},
 };
 
@@ -76,126 +77,6 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         )
         .returns::<ClientView>(ok),
     ]
-}
-
-/// A client as administrators see it.
-#[derive(Debug, Serialize, ToSchema)]
-struct ClientView {
-    client_id: String,
-    name: String,
-    token_endpoint_auth_method: String,
-    first_party: bool,
-    redirect_uris: Vec<String>,
-    post_logout_redirect_uris: Vec<String>,
-    grant_types: Vec<String>,
-    scopes: Vec<String>,
-    audiences: Vec<String>,
-    token_alg: String,
-    require_pushed_authorization_requests: bool,
-    dpop_bound_access_tokens: bool,
-    nonce_instead_of_pkce: bool,
-    tls_client_certificate_bound_access_tokens: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_client_auth_subject_dn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_client_auth_san_dns: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_client_auth_san_uri: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_client_auth_san_ip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_client_auth_san_email: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_encrypted_response_alg: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_encrypted_response_enc: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    userinfo_signed_response_alg: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    userinfo_encrypted_response_alg: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    userinfo_encrypted_response_enc: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    security_profile: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sector_identifier_uri: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jwks_uri: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backchannel_logout_uri: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_uri: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy_uri: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tos_uri: Option<String>,
-    serves: Vec<String>,
-    optional_audiences: Vec<String>,
-    may_impersonate: bool,
-    default_acr_values: Vec<String>,
-    default_max_age: Option<u32>,
-    disabled: bool,
-    /// RFC 3339.
-    created_at: String,
-}
-
-impl From<Client> for ClientView {
-    fn from(client: Client) -> Self {
-        let list = |text: &str| serde_json::from_str(text).unwrap_or_default();
-        let settings: ClientSettings = serde_json::from_str(&client.settings).unwrap_or_default();
-        Self {
-            name: client.name,
-            token_endpoint_auth_method: client.auth_method,
-            first_party: client.first_party,
-            redirect_uris: list(&client.redirect_uris),
-            post_logout_redirect_uris: list(&client.post_logout_redirect_uris),
-            grant_types: list(&client.grant_types),
-            scopes: client.scopes.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-            audiences: list(&client.audiences),
-            token_alg: client.token_alg,
-            require_pushed_authorization_requests: settings.require_pushed_authorization_requests,
-            dpop_bound_access_tokens: settings.dpop_bound_access_tokens,
-            nonce_instead_of_pkce: settings.nonce_instead_of_pkce,
-            tls_client_certificate_bound_access_tokens: settings
-                .tls_client_certificate_bound_access_tokens,
-            tls_client_auth_subject_dn: settings.tls_client_auth_subject_dn,
-            tls_client_auth_san_dns: settings.tls_client_auth_san_dns,
-            tls_client_auth_san_uri: settings.tls_client_auth_san_uri,
-            tls_client_auth_san_ip: settings.tls_client_auth_san_ip,
-            tls_client_auth_san_email: settings.tls_client_auth_san_email,
-            id_token_encrypted_response_alg: settings
-                .id_token_encrypted_response_alg
-                .map(KeyManagement::as_str),
-            id_token_encrypted_response_enc: settings
-                .id_token_encrypted_response_enc
-                .map(Enc::as_str),
-            userinfo_signed_response_alg: settings.userinfo_signed_response_alg.map(Alg::as_str),
-            userinfo_encrypted_response_alg: settings
-                .userinfo_encrypted_response_alg
-                .map(KeyManagement::as_str),
-            userinfo_encrypted_response_enc: settings
-                .userinfo_encrypted_response_enc
-                .map(Enc::as_str),
-            security_profile: settings.security_profile.map(SecurityProfile::as_str),
-            subject_type: settings.subject_type.map(SubjectType::as_str),
-            sector_identifier_uri: settings.sector_identifier_uri,
-            jwks_uri: settings.jwks_uri,
-            backchannel_logout_uri: settings.backchannel_logout_uri,
-            client_uri: settings.client_uri,
-            policy_uri: settings.policy_uri,
-            tos_uri: settings.tos_uri,
-            serves: settings.serves,
-            optional_audiences: settings.optional_audiences,
-            may_impersonate: settings.may_impersonate,
-            default_acr_values: settings.default_acr_values,
-            default_max_age: settings.default_max_age,
-            disabled: client.disabled_at.is_some(),
-            created_at: Timestamp::from_micros(client.created_at).to_rfc3339(),
-            client_id: client.id,
-        }
-    }
 }
 
 /// A client that was just registered.
@@ -299,16 +180,14 @@ struct NewClient {
     default_acr_values: Vec<String>,
     /// What `max_age` is if a request does not say, in seconds.
     default_max_age: Option<u32>,
+    /// When what is changed was changed last, as it was seen: if somebody changed it since, this is refused.
+    updated_at: Option<String>,
 }
 
 impl NewClient {
     fn into_spec(self) -> Result<ClientSpec, ApiError> {
-        let wrong = |field, message: &str| {
-            let message = message.to_owned();
-            ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }])
-        };
         let method: AuthMethod = self.token_endpoint_auth_method.parse().map_err(|()| {
-            wrong(
+            ApiError::field(
                 "token_endpoint_auth_method",
                 "must be none, client_secret_basic, client_secret_post, private_key_jwt, \
                  tls_client_auth or self_signed_tls_client_auth",
@@ -325,7 +204,7 @@ impl NewClient {
             redirect_uris: self.redirect_uris,
             post_logout_redirect_uris: self.post_logout_redirect_uris,
             grant_types: grants.map_err(|()| {
-                wrong(
+                ApiError::field(
                     "grant_types",
                     "may contain authorization_code, refresh_token, client_credentials, \
                      urn:ietf:params:oauth:grant-type:device_code and \
@@ -335,7 +214,8 @@ impl NewClient {
             scopes: self.scopes,
             audiences: self.audiences,
             jwks: self.jwks,
-            token_alg: alg.ok_or_else(|| wrong("token_alg", "must be EdDSA, ES256 or RS256"))?,
+            token_alg: alg
+                .ok_or_else(|| ApiError::field("token_alg", "must be EdDSA, ES256 or RS256"))?,
             settings: ClientSettings {
                 require_pushed_authorization_requests: self.require_pushed_authorization_requests,
                 dpop_bound_access_tokens: self.dpop_bound_access_tokens,
@@ -406,10 +286,7 @@ fn named<T>(
     text: Option<&str>,
     parse: fn(&str) -> Option<T>,
 ) -> Result<Option<T>, ApiError> {
-    let unknown = || {
-        let message = "is not one of the names that are known here".to_owned();
-        ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }])
-    };
+    let unknown = || ApiError::field(field, "is not one of the names that are known here");
     text.map(|text| parse(text).ok_or_else(unknown)).transpose()
 }
 
@@ -435,9 +312,8 @@ async fn list(api: Api, call: Call) -> Reply {
 /// The gate is a client itself, as the configuration says and nobody else.
 fn not_ours(id: &str) -> Result<(), ApiError> {
     if is_of_gate(id) {
-        let message = "is the gate's own; only the configuration changes it".to_owned();
-        let field = "client_id";
-        return Err(ApiError::Invalid(vec![portcullis_identity::FieldError { field, message }]));
+        let message = "is the gate's own; only the configuration changes it";
+        return Err(ApiError::field("client_id", message));
     }
     Ok(())
 }
@@ -460,9 +336,12 @@ async fn show(api: Api, call: Call) -> Reply {
 async fn update(api: Api, call: Call) -> Reply {
     let id: String = call.id()?;
     not_ours(&id)?;
-    let spec = call.json::<NewClient>()?.into_spec()?;
+    let new = call.json::<NewClient>()?;
+    let seen = new.updated_at.as_deref().map(Timestamp::parse_rfc3339).transpose();
+    let seen = seen.map_err(|_| ApiError::field("updated_at", "must be a time as in RFC 3339"))?;
+    let spec = new.into_spec()?;
     let (by, origin) = (&call.caller.actor, &call.origin);
-    ok(ClientView::from(api.provider.update_client(&id, &spec, by, origin).await?))
+    ok(ClientView::from(api.provider.update_client(&id, &spec, seen, by, origin).await?))
 }
 
 async fn delete(api: Api, call: Call) -> Reply {

@@ -1,12 +1,9 @@
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
-
 use http::{Method, StatusCode};
-use portcullis_identity::FieldError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    ApiError, ControlsView, ExplainInput, GatewayView, StageView,
+    ApiError,
     call::Call,
     endpoint::{Api, Endpoint, Permission::Admin, Reply, ok},
 };
@@ -30,6 +27,16 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             reload,
         )
         .returns::<ConfigurationStatus>(ok),
+        Endpoint::new(
+            Method::POST,
+            "/api/admin/v1/configuration/check",
+            Admin,
+            "What is wrong with a text, line by line, and what would need a restart. Nothing changes",
+            check,
+        )
+        .takes::<TriedText>()
+        .body(2 * MAX_TEXT_BYTES)
+        .returns::<CheckedView>(ok),
     ]
 }
 
@@ -48,57 +55,63 @@ pub struct ConfigurationStatus {
     pub failed_at: Option<String>,
 }
 
-/// What comes of it; nothing while the process starts or ends.
-pub type Told<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
+/// The file is at most this long, and a body that has it somewhat longer.
+const MAX_TEXT_BYTES: usize = 1 << 20;
 
-/// The running process.
-pub trait Process: Send + Sync {
-    /// How the configuration is, after it was read again if that is asked for.
-    fn configuration(&self, again: bool) -> Told<ConfigurationStatus>;
-
-    /// Waits until it ends.
-    fn closing(&self) -> Told<()>;
-
-    /// Controls as they are.
-    fn controls(&self) -> Told<ControlsView>;
-
-    /// Until when the log tells who it was, of accounts and of others.
-    fn log_keeps(&self) -> (String, String);
-
-    /// The gate as it stands.
-    fn gateway(&self) -> Option<GatewayView>;
-
-    /// What its stages would say to a request.
-    fn explain(&self, input: ExplainInput) -> Told<Vec<StageView>>;
+/// A configuration that somebody tries out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TriedText {
+    /// All of `portcullis.toml`, at most 1 MiB.
+    text: String,
 }
 
-/// The way to the running process.
-#[derive(Clone)]
-pub struct Reload(pub(crate) Arc<dyn Process>);
-
-impl Reload {
-    /// To this one.
-    pub fn new(process: impl Process + 'static) -> Self {
-        Self(Arc::new(process))
-    }
+/// What would come of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CheckedView {
+    /// Whether nothing wrong was found. What is in files that were not opened is not part of that.
+    pub sound: bool,
+    /// What is wrong. One alone if the text is no TOML or a key or value does not exist.
+    pub mistakes: Vec<MistakeView>,
+    /// How many routes there would be, with those that are built in; left out where it was not built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<usize>,
+    /// Files that it names and the configuration in force does not. They were not opened, and then nothing is built.
+    pub unread: Vec<String>,
+    /// Parts that differ from those in force and wait for a restart.
+    pub needs_restart: Vec<String>,
 }
 
-impl fmt::Debug for Reload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reload")
-    }
+/// Something that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MistakeView {
+    /// Counted from 1; left out if it is about no part of the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// In characters, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// In words.
+    pub message: String,
 }
 
 async fn show(api: Api, _: Call) -> Reply {
     ok(api.reload.0.configuration(false).await.ok_or(ApiError::NotFound)?)
 }
 
+async fn check(api: Api, call: Call) -> Reply {
+    let TriedText { text } = call.json()?;
+    if text.len() > MAX_TEXT_BYTES {
+        let message = format!("must be at most {MAX_TEXT_BYTES} bytes");
+        return Err(ApiError::field("text", message));
+    }
+    ok(api.reload.0.check(text).await.ok_or(ApiError::NotFound)?)
+}
+
 async fn reload(api: Api, _: Call) -> Reply {
     let status = api.reload.0.configuration(true).await.ok_or(ApiError::NotFound)?;
     match status.error {
-        Some(message) => {
-            Err(ApiError::Invalid(vec![FieldError { field: "configuration", message }]))
-        }
+        Some(message) => Err(ApiError::field("configuration", message)),
         None => ok(status),
     }
 }

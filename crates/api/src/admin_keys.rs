@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use portcullis_identity::FieldError;
 use portcullis_jose::Alg;
 use portcullis_oidc::{KeyChangedBy, KeyUse};
 use portcullis_store::signing_keys::{self, SigningKeyRow};
@@ -96,10 +95,7 @@ async fn list(api: Api, _: Call) -> Reply {
 
 async fn rotate(api: Api, call: Call) -> Reply {
     let asked: Rotation = call.json()?;
-    let unknown = |field| {
-        let message = "is not one of the names that are known here".to_owned();
-        ApiError::Invalid(vec![FieldError { field, message }])
-    };
+    let unknown = |field| ApiError::field(field, "is not one of the names that are known here");
     let key_use = match &asked.key_use {
         Some(name) => Some(KeyUse::parse(name).ok_or_else(|| unknown("use"))?),
         None => None,

@@ -6,7 +6,7 @@ use crate::{Endpoint, Permission};
 
 /// Changes by administrators that are made on the spot: they close a door, open one that was closed to an address
 /// (whoever it hits by mistake waits), or write something down. Every other one opens doors or cannot be taken back.
-const AT_ONCE: [(&str, &str); 10] = [
+const AT_ONCE: [(&str, &str); 14] = [
     ("POST", "/api/admin/v1/users/{id}/disable"),
     ("DELETE", "/api/admin/v1/users/{id}/flag"),
     ("PATCH", "/api/admin/v1/cases/{id}"),
@@ -17,6 +17,10 @@ const AT_ONCE: [(&str, &str); 10] = [
     ("DELETE", "/api/admin/v1/blocks/{id}"),
     ("POST", "/api/admin/v1/alerts/{id}/acknowledge"),
     ("POST", "/api/admin/v1/gateway/explain"),
+    ("POST", "/api/admin/v1/configuration/check"),
+    ("POST", "/api/admin/v1/sinks/{id}/test"),
+    ("POST", "/api/admin/v1/subject-requests"),
+    ("PATCH", "/api/admin/v1/subject-requests/{id}"),
 ];
 /// What cannot be taken back in verification and screening, or sends what is known elsewhere, besides whatever removes.
 /// Decisions about cases and hits are not here: they are made all day, by two people where it matters.

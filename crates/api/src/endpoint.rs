@@ -21,10 +21,11 @@ use utoipa::{
 };
 
 use crate::{
-    ApiError, Caller, Reload, account, admin_access, admin_cases, admin_clients, admin_compliance,
-    admin_configuration, admin_gateway, admin_groups, admin_invitations, admin_keys, admin_log,
+    ApiError, Caller, Reload, account, admin_access, admin_cases, admin_certificates,
+    admin_clients, admin_compliance, admin_configuration, admin_gateway, admin_groups,
+    admin_invitations, admin_keys, admin_log,
     admin_measures::{self, Listeners},
-    admin_resources, admin_users,
+    admin_resources, admin_sinks, admin_subject_requests, admin_users,
     aml::{self, Batches},
     call::Call,
     idv, openapi,
@@ -221,6 +222,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         account::endpoints(),
         admin_users::endpoints(),
         admin_cases::endpoints(),
+        admin_certificates::endpoints(),
         admin_clients::endpoints(),
         admin_resources::endpoints(),
         admin_keys::endpoints(),
@@ -232,6 +234,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_configuration::endpoints(),
         admin_compliance::endpoints(),
         admin_gateway::endpoints(),
+        admin_sinks::endpoints(),
+        admin_subject_requests::endpoints(),
         aml::endpoints(),
         idv::endpoints(),
     ]

@@ -131,7 +131,7 @@ impl From<IdentityError> for ApiError {
 impl From<AmlError> for ApiError {
     fn from(error: AmlError) -> Self {
         match error {
-            AmlError::Invalid(field, message) => Self::Invalid(vec![FieldError { field, message }]),
+            AmlError::Invalid(field, message) => Self::field(field, message),
             AmlError::NotFound => Self::NotFound,
             AmlError::Stale => Self::Stale,
             AmlError::FourEyes => Self::FourEyes,
@@ -285,6 +285,11 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// A value that cannot be accepted, and what it must be.
+    pub fn field(field: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { field, message: message.into() }])
+    }
+
     /// What failed on our side is for our log.
     pub(crate) fn trace(&self) {
         if self.status().0 == StatusCode::SERVICE_UNAVAILABLE

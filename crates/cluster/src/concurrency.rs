@@ -73,6 +73,17 @@ impl Concurrency {
         slot
     }
 
+    /// How many places of a key are free; nothing if nobody is on the way.
+    pub fn free(&self, key: &[&[u8]]) -> Option<usize> {
+        let fingerprint = self.key.fingerprint(key);
+        // A slot that ends here takes the lock: it must be open again.
+        let slot = {
+            let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            keys.get(&fingerprint).and_then(Weak::upgrade)
+        };
+        slot.map(|slot| slot.free.available_permits())
+    }
+
     /// How many keys are known.
     pub fn len(&self) -> usize {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).len()

@@ -5,7 +5,7 @@ use std::{
     io,
     path::PathBuf,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -451,6 +451,8 @@ impl Exporter {
     async fn pause(&self, pace: &mut Pace, error: &SinkError) {
         self.progress.failures.fetch_add(1, Ordering::Relaxed);
         self.progress.failing.store(true, Ordering::Relaxed);
+        let told = Some((self.clock.now(), error.to_string()));
+        *self.progress.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = told;
         let after = match error {
             SinkError::Later { after, .. } => after.unwrap_or_default(),
             SinkError::Divide(_) => Duration::ZERO,

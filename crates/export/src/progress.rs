@@ -1,4 +1,9 @@
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64},
+};
+
+use portcullis_types::Timestamp;
 
 /// How far a sink is.
 #[derive(Debug, Default)]
@@ -19,4 +24,6 @@ pub struct Progress {
     pub waiting_since: AtomicU64,
     /// Whether the last delivery failed.
     pub failing: AtomicBool,
+    /// When a delivery failed last, and why.
+    pub last_failure: Mutex<Option<(Timestamp, String)>>,
 }

@@ -1,7 +1,11 @@
 //! How much may pass: rates, quotas, and how many at once; by address, by whoever is calling, by a
 //! header field, or by several together.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 use ipnet::IpNet;
@@ -106,7 +110,8 @@ pub struct LimitRule {
 }
 
 impl LimitRule {
-    fn needs_caller(&self) -> bool {
+    /// Whether it needs to be known who is calling.
+    pub(crate) fn needs_caller(&self) -> bool {
         self.keys.iter().any(LimitKey::needs_caller)
     }
 }
@@ -146,7 +151,8 @@ pub(crate) struct Passed {
     pub looked: usize,
 }
 
-type Key = Vec<Vec<u8>>;
+/// What a limit counts somebody by: its name, then in pairs what it counts by and whom.
+pub(crate) type Key = Vec<Vec<u8>>;
 
 impl Passed {
     /// The fields of the IETF draft "RateLimit header fields for HTTP".
@@ -209,7 +215,7 @@ pub(crate) async fn count(
             continue;
         }
         passed.looked += 1;
-        let key = key_of(rule, &request);
+        let key = key_of(rule, &request.known());
         let parts = slices(&key);
         match rule.kind {
             LimitKind::Rate { allowance, block } => {
@@ -262,35 +268,58 @@ pub(crate) async fn count(
     Ok(())
 }
 
+/// What a limit can know of a request.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    pub route: &'a str,
+    pub addr: Option<ClientAddr>,
+    pub headers: Option<&'a HeaderMap>,
+    /// Whoever is calling, the client of their token, and the API key.
+    pub id: Option<&'a str>,
+    pub client: Option<&'a str>,
+    pub api_key: Option<&'a str>,
+}
+
+impl<'a> Countable<'a> {
+    fn known(&self) -> Known<'a> {
+        let (client, api_key) = match self.who {
+            Some(Principal::Token(claims)) => (Some(&*claims.client_id), None),
+            Some(Principal::ApiKey(key)) => (None, Some(&*key.id)),
+            _ => (None, None),
+        };
+        let (route, headers) = (self.route, Some(self.headers));
+        let id = self.who.and_then(Principal::id);
+        Known { route, addr: Some(self.addr), headers, id, client, api_key }
+    }
+}
+
 /// What a rule counts a request by: its name first, so that rules do not meet.
-fn key_of(rule: &LimitRule, request: &Countable<'_>) -> Key {
-    let by_address = || addr_limit_key(&rule.name, request.addr.key());
+pub(crate) fn key_of(rule: &LimitRule, request: &Known<'_>) -> Key {
+    let addr = request.addr.unwrap_or_else(|| ClientAddr::new(Ipv6Addr::UNSPECIFIED.into()));
+    let by_address = || addr_limit_key(&rule.name, addr.key());
     if rule.keys == [LimitKey::Ip] {
         return by_address();
     }
     let mut key = vec![rule.name.as_bytes().to_vec()];
     for one in &rule.keys {
-        let part = match (one, request.who) {
-            (LimitKey::Ip, _) => ("ip", request.addr.key().octets().to_vec()),
-            (LimitKey::Ip56, _) => ("ip56", prefix(request.addr, 56)),
-            (LimitKey::Ip48, _) => ("ip48", prefix(request.addr, 48)),
-            (LimitKey::Tenant, _) => ("tenant", portcullis_types::DEFAULT_TENANT.into()),
-            (LimitKey::Header(name), _) => {
-                let value = request.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+        let part = match (one, request.client, request.api_key) {
+            (LimitKey::Ip, ..) => ("ip", addr.key().octets().to_vec()),
+            (LimitKey::Ip56, ..) => ("ip56", prefix(addr, 56)),
+            (LimitKey::Ip48, ..) => ("ip48", prefix(addr, 48)),
+            (LimitKey::Tenant, ..) => ("tenant", portcullis_types::DEFAULT_TENANT.into()),
+            (LimitKey::Header(name), ..) => {
+                let value = request.headers.and_then(|headers| headers.get(name));
+                let value = value.map_or(&[][..], HeaderValue::as_bytes);
                 ("header", value[..value.len().min(MAX_HEADER_KEY)].to_vec())
             }
-            (LimitKey::Route, _) => ("route", request.route.into()),
-            (LimitKey::Everyone, _) => ("everyone", Vec::new()),
-            (LimitKey::Client, Some(Principal::Token(claims))) => {
-                ("client", claims.client_id.as_bytes().to_vec())
-            }
-            (LimitKey::ApiKey, Some(Principal::ApiKey(known))) => {
-                ("api-key", known.id.as_bytes().to_vec())
-            }
+            (LimitKey::Route, ..) => ("route", request.route.into()),
+            (LimitKey::Everyone, ..) => ("everyone", Vec::new()),
+            (LimitKey::Client, Some(client), _) => ("client", client.as_bytes().to_vec()),
+            (LimitKey::ApiKey, _, Some(key)) => ("api-key", key.as_bytes().to_vec()),
             // Somebody unknown counts by address, so that an anonymous route still has a limit.
-            (_, who) => match who.and_then(Principal::id) {
+            _ => match request.id {
                 Some(id) => ("subject", id.as_bytes().to_vec()),
-                None => ("ip", request.addr.key().octets().to_vec()),
+                None => ("ip", addr.key().octets().to_vec()),
             },
         };
         key.push(part.0.as_bytes().to_vec());
@@ -307,7 +336,7 @@ fn prefix(addr: ClientAddr, bits: u32) -> Vec<u8> {
     }
 }
 
-fn slices(key: &Key) -> Vec<&[u8]> {
+pub(crate) fn slices(key: &[Vec<u8>]) -> Vec<&[u8]> {
     key.iter().map(Vec::as_slice).collect()
 }
 

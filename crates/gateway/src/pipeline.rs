@@ -85,6 +85,16 @@ impl Gateway {
         self.snapshot.store(Arc::new(snapshot));
     }
 
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The tables that limits count in.
+    pub fn counters(&self) -> &limits::Counters {
+        &self.shared.counters
+    }
+
     /// Whether an address is one of the proxies in front.
     pub(crate) fn is_proxy(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

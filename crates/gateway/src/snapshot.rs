@@ -189,6 +189,8 @@ struct Table(matchit::Router<Vec<Arc<Route>>>);
 
 /// Everything that the configuration decides, immutable. A request loads it once.
 pub struct Snapshot {
+    /// Every one, for people who look at them.
+    routes: Vec<Arc<Route>>,
     public: Tables,
     mesh: Tables,
     elsewhere: Tables,
@@ -251,6 +253,11 @@ pub(crate) enum Found {
 }
 
 impl Snapshot {
+    /// The routes, as they were given.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
     /// Checks the routes and builds the tables.
     pub fn new(parts: SnapshotParts) -> Result<Self, SnapshotError> {
         let SnapshotParts {
@@ -266,11 +273,12 @@ impl Snapshot {
             sessions,
         } = parts;
         let (mut public, mut mesh, mut elsewhere) = <(Tables, Tables, Tables)>::default();
-        let (exact, rest): (Vec<Route>, Vec<Route>) =
-            routes.into_iter().partition(|route| !route.path.contains("/{*"));
+        let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+        let (exact, rest): (Vec<_>, Vec<_>) =
+            routes.iter().cloned().partition(|route| !route.path.contains("/{*"));
         // What a route says of everything below a path holds for the path itself, unless another
         // says something of exactly that.
-        let bare = rest.iter().flat_map(Route::bare).collect::<Vec<_>>();
+        let bare = rest.iter().flat_map(|route| route.bare()).map(Arc::new).collect::<Vec<_>>();
         for route in exact.into_iter().chain(rest) {
             match route.listener {
                 ListenerKind::Public => public.add(route)?,
@@ -288,6 +296,7 @@ impl Snapshot {
         let tokens = TokenCache::new(remembered_tokens);
         let hosts = hosts.iter().map(|host| with_port(&host.to_ascii_lowercase())).collect();
         Ok(Self {
+            routes,
             public,
             mesh,
             elsewhere,
@@ -358,12 +367,11 @@ impl Tables {
         self.count == 0
     }
 
-    fn add(&mut self, route: Route) -> Result<(), SnapshotError> {
+    fn add(&mut self, route: Arc<Route>) -> Result<(), SnapshotError> {
         self.count += 1;
         if route.hosts.is_empty() {
-            return self.all.add(Arc::new(route));
+            return self.all.add(route);
         }
-        let route = Arc::new(route);
         for host in &route.hosts {
             self.hosts.entry(host.clone()).or_default().add(route.clone())?;
         }

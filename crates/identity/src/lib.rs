@@ -35,6 +35,7 @@ mod sealed;
 mod service;
 mod session;
 mod status;
+mod subject_requests;
 mod throttle;
 mod totp;
 mod upstream;
@@ -68,6 +69,9 @@ pub use rights::MAX_EXPORTED_ENTRIES;
 pub use sealed::Opened;
 pub use service::{Identity, Parts};
 pub use session::{Browser, LoggedIn, RECENT, Recent, SESSION_LIFETIME};
+pub use subject_requests::{
+    NewSubjectRequest, SUBJECT_REQUEST_KINDS, SUBJECT_REQUEST_OUTCOMES, SubjectRequestChange,
+};
 pub use totp::TotpSetup;
 pub use upstream::UpstreamLogin;
 pub use username::{Username, UsernameError};

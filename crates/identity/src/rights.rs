@@ -4,13 +4,13 @@ use std::{collections::VecDeque, path::Path};
 
 use portcullis_audit::{Filter, Logs};
 use portcullis_events::{
-    AccountChange, Actor, Event, Kind, Origin, Outcome, opened_entry, sealed_of,
+    AccountChange, Actor, AdminChange, Event, Kind, Origin, Outcome, opened_entry, sealed_of,
 };
 use portcullis_store::{
     accounts::{self, Account},
     applications, factors,
     idv::{identities, proofs},
-    passkeys, upstream, wallet,
+    passkeys, subject_requests, upstream, wallet,
 };
 use portcullis_texts::{speaking_now, t};
 use portcullis_types::{Id, Timestamp, tags};
@@ -22,6 +22,27 @@ use crate::{Email, Identity, IdentityError, Mail, Recent, recovery::language};
 pub const MAX_EXPORTED_ENTRIES: usize = 10_000;
 
 impl Identity {
+    /// The same for somebody who cannot log in to ask for it; who got it is in the log.
+    pub async fn export_for(
+        &self,
+        id: Id<tags::User>,
+        by: &Actor,
+        origin: &Origin,
+    ) -> Result<Value, IdentityError> {
+        let account = accounts::by_id(&self.db, &self.tenant, id).await?;
+        let account = account.ok_or(IdentityError::NotFound)?;
+        let change = AdminChange {
+            action: "export",
+            object_type: "user",
+            object: id.to_string(),
+            before: None,
+            after: None,
+        };
+        let event = self.event(origin, by.clone(), Outcome::Success, Kind::Admin(change));
+        self.audit.append(vec![event]).await?;
+        self.export(&account).await
+    }
+
     /// Everything that is kept about a person, as JSON. Secrets are named and not shown: they prove
     /// who somebody is, and say nothing about them.
     pub async fn export(&self, account: &Account) -> Result<Value, IdentityError> {
@@ -37,6 +58,7 @@ impl Identity {
         let verified = self.verified(id).await?;
         let proofs = proofs::all_of_account(db, tenant, id).await?;
         let in_wallets = wallet::of_account(db, tenant, id, (self.now(), i64::MAX)).await?;
+        let requests = subject_requests::of_account(db, tenant, id).await?;
         let entries = self.entries_about(account).await?;
         let day = |micros: i64| Timestamp::from_micros(micros).to_rfc3339();
         Ok(json!({
@@ -70,6 +92,14 @@ impl Identity {
                     "last_used_at": own.last_used_at.map(day),
                 })).collect::<Vec<_>>(),
             },
+            "requests": requests.iter().map(|request| json!({
+                "kind": request.kind,
+                "requester": request.requester,
+                "note": request.note,
+                "received_at": request.received_at.to_rfc3339(),
+                "due_at": request.due_at.to_rfc3339(),
+                "outcome": request.outcome,
+            })).collect::<Vec<_>>(),
             "sessions": sessions.iter().map(|session| json!({
                 "id": session.id.to_string(),
                 "address": session.addr,

@@ -9,7 +9,7 @@ use portcullis_store::{
     clients::{self, ClientSecret},
     grants, wallet,
 };
-use portcullis_types::{Id, Secret};
+use portcullis_types::{Id, Secret, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{AuthMethod, ClientSettings, GrantType, Provider};
@@ -132,12 +132,12 @@ impl Provider {
 
     /// Puts what `spec` describes in the place of what a client was registered with. How it proves
     /// who it is, and its secrets, stay. What was granted to it ends if it loses a scope or an
-    /// audience. `may` says whether the client, as it is at that moment, can be changed.
+    /// audience. `may` says of the client, as it is at that moment, why it cannot be changed.
     pub(crate) async fn replace_client(
         &self,
         id: &str,
         spec: &ClientSpec,
-        may: impl Fn(&clients::Client) -> bool,
+        may: impl Fn(&clients::Client) -> Result<(), ClientError>,
         by: &Actor,
         origin: &Origin,
     ) -> Result<clients::Client, ClientError> {
@@ -150,7 +150,8 @@ impl Provider {
         let changed = self.identity.db.write(|tx| async move {
             // Not what was read before: it may have been disabled or removed meanwhile.
             let before = clients::by_id(&tx, self.tenant(), id).await?;
-            let before = before.filter(may).ok_or(ClientError::NotFound)?;
+            let before = before.ok_or(ClientError::NotFound)?;
+            may(&before)?;
             let after = clients::Client {
                 id: before.id.clone(),
                 auth_method: before.auth_method.clone(),
@@ -174,11 +175,13 @@ impl Provider {
         Ok(after)
     }
 
-    /// The same for an administrator, who names the client.
+    /// The same for an administrator, who names the client, and may say when what they saw was changed last: if it
+    /// was changed since, it stays as it is.
     pub async fn update_client(
         &self,
         id: &str,
         spec: &ClientSpec,
+        seen: Option<Timestamp>,
         by: &Actor,
         origin: &Origin,
     ) -> Result<clients::Client, ClientError> {
@@ -194,7 +197,13 @@ impl Provider {
         fixed("client_id", spec.id.as_deref().is_none_or(|named| named == id))?;
         let same = spec.auth_method.as_str() == before.auth_method;
         fixed("token_endpoint_auth_method", same)?;
-        self.replace_client(id, spec, |_| true, by, origin).await
+        let may = |row: &clients::Client| match seen {
+            Some(seen) if seen.micros() != row.updated_at => {
+                Err(ClientError::Failed(IdentityError::Stale))
+            }
+            _ => Ok(()),
+        };
+        self.replace_client(id, spec, may, by, origin).await
     }
 
     /// What an administrator, or the client itself, says of a client, as a row; the rest of it is

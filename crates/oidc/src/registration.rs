@@ -167,7 +167,10 @@ impl Provider {
             return Err(RegistrationError::Metadata { redirect: false, description });
         }
         let by = Actor::Client { id: row.id.clone() };
-        let enabled = |row: &clients::Client| row.disabled_at.is_none();
+        let enabled = |row: &clients::Client| match row.disabled_at {
+            None => Ok(()),
+            Some(_) => Err(ClientError::NotFound),
+        };
         let changed = match self.replace_client(id, &spec, enabled, &by, origin).await {
             Err(ClientError::NotFound) => return Err(RegistrationError::Token),
             changed => changed?,

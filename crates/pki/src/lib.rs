@@ -8,6 +8,7 @@ mod bundle;
 mod expected;
 mod peer;
 mod request;
+mod shown;
 mod spiffe;
 mod tls;
 mod trust;
@@ -19,6 +20,7 @@ pub use authority::{
 pub use bundle::spiffe_bundle;
 pub use peer::{CertificateName, PeerCertificate, certificate_thumbprint, is_certificate};
 pub use request::{CertificateRequest, MAX_REQUEST_BYTES, RequestError};
+pub use shown::Shown;
 pub use spiffe::{SpiffeError, SpiffeId, is_trust_domain, peer_spiffe_id};
 pub use tls::{
     ServerIdentity, TlsError, certificates, client_config, mesh_config, provider, public_config,

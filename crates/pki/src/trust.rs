@@ -24,7 +24,7 @@ use rustls::{
 };
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use crate::{TlsError, authority::serial_text, certificates, provider};
+use crate::{Shown, TlsError, authority::serial_text, certificates, provider};
 
 /// The roots that are trusted, and the certificates that are not trusted any more.
 #[derive(Debug)]
@@ -182,6 +182,11 @@ impl Identity {
         let text = make(&chain);
         let signature = fixed(&signer.sign(text.as_bytes()).ok()?)?;
         Some((text, signature))
+    }
+
+    /// What is shown now says of itself.
+    pub fn shown(&self) -> Option<Shown> {
+        Shown::read(self.0.load().cert.first()?)
     }
 
     /// From now on this one.

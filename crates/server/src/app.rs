@@ -295,6 +295,7 @@ impl App {
 
     /// Blocks, keys and revocations as they were before the stop.
     async fn restore(&self) -> Result<()> {
+        self.traffic.activity.follow(self.gateway.snapshot().routes());
         let now = self.clock.now();
         self.identity.reload_blocks().await?;
         self.identity.reload_api_keys().await?;

@@ -27,6 +27,7 @@ pub async fn look(app: &App) -> Option<ControlsView> {
     let config = &gate.config;
     let mut controls = vec![passwords(config, &facts)];
     controls.extend(access(&facts));
+    controls.push(requests(&facts));
     controls.extend([routes(config), keys(config), boundary(config), alerts(&facts)]);
     controls.extend([log(app, config), copies(config), change(app), erasure(config)]);
     Some(ControlsView { checked_at: now.to_rfc3339(), controls })
@@ -241,6 +242,34 @@ fn boundary(config: &Config) -> ControlView {
         mode == Mode::Respond && !unlimited,
         said,
         &[("mode", format!("{mode:?}").to_lowercase())],
+    )
+}
+
+fn requests(facts: &Facts) -> ControlView {
+    let (late, closed_late) = (facts.requests_late, facts.requests_closed_late);
+    let said = match (late, closed_late) {
+        (0, 0) => {
+            "No request of a data subject that was written down here waits for longer than it may."
+                .to_owned()
+        }
+        (0, closed) => format!("Requests that were closed after their deadline: {closed}."),
+        (late, _) => format!("Requests whose deadline is over: {late}."),
+    };
+    Control {
+        id: "privacy.requests",
+        title: "Requests of data subjects are answered in time",
+        soc2: &["P5.1", "P5.2"],
+        iso27001: &["A.5.34"],
+        events: "admin_subject_request",
+    }
+    .is(
+        late == 0 && closed_late == 0,
+        said,
+        &[
+            ("open requests", facts.requests.to_string()),
+            ("overdue", late.to_string()),
+            ("closed too late", closed_late.to_string()),
+        ],
     )
 }
 

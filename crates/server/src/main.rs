@@ -1,6 +1,7 @@
 //! Portcullis: the gate in front of your services, as one binary.
 #![allow(missing_docs, clippy::allow_attributes, reason = "a binary has no public interface")]
 
+mod activity;
 mod app;
 mod baselines;
 mod built_in;
@@ -35,12 +36,14 @@ mod routes;
 mod screening;
 mod sessions;
 mod sigma;
+mod sink_view;
 mod sinks;
 mod system;
 mod texts;
 mod tiles;
 mod traces;
 mod traffic;
+mod trial;
 mod up;
 mod upstreams;
 mod vault;
@@ -173,7 +176,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             commands::say(commands::check::openapi().trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { place, .. } => runtime.block_on(commands::check::run(&place)),
+        Command::Check { place, .. } => {
+            let _inside = runtime.enter();
+            commands::check::run(&place)
+        }
         Command::Explain(asked) => runtime.block_on(commands::explain::run(asked)),
         Command::Reload { place } => {
             runtime.block_on(control::ask::<serde_json::Value>(&place.data, "/reload", &()))?;

@@ -129,6 +129,7 @@ impl App {
         self.follow_sinks(sinks);
         self.sigma.store(sigma);
         self.gateway.swap(snapshot);
+        self.traffic.activity.follow(self.gateway.snapshot().routes());
         gate.watch(Some(&before));
         self.reload.see(read);
         self.gate.store(Arc::new(gate));

@@ -144,7 +144,7 @@ async fn keep(app: &App, id: &str, spec: &ClientSpec) -> Result<()> {
                 && known.grant_types == grants.join(" ")
                 && known.redirect_uris.split_whitespace().eq(spec.redirect_uris.iter());
             if !same {
-                app.provider.update_client(id, spec, by, origin).await?;
+                app.provider.update_client(id, spec, None, by, origin).await?;
             }
         }
     }

@@ -15,6 +15,7 @@ use portcullis_export::{
     Begin, Elastic, Exporter, Format, HttpClient, HttpSettings, Open, Otlp, Progress, Sink, Slack,
     Splunk, Syslog, SyslogSettings, TlsSettings, Webhook,
 };
+use portcullis_identity::Identity;
 use portcullis_types::{SharedClock, SharedEntropy, random_array};
 use tokio::task::JoinHandle;
 
@@ -27,13 +28,13 @@ use crate::{
 
 /// Sinks, and how far each is.
 #[derive(Default)]
-pub struct Sinks(Mutex<HashMap<String, Running>>);
+pub struct Sinks(pub(crate) Mutex<HashMap<String, Running>>);
 
-struct Running {
+pub(crate) struct Running {
     config: SinkConfig,
     /// What its files and its variable had, so that a new secret begins it anew.
     made_of: Parts,
-    progress: Arc<Progress>,
+    pub(crate) progress: Arc<Progress>,
     task: JoinHandle<()>,
 }
 
@@ -65,6 +66,32 @@ pub fn plan(
     };
     let all = config.sinks.iter();
     all.map(|own| one(own).with_context(|| format!("sink {}", own.name))).collect()
+}
+
+/// One sink alone, to try it out.
+pub fn plan_one(
+    config: &Config,
+    own: &SinkConfig,
+    origin: &str,
+    clock: &SharedClock,
+    entropy: &SharedEntropy,
+) -> Result<Sink> {
+    sink(config, own, &Parts::read(config, own)?, origin, clock, entropy)
+}
+
+/// Makes what is personal in an entry readable.
+pub fn opening(identity: &Identity) -> Open {
+    let identity = identity.clone();
+    Arc::new(move |entry| {
+        let identity = identity.clone();
+        Box::pin(async move {
+            let Some(sealed) = sealed_of(&entry) else { return Some(entry) };
+            let fields = identity.log_keys.try_open(&identity.db, &sealed).await;
+            // A database that does not answer is no key that was destroyed.
+            let fields = fields.ok()?;
+            Some(opened_entry(&entry, |_| fields))
+        })
+    })
 }
 
 impl Parts {
@@ -190,17 +217,6 @@ impl App {
     }
 
     fn exporter(&self, config: &SinkConfig, sink: Sink, progress: Arc<Progress>) -> Exporter {
-        let identity = self.identity.clone();
-        let open: Open = Arc::new(move |entry| {
-            let identity = identity.clone();
-            Box::pin(async move {
-                let Some(sealed) = sealed_of(&entry) else { return Some(entry) };
-                let fields = identity.log_keys.try_open(&identity.db, &sealed).await;
-                // A database that does not answer is no key that was destroyed.
-                let fields = fields.ok()?;
-                Some(opened_entry(&entry, |_| fields))
-            })
-        });
         let record = self.record.clone();
         Exporter {
             verifier: Arc::new(move |year| record.verifier(year)),
@@ -214,7 +230,7 @@ impl App {
                 Beginning::Newest => Begin::Newest,
             },
             integrity: config.ocsf_version == OcsfVersion::V1_9,
-            open: (config.personal == Personal::Open).then_some(open),
+            open: (config.personal == Personal::Open).then(|| opening(&self.identity)),
             sink,
             clock: self.clock.clone(),
             progress,

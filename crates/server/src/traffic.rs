@@ -11,7 +11,7 @@ use std::{
 use portcullis_events::{Event, Kind, RequestSeen};
 use portcullis_store::measures::LATENCY_BOUNDS as BOUNDS;
 
-use crate::measures::Minutes;
+use crate::{activity::Activity, measures::Minutes};
 
 /// Requests for which there is no route.
 const NO_ROUTE: &str = "-";
@@ -22,6 +22,8 @@ pub struct Traffic {
     tallies: Mutex<Tallies>,
     /// The same for charts, until it is stored.
     pub minutes: Minutes,
+    /// Of routes and limits, for people who look at the gate.
+    pub activity: Activity,
 }
 
 #[derive(Default)]
@@ -46,6 +48,7 @@ impl Traffic {
     /// Counts events.
     pub fn count(&self, events: &[Arc<Event>]) {
         self.minutes.count(events);
+        self.activity.count(events);
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             let code = event.kind.code(event.outcome.is_success());

@@ -3,16 +3,21 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, OnceLock, Weak},
+    time::Duration,
 };
 
 use portcullis_api::{
-    ConfigurationStatus, ControlsView, ExplainInput, GatewayView, Process, ServerView, StageView,
-    Told, UpstreamView,
+    ActivityView, ApiError, AuthoritiesView, AuthorityView, CertificatesOf, CheckedView,
+    ConfigurationStatus, ControlsView, EnrolmentView, ExplainInput, GatewayView, Process,
+    ServerView, SinkTestView, SinkView, StageView, Told, UpstreamView,
 };
+use portcullis_ca::{AuthorityStatus, CaError, EnrolmentToken, Which};
+use portcullis_events::{Actor, Origin};
 use portcullis_gateway::{Asked, ListenerKind, ServerState};
+use portcullis_pki::{PkiError, SpiffeId};
 use serde_json::Value;
 
-use crate::{app::App, compliance, upstreams::Service};
+use crate::{app::App, compliance, sink_view, trial, upstreams::Service};
 
 /// The way to the application, once there is one.
 #[derive(Clone, Default)]
@@ -41,6 +46,91 @@ impl Process for Window {
         })
     }
 
+    fn check(&self, text: String) -> Told<CheckedView> {
+        let app = self.app();
+        Box::pin(async move {
+            let app = app?;
+            // One after another: it takes as much memory and time as a start.
+            let _alone = app.swapping.lock().await;
+            let gate = app.gate.load_full();
+            let tried = tokio::task::spawn_blocking(move || trial::inspect(&text, &gate.config));
+            tried.await.inspect_err(|error| tracing::error!(%error, "a trial")).ok()
+        })
+    }
+
+    fn authorities(&self) -> Option<AuthoritiesView> {
+        let app = self.app()?;
+        let one = |own: AuthorityStatus| AuthorityView {
+            id: own.id,
+            root: own.root,
+            phase: own.phase.as_str().to_owned(),
+            active_at: own.active_at.to_rfc3339(),
+            expires_at: own.expires_at.to_rfc3339(),
+        };
+        Some(AuthoritiesView {
+            trust_domain: app.gate.load().config.certificates.trust_domain.clone(),
+            authorities: app.ca.status().into_iter().map(one).collect(),
+            listeners: app.doors.look(&app.gate.load().config),
+        })
+    }
+
+    fn revoke_certificates(
+        &self,
+        which: CertificatesOf,
+        compromised: bool,
+        (actor, origin): (Actor, Origin),
+    ) -> Told<Result<u64, ApiError>> {
+        let app = self.app();
+        Box::pin(async move {
+            let app = app?;
+            let which = match which {
+                CertificatesOf::Serial(serial) => Which::Serial(serial),
+                CertificatesOf::Workload(id) => match id.parse() {
+                    Ok(id) => Which::Workload(id),
+                    Err(error) => return Some(Err(refused_name(&error))),
+                },
+            };
+            let revoked = app.ca.revoke(&which, compromised, &actor, Some(&origin)).await;
+            Some(revoked.map_err(|error| refused(&error)))
+        })
+    }
+
+    fn enrol(
+        &self,
+        spiffe_id: String,
+        names: Vec<String>,
+        lifetime: Duration,
+        (actor, origin): (Actor, Origin),
+    ) -> Told<Result<EnrolmentView, ApiError>> {
+        let app = self.app();
+        Box::pin(async move {
+            let app = app?;
+            let id: SpiffeId = match spiffe_id.parse() {
+                Ok(id) => id,
+                Err(error) => return Some(Err(refused_name(&error))),
+            };
+            let made = app.ca.make_token(&id, &names, lifetime, &actor, Some(&origin)).await;
+            let view = |made: EnrolmentToken| EnrolmentView {
+                id: made.id,
+                token: made.text.expose().clone(),
+                expires_at: made.expires_at.to_rfc3339(),
+            };
+            Some(made.map(view).map_err(|error| refused(&error)))
+        })
+    }
+
+    fn sinks(&self) -> Option<Vec<SinkView>> {
+        Some(sink_view::look(&*self.app()?))
+    }
+
+    fn try_sink(&self, name: String, actor: Actor, origin: Origin) -> Told<Option<SinkTestView>> {
+        let app = self.app();
+        Box::pin(async move {
+            let tried = app?.try_sink(&name, actor, origin).await;
+            tried.inspect_err(|error| tracing::error!(%error, name, "a sink was tried out")).ok()
+        })
+    }
+
     fn closing(&self) -> Told<()> {
         let closing = self.app().and_then(|app| app.closing.get().cloned());
         Box::pin(async move { closing?.wait_for(|closing| *closing).await.is_ok().then_some(()) })
@@ -64,6 +154,11 @@ impl Process for Window {
         Some(GatewayView { routes, upstreams: gate.services.iter().map(upstream).collect() })
     }
 
+    fn activity(&self) -> Option<ActivityView> {
+        let app = self.app()?;
+        Some(app.traffic.activity.view(app.gateway.counters(), app.clock.now()))
+    }
+
     fn explain(&self, input: ExplainInput) -> Told<Vec<StageView>> {
         let app = self.app();
         Box::pin(async move {
@@ -85,6 +180,27 @@ impl Process for Window {
             });
             Some(steps.collect())
         })
+    }
+}
+
+fn refused_name(error: &impl ToString) -> ApiError {
+    ApiError::field("spiffe_id", error.to_string())
+}
+
+/// What an authority does not do.
+fn refused(error: &CaError) -> ApiError {
+    let wrong = |field, error: &CaError| ApiError::field(field, error.to_string());
+    match error {
+        CaError::Nothing => ApiError::NotFound,
+        CaError::TrustDomain(..) => wrong("spiffe_id", error),
+        CaError::OwnName(_) | CaError::Pki(PkiError::Name(_) | PkiError::Names) => {
+            wrong("names", error)
+        }
+        CaError::Raced => ApiError::Stale,
+        _ => {
+            tracing::error!(%error, "the certificate authority");
+            ApiError::Busy
+        }
     }
 }
 

@@ -244,6 +244,30 @@ pub async fn live(
     .await
 }
 
+/// A page of the same, after the certificate that was issued then and has this serial number.
+pub async fn page(
+    source: impl Source,
+    tenant: &str,
+    spiffe_id: Option<&str>,
+    now: Timestamp,
+    after: (i64, &str),
+    limit: i64,
+) -> Result<Vec<CertificateRow>, DbError> {
+    sql(certificate!(
+        "AND expires_at > $2 AND (CAST($3 AS TEXT) IS NULL OR spiffe_id = $3) \
+         AND (created_at < $4 OR created_at = $4 AND serial < $5) \
+         ORDER BY created_at DESC, serial DESC LIMIT $6"
+    ))
+    .bind(tenant)
+    .bind(now)
+    .bind(spiffe_id)
+    .bind(after.0)
+    .bind(after.1)
+    .bind(limit)
+    .all(source)
+    .await
+}
+
 /// What was revoked and is not over at `now`; of one authority only, or of all.
 pub async fn revoked(
     source: impl Source,

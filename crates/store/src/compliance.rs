@@ -38,6 +38,12 @@ pub struct Facts {
     pub foreign_hashes: i64,
     /// Accounts that are flagged and wait for review.
     pub flagged: i64,
+    /// Requests of data subjects that are open.
+    pub requests: i64,
+    /// Of these, those whose deadline is over.
+    pub requests_late: i64,
+    /// Requests of data subjects that are kept and were closed after their deadline.
+    pub requests_closed_late: i64,
 }
 
 macro_rules! staff {
@@ -73,6 +79,11 @@ const LATE: &str = "SELECT COUNT(*) FROM alert WHERE tenant = $1 AND severity >=
 const FOREIGN: &str = "SELECT COUNT(*) FROM account WHERE tenant = $1 AND password_hash <> '' \
                        AND password_hash NOT LIKE '$argon2id$%'";
 const FLAGGED: &str = "SELECT COUNT(*) FROM account WHERE tenant = $1 AND flagged_at IS NOT NULL";
+const REQUESTS: &str = "SELECT COUNT(*) FROM subject_request WHERE tenant = $1 AND state = 'open'";
+const REQUESTS_LATE: &str = "SELECT COUNT(*) FROM subject_request WHERE tenant = $1 \
+                             AND state = 'open' AND due_at < $2";
+const REQUESTS_CLOSED_LATE: &str = "SELECT COUNT(*) FROM subject_request WHERE tenant = $1 \
+                                    AND state = 'closed' AND closed_at > due_at";
 
 /// Reads them.
 pub async fn facts(
@@ -97,5 +108,8 @@ pub async fn facts(
         alerts_late: count(sql(LATE), &[month, now.minus(LATE_ALERT)]).await?,
         foreign_hashes: count(sql(FOREIGN), &[]).await?,
         flagged: count(sql(FLAGGED), &[]).await?,
+        requests: count(sql(REQUESTS), &[]).await?,
+        requests_late: count(sql(REQUESTS_LATE), &[now]).await?,
+        requests_closed_late: count(sql(REQUESTS_CLOSED_LATE), &[]).await?,
     })
 }

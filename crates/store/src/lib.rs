@@ -46,6 +46,7 @@ pub mod retention;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
+pub mod subject_requests;
 pub mod upstream;
 pub mod wallet;
 

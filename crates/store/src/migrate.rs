@@ -50,6 +50,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (40, include_str!("../migrations/0040_devices.sql")),
     (41, include_str!("../migrations/0041_phones.sql")),
     (42, include_str!("../migrations/0042_measures.sql")),
+    (43, include_str!("../migrations/0043_subject_requests.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

@@ -11,6 +11,8 @@ use crate::query::{Query, sql};
 const KEEP_USED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Alerts are kept this long; the log has them for as long as it is.
 const KEEP_ALERTS: Duration = Duration::from_secs(365 * 24 * 3600);
+/// That a request of a data subject was answered can be asked for so long.
+const KEEP_REQUESTS: Duration = Duration::from_secs(3 * 365 * 24 * 3600);
 /// Who was screened is kept for five years from the last time (FATF recommendation 11), unless somebody
 /// removes it; whoever is monitored stays.
 const KEEP_SUBJECTS: Duration = Duration::from_secs((5 * 365 + 2) * 24 * 3600);
@@ -91,6 +93,7 @@ fn rules() -> Vec<(&'static str, Duration, Query)> {
         ("mail_login", Duration::ZERO, sql("DELETE FROM mail_login WHERE expires_at < $1")),
         ("revocation", Duration::ZERO, sql("DELETE FROM revocation WHERE expires_at < $1")),
         ("alert", KEEP_ALERTS, sql("DELETE FROM alert WHERE created_at < $1")),
+        ("subject_request", KEEP_REQUESTS, sql("DELETE FROM subject_request WHERE closed_at < $1")),
         ("review_case", KEEP_ALERTS, sql("DELETE FROM review_case WHERE closed_at < $1")),
         (
             "aml_subject",

@@ -7,11 +7,13 @@ use portcullis_events::{
     AccountChange, Actor, Event, Kind, Lifecycle, Origin, Outcome, Sealed, sealed_of, search_fields,
 };
 use portcullis_store::{
-    CommitSink, Db, DbError, LogKeys, Sealer, SinkFuture, accounts, applications, cases, clients,
-    compliance, consents, data_map, defence, device, factors, grants, invitations, mail_login,
-    measures,
+    CommitSink, Db, DbError, LogKeys, Sealer, SinkFuture, accounts, applications, cases,
+    certificates, clients, compliance, consents, data_map, defence, device, factors, grants,
+    invitations, mail_login, measures,
     outbox::{self, MessageKind},
-    passkeys, pushed, quotas, recovery, retention, sql, token_hash,
+    passkeys, pushed, quotas, recovery, retention, sql,
+    subject_requests::{self, SubjectRequest},
+    token_hash,
 };
 use portcullis_testkit::{FixedClock, START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, Month, Timestamp, tags};
@@ -1226,4 +1228,124 @@ on_both!(rules_about_access_are_counted, |db: TestDb| {
     add(&db.db, &other).await.unwrap();
     assert_eq!((facts().await.staff, facts().await.admins), (2, 1));
     assert_eq!(compliance::facts(&db.db, "other", START).await.unwrap().staff, 0);
+});
+
+on_both!(requests_of_data_subjects_come_by_deadline_and_outlive_the_account, |db: TestDb| {
+    let person = &account(1, "alice");
+    add(&db.db, person).await.unwrap();
+    let day = Duration::from_secs(86_400);
+    let row = |seed, due: u32, account: bool| SubjectRequest {
+        id: Id::new(START, &*SeededEntropy::new(seed)),
+        kind: "access".into(),
+        account_id: account.then(|| person.id.to_string()),
+        requester: "Alice <alice@example.org>".into(),
+        note: "by post".into(),
+        state: "open".into(),
+        received_at: START,
+        due_at: START.plus(day * due),
+        extended_because: String::new(),
+        outcome: String::new(),
+        closed_at: None,
+        closed_by: String::new(),
+        created_by: "root".into(),
+        version: 1,
+    };
+    let rows = [row(1, 30, true), row(2, 10, false), row(3, 10, false), row(4, 20, true)];
+    let all = &rows;
+    db.db
+        .write(|tx| async move {
+            for row in all {
+                subject_requests::insert(&tx, TENANT, row).await?;
+            }
+            Ok::<_, DbError>(())
+        })
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    let mut after = (i64::MIN, String::new());
+    loop {
+        let place = (after.0, after.1.as_str());
+        let page = subject_requests::page(&db.db, TENANT, "open", place, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = (last.due_at.micros(), last.id.to_string());
+        seen.extend(page.into_iter().map(|row| (row.due_at, row.id)));
+    }
+    assert_eq!(seen.len(), 4);
+    assert!(seen.is_sorted(), "{seen:?}");
+
+    let closed = &SubjectRequest {
+        state: "closed".into(),
+        outcome: "fulfilled".into(),
+        closed_at: Some(START.plus(day * 11).micros()),
+        closed_by: "root".into(),
+        ..rows[1].clone()
+    };
+    let close = |version| {
+        db.db.write(move |tx| async move {
+            subject_requests::update(&tx, TENANT, closed, version).await
+        })
+    };
+    assert!(!close(2).await.unwrap(), "somebody was first");
+    assert!(close(1).await.unwrap());
+    let facts = compliance::facts(&db.db, TENANT, START.plus(day * 15)).await.unwrap();
+    let told = (facts.requests, facts.requests_late, facts.requests_closed_late);
+    assert_eq!(told, (3, 1, 1));
+
+    // With the account goes who it was, and nothing else.
+    let own = subject_requests::of_account(&db.db, TENANT, person.id).await.unwrap();
+    assert_eq!(own.len(), 2);
+    let gone = db.db.write(|tx| async move { accounts::delete(&tx, TENANT, person.id).await });
+    assert!(gone.await.unwrap());
+    let kept = subject_requests::by_id(&db.db, TENANT, rows[0].id).await.unwrap().unwrap();
+    let told = (kept.account_id, &*kept.requester, &*kept.note, &*kept.kind, kept.version);
+    assert_eq!(told, (None, "", "", "access", 2));
+
+    let later = START.plus(day * (3 * 365 + 12));
+    retention::run(&db.db, later).await.unwrap();
+    assert!(subject_requests::by_id(&db.db, TENANT, closed.id).await.unwrap().is_none());
+    let open = subject_requests::page(&db.db, TENANT, "open", (i64::MIN, ""), 10).await.unwrap();
+    assert_eq!(open.len(), 3, "what is open stays");
+});
+
+on_both!(certificates_come_page_by_page_the_newest_first, |db: TestDb| {
+    let row = |serial: &str, at: i64, id: Option<&str>, ends: i64| certificates::CertificateRow {
+        serial: serial.into(),
+        authority: "a".into(),
+        spiffe_id: id.map(str::to_owned),
+        names: String::new(),
+        how: "enrolment".into(),
+        created_at: START.micros() + at,
+        expires_at: START.micros() + ends,
+        revoked_at: None,
+        compromised: false,
+    };
+    let all = &[
+        row("01", 1, Some("spiffe://x/a"), 100),
+        row("02", 2, Some("spiffe://x/b"), 100),
+        row("03", 2, Some("spiffe://x/a"), 100),
+        row("04", 3, None, 100),
+        row("05", 4, Some("spiffe://x/a"), 5),
+    ];
+    db.db
+        .write(|tx| async move {
+            for row in all {
+                certificates::insert(&tx, TENANT, row).await?;
+            }
+            Ok::<_, DbError>(())
+        })
+        .await
+        .unwrap();
+    let now = START.plus(Duration::from_micros(50));
+    let read = async |id: Option<&str>| {
+        let (mut seen, mut after) = (Vec::new(), (i64::MAX, String::new()));
+        loop {
+            let place = (after.0, after.1.as_str());
+            let page = certificates::page(&db.db, TENANT, id, now, place, 2).await.unwrap();
+            let Some(last) = page.last() else { return seen };
+            after = (last.created_at, last.serial.clone());
+            seen.extend(page.into_iter().map(|row| row.serial));
+        }
+    };
+    assert_eq!(read(None).await, ["04", "03", "02", "01"]);
+    assert_eq!(read(Some("spiffe://x/a")).await, ["03", "01"]);
 });

@@ -189,6 +189,8 @@ pub mod tags {
         Message = "msg";
         /// A review of an account that was flagged.
         Case = "cas";
+        /// What somebody asked about their own data.
+        SubjectRequest = "dsr";
         /// One request at the gate.
         Request = "req";
         /// One event in the audit log.

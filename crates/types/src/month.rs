@@ -1,6 +1,6 @@
 use std::fmt;
 
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 
 use crate::Timestamp;
 
@@ -46,6 +46,33 @@ impl Month {
         };
         let (year, month) = (number(year, 4)?, number(month, 2)?);
         (1..=12).contains(&month).then(|| Self(year * 12 + month - 1))
+    }
+}
+
+impl Timestamp {
+    /// The same day and time so many months later, in UTC; the last day of the month where it has no such day.
+    ///
+    /// ```
+    /// use portcullis_types::Timestamp;
+    /// let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+    /// assert_eq!(at("2026-01-31T10:00:00Z").plus_months(1), at("2026-02-28T10:00:00Z"));
+    /// assert_eq!(at("2027-11-30T10:00:00Z").plus_months(3), at("2028-02-29T10:00:00Z"));
+    /// ```
+    #[must_use]
+    pub fn plus_months(self, months: u32) -> Self {
+        let later = || {
+            let at = OffsetDateTime::from_unix_timestamp(self.secs()).ok()?;
+            let month = Month(Month::of(self).0 + months);
+            let (year, number) = (i32::try_from(month.year()).ok()?, month.0 % 12 + 1);
+            let number = time::Month::try_from(u8::try_from(number).ok()?).ok()?;
+            let day = at.day().min(number.length(year));
+            let date = Date::from_calendar_date(year, number, day).ok()?;
+            let micros = self.micros() - self.secs() * 1_000_000;
+            let secs = date.with_time(at.time()).assume_utc().unix_timestamp();
+            Some(Self::from_micros(secs.checked_mul(1_000_000)? + micros))
+        };
+        // What no calendar has is so far away that a month is nothing.
+        later().unwrap_or(self)
     }
 }
 

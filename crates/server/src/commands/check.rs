@@ -1,9 +1,14 @@
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use portcullis_ca::Identities;
 
-use crate::{Place, commands::say, config::Config, gate::Gate, routes, system};
+use crate::{
+    Place,
+    commands::say,
+    config::{Config, Mistake},
+    system, trial,
+};
 
 /// The OpenAPI document as it is published: of an installation that is tried out.
 pub fn openapi() -> String {
@@ -12,36 +17,24 @@ pub fn openapi() -> String {
 }
 
 /// Reads the configuration as a start would, as far as that changes nothing.
-pub async fn run(place: &Place) -> Result<ExitCode> {
-    let config = Config::load(&place.config)?;
+pub fn run(place: &Place) -> Result<ExitCode> {
+    let name = place.config.display();
+    let (text, base) = Config::read(&place.config)?;
+    let (config, mistakes) = Config::inspect(&text, base);
+    let told: Vec<String> = mistakes.iter().map(|mistake| format!("\n{mistake}")).collect();
+    ensure!(told.is_empty(), "{name} cannot be used:{}", told.concat());
+    let config = config.with_context(|| format!("{name} cannot be used"))?;
     crate::parts::theme(&config)?;
-    crate::places::Maps::open(&config)?;
     crate::parts::staff_devices(&config)?;
-    let entropy = system::entropy();
-    crate::sigma::load(&config, None)?;
-    crate::sinks::plan(&config, "log", &system::clock(), &entropy)?;
     crate::traces::client(&config)?;
     crate::screening::settings(&config)?;
-
-    let identities = Identities::ephemeral(system::clock(), entropy.clone())?;
+    let identities = Identities::ephemeral(system::clock(), system::entropy())?;
     crate::wallets::certificate(&config, &identities)?;
-    let egress = crate::app::egress(&config)?;
-    let gate = Gate::build(config, &identities, &entropy, &egress, None)?;
-    let none = || routes::BuiltIn {
-        oidc: axum::Router::new(),
-        pages: axum::Router::new(),
-        api: axum::Router::new(),
-        matches: axum::Router::new(),
-        wallets: axum::Router::new(),
-        console: axum::Router::new(),
-
-        pki: axum::Router::new(),
-        log: (axum::Router::new(), "node".to_owned()),
-    };
-    let all = routes::all(&gate, none())?;
-    let count = all.len();
-    routes::check_table(all).context("the routes contradict each other")?;
-    say(&format!("{} is sound: {count} routes", place.config.display()));
+    let count = trial::build(config).map_err(|error| {
+        let found = Mistake::find(&text, &format!("{error:#}"));
+        anyhow!("{name} cannot be used:\n{found}")
+    })?;
+    say(&format!("{name} is sound: {count} routes"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,7 @@ use portcullis_jose::Alg;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{Config, load::unique};
+use super::{Config, check::unique};
 
 /// Such as a Keycloak realm, an Auth0 or an Entra tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::load::unique;
+use super::check::unique;
 
 /// A receiver of events. Exactly one of `syslog`, `splunk`, `elastic`, `otlp`, `webhook` and `slack`
 /// says which.

@@ -1,0 +1,123 @@
+//! Trying a configuration out: what a start would build of it is built and thrown away.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use anyhow::{Context, Result};
+use portcullis_api::{CheckedView, MistakeView};
+use portcullis_ca::Identities;
+
+use crate::{
+    config::{Config, Mistake},
+    gate::Gate,
+    routes, system,
+};
+
+/// Builds what a reload would take over. Returns how many routes there are.
+pub fn build(config: Config) -> Result<usize> {
+    let (clock, entropy) = (system::clock(), system::entropy());
+    crate::places::Maps::open(&config)?;
+    crate::sigma::load(&config, None)?;
+    crate::sinks::plan(&config, "log", &clock, &entropy)?;
+    let identities = Identities::ephemeral(clock, entropy.clone())?;
+    let egress = crate::app::egress(&config)?;
+    let gate = Gate::build(config, &identities, &entropy, &egress, None)?;
+    let built_in = routes::BuiltIn {
+        oidc: axum::Router::new(),
+        pages: axum::Router::new(),
+        api: axum::Router::new(),
+        matches: axum::Router::new(),
+        wallets: axum::Router::new(),
+        console: axum::Router::new(),
+        pki: axum::Router::new(),
+        log: (axum::Router::new(), "node".to_owned()),
+    };
+    let all = routes::all(&gate, built_in)?;
+    let count = all.len();
+    routes::check_table(all).context("the routes contradict each other")?;
+    Ok(count)
+}
+
+/// Looks at a text as if it were the file of `running`. Only files are opened that the configuration in force names
+/// as well: whoever may look at the gate may not look at the machine.
+pub fn inspect(text: &str, running: &Config) -> CheckedView {
+    let (config, mut mistakes) = Config::inspect(text, running.base.clone());
+    let (mut unread, mut needs_restart, mut count) = (Vec::new(), Vec::new(), None);
+    if let Some(config) = config {
+        needs_restart = config.needs_restart(running);
+        // What a contract has wrong is quoted, and the file itself may have a password in it.
+        let known = running.files().into_iter().filter(|path| running.file.as_ref() != Some(path));
+        let known: BTreeSet<PathBuf> = known.collect();
+        let own: BTreeSet<PathBuf> = config.files().into_iter().collect();
+        unread = own.difference(&known).map(|path| path.display().to_string()).collect();
+        if mistakes.is_empty() && unread.is_empty() {
+            match build(config) {
+                Ok(routes) => count = Some(routes),
+                Err(error) => mistakes.push(Mistake::find(text, &format!("{error:#}"))),
+            }
+        }
+    }
+    let view = |Mistake { place, message }| MistakeView {
+        line: place.map(|(line, _)| line),
+        column: place.map(|(_, column)| column),
+        message,
+    };
+    CheckedView {
+        sound: mistakes.is_empty(),
+        mistakes: mistakes.into_iter().map(view).collect(),
+        routes: count,
+        unread,
+        needs_restart,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "issuer = \"https://localhost:8443\"\n[listen]\npublic = \"127.0.0.1:8443\"\n\
+        [database]\nurl = \"sqlite:x.db\"\n[[upstream]]\nname = \"a\"\nservers = [\"http://x\"]\n";
+
+    fn route(name: &str, more: &str) -> String {
+        format!(
+            "[[route]]\nname = \"{name}\"\npath = \"/x\"\nupstream = \"a\"\nauthenticate = [\"bearer\"]\n{more}"
+        )
+    }
+
+    fn running() -> Config {
+        Config::parse(TEXT, PathBuf::from("/nowhere")).unwrap()
+    }
+
+    #[test]
+    fn a_sound_text_is_built_and_says_what_needs_a_restart() {
+        let text = format!("{}{}", TEXT.replace("x.db", "y.db"), route("r", ""));
+        let view = inspect(&text, &running());
+        assert!(view.sound && view.mistakes.is_empty() && view.unread.is_empty());
+        assert!(view.routes > Some(10));
+        assert_eq!(view.needs_restart, ["database"]);
+    }
+
+    #[test]
+    fn routes_that_contradict_each_other_are_found_in_the_text() {
+        let text = format!("{TEXT}{}{}", route("r", ""), route("s", ""));
+        let view = inspect(&text, &running());
+        assert!(!view.sound);
+        assert!(view.mistakes[0].message.contains("contradict"), "{:?}", view.mistakes);
+    }
+
+    /// Contents and names of files are nothing that a text may ask for.
+    #[test]
+    fn files_that_are_not_in_force_are_not_opened() {
+        for more in ["openapi = \"/etc/passwd\"\n", "openapi = \"../../etc/none\"\n"] {
+            let view = inspect(&format!("{TEXT}{}", route("r", more)), &running());
+            assert!(view.sound && view.routes.is_none());
+            assert_eq!(view.unread.len(), 1);
+        }
+        let sigma = format!("{TEXT}[detect]\nsigma = [\"/etc\"]\n");
+        assert!(inspect(&sigma, &running()).mistakes.is_empty());
+        // As it is in force, it is opened.
+        let text = format!("{TEXT}{}", route("r", "openapi = \"none.yaml\"\n"));
+        let running = Config::parse(&text, PathBuf::from("/nowhere")).unwrap();
+        let view = inspect(&text, &running);
+        assert_eq!(view.mistakes[0].line, Some(14), "{:?}", view.mistakes);
+    }
+}
