@@ -2,6 +2,7 @@
 // Arguments: issuer, fingerprint of the server's key, directory for pictures, user name, password, task, what the
 // task needs as JSON.
 import assert from "node:assert/strict";
+import { adminTasks } from "./browser_console_admin.mjs";
 import { launch, looker } from "./browser_look.mjs";
 
 const [issuer, key, pictures, username, password, task, given = "{}"] = process.argv.slice(2);
@@ -78,6 +79,8 @@ async function proven(title) {
 }
 
 const tasks = {
+  ...adminTasks({ page, needs, told, enter, open, look, button, by, fill, select, control, shows, quiet }),
+
   async pages() {
     const start = Date.now();
     await enter();

@@ -201,7 +201,7 @@ def test_cases_are_decided_by_keyboard_by_whoever_is_here_for_that(place, does):
     workflow = published(client, HUMAN, name="people")
     sessions = {begin(client, workflow, reference=f"customer-{at}")["id"] for at in range(2)}
     found = does("cases", {"note": "Looked <b>closely</b>"}, {"username": "olga", "password": PASSWORD})
-    assert found["told"]["sections"] == ["Overview", "Cases", "Screening hits", "Workflows"]
+    assert found["told"]["sections"] == ["Overview", "Cases", "Screening hits", "Workflows", "Settings"]
     stands = {session: show(client, {"id": session})["status"] for session in sessions}
     assert sorted(stands.values()) == ["approved", "in_review"]
     left = next(session for session, status in stands.items() if status == "in_review")

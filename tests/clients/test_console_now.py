@@ -160,7 +160,7 @@ def test_controls_say_how_it_is_and_evidence_proves_itself(place, pictures):
     operator = place.operator()
     controls = lambda: {one["id"]: one for one in operator.get("/api/admin/v1/compliance/controls").json()["controls"]}
     before = controls()
-    assert len(before) == 12 and all(one["soc2"] and one["iso27001"] and one["said"] for one in before.values())
+    assert len(before) == 13 and all(one["soc2"] and one["iso27001"] and one["said"] for one in before.values())
     assert before["monitoring.detection"]["status"] == before["authentication.passwords"]["status"] == "met"
     assert before["access.keys"]["status"] == "met" and before["authentication.staff"]["status"] == "attention"
     made = operator.post("/api/admin/v1/api-keys", json={"name": "for ever", "scopes": ["aml"]}).json()

@@ -171,6 +171,11 @@ def test_learning_reports_and_refuses_nothing(shop):
         events = until(lambda: (e := [e for e in gate.audit() if "violations" in json.dumps(e)]) and len(e) == 3 and e, "events")
         told = {v for e in events for v in e["unmapped"]["violations"]}
         assert {"/query/debug unknown", "/body/name minLength", "/path unknown", "response /debug"} <= told
+        # The same, counted, for whoever wants to know whether it can be enforced.
+        key = gate.cli("api-keys", "create", "--config", gate.file, "--data", gate.data, "look", "--scope", "admin").stdout.strip()
+        asked = lambda: client.get("/api/admin/v1/gateway/activity", headers={"x-api-key": key})
+        learned = until(lambda: (answer := asked()).status_code == 200 and answer, "the key").json()["learned"]
+        assert {(one["route"], one["violation"], one["count"]) for one in learned} >= {("shop", "/query/debug unknown", 1), ("shop", "/body/name minLength", 1)}
 
 
 def test_a_document_that_cannot_be_enforced_is_refused(gate, shop):

@@ -13,6 +13,8 @@ export class Pages<T> {
   next = $state<string | undefined>();
   loading = $state(false);
   error = $state.raw<Refused | undefined>();
+  /** How many came last. */
+  came = 0;
   /** What was asked last; answers to older questions are not shown. */
   #asked = 0;
 
@@ -38,6 +40,7 @@ export class Pages<T> {
       if (asked !== this.#asked) return;
       this.items = [...this.items, ...chunk.items];
       this.next = chunk.next ?? undefined;
+      this.came = chunk.items.length;
     } catch (error) {
       if (asked !== this.#asked) return;
       this.error = refused(error);

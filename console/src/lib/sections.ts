@@ -36,6 +36,7 @@ export const sections: { title: string; places: Destination[] }[] = [
       { path: "/invitations", title: "Invitations", key: "i", needs: ["admin"], load: () => import("../views/Invitations.svelte") },
       { path: "/clients", title: "Clients", key: "c", needs: ["admin"], load: () => import("../views/Clients.svelte"), one: () => import("../views/Client.svelte") },
       { path: "/api-keys", title: "API keys", key: "a", needs: ["admin"], load: () => import("../views/ApiKeys.svelte") },
+      { path: "/certificates", title: "Certificates", key: "x", needs: ["admin"], load: () => import("../views/Certificates.svelte") },
       { path: "/keys", title: "Signing keys", key: "k", needs: ["admin"], load: () => import("../views/Keys.svelte") },
     ],
   },
@@ -49,7 +50,14 @@ export const sections: { title: string; places: Destination[] }[] = [
   },
   {
     title: "Audit",
-    places: [{ path: "/compliance", title: "Compliance", key: "m", needs: ["admin"], load: () => import("../views/Compliance.svelte") }],
+    places: [
+      { path: "/compliance", title: "Compliance", key: "m", needs: ["admin"], load: () => import("../views/Compliance.svelte") },
+      { path: "/requests", title: "Data requests", key: "d", needs: ["admin"], load: () => import("../views/Requests.svelte"), one: () => import("../views/Request.svelte") },
+    ],
+  },
+  {
+    title: "Yours",
+    places: [{ path: "/settings", title: "Settings", key: "s", needs: ["admin", "idv", "aml"], load: () => import("../views/Settings.svelte") }],
   },
 ];
 

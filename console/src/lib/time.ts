@@ -41,3 +41,10 @@ export function since(span: string, now: Date): Date | undefined {
   const length = { m: 60, h: 3_600, d: 86_400 }[unit ?? ""];
   return count && length ? new Date(now.getTime() - Number(count) * length * 1_000) : undefined;
 }
+
+/** A length of time in its largest fitting unit, such as “15 min”. */
+export function span(seconds: number, language: string): string {
+  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? ["second", 1];
+  // What is left of a time must not look shorter than it is.
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short" }).format(Math.ceil(seconds / length));
+}
