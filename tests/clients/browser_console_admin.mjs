@@ -78,7 +78,11 @@ export const adminTasks = ({ page, needs, told, enter, open, look, button, by, f
       await look(page, "request-open");
       await by("button", "Close").click();
       await submit();
-      await shows("fulfilled");
+      await by("button", "Open again").click();
+      await submit();
+      await by("button", "Close").click();
+      await submit();
+      await by("button", "Open again").wait();
       await open("/requests?state=closed");
       await shows("access");
     },
@@ -101,6 +105,15 @@ export const adminTasks = ({ page, needs, told, enter, open, look, button, by, f
       await scopes.type("aml");
       told.warning = await (await page.waitForSelector("dialog[open] .notice.warn")).evaluate((one) => one.textContent);
       await look(page, "client-change");
+      // Somebody else is faster.
+      told.other = await page.evaluate(async (id) => {
+        const address = `/api/admin/v1/clients/${id}`;
+        const { disabled: _, created_at: __, ...rest } = await (await fetch(address)).json();
+        const answer = await fetch(address, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ ...rest, default_max_age: 77, dpop_bound_access_tokens: true }) });
+        return answer.status;
+      }, needs.id);
+      await submit();
+      await shows("Somebody else changed it meanwhile");
       await submit();
       await page.waitForFunction((name) => document.querySelector("main h1").textContent === name, {}, needs.name);
     },

@@ -12,7 +12,7 @@ import pytest
 
 from portcullis import BIN, DEMO, Demo, bearer, log_in, officer, tokens, until
 from receivers import Http
-from test_console import OFTEN, OWN, PASSWORD, entered, session
+from test_console import HOSTILE, MARK, OFTEN, OWN, PASSWORD, entered, session
 from test_detection import attempt
 from test_export import SECRET, secret, sink
 
@@ -25,6 +25,12 @@ path = "/tight/{*rest}"
 upstream = "profile"
 authenticate = ["bearer"]
 limits = [{ key = "subject", rate = "3/h" }]
+[[route]]
+name = "both"
+path = "/both/{*rest}"
+upstream = "profile"
+authenticate = ["bearer"]
+limits = [{ name = "flood", key = "ip", rate = "2/h" }, { key = "subject", rate = "100/h" }]
 """
 
 
@@ -32,12 +38,12 @@ class Hook:
     """A receiver of webhooks that does what it is told."""
 
     def __init__(self):
-        self.seen, self.status = [], 204
+        self.seen, self.status, self.says = [], 204, b"not today"
         self.http = Http(self.take)
 
     def take(self, _, headers, body):
         if self.status != 204:
-            return self.status, {}, b"not today"
+            return self.status, {}, self.says
         self.seen.append((headers["webhook-id"], json.loads(body)))
         return 204, {}, b""
 
@@ -104,6 +110,12 @@ def test_who_uses_a_limit_up_and_where_requests_are_refused(place, does):
     consumer = limit["consumers"][0]
     assert consumer["who"] == [{"by": "subject", "value": account}] and consumer["requests"] == 5
     assert consumer["left"] == 0 and 0 < consumer["wait_seconds"] <= 1200 and not consumer["blocked"]
+    # Whoever is stopped before was counted by nobody.
+    with place.client("127.82.0.1") as stranger:
+        assert [stranger.get("/both/me", headers=bearer("junk")).status_code for _ in range(6)].count(429) == 4
+    both = lambda: {one["limit"]: one["consumers"] for one in operator.get(f"{ADMIN}/gateway/activity").json()["limits"]}
+    counted = until(lambda: (told := both()) and told["flood"] and told["flood"][0]["requests"] == 6 and told, "the flood")
+    assert counted["flood"][0]["who"] == [{"by": "ip", "value": "127.82.0.1"}] and counted["both-1"] == []
     # To look is not to count.
     again = operator.get(f"{ADMIN}/gateway/activity").json()
     assert next(one for one in again["limits"] if one["limit"] == "tight")["consumers"][0]["requests"] == 5
@@ -137,7 +149,15 @@ def test_what_a_configuration_has_wrong_is_told_at_its_line(place, does):
         assert told["sound"] and "routes" not in told and len(told["unread"]) == 1, told
         assert "root" not in json.dumps(told)
     assert check(text + '\n[detect]\nsigma = ["/etc"]\n')["mistakes"] == []
-    assert "[cluster]" not in text
+    # A secret that is in force for something else is no rule, which would be quoted.
+    hidden = place.file.parent / "hook.secret"
+    told = check(text + f'\n[detect]\nsigma = ["{hidden}", "{hidden.parent}"]\n')
+    assert sorted(told["unread"]) == sorted([str(hidden), str(hidden.parent)]) and SECRET not in json.dumps(told)
+    # Many mistakes are no more work than a few.
+    many = check(text + "".join(f'[[upstream]]\nname = "u{at}"\nservers = []\n' for at in range(5000)))
+    assert len(many["mistakes"]) == 50
+    told = check(text + f'\n[tls]\nmode = "files"\ncertificate = "{hidden}"\nkey = "{hidden}"\n')
+    assert told["unread"] == [str(hidden)] * 2
     assert check(text.replace("url = \"sqlite:", "url = \"sqlite:other-"))["needs_restart"] == ["database"]
     assert operator.post(f"{ADMIN}/configuration/check", json={"text": "#" * (1 << 20) + "#"}).status_code == 422
     assert operator.post(f"{ADMIN}/configuration/check", json={"text": 5}).status_code == 400
@@ -229,13 +249,21 @@ def test_requests_of_data_subjects_have_deadlines(place, does):
     assert (own["state"], own["outcome"], own["account"]) == ("closed", "fulfilled", person["id"])
     assert at(own["due_at"]) - at(own["received_at"]) > 85 * DAY
     assert change(own, note="x").status_code == 422 and change({**own, "version": 1}, note="x").status_code == 409
+    # What changes nothing is no change.
+    assert change(late).json() == late and change(late, note=late["note"]).json() == late
     # It is part of what is kept about somebody, and goes with the account but for what must be shown.
     browser = place.client()
     assert log_in(browser, "subject", PASSWORD).status_code == 303
     mine = operator.post(f"{ADMIN}/users/{person['id']}/export").json()
     assert mine["requests"][0]["kind"] == "access" and mine["requests"][0]["outcome"] == "fulfilled"
     assert operator.post(f"{ADMIN}/users/usr_00000000000000000000000000/export").status_code == 404
+    erasure = ask(kind="erasure", account=person["id"], requester="").json()
+    objection = ask(kind="objection", account=person["id"], requester="Subject, by mail").json()
     assert operator.delete(f"{ADMIN}/users/{person['id']}").status_code == 204
+    erased = operator.get(f"{requests}/{erasure['id']}").json()
+    assert (erased["state"], erased["outcome"], erased["closed_by"]) == ("closed", "fulfilled", "system")
+    waits = operator.get(f"{requests}/{objection['id']}").json()
+    assert (waits["state"], waits["requester"]) == ("open", "Subject, by mail") and "account" not in waits
     after = operator.get(f"{requests}/{found['id']}").json()
     assert "account" not in after and (after["requester"], after["note"], after["outcome"]) == ("", "", "fulfilled")
     # Nothing that was written about somebody is in the log.
@@ -267,6 +295,25 @@ def test_an_exporter_is_tried_out(place, hook, does):
     assert "It arrived" in does("exporter")["told"]["said"]
 
 
+def test_what_strangers_write_is_text(place, hook, does):
+    operator = place.operator()
+    made = [operator.post(f"{ADMIN}/subject-requests", json={"kind": "objection", "requester": text, "note": f"{text}\n{text}"}).json() for text in HOSTILE]
+    hook.status, hook.says = 500, HOSTILE[0].encode()
+    assert HOSTILE[0] in operator.post(f"{ADMIN}/sinks/siem/test").json()["said"]
+    # What goes there by itself fails as well, and is told.
+    with place.client("127.81.0.1") as browser:
+        for number in range(8):
+            if attempt(browser, place.new_user(f"seen{number}")["username"], "Autumn 2026").status_code == 429:
+                break
+    failure = lambda: operator.get(f"{ADMIN}/sinks").json()["items"][0].get("last_failure")
+    until(lambda: MARK in (failure() or {"said": ""})["said"], "the failure")
+    told = does("hostile", {"paths": ["/requests", f"/requests/{made[0]['id']}", "/settings"], "mark": MARK})["told"]
+    hook.status, hook.says = 204, b"not today"
+    assert all(page["alive"] and page["shown"] for page in told.values()), told
+    wrong = does("check", {"text": f'issuer = "{HOSTILE[0]}"\n["{HOSTILE[2]}"]\n', "line": 2})["told"]
+    assert wrong["count"] == 1
+
+
 def test_a_client_is_changed_and_nobody_is_overwritten(place, does):
     operator = place.operator()
     made = operator.post(f"{ADMIN}/clients", json={
@@ -276,9 +323,10 @@ def test_a_client_is_changed_and_nobody_is_overwritten(place, does):
     }).json()["client"]
     path = f"{ADMIN}/clients/{made['client_id']}"
     found = does("change", {"id": made["client_id"], "name": "After"})["told"]
-    assert "idv" in found["warning"]
+    assert "idv" in found["warning"] and found["other"] == 200
     after = operator.get(path).json()
-    assert (after["name"], after["scopes"], after["default_max_age"]) == ("After", ["aml"], 60)
+    # Both are there.
+    assert (after["name"], after["scopes"], after["default_max_age"], after["dpop_bound_access_tokens"]) == ("After", ["aml"], 77, True)
     assert after["jwks"] == made["jwks"] and after["token_endpoint_auth_method"] == "private_key_jwt"
     # As it was seen before somebody changed it.
     body = {name: value for name, value in made.items() if name not in ("disabled", "created_at")}

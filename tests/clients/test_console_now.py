@@ -251,6 +251,23 @@ def test_nobody_has_the_consoles_tokens_but_the_gate(place):
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client"), refused.text
 
 
+def test_what_a_page_asks_is_not_done_for_somebody_else(place):
+    """A browser has one session at a time; a page that was made for another is told nothing and changes nothing."""
+    admin, alice = place.facts()["admin"], place.facts()["users"][0]
+    browser = session(place, admin)
+    me = browser.get("/api/account/v1/me", headers=OWN).json()["id"]
+    other = place.operator().get("/api/admin/v1/users", params={"username": alice["username"]}).json()["items"][0]["id"]
+    block = {"addr": "203.0.113.77", "reason": "x", "seconds": 60}
+    ask = lambda who: browser.post("/api/admin/v1/blocks", json=block, headers={**OWN, "portcullis-account": who})
+    for wrong in (other, "", "x" * 300):
+        refused = ask(wrong)
+        assert refused.status_code == 412 and refused.json()["type"].endswith("other_account"), refused.text
+    assert all(one["addr"] != block["addr"] for one in browser.get("/api/admin/v1/blocks", headers=OWN).json()["items"])
+    assert browser.get("/api/admin/v1/users", headers={**OWN, "portcullis-account": other}).status_code == 412
+    assert browser.get(f"{MEASURES}/live", params={"account": other}, headers=OWN).status_code == 412
+    assert ask(me).status_code == 201
+
+
 def test_a_new_login_ends_the_one_before_and_files_carry_no_cookies():
     with Demo(DEMO + OFTEN + '\n[tokens]\naccess_token_lifetime = "1s"\n') as place:
         browser = session(place, place.facts()["admin"])

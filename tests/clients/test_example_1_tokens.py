@@ -206,6 +206,18 @@ def test_refresh_tokens_rotate_and_reuse_ends_the_family(demo, alice, source):
     refused(client.get("/profile/me", headers=bearer(second["access_token"])), 401, "revoked")
 
 
+def test_a_refresh_token_that_was_used_still_ends_its_grant(demo, source):
+    """Whoever lost the answer with the new one can log out all the same (RFC 7009)."""
+    person = demo.new_user("loser")
+    client = demo.client(source)
+    refresh = lambda token: client.post("/oauth2/token", data={"grant_type": "refresh_token", "refresh_token": token, "client_id": "web"})
+    first = tokens(demo, {**person, "password": "plum rivet otter canvas"}, source=source)
+    second = refresh(first["refresh_token"]).json()
+    assert client.post("/oauth2/revoke", data={"client_id": "web", "token": first["refresh_token"]}).status_code == 200
+    refused(client.get("/profile/me", headers=bearer(second["access_token"])), 401, "revoked")
+    assert refresh(second["refresh_token"]).json()["error"] == "invalid_grant"
+
+
 def test_a_code_is_bound_and_used_once(demo, alice, source):
     """Rule R3: one negative test for each field that a code is bound to."""
     browser = demo.client(source)

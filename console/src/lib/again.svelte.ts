@@ -24,10 +24,21 @@ class Again {
 
   /** From now on, whoever else logs in is noticed. */
   begin(who: string) {
-    if (!this.#who) new BroadcastChannel(CHANNEL).onmessage = () => void this.#look();
+    if (!this.#who) new BroadcastChannel(CHANNEL).onmessage = () => void this.look();
     this.#who = who;
     // Pages of whoever was here before learn of it.
     confirmed();
+  }
+
+  /** Whom every request is for; the server does nothing of it for anybody else. */
+  get who(): string {
+    return this.#who;
+  }
+
+  /** The server says that it is somebody else. */
+  stranger() {
+    this.other = true;
+    this.end(false);
   }
 
   /** Asks; whether it is worth trying again. */
@@ -52,12 +63,11 @@ class Again {
   }
 
   /** Somebody has logged in. Nothing goes on unless it is known that it is the same person. */
-  async #look() {
+  async look() {
     const answer = await fetch(ME, { headers: { accept: "application/json" } }).catch(() => undefined);
     const who = answer?.ok ? ((await answer.json().catch(() => ({}))) as { id?: string }).id : undefined;
     if (who !== undefined && who !== this.#who) {
-      this.other = true;
-      this.end(false);
+      this.stranger();
     } else if (who !== undefined && this.#opened) this.end(true);
   }
 }

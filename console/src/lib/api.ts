@@ -25,10 +25,18 @@ const offline: Middleware = {
 
 /** Requests as they were, so that they can be sent once more. */
 const sent = new WeakMap<Request, Request>();
+const expected: Middleware = {
+  onRequest({ request }) {
+    if (again.other) throw new Refused({ status: 401, title: "Somebody else is logged in now", detail: "", violations: [] });
+    if (again.who) request.headers.set("portcullis-account", again.who);
+  },
+  onResponse({ response }) {
+    if (response.status === 412) again.stranger();
+  },
+};
 /** Whoever has to log in again, or to prove that it is them, is asked to; what was refused is then asked for once more. */
 const renewed: Middleware = {
   onRequest({ request }) {
-    if (again.other) throw new Refused({ status: 401, title: "Somebody else is logged in now", detail: "", violations: [] });
     sent.set(request, request.clone());
   },
   async onResponse({ request, response }) {
@@ -40,12 +48,16 @@ const renewed: Middleware = {
       if (!(await again.ask(why))) break;
       answer = await fetch(copy.clone());
     }
+    if (answer.status === 412) again.stranger();
     return answer;
   },
 };
 
 export const api = createClient<paths>({ baseUrl: "/", headers: { accept: "application/json" } });
-api.use(offline, renewed);
+api.use(offline, expected, renewed);
+/** The same for what a page asks by itself: it disturbs nobody with a question. */
+export const polls = createClient<paths>({ baseUrl: "/", headers: { accept: "application/json" } });
+polls.use(offline, expected);
 
 interface Answer<T> {
   data?: T;

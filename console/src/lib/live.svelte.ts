@@ -1,4 +1,6 @@
 // What is going on now, as the server tells it (server-sent events). One connection, however many look.
+import { again } from "./again.svelte";
+
 export interface Now {
   value: number | null;
   usual: number | null;
@@ -36,7 +38,7 @@ class Live {
   }
 
   #open() {
-    const source = new EventSource("/api/admin/v1/measures/live");
+    const source = new EventSource(`/api/admin/v1/measures/live?${new URLSearchParams({ account: again.who })}`);
     this.#source = source;
     source.addEventListener("now", (event) => {
       const { series, newest_alert } = JSON.parse(event.data) as { series: ({ name: string } & Now)[]; newest_alert?: string };
@@ -51,6 +53,8 @@ class Live {
       // A refusal ends it, and the browser would not ask again.
       if (source.readyState === EventSource.CLOSED && this.#source === source) {
         this.#source = undefined;
+        // It may be that somebody else has logged in.
+        void again.look();
         setTimeout(() => {
           if (this.#lookers && !this.#source) this.#open();
         }, 15_000);

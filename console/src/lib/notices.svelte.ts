@@ -1,5 +1,5 @@
 // New findings, told wherever somebody is in the console.
-import { api, got } from "./api";
+import { got, polls } from "./api";
 import { live } from "./live.svelte";
 import { go, href } from "./router.svelte";
 import { newer, type Finding } from "./news";
@@ -17,7 +17,7 @@ class Notices {
   shown = $state.raw<Finding[]>([]);
   /** The newest that is known: what came before it is no news. */
   #newest: string | undefined;
-  #asked = 0;
+  #asks = false;
 
   /** From which severity on; 0 for none. */
   get least(): number {
@@ -45,15 +45,22 @@ class Notices {
   /** The stream tells of a finding, or that there is none. */
   async hear(id: string | undefined) {
     const before = this.#newest;
-    this.#newest = id ?? "";
     // What there is when somebody comes is on the overview.
-    if (before === undefined || !id || id === before || !this.least) return;
-    const asked = ++this.#asked;
+    if (before === undefined || !id || !this.least) {
+      this.#newest = id ?? "";
+      return;
+    }
+    // The stream says it again every two seconds.
+    if (id === before || this.#asks) return;
+    this.#asks = true;
     try {
-      const { items } = await got(api.GET("/api/admin/v1/alerts", { params: { query: { limit: 20 } } }));
-      if (asked === this.#asked) for (const one of newer(items, before, this.least).reverse()) this.show(one);
+      const { items } = await got(polls.GET("/api/admin/v1/alerts", { params: { query: { limit: 20 } } }));
+      this.#newest = id;
+      for (const one of newer(items, before, this.least).reverse()) this.show(one);
     } catch {
-      // The next one is told again; what was missed is in the list.
+      // What is not known is asked for again.
+    } finally {
+      this.#asks = false;
     }
   }
 

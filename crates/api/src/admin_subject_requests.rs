@@ -46,7 +46,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             Method::PATCH,
             REQUEST,
             Admin,
-            "Describe, prolong (once, with a reason, before the deadline is over) or close a request",
+            "Describe, prolong (once, with a reason, before the deadline is over), close or open a request again",
             change,
         )
         .takes::<SubjectRequestPatch>()
@@ -142,7 +142,7 @@ struct SubjectRequestPatch {
     note: Option<String>,
     /// Why it takes up to two months more; whoever asked must be told of it within the first.
     extend_because: Option<String>,
-    /// `fulfilled`, `refused` or `withdrawn`: closes the request.
+    /// `fulfilled`, `refused` or `withdrawn` closes the request; empty, it is open again.
     outcome: Option<String>,
 }
 

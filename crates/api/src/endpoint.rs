@@ -33,6 +33,9 @@ use crate::{
 
 /// A JSON body is at most this long.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// Whom a page was made for. A browser has one session at a time: what somebody's page asks must not be done, nor
+/// answered, in the name of whoever has logged in since.
+const ACCOUNT: &str = "portcullis-account";
 /// One JSON text on each line.
 pub(crate) const JSON_LINES: &str = "application/x-ndjson";
 
@@ -301,6 +304,12 @@ async fn answer(
     }
     let query = parts.uri.query().unwrap_or_default();
     let query = Params::parse(query.as_bytes()).map_err(|_| ApiError::Parameter("query"))?;
+    // A stream of events cannot send fields of its own.
+    let asked = endpoint.is_live.then(|| query.get("account")).flatten().map(str::as_bytes);
+    let expected = parts.headers.get(ACCOUNT).map(HeaderValue::as_bytes).or(asked);
+    if expected.is_some_and(|expected| expected != caller.id.as_bytes()) {
+        return Err(ApiError::OtherAccount);
+    }
     let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
     let key = parts.headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
     let key = key.map(str::to_owned);

@@ -48,6 +48,9 @@ pub enum ApiError {
     /// The last administrator must stay.
     #[error("the last administrator cannot be removed, disabled or demoted")]
     LastAdmin,
+    /// Somebody else is logged in than whom the page was made for.
+    #[error("somebody else is logged in")]
+    OtherAccount,
     /// It changed since the caller looked.
     #[error("it changed meanwhile; look at it again")]
     Stale,
@@ -257,6 +260,7 @@ impl ApiError {
             Self::Parameter(_) => (StatusCode::BAD_REQUEST, "parameter"),
             Self::Invalid(_) | Self::At(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::CurrentPassword => (StatusCode::UNPROCESSABLE_ENTITY, "current_password"),
+            Self::OtherAccount => (StatusCode::PRECONDITION_FAILED, "other_account"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
             Self::FourEyes => (StatusCode::CONFLICT, "four_eyes"),

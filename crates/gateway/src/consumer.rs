@@ -1,7 +1,7 @@
 //! Who uses up which limit, for people who look at it. Nothing here is on the way of a request: what a limit
 //! counted somebody by is made again from the event of the request.
 
-use std::{net::Ipv6Addr, time::Duration};
+use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 
 use portcullis_cluster::{Decision, Period};
 use portcullis_events::{Actor, Stage};
@@ -22,6 +22,8 @@ pub struct Seen<'a> {
     pub actor: &'a Actor,
     /// Where it was refused, if it was.
     pub refused_at: Option<Stage>,
+    /// The limit that refused it, if one did.
+    pub limit: Option<&'a str>,
 }
 
 /// Somebody whom a limit counts.
@@ -31,7 +33,7 @@ pub struct Consumer(Key);
 /// What is left to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// What may still pass now.
+    /// Requests that may still pass now.
     pub left: u64,
     /// Until there is more; until nothing is used any more, where something is left.
     pub wait: Duration,
@@ -78,16 +80,29 @@ impl LimitRule {
         !self.keys.iter().any(|key| matches!(key, LimitKey::Header(_) | LimitKey::Client))
     }
 
-    /// Whom it counted a request for; nothing if it did not, or if that cannot be told any more.
+    /// Those of a route that counted a request, in the order in which they did. They are asked one after the other
+    /// until one refuses, and those that need to know who is calling come after authentication.
+    pub fn that_counted<'r>(rules: &'r [Arc<Self>], seen: Seen<'_>) -> Vec<&'r Self> {
+        let (at_door, by_caller): (Vec<&Self>, Vec<&Self>) =
+            rules.iter().map(|rule| &**rule).partition(|rule| !rule.needs_caller());
+        let all = || at_door.iter().chain(&by_caller).copied();
+        match (seen.refused_at, seen.limit) {
+            (Some(Stage::Guard | Stage::BlockList | Stage::Route), _) => Vec::new(),
+            (Some(Stage::Authenticate | Stage::Authorise), _) => at_door,
+            (Some(Stage::Limits), Some(refusing)) => {
+                let last = all().position(|rule| rule.name == refusing);
+                all().take(last.map_or(0, |last| last + 1)).collect()
+            }
+            // There was too much to do, and nothing was counted.
+            (Some(Stage::Limits), None) => Vec::new(),
+            _ => all().collect(),
+        }
+    }
+
+    /// Whom it counts a request for; nothing if nobody, or if that cannot be told any more.
     pub fn consumer(&self, seen: Seen<'_>) -> Option<Consumer> {
-        let before = match seen.refused_at {
-            Some(Stage::Guard | Stage::BlockList | Stage::Route) => true,
-            // It is not known who it was, or it was looked at only afterwards.
-            Some(Stage::Authenticate | Stage::Authorise) => self.needs_caller(),
-            _ => false,
-        };
         let excepted = self.except.iter().any(|net| net.contains(&seen.addr.ip()));
-        if before || excepted || self.counted == Counted::Nothing || !self.tells_apart() {
+        if excepted || self.counted == Counted::Nothing || !self.tells_apart() {
             return None;
         }
         let (id, api_key) = match seen.actor {
@@ -116,6 +131,7 @@ impl LimitRule {
                     Decision::Allowed { remaining, reset } => {
                         let left = u64::from(remaining) + u64::from(allowance.cost);
                         let left = left.min(allowance.burst.into());
+                        let left = left / u64::from(allowance.cost.max(1));
                         let whole = allowance.rate.per / allowance.rate.count.max(1);
                         let wait = reset.saturating_sub(whole * allowance.cost);
                         Standing { left, wait, blocked: false }
@@ -125,9 +141,10 @@ impl LimitRule {
                     }
                 }
             }
-            LimitKind::Quota { most, period, .. } => {
+            LimitKind::Quota { most, period, cost } => {
                 let said = counters.quotas.take(&parts, most, period, 0, false, now);
-                Standing { left: said.remaining, wait: said.reset, blocked: false }
+                let left = said.remaining / cost.max(1);
+                Standing { left, wait: said.reset, blocked: false }
             }
             LimitKind::Concurrency { most, .. } => {
                 let left = counters.concurrency.free(&parts).unwrap_or(most) as u64;
@@ -139,8 +156,6 @@ impl LimitRule {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use portcullis_cluster::{Allowance, Concurrency, Limiter, Quotas, Rate};
     use portcullis_testkit::SeededEntropy;
     use portcullis_types::HashKey;
@@ -180,7 +195,8 @@ mod tests {
     async fn an_event_leads_to_the_counter_that_the_request_was_counted_in() {
         let (counters, now) = (counters(), Timestamp::from_secs(1_000_000));
         let addr = ClientAddr::new("2001:db8:0:1::5".parse().unwrap());
-        let seen = Seen { route: "route", addr, actor: &Actor::Anonymous, refused_at: None };
+        let (route, actor, refused_at, limit) = ("route", &Actor::Anonymous, None, None);
+        let seen = Seen { route, addr, actor, refused_at, limit };
         for keys in [
             vec![LimitKey::Ip],
             vec![LimitKey::Ip48],
@@ -211,7 +227,8 @@ mod tests {
     async fn blocks_quotas_and_places_are_told_as_they_are() {
         let (counters, now) = (counters(), Timestamp::from_secs(1_000_000));
         let addr = ClientAddr::new("192.0.2.1".parse().unwrap());
-        let seen = Seen { route: "route", addr, actor: &Actor::Anonymous, refused_at: None };
+        let (route, actor, refused_at, limit) = ("route", &Actor::Anonymous, None, None);
+        let seen = Seen { route, addr, actor, refused_at, limit };
         let hour = Duration::from_secs(3_600);
         let limited = rule(&[LimitKey::Ip], rate(1, Some(hour)));
         ask(&counters, &limited, addr, now).await;
@@ -224,7 +241,7 @@ mod tests {
         let quota = rule(&[LimitKey::Everyone], quota);
         ask(&counters, &quota, addr, now).await;
         let consumer = quota.consumer(seen).unwrap();
-        assert_eq!(quota.standing(&counters, &consumer, now).left, 6);
+        assert_eq!(quota.standing(&counters, &consumer, now).left, 1, "4 of 6 make one");
 
         let places = LimitKind::Concurrency { most: 3, queue: 0, wait: Duration::ZERO };
         let places = rule(&[LimitKey::Tenant], places);
@@ -241,17 +258,40 @@ mod tests {
     fn whoever_was_not_counted_is_not_told_of() {
         let addr = ClientAddr::new("192.0.2.1".parse().unwrap());
         let actor = Actor::User { id: "u1".into(), username: "jo".into() };
-        let at = |refused_at| Seen { route: "route", addr, actor: &actor, refused_at };
+        let at =
+            |refused_at, limit| Seen { route: "route", addr, actor: &actor, refused_at, limit };
         let subject = rule(&[LimitKey::Subject], rate(5, None));
-        assert_eq!(subject.consumer(at(None)).unwrap().told(), [("subject".into(), "u1".into())]);
-        assert_eq!(subject.consumer(at(Some(Stage::Authenticate))), None);
-        assert_eq!(subject.consumer(at(Some(Stage::BlockList))), None);
-        assert!(subject.consumer(at(Some(Stage::Limits))).is_some());
+        let seen = at(None, None);
+        assert_eq!(subject.consumer(seen).unwrap().told(), [("subject".into(), "u1".into())]);
+        let named = |name: &str, keys: &[LimitKey]| {
+            Arc::new(LimitRule {
+                name: name.into(),
+                ..LimitRule::clone(&rule(keys, rate(5, None)))
+            })
+        };
+        let rules = [
+            named("who", &[LimitKey::Subject]),
+            named("where", &[LimitKey::Ip]),
+            named("all", &[LimitKey::Everyone]),
+            named("who else", &[LimitKey::Subject]),
+        ];
+        let counted = |stage, limit| -> Vec<&str> {
+            let that = LimitRule::that_counted(&rules, at(stage, limit));
+            that.into_iter().map(|rule| &*rule.name).collect()
+        };
+        assert_eq!(counted(None, None), ["where", "all", "who", "who else"]);
+        assert_eq!(counted(Some(Stage::Validate), None), ["where", "all", "who", "who else"]);
+        assert_eq!(counted(Some(Stage::Limits), Some("where")), ["where"]);
+        assert_eq!(counted(Some(Stage::Limits), Some("who")), ["where", "all", "who"]);
+        assert_eq!(counted(Some(Stage::Authenticate), None), ["where", "all"]);
+        for (stage, limit) in [(Stage::BlockList, None), (Stage::Limits, None)] {
+            assert!(counted(Some(stage), limit).is_empty());
+        }
         let mut inside = LimitRule::clone(&subject);
         inside.except = vec!["192.0.2.0/24".parse().unwrap()];
-        assert_eq!(inside.consumer(at(None)), None);
+        assert_eq!(inside.consumer(seen), None);
         let unknown = rule(&[LimitKey::Client], rate(5, None));
         assert!(!unknown.tells_apart());
-        assert_eq!(unknown.consumer(at(None)), None);
+        assert_eq!(unknown.consumer(seen), None);
     }
 }

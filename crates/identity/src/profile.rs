@@ -203,6 +203,7 @@ impl Identity {
             .write(|tx| async move {
                 let before = self.stored(&tx, id).await?;
                 let revoked = self.end_everything(&tx, id, None, "account_deleted", now).await?;
+                self.erasure_is_done(&tx, id, origin).await?;
                 accounts::delete(&tx, &self.tenant, id).await?;
                 self.after_admin(&tx, &before, by, origin).await?;
                 tx.emit(self.administered(origin, by, "delete", Some(&before), None)).await?;

@@ -175,6 +175,7 @@ impl Identity {
             .write(|tx| async move {
                 let before = self.stored(&tx, id).await?;
                 let revoked = self.end_everything(&tx, id, None, "account_erased", now).await?;
+                self.erasure_is_done(&tx, id, origin).await?;
                 accounts::delete(&tx, &self.tenant, id).await?;
                 self.after_admin(&tx, &before, &Actor::System, origin).await?;
                 let mail = erased(&before);

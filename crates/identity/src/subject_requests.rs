@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_events::{Actor, AdminChange, Event, Kind, Origin, Outcome, clean};
 use portcullis_store::{
-    accounts,
+    Tx, accounts,
     subject_requests::{self, SubjectRequest},
 };
 use portcullis_types::{Id, Timestamp, tags};
@@ -58,7 +58,7 @@ pub struct SubjectRequestChange {
     pub note: Option<String>,
     /// Moves the deadline, once, before it is over.
     pub extend_because: Option<String>,
-    /// Closes it.
+    /// Closes it; empty, opens it again.
     pub outcome: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Identity {
             .await
     }
 
-    /// Describes, prolongs or closes a request. One that is closed stays so.
+    /// Describes, prolongs, closes or opens a request again. One that is closed can only be opened.
     pub async fn change_subject_request(
         &self,
         id: Id<tags::SubjectRequest>,
@@ -120,8 +120,10 @@ impl Identity {
                 if before.version != change.version {
                     return Err(IdentityError::Stale);
                 }
-                if before.state == "closed" {
-                    return Err(IdentityError::field("outcome", "is closed and stays so"));
+                let reopens = change.outcome.as_deref() == Some("");
+                if before.state == "closed" && !reopens {
+                    let message = "must be empty first: it is closed";
+                    return Err(IdentityError::field("outcome", message));
                 }
                 let mut after = before.clone();
                 if let Some(note) = &change.note {
@@ -137,8 +139,16 @@ impl Identity {
                 }
                 if let Some(outcome) = &change.outcome {
                     after.outcome.clone_from(outcome);
-                    after.state = "closed".into();
-                    (after.closed_at, after.closed_by) = (Some(now.micros()), label(by));
+                    if reopens {
+                        after.state = "open".into();
+                        (after.closed_at, after.closed_by) = (None, String::new());
+                    } else {
+                        after.state = "closed".into();
+                        (after.closed_at, after.closed_by) = (Some(now.micros()), label(by));
+                    }
+                }
+                if after == before {
+                    return Ok(before);
                 }
                 if !subject_requests::update(&tx, &self.tenant, &after, before.version).await? {
                     return Err(IdentityError::Stale);
@@ -148,6 +158,33 @@ impl Identity {
                 Ok(after)
             })
             .await
+    }
+
+    /// Whose account goes has what they asked for: the account is erased.
+    pub(crate) async fn erasure_is_done(
+        &self,
+        tx: &Tx,
+        account: Id<tags::User>,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let rows = subject_requests::of_account(tx, &self.tenant, account).await?;
+        for before in rows.into_iter().filter(|row| row.state == "open" && row.kind == "erasure") {
+            let mut after = SubjectRequest {
+                state: "closed".into(),
+                outcome: "fulfilled".into(),
+                closed_at: Some(self.now().micros()),
+                // Whoever it was: their name is to be forgotten.
+                closed_by: label(&Actor::System),
+                ..before.clone()
+            };
+            if !subject_requests::update(tx, &self.tenant, &after, before.version).await? {
+                return Err(IdentityError::Stale);
+            }
+            after.version += 1;
+            let event = self.request_event("update", Some(&before), &after, &Actor::System, origin);
+            tx.emit(event).await?;
+        }
+        Ok(())
     }
 
     fn request_event(
@@ -198,9 +235,14 @@ fn check_change(change: &SubjectRequestChange) -> Result<(), IdentityError> {
             return wrong("extend_because", "must be 1 to 500 plain characters");
         }
     }
-    let unknown = |outcome: &String| !SUBJECT_REQUEST_OUTCOMES.contains(&outcome.as_str());
+    let unknown = |outcome: &String| {
+        !outcome.is_empty() && !SUBJECT_REQUEST_OUTCOMES.contains(&outcome.as_str())
+    };
     if change.outcome.as_ref().is_some_and(unknown) {
-        return wrong("outcome", "must be fulfilled, refused or withdrawn");
+        return wrong(
+            "outcome",
+            "must be fulfilled, refused or withdrawn, or empty to open it again",
+        );
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ impl Provider {
         }
         let everything = client.scopes.contains(INTROSPECTION_SCOPE);
         let mut asked = TokenOperation { operation: "introspect", ..TokenOperation::default() };
-        let (said, outcome) = match self.find(text).await? {
+        let (said, outcome) = match self.find(text, false).await? {
             Some(Active::Access(claims)) => {
                 asked.client.clone_from(&claims.client_id);
                 asked.token_id = Some(claims.jti.clone());
@@ -90,7 +90,8 @@ impl Provider {
             let text = "an encrypted access token is revoked by its refresh token";
             return Err(OAuthError::new(ErrorCode::UnsupportedTokenType, text).into());
         }
-        let (grant, token, subject) = match self.find(text).await? {
+        // A refresh token that was used stands for its grant as the next one does, which may have been lost on its way.
+        let (grant, token, subject) = match self.find(text, true).await? {
             Some(Active::Access(claims)) if claims.client_id == client.id => {
                 let subject = claims.sub.clone();
                 (None, Some(claims), subject)
@@ -144,14 +145,15 @@ impl Provider {
         Ok(())
     }
 
-    async fn find(&self, text: &str) -> Result<Option<Active>, ProviderError> {
+    async fn find(&self, text: &str, used: bool) -> Result<Option<Active>, ProviderError> {
         if text.contains('.') {
             return Ok(self.active_any(text).map(Box::new).map(Active::Access));
         }
         let (db, tenant) = (&self.identity.db, self.tenant());
         let refresh = grants::refresh(db, tenant, &token_hash(text)).await?;
         let live = |row: &grants::Refresh| {
-            row.consumed_at.is_none() && !token::is_over(row.expires_at.secs(), self.now())
+            (used || row.consumed_at.is_none())
+                && !token::is_over(row.expires_at.secs(), self.now())
         };
         let Some(refresh) = refresh.filter(live) else {
             return Ok(None);

@@ -12,7 +12,7 @@ use portcullis_api::{
 };
 use portcullis_events::{Event, Kind};
 use portcullis_gateway::{Consumer, Counters, LimitRule, Route, Seen};
-use portcullis_types::{ClientAddr, Timestamp};
+use portcullis_types::Timestamp;
 
 /// One slice of the last hour, in seconds.
 const SLICE: i64 = 300;
@@ -145,12 +145,19 @@ impl State {
         if let Some(stage) = seen.refused_at {
             *route.refused.entry(stage.as_str()).or_default() += 1;
         }
-        let addr = event.origin.as_ref().map(|origin| origin.addr);
-        let asked =
-            |addr| Seen { route: name, addr, actor: &event.actor, refused_at: seen.refused_at };
-        for rule in rules.get(name).into_iter().flatten() {
-            if let Some(consumer) = addr.and_then(|addr: ClientAddr| rule.consumer(asked(addr))) {
-                slice.limits.entry(rule.name.clone()).or_default().count(consumer);
+        if let (Some(origin), Some(rules)) = (&event.origin, rules.get(name)) {
+            let refusing = seen.policies.iter().find(|one| one.kind == "limit" && !one.allows);
+            let asked = Seen {
+                route: name,
+                addr: origin.addr,
+                actor: &event.actor,
+                refused_at: seen.refused_at,
+                limit: refusing.map(|one| &*one.name),
+            };
+            for rule in LimitRule::that_counted(rules, asked) {
+                if let Some(consumer) = rule.consumer(asked) {
+                    slice.limits.entry(rule.name.clone()).or_default().count(consumer);
+                }
             }
         }
         if !seen.violations.is_empty() && learning.iter().any(|one| one == name) {
@@ -283,7 +290,11 @@ fn slice_of(slices: &mut VecDeque<Slice>, time: Timestamp) -> &mut Slice {
 
 /// A violation without what differs from request to request: where in a list it stands.
 fn shape(violation: &str) -> String {
-    let (pointer, code) = violation.rsplit_once(' ').unwrap_or((violation, ""));
+    // Of an answer the words stand the other way round.
+    let response = violation.strip_prefix("response ").map(|pointer| (pointer, "response"));
+    let parts = response.or_else(|| violation.rsplit_once(' '));
+    let (pointer, code) = parts.unwrap_or((violation, ""));
+    let code = if code.len() < LEARNED_BYTES / 2 { code } else { "" };
     let one = |part: &str| {
         let is_place = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if is_place { "*".to_owned() } else { part.to_owned() }
@@ -294,15 +305,18 @@ fn shape(violation: &str) -> String {
         most -= 1;
     }
     pointer.truncate(most);
-    format!("{pointer} {code}").trim_end().to_owned()
+    match response {
+        Some(_) => format!("response {pointer}"),
+        None => format!("{pointer} {code}").trim_end().to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use portcullis_cluster::{Allowance, Concurrency, Limiter, Quotas, Rate};
-    use portcullis_events::{Actor, Origin, Outcome, RequestSeen, Stage};
+    use portcullis_events::{Actor, Origin, Outcome, PolicyDecision, RequestSeen, Stage};
     use portcullis_gateway::{Counted as Which, LimitKey, LimitKind};
-    use portcullis_types::{HashKey, Id};
+    use portcullis_types::{ClientAddr, HashKey, Id};
 
     use super::*;
 
@@ -322,6 +336,10 @@ mod tests {
         let seen = RequestSeen {
             route: Some("a".into()),
             refused_at,
+            policies: match refused_at {
+                Some(Stage::Limits) => vec![PolicyDecision::denies("limit", "limit")],
+                _ => vec![],
+            },
             violations: if violation.is_empty() { vec![] } else { vec![violation.to_owned()] },
             ..RequestSeen::default()
         };
@@ -407,6 +425,9 @@ mod tests {
         assert_eq!(first.violation.as_deref(), Some("/body/items/*/name unknown_property"));
         assert_eq!((first.count, first.last_at.as_deref()), (2, Some("2023-11-14T22:13:25Z")));
         assert_eq!((&view.learned[0].violation, view.learned[0].count), (&None, 301));
+        assert_eq!(shape("response /items/12/name"), "response /items/*/name");
+        assert!(shape(&format!("response /{}", "x".repeat(9_000))).len() <= LEARNED_BYTES);
+        assert!(shape(&format!("/x {}", "y".repeat(9_000))).len() <= LEARNED_BYTES);
         let long = shape(&format!("/{} type", "é".repeat(500)));
         assert!(long.len() <= LEARNED_BYTES && long.ends_with(" type"));
     }

@@ -1,6 +1,6 @@
 //! Trying a configuration out: what a start would build of it is built and thrown away.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use portcullis_api::{CheckedView, MistakeView};
@@ -8,6 +8,7 @@ use portcullis_ca::Identities;
 
 use crate::{
     config::{Config, Mistake},
+    doors::Doors,
     gate::Gate,
     routes, system,
 };
@@ -21,6 +22,7 @@ pub fn build(config: Config) -> Result<usize> {
     let identities = Identities::ephemeral(clock, entropy.clone())?;
     let egress = crate::app::egress(&config)?;
     let gate = Gate::build(config, &identities, &entropy, &egress, None)?;
+    Doors::open(&gate.config, &identities)?;
     let built_in = routes::BuiltIn {
         oidc: axum::Router::new(),
         pages: axum::Router::new(),
@@ -37,22 +39,21 @@ pub fn build(config: Config) -> Result<usize> {
     Ok(count)
 }
 
-/// Looks at a text as if it were the file of `running`. Only files are opened that the configuration in force names
-/// as well: whoever may look at the gate may not look at the machine.
+/// Looks at a text as if it were the file of `running`. Only files are opened, and directories read, that the
+/// configuration in force names for the same: whoever may look at the gate may not look at the machine.
 pub fn inspect(text: &str, running: &Config) -> CheckedView {
     let (config, mut mistakes) = Config::inspect(text, running.base.clone());
     let (mut unread, mut needs_restart, mut count) = (Vec::new(), Vec::new(), None);
     if let Some(config) = config {
         needs_restart = config.needs_restart(running);
-        // What a contract has wrong is quoted, and the file itself may have a password in it.
-        let known = running.files().into_iter().filter(|path| running.file.as_ref() != Some(path));
-        let known: BTreeSet<PathBuf> = known.collect();
-        let own: BTreeSet<PathBuf> = config.files().into_iter().collect();
-        unread = own.difference(&known).map(|path| path.display().to_string()).collect();
+        // Only for what they are for: what is wrong with rules is quoted, and a secret is no rule.
+        let known: BTreeSet<_> = running.named().into_iter().collect();
+        let own: BTreeSet<_> = config.named().into_iter().collect();
+        unread = own.difference(&known).map(|(_, path)| path.display().to_string()).collect();
         if mistakes.is_empty() && unread.is_empty() {
             match build(config) {
                 Ok(routes) => count = Some(routes),
-                Err(error) => mistakes.push(Mistake::find(text, &format!("{error:#}"))),
+                Err(error) => mistakes = Mistake::find(text, [format!("{error:#}")]),
             }
         }
     }
@@ -72,6 +73,8 @@ pub fn inspect(text: &str, running: &Config) -> CheckedView {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     const TEXT: &str = "issuer = \"https://localhost:8443\"\n[listen]\npublic = \"127.0.0.1:8443\"\n\
@@ -112,8 +115,22 @@ mod tests {
             assert!(view.sound && view.routes.is_none());
             assert_eq!(view.unread.len(), 1);
         }
-        let sigma = format!("{TEXT}[detect]\nsigma = [\"/etc\"]\n");
-        assert!(inspect(&sigma, &running()).mistakes.is_empty());
+        // Nor is a directory read, or a file that is there for something else.
+        let there = std::env::temp_dir().join(format!("portcullis-trial-{}", std::process::id()));
+        std::fs::create_dir_all(&there).unwrap();
+        let secret = there.join("secret.yml");
+        std::fs::write(&secret, "hidden").unwrap();
+        let (there, secret) = (there.display().to_string(), secret.display().to_string());
+        let sink = format!(
+            "[[sink]]\nname = \"s\"\nsecret_file = {secret:?}\nslack = {{}}\n[detect]\nsigma = "
+        );
+        let with = Config::parse(&format!("{TEXT}{sink}[]\n"), PathBuf::from("/nowhere")).unwrap();
+        for path in [&there, &secret] {
+            let view = inspect(&format!("{TEXT}{sink}[{path:?}]\n"), &with);
+            assert_eq!(view.unread, std::slice::from_ref(path));
+            assert!(view.sound && view.routes.is_none());
+        }
+        std::fs::remove_dir_all(&there).unwrap();
         // As it is in force, it is opened.
         let text = format!("{TEXT}{}", route("r", "openapi = \"none.yaml\"\n"));
         let running = Config::parse(&text, PathBuf::from("/nowhere")).unwrap();

@@ -16,21 +16,32 @@ use portcullis_events::{Actor, Origin};
 use portcullis_gateway::{Asked, ListenerKind, ServerState};
 use portcullis_pki::{PkiError, SpiffeId};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::{app::App, compliance, sink_view, trial, upstreams::Service};
 
 /// The way to the application, once there is one.
-#[derive(Clone, Default)]
-pub struct Window(Arc<OnceLock<Weak<App>>>);
+#[derive(Clone)]
+pub struct Window {
+    app: Arc<OnceLock<Weak<App>>>,
+    /// One configuration is tried out at a time: it takes as much memory and time as a start.
+    trials: Arc<Semaphore>,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { app: Arc::default(), trials: Arc::new(Semaphore::new(1)) }
+    }
+}
 
 impl Window {
     /// Tells where it is.
     pub fn open(&self, app: &Arc<App>) {
-        let _ = self.0.set(Arc::downgrade(app));
+        let _ = self.app.set(Arc::downgrade(app));
     }
 
     fn app(&self) -> Option<Arc<App>> {
-        self.0.get().and_then(Weak::upgrade)
+        self.app.get().and_then(Weak::upgrade)
     }
 }
 
@@ -47,13 +58,15 @@ impl Process for Window {
     }
 
     fn check(&self, text: String) -> Told<CheckedView> {
-        let app = self.app();
+        let (app, trials) = (self.app(), self.trials.clone());
         Box::pin(async move {
-            let app = app?;
-            // One after another: it takes as much memory and time as a start.
-            let _alone = app.swapping.lock().await;
-            let gate = app.gate.load_full();
-            let tried = tokio::task::spawn_blocking(move || trial::inspect(&text, &gate.config));
+            let gate = app?.gate.load_full();
+            let turn = trials.acquire_owned().await.ok()?;
+            let tried = tokio::task::spawn_blocking(move || {
+                // Whoever asked may be gone before it is done.
+                let _turn = turn;
+                trial::inspect(&text, &gate.config)
+            });
             tried.await.inspect_err(|error| tracing::error!(%error, "a trial")).ok()
         })
     }

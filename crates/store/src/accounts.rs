@@ -312,10 +312,13 @@ pub async fn delete(tx: &Tx, tenant: &str, id: Id<tags::User>) -> Result<bool, D
         // Places in status lists stay taken, and nothing there says whose they were.
         "UPDATE issued_credential SET account_id = '', client_id = '', grant_id = '' \
          WHERE tenant = $1 AND account_id = $2",
-        // That it was answered in time must be shown when the account is long gone.
-        "UPDATE subject_request SET account_id = NULL, requester = '', note = '', \
-         extended_because = CASE WHEN extended_because = '' THEN '' ELSE '-' END, \
-         version = version + 1 WHERE tenant = $1 AND account_id = $2",
+        // That it was answered in time must be shown when the account is long gone; what is not answered yet
+        // must still be.
+        "UPDATE subject_request SET requester = '', note = '', \
+         extended_because = CASE WHEN extended_because = '' THEN '' ELSE '-' END \
+         WHERE tenant = $1 AND account_id = $2 AND state = 'closed'",
+        "UPDATE subject_request SET account_id = NULL, version = version + 1 \
+         WHERE tenant = $1 AND account_id = $2",
     ] {
         sql(sessions).bind(tenant).bind(id).execute(tx).await?;
     }

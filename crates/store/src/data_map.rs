@@ -73,7 +73,7 @@ map! {
     "review_case" false: "that an account was flagged, why, and what was decided", "to review it", "365 days after it was closed, or the account is removed";
     "revocation" false: "ids of tokens and people whose tokens are void", "that they are refused", "its end";
     "subject_key" true: "the key that the log is sealed with for somebody", "erasure without breaking proofs", "the account is removed";
-    "subject_request" false: "what somebody asked about their data, who they are, and how it ended", "to answer in time, and to show it", "three years after it was closed; who it was, with the account";
+    "subject_request" false: "what somebody asked about their data, who they are, how it ended, and the user names of whoever wrote it down and closed it", "to answer in time, and to show it", "three years after it was closed; who it was, with the account if it was closed by then";
     "totp" true: "the secret of an app", "to log in", "its owner removes it";
     "upstream_identity" false: "who somebody is at another provider", "to log in with it", "its owner unlinks it";
     "verified_identity" true: "whom an account belongs to", "verified claims", "the account or the session goes, or it is revoked";

@@ -31,8 +31,9 @@ pub fn run(place: &Place) -> Result<ExitCode> {
     let identities = Identities::ephemeral(system::clock(), system::entropy())?;
     crate::wallets::certificate(&config, &identities)?;
     let count = trial::build(config).map_err(|error| {
-        let found = Mistake::find(&text, &format!("{error:#}"));
-        anyhow!("{name} cannot be used:\n{found}")
+        let found = Mistake::find(&text, [format!("{error:#}")]);
+        let told: Vec<String> = found.iter().map(|mistake| format!("\n{mistake}")).collect();
+        anyhow!("{name} cannot be used:{}", told.concat())
     })?;
     say(&format!("{name} is sound: {count} routes"));
     Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Config, Mistake, SinkConfig};
+use super::{Config, Mistake, UpstreamConfig};
 
 use crate::system;
 
@@ -26,6 +26,10 @@ const RELOADABLE: [&str; 11] = [
     "upstream",
     "workload",
 ];
+/// So many mistakes are told at once.
+const MAX_MISTAKES: usize = 50;
+/// Files of rules, and directories of them.
+const SIGMA: &str = "detect.sigma";
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -95,8 +99,8 @@ impl Config {
         (config.base, config.text) = (base, read);
         let mut wrong: Vec<_> = config.override_listeners().err().into_iter().collect();
         wrong.extend(config.mistakes());
-        let wrong = wrong.iter().map(|error| Mistake::find(text, &format!("{error:#}")));
-        (Some(config), wrong.collect())
+        let wrong = wrong.iter().take(MAX_MISTAKES).map(|error| format!("{error:#}"));
+        (Some(config), Mistake::find(text, wrong))
     }
 
     /// `PORTCULLIS_LISTEN_PUBLIC=127.0.0.1:9443` or `PORTCULLIS_PUBLIC_PORT=9443`, and the same for
@@ -123,19 +127,40 @@ impl Config {
 
     /// Every file that it is made of, itself first. Whoever changes one of them changes it.
     pub fn files(&self) -> Vec<PathBuf> {
-        let tls = [&self.tls.certificate, &self.tls.key];
-        let upstreams = self.upstreams.iter().map(|upstream| &upstream.tls);
-        let upstreams = upstreams.flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
-        let secrets = self.token_issuers.iter().filter_map(|own| own.introspection.as_ref());
-        let secrets = secrets.map(|own| &own.client_secret_file);
-        let contracts = self.routes.iter().map(|route| &route.openapi);
-        let policy = self.policy.iter();
-        let policy = policy.flat_map(|own| own.files.iter().chain(&own.schema));
-        let named = tls.into_iter().chain(upstreams).chain(contracts).chain(secrets).flatten();
-        let named = named.chain(policy).chain(self.detect.files());
-        let named = named.chain(self.sinks.iter().flat_map(SinkConfig::files));
-        let named = named.map(|path| self.path(path)).chain(self.detect.rule_files(self));
+        let named = self.named().into_iter().filter(|(role, _)| *role != SIGMA);
+        let named = named.map(|(_, path)| path).chain(self.detect.rule_files(self));
         self.file.iter().cloned().chain(named).collect()
+    }
+
+    /// The files and directories that it names, by what each is for. Nothing is looked at.
+    pub fn named(&self) -> Vec<(&'static str, PathBuf)> {
+        let mut all = vec![
+            ("tls.certificate", self.tls.certificate.as_ref()),
+            ("tls.key", self.tls.key.as_ref()),
+        ];
+        for UpstreamConfig { tls, .. } in &self.upstreams {
+            all.push(("upstream.tls.ca", tls.ca.as_ref()));
+            all.push(("upstream.tls.certificate", tls.certificate.as_ref()));
+            all.push(("upstream.tls.key", tls.key.as_ref()));
+        }
+        for own in self.token_issuers.iter().filter_map(|own| own.introspection.as_ref()) {
+            all.push(("token_issuer.client_secret_file", own.client_secret_file.as_ref()));
+        }
+        all.extend(self.routes.iter().map(|route| ("route.openapi", route.openapi.as_ref())));
+        for own in &self.sinks {
+            all.push(("sink.ca", own.ca.as_ref()));
+            all.push(("sink.certificate", own.certificate.as_ref()));
+            all.push(("sink.key", own.key.as_ref()));
+            all.push(("sink.secret_file", own.secret_file.as_ref()));
+        }
+        if let Some(own) = &self.policy {
+            all.push(("policy.schema", own.schema.as_ref()));
+            all.extend(own.files.iter().map(|path| ("policy.files", Some(path))));
+        }
+        all.extend(self.detect.files().map(|path| ("detect.maps", Some(path))));
+        all.extend(self.detect.sigma.iter().map(|path| (SIGMA, Some(path))));
+        let named = all.into_iter().filter_map(|(role, path)| Some((role, self.path(path?))));
+        named.collect()
     }
 
     /// The parts that differ from `running` and that only a restart can change.

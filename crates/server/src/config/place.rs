@@ -25,12 +25,14 @@ impl Mistake {
         Self { place, message: error.message().to_owned() }
     }
 
-    /// One of the meaning.
-    pub fn find(text: &str, message: &str) -> Self {
+    /// Those of the meaning.
+    pub fn find(text: &str, messages: impl IntoIterator<Item = String>) -> Vec<Self> {
         let table = DeTable::parse(text).ok();
-        let span = table.and_then(|table| locate(table.get_ref(), message));
-        let place = span.map(|span| place(text, span.start));
-        Self { place, message: message.to_owned() }
+        let one = |message: String| {
+            let span = table.as_ref().and_then(|table| locate(table.get_ref(), &message));
+            Self { place: span.map(|span| place(text, span.start)), message }
+        };
+        messages.into_iter().map(one).collect()
     }
 }
 
@@ -167,7 +169,14 @@ scopes = ["x"]
 
     #[test]
     fn what_is_named_nowhere_has_no_place() {
-        let mistake = super::Mistake::find(TEXT, "cluster.url: shared counters");
-        assert_eq!(mistake.to_string(), "cluster.url: shared counters");
+        let mistakes = super::Mistake::find(TEXT, ["cluster.url: shared counters".to_owned()]);
+        assert_eq!(mistakes[0].to_string(), "cluster.url: shared counters");
+    }
+
+    #[test]
+    fn of_many_mistakes_some_are_told() {
+        let one = |at: u32| format!("[[upstream]]\nname = \"u{at}\"\nservers = []\n");
+        let many: String = (0..2_000).map(one).collect();
+        assert_eq!(wrong(&format!("{TEXT}{many}")).len(), 50);
     }
 }

@@ -149,11 +149,6 @@ impl SinkConfig {
         format!("PORTCULLIS_SINK_{}_SECRET", self.name.to_ascii_uppercase().replace('-', "_"))
     }
 
-    /// The files that it reads.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.ca, &self.certificate, &self.key, &self.secret_file].into_iter().flatten()
-    }
-
     fn check(&self) -> Result<()> {
         let kinds = [
             self.syslog.is_some(),
