@@ -87,6 +87,28 @@ export const adminTasks = ({ page, needs, told, enter, open, look, button, by, f
       await shows("access");
     },
 
+    /** By a few letters, without a mouse; or by its address. */
+    async actions() {
+      await enter("");
+      const chord = async () => {
+        await page.keyboard.down("Control");
+        await page.keyboard.press("k");
+        await page.keyboard.up("Control");
+      };
+      await chord();
+      await page.waitForSelector("dialog[open] [role=combobox]");
+      await page.keyboard.type("add a cl");
+      await page.keyboard.press("Enter");
+      await control("Kind");
+      const address = () => page.evaluate(() => location.pathname + location.search);
+      told.opened = await address();
+      await page.keyboard.press("Escape");
+      await page.waitForFunction(() => !document.querySelector("dialog[open]"));
+      told.closed = await address();
+      await open("/attacks?do=block");
+      told.straight = await (await page.waitForSelector("dialog[open] h2")).evaluate((one) => one.textContent);
+    },
+
     async exporter() {
       await enter("/settings");
       await button("Send a test to siem");

@@ -82,7 +82,7 @@ def at(text):
 
 def test_every_page_in_every_light(place, does):
     request = place.operator().post(f"{ADMIN}/subject-requests", json={"kind": "access", "requester": "Somebody"}).json()
-    pages = {"certificates": "/certificates", "requests": "/requests", "request": f"/requests/{request['id']}", "settings": "/settings"}
+    pages = {"certificates": "/certificates", "roles": "/roles", "requests": "/requests", "request": f"/requests/{request['id']}", "settings": "/settings"}
     found = does("pages", {"pages": pages})
     assert len(found["seen"]) == 4 * len(pages) and all(look["passes"] > 15 for look in found["seen"])
 
@@ -152,12 +152,13 @@ def test_what_a_configuration_has_wrong_is_told_at_its_line(place, does):
     # A secret that is in force for something else is no rule, which would be quoted.
     hidden = place.file.parent / "hook.secret"
     told = check(text + f'\n[detect]\nsigma = ["{hidden}", "{hidden.parent}"]\n')
-    assert sorted(told["unread"]) == sorted([str(hidden), str(hidden.parent)]) and SECRET not in json.dumps(told)
+    assert sorted(told["unread"]) == sorted(f"detect.sigma: {one}" for one in (hidden, hidden.parent)) and SECRET not in json.dumps(told)
     # Many mistakes are no more work than a few.
     many = check(text + "".join(f'[[upstream]]\nname = "u{at}"\nservers = []\n' for at in range(5000)))
     assert len(many["mistakes"]) == 50
     told = check(text + f'\n[tls]\nmode = "files"\ncertificate = "{hidden}"\nkey = "{hidden}"\n')
-    assert told["unread"] == [str(hidden)] * 2
+    assert told["unread"] == [f"tls.certificate: {hidden}", f"tls.key: {hidden}"]
+    assert check(text + '\n[egress]\nca = "/dev/zero"\n')["unread"] == ["egress.ca: /dev/zero"]
     assert check(text.replace("url = \"sqlite:", "url = \"sqlite:other-"))["needs_restart"] == ["database"]
     assert operator.post(f"{ADMIN}/configuration/check", json={"text": "#" * (1 << 20) + "#"}).status_code == 422
     assert operator.post(f"{ADMIN}/configuration/check", json={"text": 5}).status_code == 400
@@ -270,6 +271,39 @@ def test_requests_of_data_subjects_have_deadlines(place, does):
     log = json.dumps([item["event"] for item in operator.get(f"{ADMIN}/events", params={"order": "newest", "kind": "admin_subject_request", "limit": 100}).json()["items"]])
     assert "admin_subject_request_create" in log and "asked by letter" not in log and "Late" not in log
     assert officer(place, "pia", scope="idv").get(requests).status_code == 403
+
+
+def test_who_has_which_role_and_through_what(place, does):
+    operator = place.operator()
+    roles = lambda **asked: operator.get(f"{ADMIN}/roles", params=asked).json()
+    person = place.new_user("roland", PASSWORD)
+    operator.put(f"{ADMIN}/users/{person['id']}/roles", json={"roles": ["auditor"]})
+    group = operator.post(f"{ADMIN}/groups", json={"name": "desk", "description": "", "roles": ["compliance", "audit"]}).json()
+    operator.put(f"{ADMIN}/groups/{group['id']}/members/{person['id']}")
+    own = [one for one in roles(limit=200)["items"] if one["account"] == person["id"]]
+    assert [(sorted(one["roles"]), one.get("group_name")) for one in own] == [(["auditor"], None), (["audit", "compliance"], "desk")]
+    # The whole word, and no pattern.
+    assert {one["username"] for one in roles(role="auditor")["items"]} == {"roland"}
+    assert {one.get("group_name") for one in roles(role="audit")["items"]} == {"desk"}
+    assert "admin" in {one["username"] for one in roles(role="admin")["items"]}
+    for bad in ("%", "a_b", "a b", "x" * 65):
+        assert operator.get(f"{ADMIN}/roles", params={"role": bad}).status_code == 400, bad
+    everybody, after = [], None
+    while True:
+        page = roles(limit=1, **({"after": after} if after else {}))
+        everybody += page["items"]
+        if not (after := page.get("next")):
+            break
+    assert everybody == roles(limit=200)["items"]
+    operator.post(f"{ADMIN}/users/{person['id']}/disable")
+    assert all(one["disabled"] for one in roles(limit=200)["items"] if one["account"] == person["id"])
+    assert officer(place, "vera", scope="idv").get(f"{ADMIN}/roles").status_code == 403
+
+
+def test_what_can_be_begun_has_an_address_and_a_key(does):
+    told = does("actions")["told"]
+    assert told["opened"] == "/console/clients?do=add" and told["closed"] == "/console/clients"
+    assert told["straight"] == "Block an address"
 
 
 def test_an_exporter_is_tried_out(place, hook, does):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from portcullis import BIN, Demo, bearer, exchange, fields, log_in, submit, until
+from portcullis import BIN, Demo, bearer, exchange, fields, log_in, submit, tokens, until
 from test_api import walk
 
 PASSWORD = "plum rivet otter canvas"
@@ -162,7 +162,14 @@ def test_a_copy_of_the_log_is_verified_without_any_key(demo, person, tmp_path):
 
 def test_nobody_exports_anybody_else(demo):
     paths = [path for _, path, _ in walk(demo) if path.endswith("/export")]
-    assert paths == ["/api/account/v1/me/export"]
+    # The other is for administrators, who answer for those that cannot log in.
+    assert paths == ["/api/account/v1/me/export", "/api/admin/v1/users/{id}/export"]
     assert demo.client().get(paths[0]).status_code == 401
+    alice = demo.facts()["users"][0]
+    own = bearer(tokens(demo, alice)["access_token"])
+    known = demo.operator().get("/api/admin/v1/users", params={"username": alice["username"]}).json()["items"][0]["id"]
+    assert demo.client().post(paths[1].replace("{id}", known), headers=own).status_code == 403
+    assert demo.operator().post(paths[1].replace("{id}", known)).json()["account"]["username"] == alice["username"]
+    assert until(lambda: entries(demo, "--subject", known, "--kind", "admin_user_export"), "who did it")
     csrf = fields(demo.client().get("/login").text)["csrf"]
     assert demo.client().post("/account/export", data={"csrf": csrf}).status_code == 403

@@ -175,7 +175,8 @@ def test_tokens_are_renewed_behind_the_browsers_back(echo):
         operator = gate.operator()
         users = operator.get("/api/admin/v1/users").json()["items"]
         who = next(user for user in users if user["username"] == person(gate)["username"])
-        assert operator.post(f"/api/admin/v1/users/{who['id']}/disable").status_code in (200, 204)
+        # A token lives for a second here.
+        until(lambda: gate.operator().post(f"/api/admin/v1/users/{who['id']}/disable").status_code in (200, 204), "the end of the account")
         assert browser.get("/app/x").status_code == 401
 
 

@@ -24,7 +24,7 @@ class Again {
 
   /** From now on, whoever else logs in is noticed. */
   begin(who: string) {
-    if (!this.#who) new BroadcastChannel(CHANNEL).onmessage = () => void this.look();
+    if (!this.#who) new BroadcastChannel(CHANNEL).onmessage = () => void this.look(true);
     this.#who = who;
     // Pages of whoever was here before learn of it.
     confirmed();
@@ -62,13 +62,14 @@ class Again {
     waiting.forEach((done) => done(go));
   }
 
-  /** Somebody has logged in. Nothing goes on unless it is known that it is the same person. */
-  async look() {
+  /** Whether it is still the same person. Where somebody has logged in, what waits goes on; nothing does unless that is
+   *  known. */
+  async look(entered = false) {
     const answer = await fetch(ME, { headers: { accept: "application/json" } }).catch(() => undefined);
     const who = answer?.ok ? ((await answer.json().catch(() => ({}))) as { id?: string }).id : undefined;
     if (who !== undefined && who !== this.#who) {
       this.stranger();
-    } else if (who !== undefined && this.#opened) this.end(true);
+    } else if (who !== undefined && entered && this.#opened) this.end(true);
   }
 }
 

@@ -32,6 +32,8 @@ const expected: Middleware = {
   },
   onResponse({ response }) {
     if (response.status === 412) again.stranger();
+    // Somebody else may be here who may do less.
+    if (response.status === 403) void again.look();
   },
 };
 /** Whoever has to log in again, or to prove that it is them, is asked to; what was refused is then asked for once more. */

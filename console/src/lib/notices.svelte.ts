@@ -10,6 +10,8 @@ const DESKTOP = "portcullis-notices-desktop";
 /** So many are shown at once; the list has the rest. */
 const SHOWN = 3;
 const USUAL = 4;
+/** Milliseconds. */
+const REST = 30_000;
 
 class Notices {
   #least = $state(kept());
@@ -18,6 +20,8 @@ class Notices {
   /** The newest that is known: what came before it is no news. */
   #newest: string | undefined;
   #asks = false;
+  /** After a failure nothing is asked until then. */
+  #rests = 0;
 
   /** From which severity on; 0 for none. */
   get least(): number {
@@ -52,13 +56,18 @@ class Notices {
     }
     // The stream says it again every two seconds.
     if (id === before || this.#asks) return;
+    if (Date.now() < this.#rests) return;
+    const { least } = this;
     this.#asks = true;
     try {
       const { items } = await got(polls.GET("/api/admin/v1/alerts", { params: { query: { limit: 20 } } }));
-      this.#newest = id;
-      for (const one of newer(items, before, this.least).reverse()) this.show(one);
+      // Somebody chose otherwise meanwhile.
+      if (this.#newest !== before || this.least !== least) return;
+      this.#newest = items[0]?.id ?? id;
+      for (const one of newer(items, before, least).reverse()) this.show(one);
     } catch {
-      // What is not known is asked for again.
+      // What is not known is asked for again, and not with every message.
+      this.#rests = Date.now() + REST;
     } finally {
       this.#asks = false;
     }

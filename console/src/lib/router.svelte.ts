@@ -63,6 +63,18 @@ export function set(changes: Record<string, string | undefined>) {
   go(location.pathname + (search && `?${search}`), true);
 }
 
+/** An action with an address of its own: `?do=NAME` opens its form, and closing the form takes that away. */
+export function doing(name: string): { open: boolean } {
+  return {
+    get open() {
+      return place.query.get("do") === name;
+    },
+    set open(open: boolean) {
+      if (open !== this.open) set({ do: open ? name : undefined });
+    },
+  };
+}
+
 /** Follows links within the console without loading the page anew. */
 export function follow(event: MouseEvent) {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

@@ -8,6 +8,8 @@ export interface Destination {
   key: string;
   /** Any of these scopes opens it. */
   needs: string[];
+  /** What can be begun there, by `?do=`. */
+  actions?: { title: string; does: string }[];
   /** It is about a time: what is chosen elsewhere goes along. */
   ranged?: true;
   load: () => Promise<{ default: Component<any> }>;
@@ -23,7 +25,7 @@ export const sections: { title: string; places: Destination[] }[] = [
   {
     title: "Security",
     places: [
-      { path: "/attacks", ranged: true, title: "Attacks", key: "t", needs: ["admin"], load: () => import("../views/Attacks.svelte"), one: () => import("../views/Alert.svelte") },
+      { path: "/attacks", actions: [{ title: "Block an address", does: "block" }], ranged: true, title: "Attacks", key: "t", needs: ["admin"], load: () => import("../views/Attacks.svelte"), one: () => import("../views/Alert.svelte") },
       { path: "/gateway", title: "Gateway", key: "r", needs: ["admin"], load: () => import("../views/Gateway.svelte") },
       { path: "/log", ranged: true, title: "Audit log", key: "l", needs: ["admin"], load: () => import("../views/Log.svelte") },
     ],
@@ -31,12 +33,13 @@ export const sections: { title: string; places: Destination[] }[] = [
   {
     title: "Identity",
     places: [
-      { path: "/people", title: "People", key: "p", needs: ["admin"], load: () => import("../views/People.svelte"), one: () => import("../views/Person.svelte") },
-      { path: "/groups", title: "Groups", key: "u", needs: ["admin"], load: () => import("../views/Groups.svelte"), one: () => import("../views/Group.svelte") },
+      { path: "/people", actions: [{ title: "Invite somebody", does: "invite" }], title: "People", key: "p", needs: ["admin"], load: () => import("../views/People.svelte"), one: () => import("../views/Person.svelte") },
+      { path: "/groups", actions: [{ title: "Make a group", does: "add" }], title: "Groups", key: "u", needs: ["admin"], load: () => import("../views/Groups.svelte"), one: () => import("../views/Group.svelte") },
+      { path: "/roles", title: "Roles", key: "e", needs: ["admin"], load: () => import("../views/Roles.svelte") },
       { path: "/invitations", title: "Invitations", key: "i", needs: ["admin"], load: () => import("../views/Invitations.svelte") },
-      { path: "/clients", title: "Clients", key: "c", needs: ["admin"], load: () => import("../views/Clients.svelte"), one: () => import("../views/Client.svelte") },
-      { path: "/api-keys", title: "API keys", key: "a", needs: ["admin"], load: () => import("../views/ApiKeys.svelte") },
-      { path: "/certificates", title: "Certificates", key: "x", needs: ["admin"], load: () => import("../views/Certificates.svelte") },
+      { path: "/clients", actions: [{ title: "Add a client", does: "add" }], title: "Clients", key: "c", needs: ["admin"], load: () => import("../views/Clients.svelte"), one: () => import("../views/Client.svelte") },
+      { path: "/api-keys", actions: [{ title: "Make a key", does: "add" }], title: "API keys", key: "a", needs: ["admin"], load: () => import("../views/ApiKeys.svelte") },
+      { path: "/certificates", actions: [{ title: "Let a workload in", does: "enrol" }], title: "Certificates", key: "x", needs: ["admin"], load: () => import("../views/Certificates.svelte") },
       { path: "/keys", title: "Signing keys", key: "k", needs: ["admin"], load: () => import("../views/Keys.svelte") },
     ],
   },
@@ -45,14 +48,14 @@ export const sections: { title: string; places: Destination[] }[] = [
     places: [
       { path: "/cases", title: "Cases", key: "v", needs: ["idv"], load: () => import("../views/Cases.svelte"), one: () => import("../views/Case.svelte") },
       { path: "/hits", title: "Screening hits", key: "h", needs: ["aml"], load: () => import("../views/Hits.svelte") },
-      { path: "/workflows", title: "Workflows", key: "w", needs: ["idv"], load: () => import("../views/Workflows.svelte"), one: () => import("../views/Workflow.svelte") },
+      { path: "/workflows", actions: [{ title: "New workflow", does: "add" }], title: "Workflows", key: "w", needs: ["idv"], load: () => import("../views/Workflows.svelte"), one: () => import("../views/Workflow.svelte") },
     ],
   },
   {
     title: "Audit",
     places: [
       { path: "/compliance", title: "Compliance", key: "m", needs: ["admin"], load: () => import("../views/Compliance.svelte") },
-      { path: "/requests", title: "Data requests", key: "d", needs: ["admin"], load: () => import("../views/Requests.svelte"), one: () => import("../views/Request.svelte") },
+      { path: "/requests", actions: [{ title: "Write down a request", does: "add" }], title: "Data requests", key: "d", needs: ["admin"], load: () => import("../views/Requests.svelte"), one: () => import("../views/Request.svelte") },
     ],
   },
   {

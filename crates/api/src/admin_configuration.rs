@@ -71,12 +71,13 @@ struct TriedText {
 pub struct CheckedView {
     /// Whether nothing wrong was found. What is in files that were not opened is not part of that.
     pub sound: bool,
-    /// What is wrong. One alone if the text is no TOML or a key or value does not exist.
+    /// What is wrong, at most 50. One alone if the text is no TOML or a key or value does not exist.
     pub mistakes: Vec<MistakeView>,
     /// How many routes there would be, with those that are built in; left out where it was not built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routes: Option<usize>,
-    /// Files that it names and the configuration in force does not. They were not opened, and then nothing is built.
+    /// Files that it names for something that the configuration in force does not name them for, as `key: path`.
+    /// They were not opened, and then nothing is built.
     pub unread: Vec<String>,
     /// Parts that differ from those in force and wait for a restart.
     pub needs_restart: Vec<String>,

@@ -25,7 +25,7 @@ use crate::{
     admin_clients, admin_compliance, admin_configuration, admin_gateway, admin_groups,
     admin_invitations, admin_keys, admin_log,
     admin_measures::{self, Listeners},
-    admin_resources, admin_sinks, admin_subject_requests, admin_users,
+    admin_resources, admin_roles, admin_sinks, admin_subject_requests, admin_users,
     aml::{self, Batches},
     call::Call,
     idv, openapi,
@@ -230,6 +230,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin_resources::endpoints(),
         admin_keys::endpoints(),
         admin_groups::endpoints(),
+        admin_roles::endpoints(),
         admin_invitations::endpoints(),
         admin_access::endpoints(),
         admin_log::endpoints(),
@@ -299,9 +300,6 @@ async fn answer(
     let (parts, body) = request.into_parts();
     // The gate has checked the scope of the route; an endpoint checks again that it was the gate.
     let caller = parts.extensions.get::<Caller>().cloned().ok_or(ApiError::Forbidden)?;
-    if !caller.scopes.iter().any(|scope| scope == endpoint.permission.scope()) {
-        return Err(ApiError::Forbidden);
-    }
     let query = parts.uri.query().unwrap_or_default();
     let query = Params::parse(query.as_bytes()).map_err(|_| ApiError::Parameter("query"))?;
     // A stream of events cannot send fields of its own.
@@ -309,6 +307,9 @@ async fn answer(
     let expected = parts.headers.get(ACCOUNT).map(HeaderValue::as_bytes).or(asked);
     if expected.is_some_and(|expected| expected != caller.id.as_bytes()) {
         return Err(ApiError::OtherAccount);
+    }
+    if !caller.scopes.iter().any(|scope| scope == endpoint.permission.scope()) {
+        return Err(ApiError::Forbidden);
     }
     let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
     let key = parts.headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());

@@ -18,6 +18,7 @@ mod admin_keys;
 mod admin_log;
 mod admin_measures;
 mod admin_resources;
+mod admin_roles;
 mod admin_sinks;
 mod admin_subject_requests;
 mod admin_users;

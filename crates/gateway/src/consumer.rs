@@ -87,8 +87,9 @@ impl LimitRule {
             rules.iter().map(|rule| &**rule).partition(|rule| !rule.needs_caller());
         let all = || at_door.iter().chain(&by_caller).copied();
         match (seen.refused_at, seen.limit) {
-            (Some(Stage::Guard | Stage::BlockList | Stage::Route), _) => Vec::new(),
-            (Some(Stage::Authenticate | Stage::Authorise), _) => at_door,
+            (Some(Stage::Guard | Stage::Route), _) => Vec::new(),
+            // Whoever is on the block list and got as far as a route had shown a credential that did not hold.
+            (Some(Stage::BlockList | Stage::Authenticate | Stage::Authorise), _) => at_door,
             (Some(Stage::Limits), Some(refusing)) => {
                 let last = all().position(|rule| rule.name == refusing);
                 all().take(last.map_or(0, |last| last + 1)).collect()
@@ -284,7 +285,8 @@ mod tests {
         assert_eq!(counted(Some(Stage::Limits), Some("where")), ["where"]);
         assert_eq!(counted(Some(Stage::Limits), Some("who")), ["where", "all", "who"]);
         assert_eq!(counted(Some(Stage::Authenticate), None), ["where", "all"]);
-        for (stage, limit) in [(Stage::BlockList, None), (Stage::Limits, None)] {
+        assert_eq!(counted(Some(Stage::BlockList), None), ["where", "all"]);
+        for (stage, limit) in [(Stage::Route, None), (Stage::Limits, None)] {
             assert!(counted(Some(stage), limit).is_empty());
         }
         let mut inside = LimitRule::clone(&subject);

@@ -152,8 +152,9 @@ impl Provider {
         let (db, tenant) = (&self.identity.db, self.tenant());
         let refresh = grants::refresh(db, tenant, &token_hash(text)).await?;
         let live = |row: &grants::Refresh| {
-            (used || row.consumed_at.is_none())
-                && !token::is_over(row.expires_at.secs(), self.now())
+            // The grant lives on with those that came after it.
+            used || (row.consumed_at.is_none()
+                && !token::is_over(row.expires_at.secs(), self.now()))
         };
         let Some(refresh) = refresh.filter(live) else {
             return Ok(None);

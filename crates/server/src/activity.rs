@@ -377,13 +377,13 @@ mod tests {
             request(NOW + 1, 1, None, ""),
             request(NOW + 1, 2, Some(Stage::Limits), ""),
             // Nobody was counted.
-            request(NOW + 2, 3, Some(Stage::BlockList), ""),
+            request(NOW + 2, 3, Some(Stage::Guard), ""),
         ]);
         let view = activity.view(&counters(), Timestamp::from_secs(NOW + 3));
         assert_eq!((&*view.routes[0].route, view.routes[0].requests), ("a", 5));
         let refused: Vec<_> =
             view.routes[0].refused.iter().map(|one| (&*one.stage, one.count)).collect();
-        assert_eq!(refused, [("block_list", 1), ("limits", 1), ("validate", 1)]);
+        assert_eq!(refused, [("guard", 1), ("limits", 1), ("validate", 1)]);
         let limit = &view.limits[0];
         assert_eq!((&*limit.limit, &*limit.allows, limit.told_apart), ("limit", "9 in 60 s", true));
         let told: Vec<_> = limit

@@ -49,7 +49,8 @@ pub fn inspect(text: &str, running: &Config) -> CheckedView {
         // Only for what they are for: what is wrong with rules is quoted, and a secret is no rule.
         let known: BTreeSet<_> = running.named().into_iter().collect();
         let own: BTreeSet<_> = config.named().into_iter().collect();
-        unread = own.difference(&known).map(|(_, path)| path.display().to_string()).collect();
+        let told = own.difference(&known).map(|(role, path)| format!("{role}: {}", path.display()));
+        unread = told.collect();
         if mistakes.is_empty() && unread.is_empty() {
             match build(config) {
                 Ok(routes) => count = Some(routes),
@@ -127,10 +128,19 @@ mod tests {
         let with = Config::parse(&format!("{TEXT}{sink}[]\n"), PathBuf::from("/nowhere")).unwrap();
         for path in [&there, &secret] {
             let view = inspect(&format!("{TEXT}{sink}[{path:?}]\n"), &with);
-            assert_eq!(view.unread, std::slice::from_ref(path));
+            assert_eq!(view.unread, [format!("detect.sigma: {path}")]);
             assert!(view.sound && view.routes.is_none());
         }
         std::fs::remove_dir_all(&there).unwrap();
+        for more in [
+            "[egress]\nca = \"/dev/zero\"\n",
+            "[tls]\nmode = \"files\"\ncertificate = \"/dev/zero\"\nkey = \"/dev/zero\"\n",
+            "[detect.maps]\ncity = \"/dev/zero\"\n",
+            "[policy]\nfiles = [\"/dev/zero\"]\n",
+        ] {
+            let view = inspect(&format!("{TEXT}{more}"), &running());
+            assert!(!view.unread.is_empty() && view.routes.is_none(), "{more} {:?}", view.mistakes);
+        }
         // As it is in force, it is opened.
         let text = format!("{TEXT}{}", route("r", "openapi = \"none.yaml\"\n"));
         let running = Config::parse(&text, PathBuf::from("/nowhere")).unwrap();

@@ -60,8 +60,8 @@ impl Process for Window {
     fn check(&self, text: String) -> Told<CheckedView> {
         let (app, trials) = (self.app(), self.trials.clone());
         Box::pin(async move {
-            let gate = app?.gate.load_full();
             let turn = trials.acquire_owned().await.ok()?;
+            let gate = app?.gate.load_full();
             let tried = tokio::task::spawn_blocking(move || {
                 // Whoever asked may be gone before it is done.
                 let _turn = turn;

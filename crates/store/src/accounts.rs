@@ -317,8 +317,9 @@ pub async fn delete(tx: &Tx, tenant: &str, id: Id<tags::User>) -> Result<bool, D
         "UPDATE subject_request SET requester = '', note = '', \
          extended_because = CASE WHEN extended_because = '' THEN '' ELSE '-' END \
          WHERE tenant = $1 AND account_id = $2 AND state = 'closed'",
-        "UPDATE subject_request SET account_id = NULL, version = version + 1 \
-         WHERE tenant = $1 AND account_id = $2",
+        "UPDATE subject_request SET account_id = NULL, version = version + 1, requester = \
+         CASE WHEN requester <> '' OR state = 'closed' THEN requester ELSE (SELECT a.username || ' <' \
+         || a.email || '>' FROM account a WHERE a.tenant = $1 AND a.id = $2) END WHERE tenant = $1 AND account_id = $2",
     ] {
         sql(sessions).bind(tenant).bind(id).execute(tx).await?;
     }

@@ -43,6 +43,7 @@ pub mod recovery;
 pub mod registrations;
 pub mod resource_servers;
 pub mod retention;
+pub mod roles;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;

@@ -18,9 +18,9 @@ pub struct SubjectRequest {
     pub kind: String,
     /// Whose account it is about; nothing for somebody without one.
     pub account_id: Option<String>,
-    /// Who asked, in words; empty once the account is gone.
+    /// Who asked, in words; empty once the account is gone, if it was closed by then.
     pub requester: String,
-    /// What was written down about it; empty once the account is gone.
+    /// What was written down about it; goes with who asked.
     pub note: String,
     /// `open` or `closed`.
     pub state: String,

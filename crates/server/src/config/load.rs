@@ -30,6 +30,7 @@ const RELOADABLE: [&str; 11] = [
 const MAX_MISTAKES: usize = 50;
 /// Files of rules, and directories of them.
 const SIGMA: &str = "detect.sigma";
+const EGRESS: &str = "egress.ca";
 /// The file is at most this long.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -127,7 +128,8 @@ impl Config {
 
     /// Every file that it is made of, itself first. Whoever changes one of them changes it.
     pub fn files(&self) -> Vec<PathBuf> {
-        let named = self.named().into_iter().filter(|(role, _)| *role != SIGMA);
+        // Directories of rules are looked into, and the other waits for a restart.
+        let named = self.named().into_iter().filter(|(role, _)| ![SIGMA, EGRESS].contains(role));
         let named = named.map(|(_, path)| path).chain(self.detect.rule_files(self));
         self.file.iter().cloned().chain(named).collect()
     }
@@ -137,6 +139,7 @@ impl Config {
         let mut all = vec![
             ("tls.certificate", self.tls.certificate.as_ref()),
             ("tls.key", self.tls.key.as_ref()),
+            (EGRESS, self.egress.ca.as_ref()),
         ];
         for UpstreamConfig { tls, .. } in &self.upstreams {
             all.push(("upstream.tls.ca", tls.ca.as_ref()));
