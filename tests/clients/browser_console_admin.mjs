@@ -15,6 +15,37 @@ export const adminTasks = ({ page, needs, told, enter, open, look, button, by, f
       await page.waitForFunction((id) => location.pathname.endsWith(id), {}, needs.account);
     },
 
+    /** Could the contract be enforced? */
+    async learned() {
+      await enter("/gateway");
+      const section = await page.waitForSelector('section[aria-label="Contracts that are learned"] tbody');
+      told.rows = await section.$$eval("tr", (all) => all.map((row) => [...row.querySelectorAll("td")].slice(0, 3).map((cell) => cell.innerText.trim())));
+      await look(page, "learned");
+    },
+
+    /** Two pictures of a case, side by side and larger. */
+    async compare() {
+      await enter(`/cases/${needs.id}`);
+      await by("button", "Show: me").wait();
+      told.masked = (await page.$$("section[aria-label=Pictures] img")).length;
+      await button("Show: document");
+      await button("Show: me");
+      await page.waitForFunction(() => document.querySelectorAll("section[aria-label=Pictures] li img").length === 2);
+      await button("Compare");
+      const panes = () => page.$$eval("dialog[open] .pane", (all) => all.map((pane) => [pane.getAttribute("aria-label"), pane.querySelector("img").getBoundingClientRect().width, pane.scrollTop]));
+      await page.waitForSelector("dialog[open] .pane img");
+      const before = await panes();
+      await (await control("Size")).asElement().evaluate((range) => {
+        range.value = "3";
+        range.dispatchEvent(new Event("input", { bubbles: true }));
+      });
+      await page.waitForFunction((width) => document.querySelector("dialog[open] .pane img").getBoundingClientRect().width > width * 2.5, {}, before[0][1]);
+      await page.$eval("dialog[open] .pane", (pane) => pane.scrollTo(0, 60));
+      await page.waitForFunction(() => [...document.querySelectorAll("dialog[open] .pane")].every((pane) => pane.scrollTop === 60));
+      told.compared = (await panes()).map(([name]) => name);
+      await look(page, "compared");
+    },
+
     /** What is wrong with it, and where? */
     async check() {
       await enter("/gateway");

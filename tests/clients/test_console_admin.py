@@ -34,6 +34,24 @@ limits = [{ name = "flood", key = "ip", rate = "2/h" }, { key = "subject", rate 
 """
 
 
+LEARNED = """
+[[route]]
+name = "learned"
+path = "/learned/{*rest}"
+upstream = "profile"
+authenticate = ["none"]
+openapi = "learn.yaml"
+openapi_mode = "learn"
+"""
+DOCUMENT = """
+openapi: 3.1.0
+info: { title: Learned, version: "1" }
+servers: [{ url: "/learned" }]
+paths:
+  /me: { get: { responses: { "200": { description: Me } } } }
+"""
+
+
 class Hook:
     """A receiver of webhooks that does what it is told."""
 
@@ -57,7 +75,8 @@ def hook():
 def place(hook):
     demo = Demo(None, watched=True)
     more = secret(demo, "hook", SECRET) + '\nkinds = ["alert_"]'
-    demo.config = DEMO + OFTEN + BUSY + sink("siem", "webhook", more, url=f"{hook.http.url}/in?token=letmein")
+    (demo.file.parent / "learn.yaml").write_text(DOCUMENT)
+    demo.config = DEMO + OFTEN + BUSY + LEARNED + sink("siem", "webhook", more, url=f"{hook.http.url}/in?token=letmein")
     with demo:
         yield demo
         assert "panicked" not in demo.log()
@@ -122,6 +141,16 @@ def test_who_uses_a_limit_up_and_where_requests_are_refused(place, does):
     assert officer(place, "otto", scope="idv").get(f"{ADMIN}/gateway/activity").status_code == 403
     found = does("limits", {"account": account})["told"]
     assert found["consumer"].startswith(account) and "waits" in found["consumer"] and found["refused"] == "2 refused"
+
+
+def test_what_a_contract_would_refuse_is_seen_before_it_does(place, does):
+    with place.client() as client:
+        for _ in range(3):
+            client.get("/learned/me?debug=1")
+        client.get("/learned/nothing")
+    learned = lambda: {one["violation"]: one["count"] for one in place.operator().get(f"{ADMIN}/gateway/activity").json()["learned"]}
+    until(lambda: learned() == {"/query/debug unknown": 3, "/path unknown": 1}, "what was learned")
+    assert does("learned")["told"]["rows"] == [["learned", "/query/debug unknown", "3"], ["learned", "/path unknown", "1"]]
 
 
 def test_what_a_configuration_has_wrong_is_told_at_its_line(place, does):

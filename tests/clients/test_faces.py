@@ -17,6 +17,7 @@ import passport
 from faces import BLUE, GOLD, GREEN, NIGHT, WHITE, b64, face
 from portcullis import DEMO, Demo, officer, until
 from test_capture import Browser, heading
+from test_console import entered
 from test_documents import EXPIRY, HERE, LINES, Passport, trust
 from test_workflows import SESSIONS, begin, give, published, settled, show
 
@@ -184,6 +185,12 @@ def test_pictures_are_for_whoever_may_see_them_and_the_log_says_who_did(place, c
     assert b"\xff\xd8\xff\xe0" not in b"".join(path.read_bytes() for path in place.data.glob("*.db*"))
     assert client.delete(f"{SESSIONS}/{now['id']}").status_code == 200
     assert client.get(f"{here}/me").status_code in (404, 410)
+
+
+def test_two_pictures_are_compared_in_the_console(place, client, workflow, tmp_path):
+    now, _ = gone_through(client, workflow, face(BLUE, NIGHT), face(BLUE, NIGHT))
+    told = entered(place, tmp_path, "compare", {"id": now["id"]}, place.facts()["admin"])["told"]
+    assert told["masked"] == 0 and told["compared"] == ["document", "me"]
 
 
 def test_whoever_a_chip_proved_is_known_again_and_nobody_else(place, client):
