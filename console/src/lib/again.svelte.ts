@@ -65,6 +65,7 @@ class Again {
   /** Whether it is still the same person. Where somebody has logged in, what waits goes on; nothing does unless that is
    *  known. */
   async look(entered = false) {
+    if (!this.#who) return;
     const answer = await fetch(ME, { headers: { accept: "application/json" } }).catch(() => undefined);
     const who = answer?.ok ? ((await answer.json().catch(() => ({}))) as { id?: string }).id : undefined;
     if (who !== undefined && who !== this.#who) {

@@ -65,12 +65,14 @@ export function set(changes: Record<string, string | undefined>) {
 
 /** An action with an address of its own: `?do=NAME` opens its form, and closing the form takes that away. */
 export function doing(name: string): { open: boolean } {
+  const { path } = place;
   return {
     get open() {
       return place.query.get("do") === name;
     },
     set open(open: boolean) {
-      if (open !== this.open) set({ do: open ? name : undefined });
+      // Where somebody has gone on meanwhile, it is not there any more.
+      if (open !== this.open && place.path === path) set({ do: open ? name : undefined });
     },
   };
 }

@@ -59,8 +59,7 @@ impl From<RoleHolder> for RoleHolderView {
 
 async fn list(api: Api, call: Call) -> Reply {
     let role = call.query.get("role").unwrap_or_default().to_owned();
-    // What is no letter of a role would be a pattern.
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-:.".contains(&byte);
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
     if role.len() > MAX_ROLE_BYTES || !role.bytes().all(letter) {
         return Err(ApiError::Parameter("role"));
     }

@@ -282,7 +282,7 @@ fn slice_of(slices: &mut VecDeque<Slice>, time: Timestamp) -> &mut Slice {
     let place = slices.partition_point(|slice| slice.number < number);
     if slices.get(place).is_none_or(|slice| slice.number != number) {
         slices.insert(place, Slice { number, ..Slice::default() });
-        // Who it was is told of the last ones alone, and is most of what a slice holds.
+        // Who it was is told of the last ones alone, and is most of what a slice holds: it goes with the next one.
         let told = slices.back().map_or(number, |newest| newest.number) - CONSUMED;
         slices.iter_mut().filter(|slice| slice.number <= told).for_each(|old| old.limits.clear());
     }
@@ -445,7 +445,7 @@ mod tests {
         activity.count(&[request(NOW + 600, 1, None, ""), request(NOW, 1, None, "")]);
         let view = activity.view(&counters(), Timestamp::from_secs(NOW + 600));
         assert_eq!(view.routes[0].requests, 3);
-        // Names are not kept for longer than they are told.
+        // Names go when those that are told of are others.
         activity.count(&[request(NOW + 1_200, 1, None, "")]);
         let state = activity.state();
         let named = state.slices.iter().filter(|slice| !slice.limits.is_empty());

@@ -48,7 +48,7 @@ pub(crate) fn holders_query(
          JOIN account a ON a.tenant = m.tenant AND a.id = m.account_id \
          WHERE g.tenant = $1 AND g.roles <> '') held \
          WHERE (account_id > $2 OR account_id = $2 AND group_id > $3) \
-         AND ($4 = '' OR ' ' || roles || ' ' LIKE '% ' || $4 || ' %') \
+         AND ($4 = '' OR replace(' ' || roles || ' ', ' ' || $4 || ' ', '') <> ' ' || roles || ' ') \
          ORDER BY account_id, group_id LIMIT $5")
     .bind(tenant)
     .bind(account)
