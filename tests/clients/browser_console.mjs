@@ -484,7 +484,7 @@ const tasks = {
     await button("Make a key");
     await fill("Name", "written before");
     told.made = await proven("Is it you?");
-    await page.waitForSelector("::-p-xpath(//tbody//td[text()='written before'])");
+    await page.waitForSelector("::-p-xpath(//tbody//td[.='written before'])");
   },
 
   /** Somebody else logs in in the window: nothing of the first one's page is done in their name. */
