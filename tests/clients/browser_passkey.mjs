@@ -40,10 +40,14 @@ try {
   await page.screenshot({ path: `${pictures}/totp.png`, fullPage: true });
 
   // On the login page the passkey is offered at once, and behind a button. The virtual device
-  // agrees to whichever comes first.
+  // agrees to whichever comes first: perhaps before anybody could look at the login page, so that
+  // it was there is known from the browser's word of it.
   await page.goto(`${issuer}/account`);
+  const atLogin = new Promise((seen) => page.on("framenavigated", (frame) => {
+    if (new URL(frame.url()).pathname === "/login") seen();
+  }));
   await page.click("form[action='/logout'] button");
-  await page.waitForFunction(() => location.pathname === "/login");
+  await atLogin;
   const inside = () => location.pathname === "/account" && document.querySelector("dl");
   const button = page.waitForSelector(".passkey-login", { visible: true });
   const pressed = button.then((found) => found.click());
