@@ -246,7 +246,7 @@ pub struct Verification {
     /// The session.
     pub session: String,
     /// `began`, `given`, `performed`, `voted`, `resubmitted`, `due`, `expired`, `cancelled`, `decided`, `told`, `erased`,
-    /// `assigned`, `unassigned`, `noted`
+    /// `assigned`, `unassigned`, `noted`, `passkey_bound`
     pub change: &'static str,
     /// Where it is after that.
     pub status: &'static str,
@@ -268,7 +268,7 @@ pub struct Verification {
     pub report: Option<String>,
     /// `approved`, `declined`: what somebody said, or what was decided.
     pub verdict: Option<&'static str>,
-    /// Why, in a word.
+    /// Why, in a word; of `passkey_bound` which.
     pub reason: Option<String>,
     /// What was decided by: `rule`, `graph`, `reviewers`.
     pub decided_by: Option<&'static str>,

@@ -1,5 +1,10 @@
 use std::{collections::BTreeSet, str::FromStr};
 
+use portcullis_types::{Id, tags};
+
+/// Before the id of the passkey, where methods are stored.
+const PASSKEY: &str = "passkey:";
+
 /// A way to prove who one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
@@ -75,34 +80,50 @@ impl Assurance {
 
 /// What somebody has proven.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Methods(BTreeSet<Method>);
+pub struct Methods {
+    methods: BTreeSet<Method>,
+    passkey: Option<Id<tags::Passkey>>,
+}
 
 impl Methods {
     /// One way.
     pub fn one(method: Method) -> Self {
-        Self(BTreeSet::from([method]))
+        Self { methods: BTreeSet::from([method]), passkey: None }
+    }
+
+    /// This passkey.
+    pub fn by_passkey(passkey: Id<tags::Passkey>) -> Self {
+        Self { passkey: Some(passkey), ..Self::one(Method::Passkey) }
+    }
+
+    /// The passkey, if it was one.
+    pub fn passkey(&self) -> Option<Id<tags::Passkey>> {
+        self.passkey
     }
 
     /// As stored; names that are not known any more prove nothing.
     pub fn from_row(text: &str) -> Self {
-        Self(text.split(' ').filter_map(|name| name.parse().ok()).collect())
+        let passkey = text.split(' ').find_map(|name| name.strip_prefix(PASSKEY)?.parse().ok());
+        Self { methods: text.split(' ').filter_map(|name| name.parse().ok()).collect(), passkey }
     }
 
     /// To be stored.
     pub fn to_row(&self) -> String {
-        self.0.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(" ")
+        let passkey = self.passkey.map(|id| format!("{PASSKEY}{id}"));
+        let names = self.methods.iter().map(|method| method.as_str().to_owned());
+        names.chain(passkey).collect::<Vec<_>>().join(" ")
     }
 
     /// With one more.
     #[must_use]
     pub fn with(mut self, method: Method) -> Self {
-        self.0.insert(method);
+        self.methods.insert(method);
         self
     }
 
     /// How sure this makes us. Mail is the way to reset a password, so the two are one factor.
     pub fn assurance(&self) -> Assurance {
-        let any = |methods: &[Method]| methods.iter().any(|method| self.0.contains(method));
+        let any = |methods: &[Method]| methods.iter().any(|method| self.methods.contains(method));
         if any(&[Method::Passkey]) {
             Assurance::PhishingResistant
         } else if any(&[Method::Password, Method::Mail, Method::Upstream])
@@ -117,7 +138,7 @@ impl Methods {
     /// The values of `amr` (RFC 8176, section 2).
     pub fn amr(&self) -> Vec<&'static str> {
         let mut values = BTreeSet::new();
-        for method in &self.0 {
+        for method in &self.methods {
             match method {
                 Method::Password => values.extend(["pwd"]),
                 Method::Totp | Method::RecoveryCode | Method::Mail => values.extend(["otp"]),
@@ -154,5 +175,17 @@ mod tests {
         assert_eq!(Methods::one(Method::Passkey).amr(), ["mfa", "pop", "user"]);
         let both = Methods::one(Method::Password).with(Method::Totp);
         assert_eq!(Methods::from_row(&both.to_row()), both);
+    }
+
+    #[test]
+    fn a_passkey_keeps_its_name_and_proves_nothing_by_it() {
+        let id = Id::from_bits(7);
+        let one = Methods::by_passkey(id);
+        assert_eq!(Methods::from_row(&one.to_row()), one);
+        assert_eq!(one.clone().with(Method::Totp).passkey(), Some(id));
+        assert_eq!(one.amr(), ["mfa", "pop", "user"]);
+        let alone = Methods::from_row(&format!("pwd passkey:{id}"));
+        assert_eq!(alone.assurance(), Assurance::Single);
+        assert_eq!(Methods::from_row("passkey passkey:wish").passkey(), None);
     }
 }

@@ -171,7 +171,7 @@ impl Identity {
             }
             Err(error) => return Err(error),
         };
-        let methods = &Methods::one(Method::Passkey);
+        let methods = &Methods::by_passkey(row.id);
         let (used, now) = (&signed.challenge, self.now());
         let (account, row, credential) = (&account, &row, &signed.credential);
         let entered = self.db.write(|tx| async move {

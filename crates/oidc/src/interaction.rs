@@ -201,8 +201,10 @@ mod tests {
                 workflow: "kyc".to_owned(),
                 max_age: None,
                 current_version: false,
+                current_screening: false,
                 retry_after: Duration::ZERO,
                 login,
+                passkey: false,
             })
         };
         let rules = [rule("urn:a", Assurance::Single), rule("urn:b", Assurance::Multi)];

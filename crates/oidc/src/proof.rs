@@ -8,7 +8,12 @@ use std::{sync::Arc, time::Duration};
 use portcullis_events::{Actor, Origin, Outcome, TokenOperation};
 use portcullis_identity::{Assurance, Methods};
 use portcullis_store::{
-    DbError, accounts::Account, consents, grants::Grant, idv::proofs, sessions::Session,
+    DbError,
+    accounts::Account,
+    consents,
+    grants::Grant,
+    idv::proofs::{self, ProofRow},
+    sessions::Session,
 };
 use portcullis_types::{Id, tags};
 
@@ -25,10 +30,35 @@ pub struct ProofRule {
     pub max_age: Option<Duration>,
     /// Whether it must have been by the version that is current.
     pub current_version: bool,
+    /// Whether it must rest on a screening that goes on and has found nothing since.
+    pub current_screening: bool,
     /// How long somebody who was declined waits before they can try again.
     pub retry_after: Duration,
     /// How the person has to log in besides.
     pub login: Assurance,
+    /// Whether it has to be by the passkey that was bound to the approval.
+    pub passkey: bool,
+}
+
+impl ProofRule {
+    /// How sure the value makes of the login.
+    pub fn assurance(&self) -> Assurance {
+        if self.passkey { Assurance::PhishingResistant } else { self.login }
+    }
+}
+
+/// An approval waits so long for a passkey to be bound to it.
+pub const BIND_WITHIN: Duration = Duration::from_secs(24 * 3_600);
+
+/// What somebody still has to do for a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// Be verified.
+    Verification,
+    /// Bind a passkey to the approval of this session.
+    Binding(String),
+    /// Log in with the passkey that is bound.
+    Passkey,
 }
 
 /// What a request says of proofs.
@@ -46,15 +76,19 @@ impl Provider {
         &self,
         request: &AuthorizationRequest,
         session: &Session,
-    ) -> Result<Option<Arc<ProofRule>>, DbError> {
+    ) -> Result<Option<(Arc<ProofRule>, Missing)>, DbError> {
         let wanted = request.proof();
         if !wanted.is_needed || !self.proven_acr(request, session).await?.is_empty() {
             return Ok(None);
         }
-        let login = Methods::from_row(&session.methods).assurance();
+        let methods = Methods::from_row(&session.methods);
         let mut rules = wanted.rules.iter();
         // The login was looked at before: there is one that it is enough for.
-        Ok(rules.find(|rule| login >= rule.login).cloned())
+        let Some(rule) = rules.find(|rule| methods.assurance() >= rule.login) else {
+            return Ok(None);
+        };
+        let missing = self.missing(rule, session.account_id, &methods).await?;
+        Ok(missing.map(|missing| (rule.clone(), missing)))
     }
 
     /// Remembers what the person has allowed, before they do what takes longer.
@@ -116,19 +150,42 @@ impl Provider {
         account: Id<tags::User>,
         methods: &str,
     ) -> Result<bool, DbError> {
-        let login = Methods::from_row(methods).assurance();
-        Ok(login >= rule.login && self.is_proven(rule, account).await?)
+        let methods = Methods::from_row(methods);
+        let enough = methods.assurance() >= rule.login;
+        Ok(enough && self.missing(rule, account, &methods).await?.is_none())
     }
 
-    async fn is_proven(&self, rule: &ProofRule, account: Id<tags::User>) -> Result<bool, DbError> {
+    /// What the person still has to do, however they had to log in besides.
+    async fn missing(
+        &self,
+        rule: &ProofRule,
+        account: Id<tags::User>,
+        methods: &Methods,
+    ) -> Result<Option<Missing>, DbError> {
         let db = &self.identity.db;
         let row = proofs::of_account(db, self.tenant(), account, &rule.workflow).await?;
-        Ok(row.is_some_and(|row| {
-            let age = self.now().since(row.decided_at);
+        let age = |row: &ProofRow| self.now().since(row.decided_at);
+        let counts = |row: &ProofRow| {
             let is_current = row.current_version == Some(row.workflow_version);
             row.is_proven
-                && rule.max_age.is_none_or(|most| age <= most)
+                && rule.max_age.is_none_or(|most| age(row) <= most)
                 && (is_current || !rule.current_version)
-        }))
+                && (row.is_clear || !rule.current_screening)
+        };
+        let Some(row) = row.filter(counts) else { return Ok(Some(Missing::Verification)) };
+        if !rule.passkey {
+            return Ok(None);
+        }
+        Ok(match &row.passkey_id {
+            Some(bound) => {
+                let is_it = methods.passkey().is_some_and(|used| used.to_string() == *bound);
+                (!is_it).then_some(Missing::Passkey)
+            }
+            None if !row.was_bound && age(&row) <= BIND_WITHIN => {
+                Some(Missing::Binding(row.session_id))
+            }
+            // Whoever removed the passkey, or never bound one, is verified again.
+            None => Some(Missing::Verification),
+        })
     }
 }

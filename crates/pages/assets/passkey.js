@@ -1,8 +1,7 @@
 // Passkeys: the only thing on these pages that a browser does by script.
 "use strict";
-(() => {
-  const area = document.querySelector("[data-passkey]");
-  if (!area || !window.PublicKeyCredential) return;
+document.querySelectorAll("[data-passkey]").forEach((area) => {
+  if (!window.PublicKeyCredential) return;
   const csrf = document.querySelector("input[name=csrf]").value;
   const status = area.querySelector("[role=status]");
   const decode = (text) =>
@@ -49,7 +48,7 @@
         transports: response.getTransports ? response.getTransports() : undefined,
       }),
     });
-    location.assign("/account/security");
+    location.assign(area.dataset.returnTo || "/account/security");
   };
 
   let waiting = null;
@@ -65,6 +64,7 @@
     const { location: next } = await call("/login/passkey", {
       ceremony,
       return_to: area.dataset.returnTo,
+      binds: area.dataset.binds,
       credential: answered(got, {
         authenticatorData: encode(response.authenticatorData),
         clientDataJSON: encode(response.clientDataJSON),
@@ -92,4 +92,4 @@
       if (can) run(() => logIn("conditional"));
     });
   }
-})();
+});

@@ -16,7 +16,7 @@ use crate::{
     Pages, filters,
     form::{SESSION_COOKIE, Visit, clear_cookie, read_form, read_params},
     login::end_current,
-    verify,
+    passkey, verify,
     view::{self, FormPage, Message, Page},
 };
 
@@ -177,10 +177,16 @@ async fn verified(
     silent: bool,
 ) -> Result<Option<Page>, Page> {
     let unproven = pages.provider.unproven(asked, session).await;
-    let Some(rule) = unproven.map_err(|error| view::not_now(&error))? else { return Ok(None) };
+    let unproven = unproven.map_err(|error| view::not_now(&error))?;
+    let Some((rule, missing)) = unproven else { return Ok(None) };
     let deny = |error| Ok(Some(away(&pages.provider.deny(asked, error))));
     if silent {
         return deny(ErrorCode::InteractionRequired);
+    }
+    let back = format!("/oauth2/authorize?{}", repeated(asked).to_query());
+    if let Some(page) = passkey::asked_for(pages, visit, &missing, &back) {
+        pages.provider.hold(asked).await.map_err(|error| view::not_now(&error))?;
+        return Ok(Some(page));
     }
     let open = match verify::of_owner(pages, visit, account, &rule).await {
         Ok(Some(open)) => open,
@@ -194,7 +200,6 @@ async fn verified(
         Err(error) => return Err(view::not_now(&error)),
     };
     pages.provider.hold(asked).await.map_err(|error| view::not_now(&error))?;
-    let back = format!("/oauth2/authorize?{}", repeated(asked).to_query());
     Ok(Some(view::see_other(&verify::link(pages, &open, &back), None)))
 }
 

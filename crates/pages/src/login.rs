@@ -256,7 +256,9 @@ pub(crate) fn safe_return(asked: Option<&str>) -> &str {
         Some("/login/upstream/link") => "/login/upstream/link",
         Some("/account/delete") => "/account/delete",
         Some(asked)
-            if (asked.starts_with("/oauth2/authorize?") || asked.starts_with("/device?"))
+            if ["/oauth2/authorize?", "/device?", "/verify/passkey?"]
+                .iter()
+                .any(|own| asked.starts_with(own))
                 && asked.bytes().all(|b| b.is_ascii_graphic()) =>
         {
             asked

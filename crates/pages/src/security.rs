@@ -7,6 +7,7 @@ use axum::{
 };
 use http::StatusCode;
 use portcullis_identity::{FieldError, IdentityError, Recent, TotpSetup};
+use portcullis_oidc::Params;
 use portcullis_store::accounts::Account;
 use portcullis_texts::t;
 use portcullis_types::{Secret, Timestamp};
@@ -72,7 +73,8 @@ pub(crate) async fn recently_for(
     visit: &Visit,
     return_to: &str,
 ) -> Result<Recent, Page> {
-    let login = format!("/login?return_to={return_to}");
+    let query = Params::default().with("return_to", return_to);
+    let login = format!("/login?{}", query.to_query());
     let confirm = || view::see_other(&login, None);
     let (session, account) = pages.visitor(visit).await?.ok_or_else(confirm)?;
     pages.identity.recent(&session, &account).ok_or_else(confirm)

@@ -51,6 +51,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (41, include_str!("../migrations/0041_phones.sql")),
     (42, include_str!("../migrations/0042_measures.sql")),
     (43, include_str!("../migrations/0043_subject_requests.sql")),
+    (44, include_str!("../migrations/0044_bound_proofs.sql")),
 ];
 
 /// In the comment of a statement that SQLite does not need.

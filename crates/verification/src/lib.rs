@@ -36,8 +36,8 @@ pub use sessions::{
     Begin, Begun, BrowserFacts, Change, Channel, CodeAnswer, Decided, Diff, Differing,
     EVIDENCE_SALT_BYTES, EVIDENCE_SCHEMA, EVIDENCE_TYP, Entry as ListedEntry, Erasure, Evidence,
     FaceFound, FaceSearch, Given, Identifiers, Known, ListKind, Listed, MATCHES_MAX, MailHosts,
-    Note, Open, Owner, ReportViews, Reviewed, SessionError, SessionParts, SessionPicture, Sessions,
-    SignalAsked, SignalReport, SmsTerms, Step, Told, ToldDevice, ToldKey, UNSUPPORTED,
+    Needed, Note, Open, Owner, ReportViews, Reviewed, SessionError, SessionParts, SessionPicture,
+    Sessions, SignalAsked, SignalReport, SmsTerms, Step, Told, ToldDevice, ToldKey, UNSUPPORTED,
     VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{

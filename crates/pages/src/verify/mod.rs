@@ -6,6 +6,7 @@
 
 mod device;
 mod given;
+mod owner;
 mod questions;
 mod room;
 mod words;
@@ -19,12 +20,11 @@ use axum::{
 };
 use http::StatusCode;
 use portcullis_events::Actor;
-use portcullis_oidc::{Params, ProofRule};
-use portcullis_store::accounts::Account;
+use portcullis_oidc::Params;
 use portcullis_texts::{t, tf};
 use portcullis_types::{Id, tags};
 use portcullis_verification::{
-    CheckError, ListKind, Open, Owner, PresentationError, PresentationView, SessionError, Step,
+    CheckError, ListKind, Open, PresentationError, PresentationView, SessionError, Step,
 };
 use portcullis_workflow::{Input, Node, Status, check_spec};
 use serde_json::json;
@@ -42,6 +42,7 @@ use crate::{
 const COOKIE: &str = "__Host-portcullis_verify";
 
 pub(crate) use device::meet;
+pub(crate) use owner::{link, of_owner};
 pub(crate) use room::Forms;
 
 type SessionId = Id<tags::IdvSession>;
@@ -132,7 +133,7 @@ pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> imp
             csrf,
             token,
             return_to: back.as_deref().unwrap_or_default(),
-            owner: owner(&pages, &open).await?,
+            owner: owner::name(&pages, &open).await?,
             needs: needs(&open),
             pictures: open.plan.keeps_pictures().then(|| hours(&pages)),
             device: open.plan.looks_at_devices(),
@@ -170,7 +171,7 @@ pub(crate) async fn show(
         let back = back(&visit);
         match next(&open) {
             Some(step) => {
-                let owner = owner(&pages, &open).await?;
+                let owner = owner::name(&pages, &open).await?;
                 let sent = sent(&pages, &open, &step).await?;
                 Ok(ask(&pages, &visit, (&open, owner), (&step, &sent)))
             }
@@ -284,14 +285,18 @@ async fn read(pages: &Pages, id: SessionId) -> Result<Open, Page> {
 
 /// The session that this browser goes through, if it is this one.
 fn holder(pages: &Pages, visit: &Visit, id: &str) -> Result<SessionId, Page> {
-    let token = visit.cookie(COOKIE).unwrap_or_default();
-    let held = pages.sessions.by_client_token(token);
+    let held = held(pages, visit);
     held.filter(|held| held.to_string() == id).ok_or_else(|| {
         let text = "This browser does not know of it, or has begun another one since. Open the link that \
                     you were sent once more.";
         let bad = Message { title: "Open the link again", tone: "bad", text, link: None };
         view::message(StatusCode::FORBIDDEN, &bad)
     })
+}
+
+/// The session that this browser goes through, or went through last.
+pub(crate) fn held(pages: &Pages, visit: &Visit) -> Option<SessionId> {
+    pages.sessions.by_client_token(visit.cookie(COOKIE).unwrap_or_default())
 }
 
 fn address(id: SessionId, back: Option<&str>) -> String {
@@ -309,37 +314,9 @@ fn back(visit: &Visit) -> Option<String> {
     own_return(visit.query.get("return_to").unwrap_or_default()).map(str::to_owned)
 }
 
-fn own_return(asked: &str) -> Option<&str> {
+pub(crate) fn own_return(asked: &str) -> Option<&str> {
     let own = asked.starts_with("/oauth2/authorize?");
     (own && asked.bytes().all(|byte| byte.is_ascii_graphic())).then_some(asked)
-}
-
-/// The session in which somebody who logs in is verified; none for whoever was declined just now.
-pub(crate) async fn of_owner(
-    pages: &Pages,
-    visit: &Visit,
-    account: &Account,
-    rule: &ProofRule,
-) -> Result<Option<Open>, SessionError> {
-    let who = Actor::User { id: account.id.to_string(), username: account.username.clone() };
-    let locale = Some(portcullis_texts::current().tag().to_owned());
-    let owner = Owner { account: account.id, locale };
-    let by = (&who, &visit.origin);
-    pages.sessions.for_owner(&owner, &rule.workflow, rule.retry_after, by).await
-}
-
-/// Whose account a session is about. Whoever was sent the link of somebody else should see that.
-async fn owner(pages: &Pages, open: &Open) -> Result<Option<String>, Page> {
-    let Some(account) = open.row.account() else { return Ok(None) };
-    let username = pages.identity.username(account).await;
-    username.map_err(|error| view::failed(&error))
-}
-
-/// Where somebody goes through a session, and then back to the login that waits for it.
-pub(crate) fn link(pages: &Pages, open: &Open, back: &str) -> String {
-    let token = pages.sessions.client_token(open.row.id);
-    let query = Params::default().with("token", &token).with("return_to", back);
-    format!("/verify?{}", query.to_query())
 }
 
 /// The step that is to be taken now: first what did not go well just before. A chip is read elsewhere, so that other

@@ -261,12 +261,18 @@ pub struct AcrConfig {
     /// Whether only approvals by the current version of the workflow count.
     #[serde(default)]
     pub current_version: bool,
+    /// Whether only approvals count whose person is monitored, and ends when that finds more about them.
+    #[serde(default)]
+    pub current_screening: bool,
     /// How long somebody who was declined waits before they can try again; a day if nothing is said.
     #[serde(default, deserialize_with = "optional_span")]
     #[schemars(schema_with = "span_schema")]
     pub retry_after: Option<Duration>,
     /// How the person has to log in besides, such as `urn:portcullis:acr:multi-factor`.
     pub login: Option<String>,
+    /// Whether the person binds a passkey when they are approved, and has to log in with that one.
+    #[serde(default)]
+    pub passkey: bool,
 }
 
 impl VerificationConfig {
@@ -397,8 +403,10 @@ impl AcrConfig {
             workflow: self.workflow.clone(),
             max_age: self.max_age,
             current_version: self.current_version,
+            current_screening: self.current_screening,
             retry_after: self.retry_after.unwrap_or(RETRY_AFTER),
             login: login.transpose()?.unwrap_or(Assurance::Single),
+            passkey: self.passkey,
         })
     }
 }

@@ -10,6 +10,6 @@ pub use hits::{
 };
 pub use lists::{ListRow, begin, finish, note, progress, reinstate, retire, step};
 pub use subjects::{
-    SubjectRow, by_id, by_reference, insert, mark, mark_terms, monitored_after, page, policies,
-    remove, to_recheck, update, versions,
+    SubjectRow, by_id, by_reference, found, insert, mark, mark_terms, monitored_after, page,
+    policies, remove, to_recheck, update, versions,
 };

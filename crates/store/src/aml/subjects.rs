@@ -33,13 +33,15 @@ pub struct SubjectRow {
     /// When it came.
     #[sqlx(try_from = "i64")]
     pub created_at: Timestamp,
+    /// Grows when more is found against it than before, and when it is another person or not looked after any more.
+    pub findings: i64,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, reference, sealed, terms, policy, monitored, recheck, version, screened_at, \
-             screened_with, created_at FROM aml_subject WHERE tenant = $1 ",
+             screened_with, created_at, findings FROM aml_subject WHERE tenant = $1 ",
             $rest
         )
     };
@@ -86,6 +88,23 @@ pub async fn update(tx: &Tx, tenant: &str, row: &SubjectRow, before: i64) -> Res
         .execute(tx)
         .await?;
     Ok(changed == 1)
+}
+
+#[derive(sqlx::FromRow)]
+struct Found {
+    findings: i64,
+}
+
+/// Notes that more is found against a subject than before, or that it is not looked after as it was: what rested on it
+/// does no more. Tells how often that was.
+pub async fn found(tx: &Tx, tenant: &str, id: Id<tags::AmlSubject>) -> Result<i64, DbError> {
+    let now: Option<Found> = sql("UPDATE aml_subject SET findings = findings + 1 \
+                                  WHERE tenant = $1 AND id = $2 RETURNING findings")
+    .bind(tenant)
+    .bind(id)
+    .optional(tx)
+    .await?;
+    Ok(now.map_or(0, |now| now.findings))
 }
 
 /// Removes a subject and its hits; whether there was one.

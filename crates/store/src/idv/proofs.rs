@@ -21,6 +21,16 @@ pub struct ProofRow {
     pub decided_at: Timestamp,
     /// When they had a try that came to nothing, if that was since.
     pub refused_at: Option<i64>,
+    /// Whether it rests on a screening that goes on.
+    pub is_watched: bool,
+    /// Whether that one has found nothing since.
+    pub is_clear: bool,
+    /// In which session.
+    pub session_id: String,
+    /// Whether a passkey was bound to it, also one that is gone.
+    pub was_bound: bool,
+    /// The passkey that is bound to it.
+    pub passkey_id: Option<String>,
 }
 
 /// What is kept of a decision.
@@ -38,13 +48,20 @@ pub struct Proof {
     pub session: Id<tags::IdvSession>,
     /// When.
     pub at: Timestamp,
+    /// On which screening it rests, and how much that had found.
+    pub watched: Option<(Id<tags::AmlSubject>, i64)>,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at \
+            "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at, \
+             p.subject_id IS NOT NULL AS is_watched, \
+             COALESCE(s.monitored AND s.findings = p.findings, FALSE) AS is_clear, \
+             p.session_id, p.passkey_id IS NOT NULL AS was_bound, k.id AS passkey_id \
              FROM account_proof p JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
+             LEFT JOIN aml_subject s ON s.tenant = p.tenant AND s.id = p.subject_id \
+             LEFT JOIN passkey k ON k.tenant = p.tenant AND k.account_id = p.account_id AND k.id = p.passkey_id \
              WHERE p.tenant = $1 AND p.account_id = $2 ",
             $rest
         )
@@ -54,11 +71,12 @@ macro_rules! select {
 /// Puts it in the place of what was there by the same workflow.
 pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
     sql("INSERT INTO account_proof (tenant, account_id, workflow_id, workflow_version, is_proven, session_id, \
-         decided_at, refused_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         decided_at, refused_at, subject_id, findings) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (tenant, account_id, workflow_id) DO UPDATE SET \
          workflow_version = excluded.workflow_version, is_proven = excluded.is_proven, \
          session_id = excluded.session_id, decided_at = excluded.decided_at, \
-         refused_at = excluded.refused_at")
+         refused_at = excluded.refused_at, subject_id = excluded.subject_id, findings = excluded.findings, \
+         passkey_id = NULL")
     .bind(tenant)
     .bind(proof.account)
     .bind(proof.workflow)
@@ -67,9 +85,33 @@ pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
     .bind(proof.session)
     .bind(proof.at)
     .bind((!proof.is_proven).then(|| proof.at.micros()))
+    .bind(proof.watched.map(|(subject, _)| subject.to_string()))
+    .bind(proof.watched.map(|(_, findings)| findings))
     .execute(tx)
     .await
     .map(drop)
+}
+
+/// Binds a passkey of its owner to an approval, once; `false` if there is no such approval since then, or one is bound.
+pub async fn bind(
+    tx: &Tx,
+    tenant: &str,
+    (account, session): (Id<tags::User>, Id<tags::IdvSession>),
+    passkey: Id<tags::Passkey>,
+    since: Timestamp,
+) -> Result<bool, DbError> {
+    let changed = sql("UPDATE account_proof SET passkey_id = $4 \
+                       WHERE tenant = $1 AND account_id = $2 AND session_id = $3 AND is_proven \
+                       AND passkey_id IS NULL AND decided_at >= $5 AND EXISTS \
+                       (SELECT 1 FROM passkey WHERE tenant = $1 AND account_id = $2 AND id = $4)")
+    .bind(tenant)
+    .bind(account)
+    .bind(session)
+    .bind(passkey)
+    .bind(since)
+    .execute(tx)
+    .await?;
+    Ok(changed == 1)
 }
 
 /// What the workflow of this name decided about the owner of an account, if it did.

@@ -72,11 +72,17 @@ impl Aml {
         let (before, known, terms, fates) = (&before, &known, &terms, &fates);
         self.db
             .write(|tx| async move {
-                let row =
+                let mut row =
                     self.write_subject(&tx, asked, (reference, terms), before, screened).await?;
                 if let Some(before) = before.as_ref().filter(|one| one.monitored != row.monitored) {
                     let kind = monitored(row.id, before.monitored, row.monitored);
                     tx.emit(self.event(by, Some(origin), kind)).await?;
+                }
+                let ended = |one: &SubjectRow| {
+                    changed || one.monitored && !row.monitored || one.terms != row.terms
+                };
+                if before.as_ref().is_some_and(ended) {
+                    row.findings = aml::found(&tx, &self.tenant, row.id).await?;
                 }
                 if *known != aml::of_subject(&tx, &self.tenant, row.id).await? {
                     return Err(AmlError::Stale);
@@ -85,7 +91,8 @@ impl Aml {
                 let merging = Merging { aml: self, row: &row, used, changed, fates };
                 let merge = merging.merge(known.clone(), screened.hits.clone())?;
                 let verdict = self.verdict("request", &asked.subject, used, merge.count());
-                self.write_merge(&tx, &row, &merge, verdict, by, Some(origin)).await?;
+                row.findings =
+                    self.write_merge(&tx, &row, &merge, verdict, by, Some(origin)).await?;
                 let Merge { hits, standing, .. } = merge;
                 Ok(Screened { subject: Some(row), hits, standing, ..screened.clone() })
             })
@@ -114,12 +121,14 @@ impl Aml {
             screened_at: screened.at,
             screened_with: screened.used.to_json().to_string(),
             created_at: screened.at,
+            findings: 0,
         };
         if let Some(before) = before {
             row.id = before.id;
             row.created_at = before.created_at;
             row.monitored = asked.monitor.unwrap_or(before.monitored);
             row.version = before.version + 1;
+            row.findings = before.findings;
         }
         row.sealed = self.seal_subject(&row, &asked.subject)?;
         match before {
@@ -138,7 +147,8 @@ impl Aml {
         Ok(row)
     }
 
-    /// Writes hits as they are now, and the verdict to the audit log.
+    /// Writes hits as they are now, and the verdict to the audit log. Tells how much was found against the subject
+    /// by now.
     pub(crate) async fn write_merge(
         &self,
         tx: &Tx,
@@ -147,7 +157,7 @@ impl Aml {
         verdict: Screening,
         by: &Actor,
         origin: Option<&Origin>,
-    ) -> Result<(), AmlError> {
+    ) -> Result<i64, AmlError> {
         for hit in &merge.inserts {
             aml::insert_hit(tx, &self.tenant, hit).await?;
         }
@@ -161,7 +171,11 @@ impl Aml {
             changes: merge.changes.iter().take(EVENT_MAX_CHANGES).cloned().collect(),
             ..verdict
         };
-        Ok(tx.emit(self.screened_event(by, origin, verdict)).await?)
+        tx.emit(self.screened_event(by, origin, verdict)).await?;
+        Ok(match merge.finds_more() {
+            true => aml::found(tx, &self.tenant, row.id).await?,
+            false => row.findings,
+        })
     }
 
     /// Whether monitoring is at other versions or rules than those with which somebody was compared. They are

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     Aml, AmlError, ScreenedHit, State, Used,
     fate::{Fate, is_same},
-    review::{clear_decision, clear_proposal},
+    review::{clear_decision, clear_proposal, is_cleared},
 };
 
 /// What is merged for which subject.
@@ -41,6 +41,13 @@ impl Merge {
     /// How many hits there are now.
     pub fn count(&self) -> usize {
         self.hits.len() + self.standing.len()
+    }
+
+    /// Whether more speaks against the subject than before.
+    pub fn finds_more(&self) -> bool {
+        let updates = self.updates.iter().map(|(row, _)| row);
+        let stands = |row: &HitRow| row.gone_at.is_none() && !is_cleared(row);
+        self.inserts.iter().chain(updates).any(stands)
     }
 }
 

@@ -199,6 +199,11 @@ impl Aml {
             return Err(AmlError::Stale);
         }
         after.version += 1;
+        let is_confirmed = |row: &HitRow| row.state == State::ConfirmedMatch.as_str();
+        let more = is_confirmed(&after) && !is_confirmed(before);
+        if more || is_cleared(before) && !is_cleared(&after) {
+            aml::found(tx, &self.tenant, after.subject_id).await?;
+        }
         tx.emit(self.review_event(action, before, &after, by, origin)).await?;
         Ok(after)
     }
@@ -280,6 +285,11 @@ fn needs_two(row: &HitRow, to: State) -> bool {
 
 fn nothing_proposed() -> AmlError {
     AmlError::Invalid("state", "has no proposal that waits".into())
+}
+
+/// Whether people found the subject to be somebody else.
+pub(crate) fn is_cleared(row: &HitRow) -> bool {
+    row.state == State::FalsePositive.as_str()
 }
 
 /// Nobody has decided.

@@ -22,6 +22,7 @@ impl Aml {
                 if !aml::update(&tx, &self.tenant, &after, row.version).await? {
                     return Err(AmlError::Stale);
                 }
+                aml::found(&tx, &self.tenant, id).await?;
                 let kind = monitored(id, true, false);
                 Ok(tx.emit(self.event(by, Some(origin), kind)).await?)
             })

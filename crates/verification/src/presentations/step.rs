@@ -315,6 +315,6 @@ fn report_of(
         assurance: Assurance::Cryptographic,
         reasons,
         values,
-        detail: json!(Detail { known: Some(person.known.clone()), view }),
+        detail: json!(Detail { known: Some(person.known.clone()), view, watched: None }),
     }
 }

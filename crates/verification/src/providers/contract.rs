@@ -105,7 +105,7 @@ fn said(
         assurance: provider.assurance,
         reasons: said.reasons,
         values,
-        detail: json!(Detail { known: None, view }),
+        detail: json!(Detail { view, ..Detail::default() }),
     })))
 }
 

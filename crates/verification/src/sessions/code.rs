@@ -489,6 +489,6 @@ fn report(
         assurance: Assurance::Heuristic,
         reasons,
         values,
-        detail: json!(Detail { known: None, view }),
+        detail: json!(Detail { view, ..Detail::default() }),
     }
 }

@@ -417,6 +417,6 @@ fn report(id: Id<tags::Check>, seen: &Judging) -> Report {
         assurance: Assurance::Heuristic,
         reasons,
         values,
-        detail: json!(Detail { known: None, view }),
+        detail: json!(Detail { view, ..Detail::default() }),
     }
 }

@@ -12,7 +12,10 @@ use portcullis_workflow::{
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
-use super::{Known, Open, SessionError, Sessions, told::Detail};
+use super::{
+    Known, Open, SessionError, Sessions,
+    told::{Detail, Watched},
+};
 use crate::{
     AmlError, Asked, AskedTerms, Screened, Shown,
     providers::{Document, Question, Room},
@@ -304,6 +307,8 @@ fn report(screened: &Screened, id: Id<tags::Check>) -> Outcome {
         ("score".to_owned(), Value::Number(if is_match { score } else { 0.0 })),
         ("topics".to_owned(), Value::Texts(if is_match { topics } else { Vec::new() })),
     ]);
+    let watched = screened.subject.as_ref().filter(|row| row.monitored);
+    let watched = watched.map(|row| Watched { subject: row.id, findings: row.findings });
     let hit = || Reason { code: "listed".to_owned(), severity: Weight::Doubt };
     Outcome::Report(Box::new(Report {
         id: id.to_string(),
@@ -311,6 +316,6 @@ fn report(screened: &Screened, id: Id<tags::Check>) -> Outcome {
         assurance: Assurance::Database,
         reasons: is_match.then(hit).into_iter().collect(),
         values,
-        detail: json!(Detail { known: None, view }),
+        detail: json!(Detail { view, watched, ..Detail::default() }),
     }))
 }

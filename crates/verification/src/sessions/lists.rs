@@ -429,6 +429,9 @@ fn report(id: Id<tags::Check>, found: &[lists::ListedRow]) -> Outcome {
         assurance: Assurance::Database,
         reasons: reasons.into_iter().flatten().collect(),
         values,
-        detail: json!(Detail { known: None, view: json!({ "found": shown.collect::<Json>() }) }),
+        detail: json!(Detail {
+            view: json!({ "found": shown.collect::<Json>() }),
+            ..Detail::default()
+        }),
     }))
 }

@@ -59,7 +59,7 @@ pub use lists::{Entry, Identifiers, Listed};
 pub use open::Open;
 pub use people::Reviewed;
 pub use pictures::SessionPicture;
-pub use proof::Owner;
+pub use proof::{Needed, Owner};
 pub use seen::{AddressFacts, AddressSources, Addresses};
 pub use service::{SessionParts, Sessions};
 pub(crate) use told::Detail;

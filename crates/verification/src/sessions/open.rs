@@ -84,13 +84,22 @@ impl Open {
         done.into_iter().find_map(|(node, _)| self.known_by(node))
     }
 
+    /// Who is screened from now on by the last node that looked, and how much it had found.
+    pub(super) fn watched(&self) -> Option<(Id<tags::AmlSubject>, i64)> {
+        let aml = |node: &&String| self.plan.check(node).is_some_and(|check| check.check == "aml");
+        let last = self.state.done.iter().filter(|(node, _)| aml(node));
+        let (_, done) = last.max_by_key(|(_, done)| done.order)?;
+        let watched = Detail::deserialize(&done.report.as_ref()?.detail).ok()?.watched?;
+        Some((watched.subject, watched.findings))
+    }
+
     /// The nodes for which the person is asked.
     pub fn asked(&self) -> Vec<&str> {
         self.steps().map(|step| step.node).collect()
     }
 
     /// With what is said of each event.
-    fn about(&self, about: Verification) -> Verification {
+    pub(super) fn about(&self, about: Verification) -> Verification {
         Verification {
             session: self.row.id.to_string(),
             status: self.state.status.as_str(),

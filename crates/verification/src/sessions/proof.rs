@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_events::{Actor, Origin};
+use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_store::{
     Source, Tx, accounts,
     idv::{identities, proofs, sessions, workflows},
@@ -12,6 +12,17 @@ use portcullis_workflow::{Decision, Event, Status, Verdict};
 use serde_json::Value;
 
 use super::{Begin, Known, Open, SessionError, Sessions, identity::OTHER_PERSON};
+
+/// How the owner of an account has to be verified.
+#[derive(Debug, Clone, Copy)]
+pub struct Needed<'a> {
+    /// The name of the workflow.
+    pub workflow: &'a str,
+    /// How long somebody who was declined waits before they can try again.
+    pub retry_after: Duration,
+    /// Whether an approval has to rest on a screening that goes on.
+    pub is_watched: bool,
+}
 
 /// The owner of an account, who is to be verified.
 #[derive(Debug, Clone)]
@@ -31,10 +42,10 @@ impl Sessions {
     pub async fn for_owner(
         &self,
         owner: &Owner,
-        workflow: &str,
-        retry_after: Duration,
+        needed: Needed<'_>,
         by: (&Actor, &Origin),
     ) -> Result<Option<Open>, SessionError> {
+        let Needed { workflow, retry_after, is_watched } = needed;
         let found = self
             .db
             .write(|tx| async move {
@@ -42,7 +53,14 @@ impl Sessions {
                 let found = found.ok_or(SessionError::NotPublished)?;
                 let (tenant, account) = (&self.tenant[..], owner.account);
                 let last = proofs::of_account(&tx, tenant, account, workflow).await?;
-                let refused = last.and_then(|last| last.refused_at).map(Timestamp::from_micros);
+                let refused = last.and_then(|last| {
+                    // Once more would come to the same.
+                    if is_watched && last.is_proven && !last.is_watched {
+                        tracing::warn!(workflow, "approves people whom nobody monitors");
+                        return Some(last.decided_at);
+                    }
+                    last.refused_at.map(Timestamp::from_micros)
+                });
                 let waits = |at: &Timestamp| at.plus(retry_after) > self.now();
                 let refused = refused.filter(waits);
                 let going = sessions::going_about(&tx, tenant, account, found.id).await?;
@@ -75,6 +93,37 @@ impl Sessions {
             self.done(open);
         }
         Ok(found)
+    }
+
+    /// Binds a passkey of its owner to an approval of the last `within`, once: from then on that one stands for the person
+    /// who was approved. `false` if there is no such approval, or a passkey is bound to it.
+    pub async fn bind_passkey(
+        &self,
+        session: Id<tags::IdvSession>,
+        account: Id<tags::User>,
+        passkey: Id<tags::Passkey>,
+        within: Duration,
+        by: (&Actor, &Origin),
+    ) -> Result<bool, SessionError> {
+        let since = Timestamp::from_micros(
+            self.now().micros().saturating_sub(i64::try_from(within.as_micros()).unwrap_or(0)),
+        );
+        let bound = self.db.write(|tx| async move {
+            let whose = (account, session);
+            if !proofs::bind(&tx, &self.tenant, whose, passkey, since).await? {
+                return Ok(false);
+            }
+            let open = self.open(&tx, session).await?;
+            let bound = Verification {
+                change: "passkey_bound",
+                reason: Some(passkey.to_string()),
+                ..Verification::default()
+            };
+            let event = self.event(by.0, Some(by.1), Kind::Verification(open.about(bound)));
+            tx.emit(event).await?;
+            Ok(true)
+        });
+        bound.await
     }
 
     /// When the owner of an account was born, as a chip told.
@@ -143,7 +192,8 @@ impl Sessions {
         }
         let (workflow, version) = (open.row.workflow_id, open.row.workflow_version);
         let session = open.row.id;
-        let proof = proofs::Proof { account, workflow, version, is_proven, session, at };
+        let watched = open.watched().filter(|_| is_proven);
+        let proof = proofs::Proof { account, workflow, version, is_proven, session, at, watched };
         Ok(proofs::put(tx, &self.tenant, &proof).await?)
     }
 }

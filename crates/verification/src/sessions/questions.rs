@@ -53,6 +53,6 @@ pub(super) fn report(
         assurance: Assurance::SelfAsserted,
         reasons: Vec::new(),
         values: Values::from([("answers".to_owned(), Value::Texts(chosen))]),
-        detail: json!(Detail { known: None, view }),
+        detail: json!(Detail { view, ..Detail::default() }),
     })
 }

@@ -170,7 +170,7 @@ fn report(id: Id<tags::Check>, parts: &[Part], looked_at: &[String], missing: &[
         assurance: Assurance::Heuristic,
         reasons,
         values,
-        detail: json!(Detail { known: None, view }),
+        detail: json!(Detail { view, ..Detail::default() }),
     }
 }
 

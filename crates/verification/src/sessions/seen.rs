@@ -305,6 +305,6 @@ pub(super) fn report(
         assurance: Assurance::Heuristic,
         reasons,
         values,
-        detail: json!(Detail { known: None, view }),
+        detail: json!(Detail { view, ..Detail::default() }),
     }
 }

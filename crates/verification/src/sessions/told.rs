@@ -5,6 +5,7 @@ use portcullis_documents::{
     finding::Severity,
     zone::{Day, Zone},
 };
+use portcullis_types::{Id, tags};
 use portcullis_workflow::{Outcome, Reason, Value, Values, Weight};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -25,6 +26,16 @@ pub trait Told {
 pub(crate) struct Detail {
     pub known: Option<Known>,
     pub view: Json,
+    /// Who is screened from now on.
+    #[serde(default)]
+    pub watched: Option<Watched>,
+}
+
+/// A subject that is monitored, and how much was found against it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Watched {
+    pub subject: Id<tags::AmlSubject>,
+    pub findings: i64,
 }
 
 /// The report of a check, for a session.
@@ -38,7 +49,7 @@ pub(super) fn outcome<T: Told>(report: &Report<T>, today: Day, view: Json) -> Ou
         code: finding.code.as_str().to_owned(),
         severity: weight(finding.code.severity()),
     });
-    let detail = Detail { known: report.found.known(), view };
+    let detail = Detail { known: report.found.known(), view, watched: None };
     Outcome::Report(Box::new(portcullis_workflow::Report {
         id: report.id.to_string(),
         status: report.status,

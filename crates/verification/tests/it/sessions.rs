@@ -22,9 +22,9 @@ use portcullis_testkit::{START, SeededEntropy, TestDb, killed, on_both};
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_verification::{
     AddressFacts, AddressSources, Aml, Assurance, Begin, CheckParts, CheckStatus, Checks, Decided,
-    EVIDENCE_SALT_BYTES, EmrtdReport, Given, Known, ListKind, ListedEntry, Models, Open, Owner,
-    Providers, Report, ReportViews, Reviewed, SessionError, SessionParts, Sessions, WebhookParts,
-    Webhooks, ZoneAsked, ZoneReport, evidence_digest,
+    EVIDENCE_SALT_BYTES, EmrtdReport, Given, Known, ListKind, ListedEntry, Models, Needed, Open,
+    Owner, Providers, Report, ReportViews, Reviewed, SessionError, SessionParts, Sessions,
+    WebhookParts, Webhooks, ZoneAsked, ZoneReport, evidence_digest,
 };
 use portcullis_workflow::{Refused, Verdict};
 use serde_json::{Value, json};
@@ -1202,12 +1202,17 @@ on_both!(whoever_dies_leaves_it_to_others, |db: TestDb| {
     assert!(finished > 0, "some were not killed at all");
 });
 
+fn needed(wait: u64, is_watched: bool) -> Needed<'static> {
+    Needed { workflow: "owners", retry_after: Duration::from_secs(wait), is_watched }
+}
+
 impl Office {
     /// The session of somebody who logs in, in which they are verified.
     async fn owner(&self, account: Id<tags::User>) -> Result<Option<Open>, SessionError> {
         let owner = Owner { account, locale: Some("de".into()) };
-        let wait = Duration::from_secs(3_600);
-        self.sessions.for_owner(&owner, "owners", wait, (&machine(), &Origin::default())).await
+        self.sessions
+            .for_owner(&owner, needed(3_600, false), (&machine(), &Origin::default()))
+            .await
     }
 
     async fn proven(&self, account: Id<tags::User>) -> Option<i64> {
@@ -1333,7 +1338,7 @@ on_both!(however_often_somebody_asks_at_once_there_is_one_session, |db: TestDb| 
         tasks.spawn(async move {
             let owner = Owner { account: alice, locale: None };
             let by = (&machine(), &Origin::default());
-            let open = sessions.for_owner(&owner, "owners", Duration::from_secs(60), by).await;
+            let open = sessions.for_owner(&owner, needed(60, false), by).await;
             open.unwrap().unwrap().row.id
         });
     }
@@ -1386,4 +1391,132 @@ on_both!(somebody_else_proves_nothing_for_an_account, |db: TestDb| {
     let late = office.owner(bob).await.unwrap().unwrap().row.id;
     office.owner_is(late, Verdict::Approved).await;
     assert_eq!(office.proven(bob).await, Some(1));
+});
+
+/// Screens the holder of the document and keeps at it; people decide in the end.
+fn watching(monitor: bool) -> Value {
+    json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "nodes": { "zone": { "type": "check", "check": "mrz", "next": "lists" },
+                   "lists": { "type": "check", "check": "aml", "monitor": monitor, "next": "human" },
+                   "human": { "type": "review", "approvers": 1 } }
+    })
+}
+
+impl Office {
+    /// Whether an approval counts that has to rest on a screening which goes on and has found nothing since.
+    async fn clear(&self, account: Id<tags::User>) -> bool {
+        let db = &self.world.db.db;
+        let row = proofs::of_account(db, "main", account, "owners").await.unwrap();
+        row.is_some_and(|row| row.is_proven && row.is_clear)
+    }
+
+    async fn watched(&self, account: Id<tags::User>) -> Result<Option<Open>, SessionError> {
+        let (owner, by) = (Owner { account, locale: None }, machine());
+        self.sessions.for_owner(&owner, needed(60, true), (&by, &Origin::default())).await
+    }
+
+    /// Has the owner of an account approved, who is the holder of the specimen.
+    async fn approve(&self, account: Id<tags::User>) {
+        let id = self.watched(account).await.unwrap().unwrap().row.id;
+        self.give(id, ZONE).await.unwrap();
+        self.run().await;
+        self.vote(id, "one", Verdict::Approved).await.unwrap();
+    }
+
+    async fn publisher_says(&self, number: u32, entities: &[(&str, &str)]) {
+        let entities = entities.iter().map(|(id, name)| person(id, name, &[])).collect();
+        self.world.lists(&[&FakeList::new("un", number, entities)]);
+        self.world.aml.monitor().await.unwrap();
+    }
+}
+
+on_both!(an_approval_ends_when_monitoring_finds_more, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &watching(true)).await;
+    let alice = office.account(1, "alice").await;
+    office.world.aml.monitor().await.unwrap();
+    office.approve(alice).await;
+    assert!(office.clear(alice).await);
+    // Others on the list are none of her business.
+    office.publisher_says(2, &[("q", "Somebody Else"), ("r", "Robert Paulson")]).await;
+    assert!(office.clear(alice).await);
+    office.publisher_says(3, &[("q", "Somebody Else"), ("x", "Anna Maria Eriksson")]).await;
+    assert!(!office.clear(alice).await);
+    assert_eq!(office.proven(alice).await, Some(1), "without that rule it counts");
+    // Who clears the hit gives the approval back to nobody: she is looked at again, with what is known now.
+    let reference = alice.to_string();
+    let hit = office.world.hit(&reference, "x").await;
+    let (one, two) = (reviewer("ann"), reviewer("bobby"));
+    let hit = office
+        .world
+        .resolve(&hit, portcullis_verification::State::FalsePositive, &one)
+        .await
+        .unwrap();
+    office.world.approve(&hit, &two).await.unwrap();
+    assert!(!office.clear(alice).await);
+    office.approve(alice).await;
+    assert!(office.clear(alice).await);
+    // A hit that is found to be her after all.
+    let hit = office.world.hit(&reference, "x").await;
+    let matched = portcullis_verification::State::ConfirmedMatch;
+    let hit = office.world.resolve(&hit, matched, &one).await.unwrap();
+    if hit.state != matched.as_str() {
+        office.world.approve(&hit, &two).await.unwrap();
+    }
+    assert!(!office.clear(alice).await);
+});
+
+on_both!(what_is_found_between_the_check_and_the_decision_counts, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &watching(true)).await;
+    let alice = office.account(1, "alice").await;
+    office.world.aml.monitor().await.unwrap();
+    let id = office.watched(alice).await.unwrap().unwrap().row.id;
+    office.give(id, ZONE).await.unwrap();
+    office.run().await;
+    office.publisher_says(2, &[("q", "Somebody Else"), ("x", "Anna Maria Eriksson")]).await;
+    office.vote(id, "one", Verdict::Approved).await.unwrap();
+    assert_eq!(office.proven(alice).await, Some(1));
+    assert!(!office.clear(alice).await);
+});
+
+on_both!(an_approval_ends_when_nobody_looks_after_the_person_any_more, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &watching(true)).await;
+    let (alice, bob) = (office.account(1, "alice").await, office.account(2, "bob").await);
+    office.approve(alice).await;
+    office.approve(bob).await;
+    assert!(office.clear(alice).await && office.clear(bob).await);
+    let aml = &office.world.aml;
+    // Somebody else is screened under her name from now on.
+    let reference = alice.to_string();
+    office.world.screen(&crate::world::monitored("Robert Paulson", &reference)).await.unwrap();
+    assert!(!office.clear(alice).await);
+    assert!(office.clear(bob).await);
+    // Back to her: what was approved then was not looked after meanwhile.
+    office.world.screen(&crate::world::monitored("Anna Maria Eriksson", &reference)).await.unwrap();
+    assert!(!office.clear(alice).await);
+    // Nobody monitors him.
+    let db = &office.world.db.db;
+    let row = portcullis_store::aml::by_reference(db, "main", &bob.to_string()).await.unwrap();
+    let id = row.unwrap().id;
+    aml.stop_monitoring(id, &machine(), &Origin::default()).await.unwrap();
+    assert!(!office.clear(bob).await);
+    office.approve(bob).await;
+    assert!(office.clear(bob).await);
+    aml.remove(id, &machine(), &Origin::default()).await.unwrap();
+    assert!(!office.clear(bob).await, "the subject is gone");
+});
+
+on_both!(an_approval_without_monitoring_is_none_and_asks_nobody_again, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &watching(false)).await;
+    let alice = office.account(1, "alice").await;
+    office.approve(alice).await;
+    assert_eq!(office.proven(alice).await, Some(1));
+    assert!(!office.clear(alice).await);
+    // She would go round and round.
+    assert!(office.watched(alice).await.unwrap().is_none());
+    assert!(office.owner(alice).await.unwrap().is_some(), "where that does not matter");
 });

@@ -1,0 +1,63 @@
+// A real browser with a virtual authenticator: its person is verified, makes a passkey, binds it, and comes back with it.
+// Arguments: address of the request, user name, password, fingerprint of the server's key, lines of the document,
+// directory for pictures.
+import { launch, looker } from "./browser_look.mjs";
+
+const [asked, username, password, key, lines, pictures] = process.argv.slice(2);
+const browser = await launch(key);
+try {
+  const page = await browser.newPage();
+  const complaints = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  const devtools = await page.createCDPSession();
+  await devtools.send("WebAuthn.enable");
+  await devtools.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
+      isUserVerified: true, automaticPresenceSimulation: true,
+    },
+  });
+  const { look, seen } = looker(pictures, [[390, 844], [1280, 800]]);
+  const click = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
+
+  // The client is nowhere: where the browser is sent in the end is known from its request.
+  await page.setRequestInterception(true);
+  let land;
+  const landed = new Promise((done) => { land = done; });
+  page.on("request", (request) => {
+    if (request.url().startsWith("https://rp.example/")) {
+      land(request.url());
+      return request.respond({ status: 200, contentType: "text/html", body: "<h1>back</h1>" });
+    }
+    return request.continue();
+  });
+
+  await page.goto(asked);
+  await page.type("[name=username]", username);
+  await page.type("[name=password]", password);
+  await click(".login-submit");
+  await click("main button[type=submit]:not(.small)");
+  await page.type("[name=mrz]", lines);
+  await page.click("main button[type=submit]:not(.small)");
+  await page.waitForSelector(".passkey-add", { visible: true });
+  await look(page, "bind");
+  await click(".passkey-add");
+  await page.waitForSelector("[data-binds] .passkey-login", { visible: true });
+  await page.click(".passkey-login");
+  const first = await landed;
+
+  // Once more with the password alone: it is asked for, and the page says for which.
+  const again = await browser.createBrowserContext();
+  const other = await again.newPage();
+  await other.goto(asked);
+  await other.type("[name=username]", username);
+  await other.type("[name=password]", password);
+  await Promise.all([other.waitForNavigation(), other.click(".login-submit")]);
+  await look(other, "bound");
+  console.log(JSON.stringify({ landed: first, seen, complaints }));
+} finally {
+  await browser.close();
+}
