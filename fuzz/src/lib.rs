@@ -49,8 +49,8 @@ pub use screening::{
     list_ftm_simple, list_ofac_advanced_xml, list_ofac_csv, list_ofac_xml, list_senzing,
     list_uk_csv, list_uk_xml, list_un_xml, screening_pairs,
 };
-use workflows::{EXPRESSIONS, GRAPHS};
-pub use workflows::{expression, workflow};
+use workflows::{ANSWERS, BROWSERS, EXPRESSIONS, GRAPHS};
+pub use workflows::{browser, expression, provider_answer, workflow};
 
 /// A target and inputs to begin with.
 pub struct Target {
@@ -129,6 +129,8 @@ pub fn targets() -> Vec<Target> {
             &[br#"{"a":[1,{"b":"c"}],"d":1.5e3}"#, br#"{"a":1,"a":2}"#],
         ),
         target("zone", zone, ZONES),
+        target("browser", browser, BROWSERS),
+        target("provider_answer", provider_answer, ANSWERS),
         target("workflow", workflow, GRAPHS),
         target("expression", expression, EXPRESSIONS),
     ]

@@ -30,7 +30,7 @@ pub use presentations::{
     PresentationParts, PresentationResponse, PresentationStatus, PresentationView, Presentations,
     REQUEST_TYP, ShownCredential,
 };
-pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT};
+pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT, provider_outcome};
 pub use sessions::{
     AddressFacts, AddressSources, Addresses, Answer, Answered, Asked as AskedStep, Backtested,
     Begin, Begun, BrowserFacts, Change, Channel, CodeAnswer, Decided, Diff, Differing,

@@ -1,11 +1,10 @@
 use http::StatusCode;
 use portcullis_egress::Answer;
 use portcullis_types::{Id, tags};
-use portcullis_workflow::{CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
+use portcullis_workflow::{Assurance, CheckStatus, Outcome, Reason, Report, Value, Values, Weight};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::CheckProvider;
 use crate::sessions::Detail;
 
 /// Reasons of one answer.
@@ -36,14 +35,15 @@ struct SaidValues {
     outcome: Option<String>,
 }
 
-/// What an answer means. Whatever is not said plainly passes nobody.
-pub(super) fn outcome(
+/// What the answer of a provider to a check means, by whom and by what they know it: `idv.check/1` in
+/// `docs/check-providers.md`. Whatever is not said plainly passes nobody.
+pub fn provider_outcome(
     answer: &Answer,
     what: (&str, Id<tags::Check>),
-    provider: &CheckProvider,
+    by: (&str, Assurance),
 ) -> Outcome {
     match answer.status {
-        StatusCode::OK => said(&answer.body, what, provider)
+        StatusCode::OK => said(&answer.body, what, by)
             .unwrap_or_else(|| Outcome::Error("provider_answer".to_owned())),
         StatusCode::UNPROCESSABLE_ENTITY => Outcome::Unsupported("provider_cannot".to_owned()),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
@@ -57,7 +57,7 @@ pub(super) fn outcome(
 fn said(
     body: &[u8],
     (check, report): (&str, Id<tags::Check>),
-    provider: &CheckProvider,
+    (name, assurance): (&str, Assurance),
 ) -> Option<Outcome> {
     // An object, and no list that happens to fit.
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
@@ -93,16 +93,16 @@ fn said(
         "id": report.to_string(),
         "check": check,
         "status": said.status,
-        "assurance": provider.assurance,
+        "assurance": assurance,
         "reasons": reasons,
         "values": values,
-        "provider": { "name": provider.name, "version": said.version, "id": said.id },
+        "provider": { "name": name, "version": said.version, "id": said.id },
     });
     Some(Outcome::Report(Box::new(Report {
         // Theirs may say something of the person, and is not for the log.
         id: report.to_string(),
         status: said.status,
-        assurance: provider.assurance,
+        assurance,
         reasons: said.reasons,
         values,
         detail: json!(Detail { view, ..Detail::default() }),
@@ -122,29 +122,17 @@ fn is_text(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use portcullis_egress::webhook::Secret;
-    use portcullis_workflow::Assurance;
     use serde_json::Value as Json;
 
     use super::*;
 
     fn come_to(status: u16, body: &Json) -> Outcome {
-        let provider = CheckProvider {
-            name: "register".into(),
-            url: "https://register.example/".into(),
-            secret: Secret::new(&[1; 32]),
-            sends: Vec::new(),
-            assurance: Assurance::Database,
-            timeout: Duration::from_secs(5),
-        };
         let answer = Answer {
             status: StatusCode::from_u16(status).unwrap(),
             content_type: None,
             body: body.to_string().into(),
         };
-        outcome(&answer, ("database", Id::from_bits(7)), &provider)
+        provider_outcome(&answer, ("database", Id::from_bits(7)), ("register", Assurance::Database))
     }
 
     #[test]

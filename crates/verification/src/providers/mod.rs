@@ -6,6 +6,8 @@
 
 mod contract;
 
+pub use contract::provider_outcome;
+
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -277,7 +279,11 @@ impl Providers {
         let body = Some((kind, body));
         let call = Call { method: Method::POST, url: &provider.url, headers: &headers, body };
         match self.0.egress.call_within(call, provider.timeout).await {
-            Ok(answer) => contract::outcome(&answer, (asked.check, report), provider),
+            Ok(answer) => provider_outcome(
+                &answer,
+                (asked.check, report),
+                (&provider.name, provider.assurance),
+            ),
             Err(EgressError::Url | EgressError::Address) => {
                 Outcome::Error("provider_address".to_owned())
             }

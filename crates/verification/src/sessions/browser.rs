@@ -56,6 +56,51 @@ impl BrowserFacts {
             ja4: None,
         }
     }
+
+    /// What does not fit together in what a browser says with each request, by a word for each.
+    pub fn contradictions(&self) -> BTreeSet<&'static str> {
+        let mut found = BTreeSet::new();
+        let agent = &self.user_agent;
+        let engine = Engine::of(agent);
+        if matches!(engine, Engine::Gecko | Engine::WebKit) && self.brands.is_some() {
+            found.insert("hints_of_another_browser");
+        }
+        if let (Engine::Chromium(major), Some(brands)) = (engine, &self.brands) {
+            let hinted = version(brands, CHROMIUM);
+            if hinted.is_some_and(|hinted| hinted != major) {
+                found.insert("other_version");
+            }
+        }
+        if let (Some(said), Some(hinted)) = (platform(agent), &self.platform) {
+            let same = said == hinted || (said == "Chrome OS" && hinted == "Chromium OS");
+            if !same && engine != Engine::Program {
+                found.insert("other_platform");
+            }
+        }
+        // A tablet with Android is none that moves, to both.
+        let hinted = self.is_mobile.filter(|_| matches!(engine, Engine::Chromium(_)));
+        if hinted.is_some_and(|hinted| hinted != agent.contains(" Mobile")) {
+            found.insert("mobile_or_not");
+        }
+        found
+    }
+
+    /// Whether a browser leaves out what it would send.
+    pub fn lacks_hints(&self) -> bool {
+        let brands = self.brands.as_deref().unwrap_or_default();
+        matches!(Engine::of(&self.user_agent), Engine::Chromium(HINTS_SINCE..))
+            && (version(brands, CHROMIUM).is_none()
+                || self.platform.is_none()
+                || self.is_mobile.is_none())
+    }
+
+    /// Whether it is a program, or a browser that one drives, by what it says itself.
+    pub fn is_driven(&self) -> bool {
+        let headless = |text: &str| text.contains("Headless");
+        Engine::of(&self.user_agent) == Engine::Program
+            || headless(&self.user_agent)
+            || self.brands.as_deref().is_some_and(headless)
+    }
 }
 
 /// What of it is kept.
@@ -165,43 +210,6 @@ fn platform(user_agent: &str) -> Option<&'static str> {
     .map(|(_, platform)| platform)
 }
 
-/// What does not fit together in what a browser says with each request, by a word for each.
-pub(super) fn contradictions(facts: &BrowserFacts) -> BTreeSet<&'static str> {
-    let mut found = BTreeSet::new();
-    let agent = &facts.user_agent;
-    let engine = Engine::of(agent);
-    if matches!(engine, Engine::Gecko | Engine::WebKit) && facts.brands.is_some() {
-        found.insert("hints_of_another_browser");
-    }
-    if let (Engine::Chromium(major), Some(brands)) = (engine, &facts.brands) {
-        let hinted = version(brands, CHROMIUM);
-        if hinted.is_some_and(|hinted| hinted != major) {
-            found.insert("other_version");
-        }
-    }
-    if let (Some(said), Some(hinted)) = (platform(agent), &facts.platform) {
-        let same = said == hinted || (said == "Chrome OS" && hinted == "Chromium OS");
-        if !same && engine != Engine::Program {
-            found.insert("other_platform");
-        }
-    }
-    // A tablet with Android is none that moves, to both.
-    let hinted = facts.is_mobile.filter(|_| matches!(engine, Engine::Chromium(_)));
-    if hinted.is_some_and(|hinted| hinted != agent.contains(" Mobile")) {
-        found.insert("mobile_or_not");
-    }
-    found
-}
-
-/// Whether a browser leaves out what it would send.
-pub(super) fn lacks_hints(facts: &BrowserFacts) -> bool {
-    let brands = facts.brands.as_deref().unwrap_or_default();
-    matches!(Engine::of(&facts.user_agent), Engine::Chromium(HINTS_SINCE..))
-        && (version(brands, CHROMIUM).is_none()
-            || facts.platform.is_none()
-            || facts.is_mobile.is_none())
-}
-
 /// Whether a head and a script have the same user agent. Firefox that resists fingerprinting tells scripts another
 /// system than servers, and nothing else.
 pub(super) fn same_agent(head: &str, script: &str) -> bool {
@@ -219,14 +227,6 @@ pub(super) fn same_agent(head: &str, script: &str) -> bool {
 /// Whether a browser may hide where it is: then its clock goes by a zone that is nobody's.
 pub(super) fn hides(facts: &BrowserFacts, zone: &str) -> bool {
     Engine::of(&facts.user_agent) == Engine::Gecko && zone == "Atlantic/Reykjavik"
-}
-
-/// Whether it is a program, or a browser that one drives, by what it says itself.
-pub(super) fn is_driven(facts: &BrowserFacts) -> bool {
-    let headless = |text: &str| text.contains("Headless");
-    Engine::of(&facts.user_agent) == Engine::Program
-        || headless(&facts.user_agent)
-        || facts.brands.as_deref().is_some_and(headless)
 }
 
 /// Whether it speaks TLS as no browser of these years does: all of them know TLS 1.3 and HTTP/2.
@@ -271,8 +271,8 @@ mod tests {
             facts(FIREFOX, "", "", ""),
             facts(IPHONE, "", "", ""),
         ] {
-            assert!(contradictions(&honest).is_empty(), "{honest:?}");
-            assert!(!lacks_hints(&honest) && !is_driven(&honest), "{honest:?}");
+            assert!(honest.contradictions().is_empty(), "{honest:?}");
+            assert!(!honest.lacks_hints() && !honest.is_driven(), "{honest:?}");
         }
     }
 
@@ -286,21 +286,21 @@ mod tests {
             (facts(CHROME, BRANDS, "\"Linux\"", "?1"), "mobile_or_not"),
             (facts(PHONE, BRANDS, "\"Android\"", "?0"), "mobile_or_not"),
         ] {
-            assert_eq!(contradictions(&said).into_iter().collect::<Vec<_>>(), [word], "{said:?}");
+            assert_eq!(said.contradictions().into_iter().collect::<Vec<_>>(), [word], "{said:?}");
         }
-        assert!(lacks_hints(&facts(CHROME, "", "", "")));
-        assert!(is_driven(&facts("curl/8.5.0", "", "", "")));
-        assert!(is_driven(&facts("", "", "", "")));
-        assert!(!is_driven(&facts("MeinBank/7.1 (iPhone; iOS 18.5)", "", "", "")));
+        assert!(facts(CHROME, "", "", "").lacks_hints());
+        assert!(facts("curl/8.5.0", "", "", "").is_driven());
+        assert!(facts("", "", "", "").is_driven());
+        assert!(!facts("MeinBank/7.1 (iPhone; iOS 18.5)", "", "", "").is_driven());
         for partly in [("\"Google Chrome\";v=\"99\"", "\"Linux\""), (BRANDS, "")] {
-            assert!(lacks_hints(&facts(CHROME, partly.0, partly.1, "?0")), "{partly:?}");
+            assert!(facts(CHROME, partly.0, partly.1, "?0").lacks_hints(), "{partly:?}");
         }
         let hiding = FIREFOX.replace("Windows NT 10.0; Win64; x64", "X11; Linux x86_64");
         assert!(
             same_agent(FIREFOX, &hiding) && !same_agent(FIREFOX, &FIREFOX.replace("140", "99"))
         );
         assert!(!same_agent(CHROME, &CHROME.replace("X11; Linux x86_64", "Windows NT 10.0")));
-        assert!(is_driven(&facts(CHROME, "\"HeadlessChrome\";v=\"156\"", "\"Linux\"", "?0")));
+        assert!(facts(CHROME, "\"HeadlessChrome\";v=\"156\"", "\"Linux\"", "?0").is_driven());
     }
 
     #[test]

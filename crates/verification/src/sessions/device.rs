@@ -226,7 +226,7 @@ struct Judging {
 
 /// What does not fit together in what a browser says with its requests and to a script.
 fn contradictions(telling: &Telling) -> BTreeSet<&'static str> {
-    let mut found = browser::contradictions(&telling.browser);
+    let mut found = telling.browser.contradictions();
     let Some(script) = &telling.script else { return found };
     if !browser::same_agent(&telling.browser.user_agent, &script.user_agent) {
         found.insert("other_user_agent");
@@ -255,10 +255,10 @@ impl Findings {
     fn of(telling: &Telling) -> Self {
         Self {
             contradictions: contradictions(telling),
-            is_automated: browser::is_driven(&telling.browser)
+            is_automated: telling.browser.is_driven()
                 || telling.script.as_ref().is_some_and(|script| script.is_automated),
             is_unlike_browsers: browser::speaks_unlike_browsers(&telling.browser),
-            lacks_hints: browser::lacks_hints(&telling.browser),
+            lacks_hints: telling.browser.lacks_hints(),
         }
     }
 
