@@ -1,5 +1,6 @@
 use std::{
-    collections::HashSet,
+    any::Any,
+    collections::{HashMap, HashSet},
     future::Future,
     pin::Pin,
     str::FromStr,
@@ -16,7 +17,11 @@ use sqlx::{
 };
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
 
-use crate::{log_keys::LogKeys, migrate, outbox};
+use crate::{
+    log_keys::LogKeys,
+    migrate, outbox,
+    query::{Query, flush},
+};
 
 /// Connections that read at once from SQLite.
 const SQLITE_READERS: u32 = 4;
@@ -283,7 +288,14 @@ impl Db {
             Pools::Postgres(pool) => Begun::Postgres(begin_postgres(pool.clone()).await?),
         };
         let log_keys = self.log_keys.get().cloned();
-        let open = Open { begun, events: Vec::new(), log_keys, outbox_key: self.outbox_key() };
+        let open = Open {
+            begun,
+            events: Vec::new(),
+            later: Vec::new(),
+            once: HashMap::new(),
+            log_keys,
+            outbox_key: self.outbox_key(),
+        };
         Ok(Tx(Arc::new(AsyncMutex::new(Some(open)))))
     }
 
@@ -383,6 +395,10 @@ pub struct Tx(pub(crate) Arc<AsyncMutex<Option<Open>>>);
 pub(crate) struct Open {
     pub(crate) begun: Begun,
     events: Vec<Event>,
+    /// Statements that were put off.
+    pub(crate) later: Vec<Query>,
+    /// Rows that were read once, by what was asked.
+    pub(crate) once: HashMap<String, Box<dyn Any + Send + Sync>>,
     log_keys: Option<Arc<LogKeys>>,
     outbox_key: Option<Arc<hmac::Key>>,
 }
@@ -410,7 +426,8 @@ impl Tx {
     }
 
     async fn commit(self, db: &Db) -> Result<Waiting<'_>, DbError> {
-        let open = self.0.lock().await.take().ok_or(DbError::Ended)?;
+        let mut open = self.0.lock().await.take().ok_or(DbError::Ended)?;
+        flush(&mut open).await?;
         let waiting = Waiting::new(db, open.events);
         match open.begun {
             Begun::Sqlite(tx) => tx.commit().await?,

@@ -9,7 +9,10 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use crate::db::{Begun, Db, DbError, Pools, Tx};
+use crate::db::{Begun, Db, DbError, Open, Pools, Tx};
+
+/// Statements that go to SQLite's thread together. Each such text is prepared and kept, so that there should be few.
+const LATER_MAX: usize = 16;
 
 /// A value for a parameter.
 #[derive(Debug, Clone)]
@@ -82,7 +85,9 @@ impl Query {
     /// Runs it and returns how many rows it changed.
     pub async fn execute(self, tx: &Tx) -> Result<u64, DbError> {
         let mut open = tx.0.lock().await;
-        match &mut open.as_mut().ok_or(DbError::Ended)?.begun {
+        let open = open.as_mut().ok_or(DbError::Ended)?;
+        flush(open).await?;
+        match &mut open.begun {
             Begun::Sqlite(tx) => {
                 let query = sqlx::query_with(self.sqlite, sqlite_arguments(self.args)?);
                 Ok(query.execute(&mut **tx).await?.rows_affected())
@@ -92,6 +97,40 @@ impl Query {
                 Ok(query.execute(&mut **tx).await?.rows_affected())
             }
         }
+    }
+
+    /// Runs it before the transaction commits or looks at anything, and tells nobody how many rows it changed. SQLite has
+    /// a thread of its own, and going there and back costs more than most statements: those that nobody waits for go
+    /// there together. What fails, fails whatever made them go, and with it the transaction.
+    pub async fn later(self, tx: &Tx) -> Result<(), DbError> {
+        {
+            let mut open = tx.0.lock().await;
+            let open = open.as_mut().ok_or(DbError::Ended)?;
+            if matches!(open.begun, Begun::Sqlite(_)) {
+                open.later.push(self);
+                return match open.later.len() < LATER_MAX {
+                    true => Ok(()),
+                    false => flush(open).await,
+                };
+            }
+        }
+        self.execute(tx).await.map(drop)
+    }
+
+    /// All rows, read once in a transaction that does not change them.
+    pub async fn once<T: Row + Clone + Sync>(self, tx: &Tx) -> Result<Vec<T>, DbError> {
+        let key = format!("{}{:?}", self.sqlite, self.args);
+        {
+            let open = tx.0.lock().await;
+            let known = open.as_ref().ok_or(DbError::Ended)?.once.get(&key);
+            if let Some(rows) = known.and_then(|rows| rows.downcast_ref::<Vec<T>>()) {
+                return Ok(rows.clone());
+            }
+        }
+        let rows: Vec<T> = tx.fetch(self).await?;
+        let mut open = tx.0.lock().await;
+        open.as_mut().ok_or(DbError::Ended)?.once.insert(key, Box::new(rows.clone()));
+        Ok(rows)
     }
 
     /// What the database would do to answer, a step a line.
@@ -158,7 +197,9 @@ impl Source for &Db {
 impl Source for &Tx {
     async fn fetch<T: Row>(self, query: Query) -> Result<Vec<T>, DbError> {
         let mut open = self.0.lock().await;
-        match &mut open.as_mut().ok_or(DbError::Ended)?.begun {
+        let open = open.as_mut().ok_or(DbError::Ended)?;
+        flush(open).await?;
+        match &mut open.begun {
             Begun::Sqlite(tx) => {
                 let arguments = sqlite_arguments(query.args)?;
                 Ok(sqlx::query_as_with(query.sqlite, arguments).fetch_all(&mut **tx).await?)
@@ -169,6 +210,42 @@ impl Source for &Tx {
             }
         }
     }
+}
+
+/// Runs what was put off.
+pub(crate) async fn flush(open: &mut Open) -> Result<(), DbError> {
+    let Begun::Sqlite(tx) = &mut open.begun else { return Ok(()) };
+    let later = std::mem::take(&mut open.later);
+    if later.is_empty() {
+        return Ok(());
+    }
+    let (text, args) = joined(later);
+    let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(args)?);
+    query.execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Statements one after the other, with their parameters: the numbers of those go on.
+fn joined(queries: Vec<Query>) -> (String, Vec<Arg>) {
+    let (mut text, mut args) = (String::new(), Vec::new());
+    for query in queries {
+        let mut rest = query.sqlite;
+        while let Some(at) = rest.find('$') {
+            let (before, after) = rest.split_at(at + 1);
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, after) = after.split_at(digits);
+            text.push_str(before);
+            match number.parse::<usize>() {
+                Ok(number) => text.push_str(&(args.len() + number).to_string()),
+                Err(_) => text.push_str(number),
+            }
+            rest = after;
+        }
+        text.push_str(rest);
+        text.push(';');
+        args.extend(query.args);
+    }
+    (text, args)
 }
 
 macro_rules! bind_arguments {
@@ -191,3 +268,20 @@ macro_rules! bind_arguments {
 }
 bind_arguments!(sqlite_arguments, SqliteArguments);
 bind_arguments!(postgres_arguments, PgArguments);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_parameters_go_on() {
+        let one = sql("INSERT INTO a VALUES ($1, $2)").bind("x").bind(7);
+        let two = sql("UPDATE b SET c = $2 WHERE d = $1 AND e = $12 || '$'").bind(true).bind(8);
+        let (text, args) = joined(vec![one, two]);
+        assert_eq!(
+            text,
+            "INSERT INTO a VALUES ($1, $2);UPDATE b SET c = $4 WHERE d = $3 AND e = $14 || '$';"
+        );
+        assert_eq!(args.len(), 4);
+    }
+}

@@ -7,9 +7,9 @@ use portcullis_events::{
     AccountChange, Actor, Event, Kind, Lifecycle, Origin, Outcome, Sealed, sealed_of, search_fields,
 };
 use portcullis_store::{
-    CommitSink, Db, DbError, LogKeys, Sealer, SinkFuture, accounts, applications, cases,
-    certificates, clients, compliance, consents, data_map, defence, device, factors, grants,
-    invitations, mail_login, measures,
+    CommitSink, Db, DbError, LogKeys, Query, Sealer, SinkFuture, Source, Tx, accounts,
+    applications, cases, certificates, clients, compliance, consents, data_map, defence, device,
+    factors, grants, invitations, mail_login, measures,
     outbox::{self, MessageKind},
     passkeys, pushed, quotas, recovery, retention, sql,
     subject_requests::{self, SubjectRequest},
@@ -155,7 +155,7 @@ on_both!(without_a_durable_event_there_is_no_success_but_nothing_is_lost, |db: T
     assert_eq!(outbox::stranded_events(&again).await.unwrap()[0].event_id, stranded[0].event_id);
 });
 
-#[derive(sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 struct Count {
     n: i64,
 }
@@ -251,8 +251,8 @@ on_both!(
     }
 );
 
-async fn count(db: &Db, query: portcullis_store::Query) -> i64 {
-    query.optional::<Count>(db).await.unwrap().unwrap().n
+async fn count(source: impl Source, query: Query) -> i64 {
+    query.optional::<Count>(source).await.unwrap().unwrap().n
 }
 
 fn grant(seed: u64, account: Id<tags::User>) -> grants::Grant {
@@ -1356,4 +1356,62 @@ on_both!(certificates_come_page_by_page_the_newest_first, |db: TestDb| {
     };
     assert_eq!(read(None).await, ["04", "03", "02", "01"]);
     assert_eq!(read(Some("spiffe://x/a")).await, ["03", "01"]);
+});
+
+async fn put_off(tx: &Tx, number: i64) -> Result<(), DbError> {
+    sql("INSERT INTO event_outbox (tenant, event_id, leaf, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(TENANT)
+        .bind(format!("e{number}"))
+        .bind(Vec::new())
+        .bind(number)
+        .later(tx)
+        .await
+}
+
+fn put_off_in_all() -> Query {
+    sql("SELECT COUNT(*) AS n FROM event_outbox")
+}
+
+on_both!(what_is_put_off_is_done_before_anybody_looks_and_before_the_end, |db: TestDb| {
+    let seen = db.db.write(|tx| async move {
+        for number in 1..=40 {
+            put_off(&tx, number).await?;
+        }
+        let seen = count(&tx, put_off_in_all()).await;
+        sql("DELETE FROM event_outbox WHERE created_at = 40").execute(&tx).await?;
+        put_off(&tx, 41).await?;
+        Ok::<_, DbError>(seen)
+    });
+    assert_eq!(seen.await.unwrap(), 40);
+    let sum = sql("SELECT CAST(SUM(created_at) AS BIGINT) AS n FROM event_outbox");
+    assert_eq!(count(&db.db, sum).await, (1..=41).sum::<i64>() - 40);
+});
+
+on_both!(what_is_put_off_and_fails_leaves_nothing, |db: TestDb| {
+    let twice = db.db.write(|tx| async move {
+        for number in [1, 2, 1, 3] {
+            put_off(&tx, number).await?;
+        }
+        Ok(())
+    });
+    let error: DbError = twice.await.unwrap_err();
+    assert!(error.constraint().is_some(), "{error}");
+    assert_eq!(count(&db.db, put_off_in_all()).await, 0);
+    // The connection is as good as before.
+    db.db.write(|tx| async move { put_off(&tx, 4).await }).await.unwrap();
+    assert_eq!(count(&db.db, put_off_in_all()).await, 1);
+});
+
+on_both!(what_is_read_once_is_not_read_again, |db: TestDb| {
+    let counted = db.db.write(|tx| async move {
+        let once = || sql("SELECT COUNT(*) AS n FROM event_outbox WHERE tenant = $1");
+        let before: Vec<Count> = once().bind(TENANT).once(&tx).await?;
+        sql("INSERT INTO event_outbox (tenant, event_id, leaf, created_at) VALUES ('main', 'e', '', 1)")
+            .execute(&tx)
+            .await?;
+        let kept: Vec<Count> = once().bind(TENANT).once(&tx).await?;
+        let other: Vec<Count> = once().bind("other").once(&tx).await?;
+        Ok::<_, DbError>((before[0].n, kept[0].n, other[0].n, count(&tx, put_off_in_all()).await))
+    });
+    assert_eq!(counted.await.unwrap(), (0, 0, 0, 1));
 });
