@@ -1,4 +1,4 @@
-// A real browser with a virtual authenticator: its person is verified, makes a passkey, binds it, and comes back with it.
+// A real browser with a virtual authenticator: its person makes a passkey, is verified with it, and is asked for it.
 // Arguments: address of the request, user name, password, fingerprint of the server's key, lines of the document,
 // directory for pictures.
 import { launch, looker } from "./browser_look.mjs";
@@ -39,17 +39,18 @@ try {
   await page.type("[name=username]", username);
   await page.type("[name=password]", password);
   await click(".login-submit");
+  await page.waitForSelector(".passkey-add", { visible: true });
+  await look(page, "first");
+  await click(".passkey-add");
+  await page.waitForSelector(".passkey-login", { visible: true });
+  await click(".passkey-login");
+  await page.waitForFunction(() => location.pathname === "/verify");
   await click("main button[type=submit]:not(.small)");
   await page.type("[name=mrz]", lines);
   await page.click("main button[type=submit]:not(.small)");
-  await page.waitForSelector(".passkey-add", { visible: true });
-  await look(page, "bind");
-  await click(".passkey-add");
-  await page.waitForSelector("[data-binds] .passkey-login", { visible: true });
-  await page.click(".passkey-login");
-  const first = await landed;
+  const back = await landed;
 
-  // Once more with the password alone: it is asked for, and the page says for which.
+  // Once more with the password alone: it is asked for.
   const again = await browser.createBrowserContext();
   const other = await again.newPage();
   await other.goto(asked);
@@ -57,7 +58,7 @@ try {
   await other.type("[name=password]", password);
   await Promise.all([other.waitForNavigation(), other.click(".login-submit")]);
   await look(other, "bound");
-  console.log(JSON.stringify({ landed: first, seen, complaints }));
+  console.log(JSON.stringify({ landed: back, seen, complaints }));
 } finally {
   await browser.close();
 }

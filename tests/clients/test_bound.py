@@ -10,14 +10,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+import passport
+
 from authenticator import Authenticator
 from portcullis import DEMO, Demo, code_of, fields, log_in, until
 from relying_party import CALLBACK, Party
 from test_acr import acrs, sent_to_verify, sessions, take_step, verified
 from test_capture import LINES, graph, heading
 from test_console import key_of
+from test_documents import EXPIRY
 from test_screening_service import import_list, used_soon
-from test_workflows import SESSIONS, published
+from test_workflows import published
 
 BOUND, WATCHED, UNWATCHED = "urn:example:bound", "urn:example:watched", "urn:example:unwatched"
 PASSWORD = "plum rivet otter canvas"
@@ -107,98 +110,107 @@ def use_passkey(browser, device, **more):
 
 
 def asked_for_passkey(answer):
-    """The page on which a passkey is bound or asked for, and where it leads."""
+    """The page that asks for a passkey, and where it leads."""
     where = answer.headers["location"]
     assert answer.status_code == 303 and where.startswith("/verify/passkey?"), (answer.status_code, answer.headers)
     query = parse_qs(urlsplit(where).query)
-    return where, query.get("binds", [None])[0], query["return_to"][0]
+    assert query["acr"] == [BOUND]
+    return where, query["return_to"][0]
+
+
+def gone_through(place, party, answer, lines=LINES):
+    browser = sent_to_verify(place, party, answer)
+    return browser, take_step(browser, lines)
 
 
 def bound(place, party):
-    """Verified with a new passkey bound to it."""
+    """Verified with a new passkey."""
     device = make_passkey(place, party)
-    _, binds, back = asked_for_passkey(verified(place, party, BOUND))
-    assert use_passkey(party.browser, device, binds=binds, return_to=back) == back
-    return device, party.redeem(party.browser.get(back))
+    _, back = asked_for_passkey(party.ask(acr_values=BOUND))
+    assert use_passkey(party.browser, device, return_to=back) == back
+    _, answer = gone_through(place, party, party.browser.get(back))
+    return device, party.redeem(party.browser.get(answer.headers["location"]))
 
 
-def test_a_passkey_is_bound_when_somebody_is_approved(place, idv, party):
+def changes(place, session):
+    told = [e for e in place.audit("--kind", "idv_session") if e["entity"]["uid"] == session]
+    return [e["unmapped"] for e in told]
+
+
+def test_whoever_is_verified_has_a_passkey_that_stands_for_them(place, idv, party):
     device, held = bound(place, party)
     assert acrs(held.json()) == (BOUND, BOUND)
     assert acrs(party.refresh(held.json()).json()) == (BOUND, BOUND)
     assert acrs(party.tokens(acr_values=BOUND)) == (BOUND, BOUND)
     [session] = sessions(idv, party)
-    told = [e for e in place.audit("--kind", "idv_session") if e["entity"]["uid"] == session["id"]]
-    [event] = [e for e in told if e["unmapped"]["change"] == "passkey_bound"]
-    assert event["actor"]["user"]["uid"] == party.person["id"]
+    [told] = [one for one in changes(place, session["id"]) if one["change"] == "passkey_bound"]
+    assert told["reason"].startswith("psk_") or told["reason"]
     # Whoever logs in some other way is asked for it, also by a request that says that nobody may be asked.
     other = place.client(party.source)
     assert log_in(other, party.person["username"], PASSWORD).status_code == 303
     party.browser = other
     assert code_of(party.ask(acr_values=BOUND, prompt="none"))["error"] == ["interaction_required"]
-    where, binds, back = asked_for_passkey(party.ask(acr_values=BOUND))
+    where, back = asked_for_passkey(party.ask(acr_values=BOUND))
     page = other.get(where)
-    assert binds is None and page.status_code == 200 and "another passkey" not in page.text
+    assert page.status_code == 200 and "another passkey" not in page.text
     assert heading(page.text) == "A passkey for your verification"
-    # Another passkey of theirs stands for nothing.
-    second = make_passkey(place, party)
-    assert use_passkey(other, second, return_to=back) == back
-    where, _, back = asked_for_passkey(other.get(back))
-    assert "That was another passkey" in other.get(where).text
     assert use_passkey(other, device, return_to=back) == back
     assert acrs(party.redeem(other.get(back)).json()) == (BOUND, BOUND)
     assert len(sessions(idv, party)) == 1
 
 
-def test_a_second_passkey_is_not_bound(place, party):
-    device, _ = bound(place, party)
-    second = make_passkey(place, party)
-    [session] = [e["entity"]["uid"] for e in place.audit("--kind", "idv_session")
-                 if e["unmapped"]["change"] == "passkey_bound" and e["actor"]["user"]["uid"] == party.person["id"]]
-    use_passkey(party.browser, second, binds=session, return_to="/account")
-    asked_for_passkey(party.ask(acr_values=BOUND))
-    use_passkey(party.browser, device)
-    assert acrs(party.tokens(acr_values=BOUND)) == (BOUND, BOUND)
-
-
-def test_whoever_has_only_the_password_binds_nothing(place, idv, party):
-    """In another browser than the one in which the person was verified: it leads to a verification, and whatever a
-    request names binds nothing."""
-    _, session, _ = asked_for_passkey(verified(place, party, BOUND))
+def test_whoever_has_only_the_password_becomes_nobody(place, idv, party):
+    """They can have a passkey of their own; neither the owner's verification nor one of their own makes it the owner's."""
+    mine = make_passkey(place, party)
+    _, back = asked_for_passkey(party.ask(acr_values=BOUND))
+    use_passkey(party.browser, mine, return_to=back)
+    going = sent_to_verify(place, party, party.browser.get(back))
     owner = party.browser
     thief = place.client("127.46.9.9")
     assert log_in(thief, party.person["username"], PASSWORD).status_code == 303
     party.browser = thief
-    assert party.ask(acr_values=BOUND).headers["location"].startswith("/verify?")
-    own = make_passkey(place, party)
-    for binds in (session, "ids_0", "", None):
-        use_passkey(thief, own, binds=binds)
-        assert party.ask(acr_values=BOUND).headers["location"].startswith("/verify?")
+    theirs = make_passkey(place, party)
+    use_passkey(thief, theirs)
+    # While the owner is being verified, they are led to something of their own, and the page says for whom.
+    answer = party.ask(acr_values=BOUND)
+    page = thief.get(answer.headers["location"])
+    assert "passkey “Phone” stands for you" in page.text
+    joined = sent_to_verify(place, party, answer)
+    assert joined.here != going.here and len(sessions(idv, party)) == 2
     party.browser = owner
-    device = make_passkey(place, party)
-    _, binds, back = asked_for_passkey(party.ask(acr_values=BOUND))
-    assert use_passkey(owner, device, binds=binds, return_to=back) == back
-    assert acrs(party.redeem(owner.get(back)).json()) == (BOUND, BOUND)
-    # What the thief logs in with is not what was bound.
+    answer = take_step(going, LINES)
+    assert acrs(party.redeem(owner.get(answer.headers["location"])).json()) == (BOUND, BOUND)
+    # Afterwards as well: they are told that the owner has another one.
     party.browser = thief
-    use_passkey(thief, own)
+    where, _ = asked_for_passkey(party.ask(acr_values=BOUND))
+    assert "You were verified with another passkey" in thief.get(where).text
+    assert code_of(party.ask(acr_values=BOUND, prompt="none"))["error"] == ["interaction_required"]
+    # A document of their own is refused, and what they fail takes nothing away from the owner.
+    answer = thief.post(where, data={**fields(thief.get(where).text)})
+    assert answer.status_code == 303 and answer.headers["location"].startswith("/verify?return_to="), answer.headers
+    other = passport.zone(name="HACKER<<MALLORY", number="L0000001", birth="900101", expiry=EXPIRY)
+    gone_through(place, party, answer, f"{other[:44]}\n{other[44:]}")
     asked_for_passkey(party.ask(acr_values=BOUND))
+    # They had their try.
+    assert thief.post(where, data={**fields(thief.get(where).text)}).status_code == 429
+    party.browser = owner
+    use_passkey(owner, mine)
+    assert acrs(party.tokens(acr_values=BOUND)) == (BOUND, BOUND)
 
 
-def test_a_passkey_of_somebody_else_is_not_bound(place, registered, party):
-    _, session, back = asked_for_passkey(verified(place, party, BOUND))
-    other = Party.__new__(Party)
-    other.__dict__ = {**registered.__dict__, "source": "127.46.8.8"}
-    other.person = place.new_user("bound-other")
-    other.alice = {"username": "bound-other", "password": PASSWORD}
-    other.browser = place.client("127.46.8.8")
-    other.log_in()
-    device = make_passkey(place, other)
-    # It logs the other one in, in the browser in which the first one was verified.
-    use_passkey(party.browser, device, binds=session, return_to=back)
-    assert party.browser.get(back).headers["location"].startswith("/verify?")
-    assert not [e for e in place.audit("--kind", "idv_session")
-                if e["unmapped"]["change"] == "passkey_bound" and e["entity"]["uid"] == session]
+def test_the_same_person_can_take_another_passkey(place, idv, party):
+    device, held = bound(place, party)
+    second = make_passkey(place, party)
+    use_passkey(party.browser, second)
+    where, back = asked_for_passkey(party.ask(acr_values=BOUND))
+    answer = party.browser.post(where, data={**fields(party.browser.get(where).text)})
+    _, answer = gone_through(place, party, answer)
+    assert answer.headers["location"] == back
+    assert acrs(party.redeem(party.browser.get(back)).json()) == (BOUND, BOUND)
+    # The first one does not stand for them any more, nor does what was given for it.
+    assert acrs(party.refresh(held.json()).json())[0] != BOUND
+    use_passkey(party.browser, device)
+    asked_for_passkey(party.ask(acr_values=BOUND))
 
 
 def test_whoever_loses_the_passkey_is_verified_again(place, idv, party):
@@ -208,28 +220,29 @@ def test_whoever_loses_the_passkey_is_verified_again(place, idv, party):
     removed = party.browser.post("/account/passkeys/remove", data={"csrf": fields(page)["csrf"], "passkey": passkey})
     assert removed.status_code == 200, removed.text
     assert acrs(party.refresh(held.json()).json())[0] != BOUND
-    sent_to_verify(place, party, party.ask(acr_values=BOUND))
+    second = make_passkey(place, party)
+    use_passkey(party.browser, second)
+    _, answer = gone_through(place, party, party.ask(acr_values=BOUND))
+    assert acrs(party.redeem(party.browser.get(answer.headers["location"])).json()) == (BOUND, BOUND)
     assert len(sessions(idv, party)) == 2
 
 
-def test_another_approval_is_bound_anew(place, idv, party):
-    device, held = bound(place, party)
-    again = idv.post(SESSIONS, json={"workflow": "known", "account": party.person["id"]}).json()
-    done = idv.post(f"{SESSIONS}/{again['id']}/inputs", json={"node": "step0", "mrz": {"mrz": LINES}})
-    assert done.status_code == 200, done.text
-    assert acrs(party.refresh(held.json()).json())[0] != BOUND
-    # It was not gone through in this browser.
-    assert party.ask(acr_values=BOUND).headers["location"].startswith("/verify?")
-
-
-def test_the_page_binds_only_after_a_fresh_login(place, party):
-    where, _, _ = asked_for_passkey(verified(place, party, BOUND))
+def test_the_page_leads_nowhere_else(place, party):
+    where, back = asked_for_passkey(party.ask(acr_values=BOUND))
     page = party.browser.get(where)
-    assert page.status_code == 200 and "data-binds" in page.text and "script-src 'self'" in page.headers["content-security-policy"]
+    assert page.status_code == 200 and "script-src 'self'" in page.headers["content-security-policy"]
     stranger = place.client(party.source).get(where)
     assert stranger.status_code == 303 and stranger.headers["location"].startswith("/login?return_to=%2Fverify%2Fpasskey%3F")
-    for bad in ("", "?return_to=https://evil.example/", "?return_to=//evil.example", "?binds=x"):
+    for bad in ("", "?return_to=https://evil.example/", "?return_to=//evil.example", f"?acr={BOUND}"):
         assert party.browser.get(f"/verify/passkey{bad}").status_code == 400
+    csrf = fields(page.text)["csrf"]
+    for form in ({"acr": BOUND, "return_to": "https://evil.example/"}, {"acr": WATCHED, "return_to": back},
+                 {"acr": "urn:portcullis:acr:multi-factor", "return_to": back}, {"acr": "", "return_to": back}):
+        assert party.browser.post("/verify/passkey", data={"csrf": csrf, **form}).status_code == 400
+    # Nobody is verified who is not logged in by a passkey.
+    answer = party.browser.post("/verify/passkey", data={"csrf": csrf, "acr": BOUND, "return_to": back})
+    assert answer.status_code == 303 and answer.headers["location"] == back
+    assert party.browser.post("/verify/passkey", data={"acr": BOUND, "return_to": back}).status_code == 403
 
 
 def test_an_approval_ends_when_a_list_names_the_person(place, idv, party):

@@ -193,6 +193,7 @@ impl From<SessionError> for ApiError {
                 [] => "nothing of the person".to_owned(),
                 steps => steps.join(", "),
             }),
+            SessionError::Forbidden => Self::Forbidden,
             SessionError::KeyReused => Self::KeyReused,
             SessionError::Erased => Self::Gone,
             SessionError::Check(error) => error.into(),

@@ -234,7 +234,12 @@ impl Identity {
 
     /// The passkeys of an account, oldest first.
     pub async fn passkeys(&self, account: &Account) -> Result<Vec<Row>, IdentityError> {
-        Ok(passkeys::of_account(&self.db, &self.tenant, account.id).await?)
+        self.passkeys_of(account.id).await
+    }
+
+    /// The same, by the id of the account.
+    pub async fn passkeys_of(&self, account: Id<tags::User>) -> Result<Vec<Row>, IdentityError> {
+        Ok(passkeys::of_account(&self.db, &self.tenant, account).await?)
     }
 
     /// Gives a passkey another name.

@@ -58,7 +58,7 @@ pub use keys::{
 };
 pub use logout::{LogoutError, LogoutRequest};
 pub use params::{Params, ParamsError};
-pub use proof::{BIND_WITHIN, Missing, ProofRule};
+pub use proof::{Missing, ProofRule};
 pub use provider::{Provider, ProviderError, Settings};
 pub use registration::{RegistrationMode, RegistrationPolicy};
 pub use resources::{ResourceKeys, ResourceServerSpec};

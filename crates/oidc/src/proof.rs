@@ -36,29 +36,19 @@ pub struct ProofRule {
     pub retry_after: Duration,
     /// How the person has to log in besides.
     pub login: Assurance,
-    /// Whether it has to be by the passkey that was bound to the approval.
+    /// Whether it has to be by the passkey by which the person was logged in who was approved.
     pub passkey: bool,
 }
 
-impl ProofRule {
-    /// How sure the value makes of the login.
-    pub fn assurance(&self) -> Assurance {
-        if self.passkey { Assurance::PhishingResistant } else { self.login }
-    }
-}
-
-/// An approval waits so long for a passkey to be bound to it.
-pub const BIND_WITHIN: Duration = Duration::from_secs(24 * 3_600);
-
 /// What somebody still has to do for a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
+    /// Log in with a passkey, before anything else.
+    Passkey,
+    /// Log in with the passkey that they were verified with, or be verified again with the one that they have used.
+    OtherPasskey,
     /// Be verified.
     Verification,
-    /// Bind a passkey to the approval of this session.
-    Binding(String),
-    /// Log in with the passkey that is bound.
-    Passkey,
 }
 
 /// What a request says of proofs.
@@ -139,7 +129,7 @@ impl Provider {
     }
 
     /// The rule of a value.
-    pub(crate) fn proof_of(&self, acr: &str) -> Option<&ProofRule> {
+    pub fn proof_of(&self, acr: &str) -> Option<&ProofRule> {
         self.settings.proofs.iter().find(|rule| rule.acr == acr).map(|rule| &**rule)
     }
 
@@ -172,20 +162,16 @@ impl Provider {
                 && (is_current || !rule.current_version)
                 && (row.is_clear || !rule.current_screening)
         };
-        let Some(row) = row.filter(counts) else { return Ok(Some(Missing::Verification)) };
-        if !rule.passkey {
-            return Ok(None);
-        }
-        Ok(match &row.passkey_id {
-            Some(bound) => {
-                let is_it = methods.passkey().is_some_and(|used| used.to_string() == *bound);
-                (!is_it).then_some(Missing::Passkey)
-            }
-            None if !row.was_bound && age(&row) <= BIND_WITHIN => {
-                Some(Missing::Binding(row.session_id))
-            }
-            // Whoever removed the passkey, or never bound one, is verified again.
+        let counts = row.filter(counts);
+        let used = match (rule.passkey, methods.passkey()) {
+            (false, _) => return Ok(counts.is_none().then_some(Missing::Verification)),
+            (true, None) => return Ok(Some(Missing::Passkey)),
+            (true, Some(used)) => used.to_string(),
+        };
+        let bound = counts.and_then(|row| row.passkey_id);
+        Ok(match bound {
             None => Some(Missing::Verification),
+            Some(bound) => (bound != used).then_some(Missing::OtherPasskey),
         })
     }
 }

@@ -64,7 +64,6 @@ document.querySelectorAll("[data-passkey]").forEach((area) => {
     const { location: next } = await call("/login/passkey", {
       ceremony,
       return_to: area.dataset.returnTo,
-      binds: area.dataset.binds,
       credential: answered(got, {
         authenticatorData: encode(response.authenticatorData),
         clientDataJSON: encode(response.clientDataJSON),

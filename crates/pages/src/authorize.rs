@@ -5,8 +5,8 @@ use axum::{
 };
 use http::{Method, StatusCode};
 use portcullis_oidc::{
-    AuthorizationRequest, AuthorizeError, Client, ErrorCode, LogoutError, Need, OAuthError, Params,
-    Prompt, VERIFIED_LOGIN,
+    AuthorizationRequest, AuthorizeError, Client, ErrorCode, LogoutError, Missing, Need,
+    OAuthError, Params, Prompt, VERIFIED_LOGIN,
 };
 use portcullis_store::{accounts::Account, sessions::Session};
 use portcullis_texts::{t, tf};
@@ -184,11 +184,11 @@ async fn verified(
         return deny(ErrorCode::InteractionRequired);
     }
     let back = format!("/oauth2/authorize?{}", repeated(asked).to_query());
-    if let Some(page) = passkey::asked_for(pages, visit, &missing, &back) {
+    if missing != Missing::Verification {
         pages.provider.hold(asked).await.map_err(|error| view::not_now(&error))?;
-        return Ok(Some(page));
+        return Ok(Some(passkey::ask(&rule, &back)));
     }
-    let open = match verify::of_owner(pages, visit, account, &rule).await {
+    let open = match verify::of_owner(pages, visit, (session, account), &rule).await {
         Ok(Some(open)) => open,
         Ok(None) => return deny(ErrorCode::UnmetAuthenticationRequirements),
         // The workflow is not there, or needs what nobody who logs in can give.

@@ -114,7 +114,7 @@ pub fn router(
         .route("/account/wallet", get(wallet::show).post(wallet::offer))
         .route("/account/wallet/revoke", post(wallet::revoke))
         .route("/verify", get(verify::welcome).post(verify::begin))
-        .route("/verify/passkey", get(passkey::show_binding))
+        .route("/verify/passkey", get(passkey::show_with).post(passkey::verify_again))
         .route("/verify/{id}", get(verify::show).post(verify::give))
         .route("/verify/{id}/state", get(verify::state))
         .route("/verify/{id}/device", post(verify::meet))

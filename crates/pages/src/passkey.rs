@@ -6,9 +6,9 @@ use axum::{
     response::IntoResponse,
 };
 use http::StatusCode;
-use portcullis_events::Actor;
-use portcullis_identity::{IdentityError, LoggedIn, LoginError, Methods};
-use portcullis_oidc::{BIND_WITHIN, Missing, Params};
+use portcullis_identity::{IdentityError, LoginError, Methods};
+use portcullis_oidc::{Params, ProofRule};
+use portcullis_store::sessions::Session;
 use portcullis_texts::t;
 use serde_json::{Value, json};
 
@@ -16,11 +16,11 @@ use crate::{
     Pages,
     account::label,
     filters,
-    form::{Visit, read_json},
+    form::{Visit, read_form, read_json},
     login::{browser, entered_cookies, safe_return},
     security::{recently, recently_for},
-    verify::{held, own_return},
-    view::{self, Page},
+    verify::{self, own_return},
+    view::{self, Message, Page},
 };
 
 const NOT_ACCEPTED: &str = "The passkey was not accepted.";
@@ -37,85 +37,80 @@ pub(crate) async fn begin_login(State(pages): State<Pages>, request: Request) ->
 
 #[derive(Template)]
 #[template(path = "verify_passkey.html")]
-struct BindingPage<'a> {
+struct WithPasskeyPage<'a> {
     csrf: String,
     /// This page, and where the person goes from it.
     here: &'a str,
     return_to: &'a str,
-    /// The session whose approval waits for a passkey; none if one is bound.
-    binds: Option<String>,
-    /// Whether they have just come with another passkey.
+    acr: &'a str,
+    /// Whether they are logged in by a passkey, and it is not the one that they were verified with.
     is_other: bool,
-    suggestion: &'a str,
+    suggestion: &'static str,
 }
 
-/// Where the person goes who has been verified and did not log in by the passkey that stands for it. Whoever did not
-/// go through the verification in this browser binds nothing: with a password alone nobody puts their key in the place
-/// of the person who was verified.
-pub(crate) fn asked_for(
-    pages: &Pages,
-    visit: &Visit,
-    missing: &Missing,
-    back: &str,
-) -> Option<Page> {
-    let query = Params::default().with("return_to", back);
-    let query = match missing {
-        Missing::Verification => return None,
-        Missing::Binding(session) => {
-            held(pages, visit).filter(|held| held.to_string() == *session)?;
-            query.with("binds", session)
-        }
-        Missing::Passkey => query,
-    };
-    Some(view::see_other(&format!("/verify/passkey?{}", query.to_query()), None))
+/// Where the person goes who has to be logged in by a passkey to be verified, or by the one that they were verified with.
+pub(crate) fn ask(rule: &ProofRule, back: &str) -> Page {
+    let query = Params::default().with("acr", &rule.acr).with("return_to", back);
+    view::see_other(&format!("/verify/passkey?{}", query.to_query()), None)
 }
 
-/// `GET /verify/passkey`: a passkey is bound to a verification, or the one that was is asked for.
-pub(crate) async fn show_binding(
-    State(pages): State<Pages>,
-    request: Request,
-) -> impl IntoResponse {
+/// `GET /verify/passkey`
+pub(crate) async fn show_with(State(pages): State<Pages>, request: Request) -> impl IntoResponse {
     let answer = async move {
         let visit = Visit::read(&request)?;
         let return_to = visit.query.get("return_to").and_then(own_return);
         let return_to = return_to.ok_or_else(view::bad_request)?;
-        let binds = visit.query.get("binds").map(str::to_owned);
         let here = format!("/verify/passkey?{}", visit.query.to_query());
-        let is_other = match &binds {
+        let visitor = pages.visitor(&visit).await?;
+        let is_other = visitor.is_some_and(|(session, _)| is_by_passkey(&session));
+        if !is_other {
             // A passkey can be made here.
-            Some(_) => {
-                recently_for(&pages, &visit, &here).await?;
-                false
-            }
-            None => {
-                let visitor = pages.visitor(&visit).await?;
-                visitor.is_some_and(|(session, _)| {
-                    Methods::from_row(&session.methods).passkey().is_some()
-                })
-            }
-        };
+            recently_for(&pages, &visit, &here).await?;
+        }
         let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
-        let page =
-            BindingPage { csrf, here: &here, return_to, binds, is_other, suggestion: "My passkey" };
+        let page = WithPasskeyPage {
+            csrf,
+            here: &here,
+            return_to,
+            acr: visit.query.get("acr").unwrap_or_default(),
+            is_other,
+            suggestion: "My passkey",
+        };
         Ok(view::scripted_page(StatusCode::OK, &page, cookie))
     };
     answer.await.unwrap_or_else(|page: Page| page)
 }
 
-/// Binds the passkey that somebody has just logged in with to what they were verified for in this browser. Whether that
-/// was so shows when their request is looked at again.
-async fn bind(pages: &Pages, visit: &Visit, entered: &LoggedIn, session: &str) {
-    let held = held(pages, visit).filter(|held| held.to_string() == session);
-    let passkey = Methods::from_row(&entered.session.methods).passkey();
-    let (Some(session), Some(passkey)) = (held, passkey) else { return };
-    let (id, username) = (entered.account.id, entered.account.username.clone());
-    let by = Actor::User { id: id.to_string(), username };
-    let by = (&by, &visit.origin);
-    let bound = pages.sessions.bind_passkey(session, id, passkey, BIND_WITHIN, by).await;
-    if let Err(error) = bound {
-        // They are logged in all the same, and asked once more.
-        tracing::warn!(%error, "a passkey was not bound");
-    }
+/// `POST /verify/passkey`: somebody is verified again, with the passkey by which they are logged in.
+pub(crate) async fn verify_again(
+    State(pages): State<Pages>,
+    request: Request,
+) -> impl IntoResponse {
+    let answer = async move {
+        let form = read_form(&pages, request).await?;
+        let return_to = own_return(form.text("return_to")).ok_or_else(view::bad_request)?;
+        let rule = pages.provider.proof_of(form.text("acr")).filter(|rule| rule.passkey);
+        let rule = rule.ok_or_else(view::bad_request)?;
+        let visitor = pages.visitor(&form.visit).await?;
+        let Some((session, account)) = visitor.filter(|(session, _)| is_by_passkey(session)) else {
+            return Ok(view::see_other(return_to, None));
+        };
+        let whose = (&session, &account);
+        let begun = verify::of_owner(&pages, &form.visit, whose, rule).await;
+        match begun.map_err(|error| view::not_now(&error))? {
+            Some(open) => Ok(view::see_other(&verify::link(&pages, &open, return_to), None)),
+            None => {
+                let text = "You were not verified a short while ago. Try again later.";
+                let bad = Message { title: "Not yet", tone: "bad", text, link: None };
+                Ok(view::message(StatusCode::TOO_MANY_REQUESTS, &bad))
+            }
+        }
+    };
+    answer.await.unwrap_or_else(|page: Page| page)
+}
+
+fn is_by_passkey(session: &Session) -> bool {
+    Methods::from_row(&session.methods).passkey().is_some()
 }
 
 /// `POST /login/passkey`
@@ -130,7 +125,6 @@ pub(crate) async fn log_in(State(pages): State<Pages>, request: Request) -> impl
             pages.identity.login_by_passkey(ceremony, credential, browser, &visit.origin).await;
         match entered {
             Ok(entered) => {
-                bind(&pages, &visit, &entered, text(&body, "binds")).await;
                 let to = safe_return(body["return_to"].as_str());
                 let page = view::json(StatusCode::OK, &json!({ "location": to }));
                 Ok(page.with_cookies(entered_cookies(&entered)))

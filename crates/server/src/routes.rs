@@ -254,8 +254,7 @@ fn step_up(route: &RouteConfig, verification: &VerificationConfig) -> Result<Opt
     let acr_values = least.into_iter().flat_map(enough).map(|one| one.acr().to_owned());
     // What others call so may be something else.
     let ours = route.issuers.as_ref().is_none_or(|issuers| *issuers == [OWN_TOKENS]);
-    let as_good =
-        |proof: &&Arc<ProofRule>| ours && least.is_some_and(|least| proof.assurance() >= least);
+    let as_good = |proof: &&Arc<ProofRule>| ours && least.is_some_and(|least| proof.login >= least);
     let acr_values = acr_values.chain(proofs.iter().filter(as_good).map(|proof| proof.acr.clone()));
     Ok(Some(StepUp { acr_values: acr_values.collect(), max_age: route.max_age }))
 }

@@ -3,5 +3,9 @@ ALTER TABLE aml_subject ADD COLUMN findings BIGINT NOT NULL DEFAULT 0;
 -- Whom the session that approved had screened and monitored, and how much was found until then.
 ALTER TABLE account_proof ADD COLUMN subject_id TEXT;
 ALTER TABLE account_proof ADD COLUMN findings BIGINT;
--- The passkey that was bound to the approval, once.
+-- The passkey by which the person was logged in who was approved.
 ALTER TABLE account_proof ADD COLUMN passkey_id TEXT;
+-- A keyed digest of when the person was born, where a document told it. It stays when an approval ends.
+ALTER TABLE account_proof ADD COLUMN person TEXT NOT NULL DEFAULT '';
+-- By which passkey the owner of the account was logged in who began it themselves, empty if by none.
+ALTER TABLE idv_session ADD COLUMN passkey_id TEXT;

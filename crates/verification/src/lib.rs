@@ -41,5 +41,6 @@ pub use sessions::{
     VerifiedIdentity, evidence_digest,
 };
 pub use webhooks::{
-    Attempt, RETRIES, Receiver, Secrets, TYPES, WEBHOOK_CALLS, WebhookParts, Webhooks,
+    Attempt, Keeper, RETRIES, Receiver, Secrets, TYPES, USUAL_TYPES, WEBHOOK_CALLS, WebhookParts,
+    Webhooks,
 };

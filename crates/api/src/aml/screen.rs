@@ -144,7 +144,7 @@ impl ScreenInput {
         let ignored = subject.properties.keys().filter(|property| !is_compared(property));
         let ignored = ignored.cloned().collect();
         let Self { reference, lists, topics, policy, threshold, monitor, .. } = self;
-        let terms = AskedTerms { lists, topics, policy, threshold };
+        let terms = AskedTerms { lists, topics, policy, threshold, anew: false };
         Ok((Asked { subject, reference, terms, monitor, shown: Shown::default() }, limit, ignored))
     }
 }

@@ -294,6 +294,7 @@ async fn begin(api: Api, call: Call) -> Reply {
     let input: SessionInput = call.json()?;
     let key = call.idempotency_key()?.map(|key| (key.to_owned(), call.body.clone()));
     let asked = Begin {
+        passkey: None,
         workflow: input.workflow,
         version: input.version,
         reference: input.reference,

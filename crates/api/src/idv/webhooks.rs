@@ -1,7 +1,7 @@
 use http::{Method, StatusCode};
 use portcullis_store::idv::webhooks::{DeliveryFilter, DeliveryRow, WebhookRow};
 use portcullis_types::{Id, Timestamp, tags};
-use portcullis_verification::{Attempt, Receiver, Secrets, TYPES};
+use portcullis_verification::{Attempt, Keeper, Receiver, Secrets, USUAL_TYPES};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -10,7 +10,11 @@ use super::input::invalid;
 use crate::{
     ApiError,
     call::{Call, Page},
-    endpoint::{Api, Endpoint, Permission::Idv, Reply, created, nothing, ok},
+    endpoint::{
+        Api, Endpoint,
+        Permission::{Aml, Idv},
+        Reply, created, nothing, ok,
+    },
 };
 
 const WEBHOOKS: &str = "/idv/v1/webhooks";
@@ -107,7 +111,8 @@ struct NewWebhook {
     url: String,
     /// What it is for, at most 200 characters.
     description: Option<String>,
-    /// `idv.session.status_changed`, `idv.session.notified`, `idv.session.erased`; all of them if it is left out.
+    /// `idv.session.status_changed`, `idv.session.notified`, `idv.session.erased`; all of these if it is left out.
+    /// `aml.subject.hits_changed` needs the scope `aml` as well, and so does whatever is done with its receiver.
     types: Option<Vec<String>>,
 }
 
@@ -145,7 +150,7 @@ struct WebhookView {
 
 fn view(api: &Api, row: &WebhookRow) -> Result<WebhookView, ApiError> {
     let types: Vec<String> = match &row.types[..] {
-        "" => TYPES.map(str::to_owned).to_vec(),
+        "" => USUAL_TYPES.map(str::to_owned).to_vec(),
         types => types.split(' ').map(str::to_owned).collect(),
     };
     Ok(WebhookView {
@@ -197,9 +202,9 @@ struct DeliveryView {
     id: String,
     #[serde(rename = "type")]
     kind: String,
-    /// About which session; empty if it is about none.
+    /// About which session, or which subject of screening; empty if it is about none.
     session: String,
-    /// Which message about it, from 1.
+    /// Which message about it, from 1; 0 where their order does not matter.
     sequence: i64,
     /// `pending`, `delivered`, `failed`
     status: String,
@@ -264,6 +269,15 @@ struct RecoveredView {
     messages: u64,
 }
 
+/// Whoever asks. What is done to a receiver and what it was told are for whoever may know that.
+fn keeper(call: &Call) -> Keeper<'_> {
+    Keeper {
+        actor: &call.caller.actor,
+        origin: &call.origin,
+        may_screen: call.caller.scopes.iter().any(|scope| scope == Aml.scope()),
+    }
+}
+
 async fn list(api: Api, _: Call) -> Reply {
     let rows = api.sessions.webhooks.receivers().await?;
     let items: Result<Vec<_>, _> = rows.iter().map(|row| view(&api, row)).collect();
@@ -273,12 +287,11 @@ async fn list(api: Api, _: Call) -> Reply {
 async fn add(api: Api, call: Call) -> Reply {
     let NewWebhook { url, description, types } = call.json()?;
     let receiver = Receiver { url: Some(url), description, types, is_enabled: None };
-    let by = (&call.caller.actor, &call.origin);
-    created(with_secret(&api, api.sessions.webhooks.add(&receiver, by).await?)?)
+    created(with_secret(&api, api.sessions.webhooks.add(&receiver, keeper(&call)).await?)?)
 }
 
 async fn show(api: Api, call: Call) -> Reply {
-    let row = api.sessions.webhooks.receiver(call.id()?).await?;
+    let row = api.sessions.webhooks.receiver(call.id()?, keeper(&call)).await?;
     let (pending, failed) = api.sessions.webhooks.waiting(row.id).await?;
     ok(WebhookDetail { webhook: view(&api, &row)?, pending, failed })
 }
@@ -286,31 +299,29 @@ async fn show(api: Api, call: Call) -> Reply {
 async fn change(api: Api, call: Call) -> Reply {
     let WebhookChange { revision, url, description, types, enabled } = call.json()?;
     let receiver = Receiver { url, description, types, is_enabled: enabled };
-    let by = (&call.caller.actor, &call.origin);
-    let row = api.sessions.webhooks.change(call.id()?, (revision, &receiver), by).await?;
+    let row =
+        api.sessions.webhooks.change(call.id()?, (revision, &receiver), keeper(&call)).await?;
     ok(view(&api, &row)?)
 }
 
 async fn remove(api: Api, call: Call) -> Reply {
-    api.sessions.webhooks.remove(call.id()?, (&call.caller.actor, &call.origin)).await?;
+    api.sessions.webhooks.remove(call.id()?, keeper(&call)).await?;
     nothing()
 }
 
 async fn rotate(api: Api, call: Call) -> Reply {
-    let by = (&call.caller.actor, &call.origin);
-    ok(with_secret(&api, api.sessions.webhooks.rotate(call.id()?, by).await?)?)
+    ok(with_secret(&api, api.sessions.webhooks.rotate(call.id()?, keeper(&call)).await?)?)
 }
 
 async fn ping(api: Api, call: Call) -> Reply {
-    created(DeliveryView::from(&api.sessions.webhooks.ping(call.id()?).await?))
+    created(DeliveryView::from(&api.sessions.webhooks.ping(call.id()?, keeper(&call)).await?))
 }
 
 async fn recover(api: Api, call: Call) -> Reply {
     let RecoverInput { since } = call.json()?;
     let since = Timestamp::parse_rfc3339(&since);
     let since = since.map_err(|_| invalid("since", "must be a time (RFC 3339)"))?;
-    let by = (&call.caller.actor, &call.origin);
-    let messages = api.sessions.webhooks.recover(call.id()?, since, by).await?;
+    let messages = api.sessions.webhooks.recover(call.id()?, since, keeper(&call)).await?;
     ok(RecoveredView { messages })
 }
 
@@ -322,13 +333,17 @@ async fn deliveries(api: Api, call: Call) -> Reply {
         return Err(ApiError::Parameter("status"));
     }
     let filter = DeliveryFilter { status, session };
-    let rows = api.sessions.webhooks.deliveries(call.id()?, filter, &before, limit).await?;
+    let rows = api
+        .sessions
+        .webhooks
+        .deliveries((call.id()?, keeper(&call)), filter, &before, limit)
+        .await?;
     let id = |row: &DeliveryRow| row.message.id.to_string();
     ok(Page::of(rows, limit, id, |row| DeliveryView::from(&row)))
 }
 
 async fn delivery(api: Api, call: Call) -> Reply {
-    let row = api.sessions.webhooks.delivery(call.id()?, message(&call)?).await?;
+    let row = api.sessions.webhooks.delivery(call.id()?, message(&call)?, keeper(&call)).await?;
     let log = Attempt::all(&row).into_iter().map(|attempt| AttemptView {
         at: Timestamp::from_micros(attempt.at).to_rfc3339(),
         status: attempt.status,
@@ -340,8 +355,7 @@ async fn delivery(api: Api, call: Call) -> Reply {
 }
 
 async fn replay(api: Api, call: Call) -> Reply {
-    let by = (&call.caller.actor, &call.origin);
-    let row = api.sessions.webhooks.replay(call.id()?, message(&call)?, by).await?;
+    let row = api.sessions.webhooks.replay(call.id()?, message(&call)?, keeper(&call)).await?;
     ok(DeliveryView::from(&row))
 }
 

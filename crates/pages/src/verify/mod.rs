@@ -55,6 +55,8 @@ struct Welcome<'a> {
     return_to: &'a str,
     /// The account that it is about, if it is about one.
     owner: Option<String>,
+    /// What the passkey is called that stands for the person afterwards.
+    passkey: Option<String>,
     needs: Vec<&'static str>,
     /// For how many hours pictures are kept, if some are.
     pictures: Option<String>,
@@ -134,6 +136,7 @@ pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> imp
             token,
             return_to: back.as_deref().unwrap_or_default(),
             owner: owner::name(&pages, &open).await?,
+            passkey: owner::passkey(&pages, &open).await?,
             needs: needs(&open),
             pictures: open.plan.keeps_pictures().then(|| hours(&pages)),
             device: open.plan.looks_at_devices(),
@@ -285,18 +288,14 @@ async fn read(pages: &Pages, id: SessionId) -> Result<Open, Page> {
 
 /// The session that this browser goes through, if it is this one.
 fn holder(pages: &Pages, visit: &Visit, id: &str) -> Result<SessionId, Page> {
-    let held = held(pages, visit);
+    let token = visit.cookie(COOKIE).unwrap_or_default();
+    let held = pages.sessions.by_client_token(token);
     held.filter(|held| held.to_string() == id).ok_or_else(|| {
         let text = "This browser does not know of it, or has begun another one since. Open the link that \
                     you were sent once more.";
         let bad = Message { title: "Open the link again", tone: "bad", text, link: None };
         view::message(StatusCode::FORBIDDEN, &bad)
     })
-}
-
-/// The session that this browser goes through, or went through last.
-pub(crate) fn held(pages: &Pages, visit: &Visit) -> Option<SessionId> {
-    pages.sessions.by_client_token(visit.cookie(COOKIE).unwrap_or_default())
 }
 
 fn address(id: SessionId, back: Option<&str>) -> String {

@@ -270,7 +270,7 @@ pub struct AcrConfig {
     pub retry_after: Option<Duration>,
     /// How the person has to log in besides, such as `urn:portcullis:acr:multi-factor`.
     pub login: Option<String>,
-    /// Whether the person binds a passkey when they are approved, and has to log in with that one.
+    /// Whether the person is verified with a passkey, and has to log in with that one from then on.
     #[serde(default)]
     pub passkey: bool,
 }

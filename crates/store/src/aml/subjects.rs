@@ -109,6 +109,12 @@ pub async fn found(tx: &Tx, tenant: &str, id: Id<tags::AmlSubject>) -> Result<i6
 
 /// Removes a subject and its hits; whether there was one.
 pub async fn remove(tx: &Tx, tenant: &str, id: Id<tags::AmlSubject>) -> Result<bool, DbError> {
+    // What was told of it names it.
+    sql("DELETE FROM idv_message WHERE tenant = $1 AND session_id = $2")
+        .bind(tenant)
+        .bind(id)
+        .execute(tx)
+        .await?;
     let query = sql("DELETE FROM aml_subject WHERE tenant = $1 AND id = $2");
     Ok(query.bind(tenant).bind(id).execute(tx).await? == 1)
 }

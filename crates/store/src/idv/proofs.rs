@@ -25,17 +25,15 @@ pub struct ProofRow {
     pub is_watched: bool,
     /// Whether that one has found nothing since.
     pub is_clear: bool,
-    /// In which session.
-    pub session_id: String,
-    /// Whether a passkey was bound to it, also one that is gone.
-    pub was_bound: bool,
-    /// The passkey that is bound to it.
+    /// The passkey that is bound to it, if it is still there.
     pub passkey_id: Option<String>,
+    /// A keyed digest of when the person was born, as far as it was told; empty if it was not.
+    pub person: String,
 }
 
 /// What is kept of a decision.
 #[derive(Debug, Clone, Copy)]
-pub struct Proof {
+pub struct Proof<'a> {
     /// About whom.
     pub account: Id<tags::User>,
     /// By which workflow.
@@ -50,6 +48,10 @@ pub struct Proof {
     pub at: Timestamp,
     /// On which screening it rests, and how much that had found.
     pub watched: Option<(Id<tags::AmlSubject>, i64)>,
+    /// By which passkey the person was logged in.
+    pub passkey: Option<&'a str>,
+    /// A keyed digest of when the person was born; what was known of it stays if this is empty.
+    pub person: &'a str,
 }
 
 macro_rules! select {
@@ -58,7 +60,7 @@ macro_rules! select {
             "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at, \
              p.subject_id IS NOT NULL AS is_watched, \
              COALESCE(s.monitored AND s.findings = p.findings, FALSE) AS is_clear, \
-             p.session_id, p.passkey_id IS NOT NULL AS was_bound, k.id AS passkey_id \
+             k.id AS passkey_id, p.person \
              FROM account_proof p JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
              LEFT JOIN aml_subject s ON s.tenant = p.tenant AND s.id = p.subject_id \
              LEFT JOIN passkey k ON k.tenant = p.tenant AND k.account_id = p.account_id AND k.id = p.passkey_id \
@@ -69,14 +71,16 @@ macro_rules! select {
 }
 
 /// Puts it in the place of what was there by the same workflow.
-pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
+pub async fn put(tx: &Tx, tenant: &str, proof: &Proof<'_>) -> Result<(), DbError> {
     sql("INSERT INTO account_proof (tenant, account_id, workflow_id, workflow_version, is_proven, session_id, \
-         decided_at, refused_at, subject_id, findings) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         decided_at, refused_at, subject_id, findings, passkey_id, person) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (tenant, account_id, workflow_id) DO UPDATE SET \
          workflow_version = excluded.workflow_version, is_proven = excluded.is_proven, \
          session_id = excluded.session_id, decided_at = excluded.decided_at, \
          refused_at = excluded.refused_at, subject_id = excluded.subject_id, findings = excluded.findings, \
-         passkey_id = NULL")
+         passkey_id = excluded.passkey_id, person = CASE WHEN excluded.person = '' \
+         THEN account_proof.person ELSE excluded.person END")
     .bind(tenant)
     .bind(proof.account)
     .bind(proof.workflow)
@@ -87,31 +91,26 @@ pub async fn put(tx: &Tx, tenant: &str, proof: &Proof) -> Result<(), DbError> {
     .bind((!proof.is_proven).then(|| proof.at.micros()))
     .bind(proof.watched.map(|(subject, _)| subject.to_string()))
     .bind(proof.watched.map(|(_, findings)| findings))
+    .bind(proof.passkey)
+    .bind(proof.person)
     .execute(tx)
     .await
     .map(drop)
 }
 
-/// Binds a passkey of its owner to an approval, once; `false` if there is no such approval since then, or one is bound.
-pub async fn bind(
-    tx: &Tx,
+/// What a workflow decided about the owner of an account, if it did.
+pub async fn by_workflow(
+    source: impl Source,
     tenant: &str,
-    (account, session): (Id<tags::User>, Id<tags::IdvSession>),
-    passkey: Id<tags::Passkey>,
-    since: Timestamp,
-) -> Result<bool, DbError> {
-    let changed = sql("UPDATE account_proof SET passkey_id = $4 \
-                       WHERE tenant = $1 AND account_id = $2 AND session_id = $3 AND is_proven \
-                       AND passkey_id IS NULL AND decided_at >= $5 AND EXISTS \
-                       (SELECT 1 FROM passkey WHERE tenant = $1 AND account_id = $2 AND id = $4)")
-    .bind(tenant)
-    .bind(account)
-    .bind(session)
-    .bind(passkey)
-    .bind(since)
-    .execute(tx)
-    .await?;
-    Ok(changed == 1)
+    account: Id<tags::User>,
+    workflow: Id<tags::Workflow>,
+) -> Result<Option<ProofRow>, DbError> {
+    sql(select!("AND p.workflow_id = $3"))
+        .bind(tenant)
+        .bind(account)
+        .bind(workflow)
+        .optional(source)
+        .await
 }
 
 /// What the workflow of this name decided about the owner of an account, if it did.

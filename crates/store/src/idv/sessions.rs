@@ -52,6 +52,9 @@ pub struct SessionRow {
     pub expires_at: Option<i64>,
     /// When its key was destroyed.
     pub erased_at: Option<i64>,
+    /// By which passkey the owner of the account was logged in who began it themselves, empty if by none; `None` if
+    /// somebody else began it.
+    pub passkey_id: Option<String>,
 }
 
 /// A row of `idv_session_event`.
@@ -99,7 +102,7 @@ macro_rules! select {
         concat!(
             "SELECT id, workflow_id, workflow_version, reference, account_id, assignee, status, version, messages, \
              key, given, queue, in_review_since, review_due, deadline, created_at, updated_at, ended_at, \
-             expires_at, erased_at FROM idv_session WHERE ",
+             expires_at, erased_at, passkey_id FROM idv_session WHERE ",
             $rest
         )
     };
@@ -109,8 +112,8 @@ macro_rules! select {
 pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbError> {
     sql("INSERT INTO idv_session (tenant, id, workflow_id, workflow_version, reference, status, \
          version, key, given, queue, in_review_since, review_due, deadline, created_at, \
-         updated_at, ended_at, expires_at, messages, account_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)")
+         updated_at, ended_at, expires_at, messages, account_id, passkey_id) VALUES \
+         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)")
     .bind(tenant)
     .bind(row.id)
     .bind(row.workflow_id)
@@ -130,9 +133,9 @@ pub async fn insert(tx: &Tx, tenant: &str, row: &SessionRow) -> Result<(), DbErr
     .bind(row.expires_at)
     .bind(row.messages)
     .bind(row.account_id.as_deref())
-    .execute(tx)
+    .bind(row.passkey_id.as_deref())
+    .later(tx)
     .await
-    .map(drop)
 }
 
 /// Writes what may change of a session as of version `before`; `false` if it changed meanwhile.
@@ -258,20 +261,24 @@ pub async fn page(
     .await
 }
 
-/// The newest session of the workflow about an account that goes on.
+/// The newest session of the workflow about an account that goes on; if `passkey` says one, begun by its owner with
+/// that one.
 pub async fn going_about(
     source: impl Source,
     tenant: &str,
     account: Id<tags::User>,
     workflow: Id<tags::Workflow>,
+    passkey: &str,
 ) -> Result<Option<SessionRow>, DbError> {
     sql(select!(
         "tenant = $1 AND account_id = $2 AND workflow_id = $3 AND ended_at IS NULL \
+         AND ($4 = '' OR passkey_id = $4) \
          ORDER BY created_at DESC, id DESC LIMIT 1"
     ))
     .bind(tenant)
     .bind(account)
     .bind(workflow)
+    .bind(passkey)
     .optional(source)
     .await
 }
@@ -324,9 +331,8 @@ pub async fn append(
     .bind(&row.kind)
     .bind(row.at)
     .bind(row.sealed.as_slice())
-    .execute(tx)
+    .later(tx)
     .await
-    .map(drop)
 }
 
 /// What happened after `after`, in order.
@@ -357,9 +363,8 @@ pub async fn add_effect(tx: &Tx, tenant: &str, row: &EffectRow) -> Result<(), Db
     .bind(&row.kind)
     .bind(row.due_at)
     .bind(&row.provider)
-    .execute(tx)
+    .later(tx)
     .await
-    .map(drop)
 }
 
 /// Nothing has to be brought about for a task any more.
@@ -490,7 +495,6 @@ pub async fn remember(
     .bind(&row.request)
     .bind(row.session_id)
     .bind(expires_at)
-    .execute(tx)
+    .later(tx)
     .await
-    .map(drop)
 }

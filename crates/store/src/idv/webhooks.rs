@@ -104,6 +104,11 @@ pub async fn all(source: impl Source, tenant: &str) -> Result<Vec<WebhookRow>, D
     sql(select!("tenant = $1 ORDER BY id")).bind(tenant).all(source).await
 }
 
+/// All receivers, for a transaction that changes none of them.
+pub async fn all_once(tx: &Tx, tenant: &str) -> Result<Vec<WebhookRow>, DbError> {
+    sql(select!("tenant = $1 ORDER BY id")).bind(tenant).once(tx).await
+}
+
 /// The receiver with this id.
 pub async fn by_id(
     source: impl Source,
@@ -202,9 +207,8 @@ pub async fn add_message(
     .bind(&row.body)
     .bind(row.created_at)
     .bind(expires_at)
-    .execute(tx)
+    .later(tx)
     .await
-    .map(drop)
 }
 
 /// A receiver has to be told a message, not before what it has to be told of the session first.
@@ -224,9 +228,8 @@ pub async fn add_delivery(
     .bind(&row.session_id)
     .bind(row.sequence)
     .bind(row.created_at)
-    .execute(tx)
+    .later(tx)
     .await
-    .map(drop)
 }
 
 /// Receivers that can be told something now.

@@ -117,6 +117,19 @@ pub async fn by_name(
     sql(select!("AND name = $2")).bind(tenant).bind(name).optional(source).await
 }
 
+/// The workflow of this id or name, for a transaction that changes none.
+pub async fn named_once(
+    tx: &Tx,
+    tenant: &str,
+    named: &str,
+) -> Result<Option<WorkflowRow>, DbError> {
+    let named = match named.parse::<Id<tags::Workflow>>() {
+        Ok(id) => sql(select!("AND id = $2")).bind(tenant).bind(id),
+        Err(_) => sql(select!("AND name = $2")).bind(tenant).bind(named),
+    };
+    Ok(named.once(tx).await?.pop())
+}
+
 /// A page of workflows, after the id `after`.
 pub async fn page(
     source: impl Source,

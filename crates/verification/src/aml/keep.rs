@@ -16,6 +16,8 @@ use super::{
     subject::monitored,
 };
 
+/// The cause of a verdict that somebody asked for: they have it.
+const ON_REQUEST: &str = "request";
 /// How often a screening is done again whose subject changed meanwhile.
 const KEEP_ATTEMPTS: u32 = 5;
 
@@ -90,7 +92,7 @@ impl Aml {
                 let used = &screened.used;
                 let merging = Merging { aml: self, row: &row, used, changed, fates };
                 let merge = merging.merge(known.clone(), screened.hits.clone())?;
-                let verdict = self.verdict("request", &asked.subject, used, merge.count());
+                let verdict = self.verdict(ON_REQUEST, &asked.subject, used, merge.count());
                 row.findings =
                     self.write_merge(&tx, &row, &merge, verdict, by, Some(origin)).await?;
                 let Merge { hits, standing, .. } = merge;
@@ -171,6 +173,11 @@ impl Aml {
             changes: merge.changes.iter().take(EVENT_MAX_CHANGES).cloned().collect(),
             ..verdict
         };
+        if verdict.cause != ON_REQUEST
+            && let Some(webhooks) = self.inner().told.get()
+        {
+            webhooks.tell_hits(tx, row, &verdict).await?;
+        }
         tx.emit(self.screened_event(by, origin, verdict)).await?;
         Ok(match merge.finds_more() {
             true => aml::found(tx, &self.tenant, row.id).await?,

@@ -144,6 +144,9 @@ impl Aml {
             results.push(self.follow(list).await);
         }
         results.push(self.recheck().await);
+        if let Some(webhooks) = self.inner().told.get() {
+            webhooks.wake();
+        }
         results.into_iter().sum()
     }
 
@@ -352,6 +355,8 @@ impl Aml {
                 }
                 for id in group.unreadable {
                     aml::mark(&tx, &self.tenant, *id).await?;
+                    // Nobody looks after whoever cannot be read.
+                    aml::found(&tx, &self.tenant, *id).await?;
                 }
                 let ours = aml::step(&tx, &self.tenant, row, group.to, self.now()).await?;
                 if ours { Ok(concerned) } else { Err(AmlError::Stale) }

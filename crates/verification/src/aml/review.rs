@@ -201,7 +201,8 @@ impl Aml {
         after.version += 1;
         let is_confirmed = |row: &HitRow| row.state == State::ConfirmedMatch.as_str();
         let more = is_confirmed(&after) && !is_confirmed(before);
-        if more || is_cleared(before) && !is_cleared(&after) {
+        let stands = after.gone_at.is_none();
+        if stands && (more || is_cleared(before) && !is_cleared(&after)) {
             aml::found(tx, &self.tenant, after.subject_id).await?;
         }
         tx.emit(self.review_event(action, before, &after, by, origin)).await?;

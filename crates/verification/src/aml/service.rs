@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::{
@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{AmlError, Lists, ScreeningList, Terms, meter::Meter};
+use crate::Webhooks;
 
 /// Screenings that may wait for a core.
 const WAITING_MAX: usize = 1_024;
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     lists: ArcSwap<Lists>,
     basis: String,
     pub(crate) meter: Meter,
+    /// Who is told what monitoring finds.
+    pub(crate) told: OnceLock<Webhooks>,
     /// When this node was started.
     pub(crate) since: i64,
     /// The last subject that was compared again.
@@ -101,6 +104,7 @@ impl Aml {
             lists: ArcSwap::default(),
             basis: basis(&parts.settings),
             meter: Meter::default(),
+            told: OnceLock::new(),
             since: parts.clock.now().micros(),
             rechecked_to: Mutex::default(),
             waiting: Semaphore::new(WAITING_MAX),
@@ -111,6 +115,11 @@ impl Aml {
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
+    }
+
+    /// From now on whoever asked for it is told what monitoring finds.
+    pub(crate) fn tells(&self, webhooks: Webhooks) {
+        let _ = self.0.told.set(webhooks);
     }
 
     /// What was done, in numbers: verdicts that were asked for, and those of them that were a match.

@@ -39,18 +39,21 @@ pub struct AskedTerms {
     pub policy: Option<String>,
     /// From which score on it is a match.
     pub threshold: Option<f64>,
+    /// Whether nothing stays of what was named before.
+    pub anew: bool,
 }
 
 impl From<Terms> for AskedTerms {
     fn from(terms: Terms) -> Self {
         let Terms { lists, topics, policy, threshold } = terms;
-        Self { lists: Some(lists), topics: Some(topics), policy, threshold }
+        Self { lists: Some(lists), topics: Some(topics), policy, threshold, anew: false }
     }
 }
 
 impl AskedTerms {
     /// Together with those of before.
     pub(crate) fn over(&self, before: Terms) -> Terms {
+        let before = if self.anew { Terms::default() } else { before };
         let threshold = if self.policy.is_some() { None } else { before.threshold };
         Terms {
             lists: self.lists.clone().unwrap_or(before.lists),

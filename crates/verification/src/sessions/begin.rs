@@ -3,10 +3,7 @@ use std::sync::Arc;
 use portcullis_events::{Actor, Origin};
 use portcullis_store::{
     Sealer, Tx,
-    idv::{
-        sessions::{self, MadeRow, SessionRow},
-        workflows,
-    },
+    idv::{sessions::SessionRow, workflows},
 };
 use portcullis_types::{Id, Timestamp, random_array, tags};
 use portcullis_workflow::{Event, Facts, State};
@@ -14,18 +11,16 @@ use serde_json::Value;
 
 use super::{
     Known, ListKind, Open, SessionError, Sessions,
-    link::{Found, check_callback},
+    link::{self, check_callback},
     lists::identifiers,
     open::Start,
-    service::{Pinned, label},
+    service::Pinned,
 };
 
 /// Bytes of what whoever begins a session wants to see again.
 const METADATA_MAX_BYTES: usize = 4 * 1024;
 /// Bytes of how they call the person.
 const REFERENCE_MAX_BYTES: usize = 128;
-/// A request is not made twice for so long.
-const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// Bytes of the key of a session.
 const KEY_BYTES: usize = 32;
 
@@ -40,6 +35,8 @@ pub struct Begin {
     pub reference: Option<String>,
     /// Whose account it is about, if it is about one.
     pub account: Option<Id<tags::User>>,
+    /// By which passkey the owner of the account is logged in who begins it themselves, empty if by none.
+    pub passkey: Option<String>,
     /// Who the person should be.
     pub expected: Known,
     /// By what else the person is known, in any writing.
@@ -64,48 +61,6 @@ pub struct Begun {
 }
 
 impl Sessions {
-    /// Begins a session.
-    pub async fn begin(
-        &self,
-        asked: Begin,
-        by: &Actor,
-        origin: &Origin,
-    ) -> Result<Begun, SessionError> {
-        check(&asked)?;
-        let asked = &asked;
-        // Whose key it is is part of it: one caller cannot come upon what another began.
-        let key = asked.key.as_ref().map(|(key, request)| {
-            let whose = label(by);
-            let key = self.hex_digest(&[b"idempotency", whose.as_bytes(), key.as_bytes()]);
-            (key, self.hex_digest(&[b"request", request]))
-        });
-        let key = key.as_ref();
-        let begun = self
-            .db
-            .write(|tx| async move {
-                let now = self.now();
-                if let Some((key, request)) = key
-                    && let Some(made) = sessions::made(&tx, &self.tenant, key, now).await?
-                {
-                    if made.request != *request {
-                        return Err(SessionError::KeyReused);
-                    }
-                    let open = self.open(&tx, made.session_id).await?;
-                    return Ok(Begun { open, is_repeated: true });
-                }
-                let open = self.begin_in(&tx, asked, (by, origin)).await?;
-                if let Some((key, request)) = key {
-                    let made = MadeRow { request: request.clone(), session_id: open.row.id };
-                    let until = now.plus(REMEMBER);
-                    sessions::remember(&tx, &self.tenant, key, &made, until).await?;
-                }
-                Ok(Begun { open, is_repeated: false })
-            })
-            .await?;
-        self.done(&begun.open);
-        Ok(begun)
-    }
-
     /// Begins a session in a transaction that goes on.
     pub(super) async fn begin_in(
         &self,
@@ -114,6 +69,15 @@ impl Sessions {
         (by, origin): (&Actor, &Origin),
     ) -> Result<Open, SessionError> {
         let open = self.prepare(tx, asked, self.now()).await?;
+        self.take_first(tx, open, (by, origin)).await
+    }
+
+    pub(super) async fn take_first(
+        &self,
+        tx: &Tx,
+        open: Open,
+        (by, origin): (&Actor, &Origin),
+    ) -> Result<Open, SessionError> {
         let facts = Facts {
             bucket: self.bucket(&open),
             locale: open.start.locale.clone(),
@@ -123,11 +87,13 @@ impl Sessions {
     }
 
     /// A session before anything happened.
-    async fn prepare(&self, tx: &Tx, asked: &Begin, now: Timestamp) -> Result<Open, SessionError> {
-        let workflow = match asked.workflow.parse() {
-            Ok(id) => workflows::by_id(tx, &self.tenant, id).await?,
-            Err(_) => workflows::by_name(tx, &self.tenant, &asked.workflow).await?,
-        };
+    pub(super) async fn prepare(
+        &self,
+        tx: &Tx,
+        asked: &Begin,
+        now: Timestamp,
+    ) -> Result<Open, SessionError> {
+        let workflow = workflows::named_once(tx, &self.tenant, &asked.workflow).await?;
         let none = || SessionError::Invalid("workflow", "must be the id or name of one".into());
         let workflow = workflow.ok_or_else(none)?;
         let version = asked.version.or(workflow.current_version);
@@ -188,6 +154,7 @@ impl Sessions {
             ended_at: None,
             expires_at: None,
             erased_at: None,
+            passkey_id: asked.passkey.clone(),
         };
         Ok(Open {
             row,
@@ -198,7 +165,7 @@ impl Sessions {
             key,
             told: Vec::new(),
             reached: Vec::new(),
-            found: Found::new(),
+            found: link::Found::new(),
             has_failed: false,
             decided: None,
         })
@@ -215,7 +182,7 @@ impl Sessions {
     }
 }
 
-fn check(asked: &Begin) -> Result<(), SessionError> {
+pub(super) fn check(asked: &Begin) -> Result<(), SessionError> {
     let invalid = |field, must: String| Err(SessionError::Invalid(field, must));
     let plain = |text: &str, most| {
         !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control)

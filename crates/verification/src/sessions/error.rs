@@ -33,6 +33,9 @@ pub enum SessionError {
     /// The keys before these still sign; if they were changed again, whoever has them would be cut off.
     #[error("the keys were changed less than a day ago")]
     Overlap,
+    /// Whoever asks may not know what it is about.
+    #[error("needs the scope aml as well")]
+    Forbidden,
     /// The same key came with another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,

@@ -240,7 +240,8 @@ impl Sessions {
             // Under its reference somebody is one subject in all sessions, so that what people found about
             // hits counts in the next one.
             reference: (!reference.is_empty()).then(|| reference.clone()),
-            terms: AskedTerms { policy: check.policy.clone(), ..AskedTerms::default() },
+            // The graph says on what terms, and not whoever had them screened before.
+            terms: AskedTerms { policy: check.policy.clone(), anew: true, ..AskedTerms::default() },
             monitor: check.monitor.then_some(true),
             shown: Shown::default(),
         };

@@ -19,6 +19,7 @@ mod execute;
 mod face_memory;
 mod faces;
 mod give;
+mod group;
 mod identity;
 mod kinds;
 mod known;

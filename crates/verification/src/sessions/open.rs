@@ -84,13 +84,16 @@ impl Open {
         done.into_iter().find_map(|(node, _)| self.known_by(node))
     }
 
-    /// Who is screened from now on by the last node that looked, and how much it had found.
+    /// Who is screened from now on, and how much was found when it was looked. Where several nodes looked, all of them
+    /// have to mean the same: whoever is screened on other terms or under another name after that, is.
     pub(super) fn watched(&self) -> Option<(Id<tags::AmlSubject>, i64)> {
         let aml = |node: &&String| self.plan.check(node).is_some_and(|check| check.check == "aml");
-        let last = self.state.done.iter().filter(|(node, _)| aml(node));
-        let (_, done) = last.max_by_key(|(_, done)| done.order)?;
-        let watched = Detail::deserialize(&done.report.as_ref()?.detail).ok()?.watched?;
-        Some((watched.subject, watched.findings))
+        let mut all = self.state.done.iter().filter(|(node, _)| aml(node)).map(|(_, done)| {
+            let watched = Detail::deserialize(&done.report.as_ref()?.detail).ok()?.watched?;
+            Some((watched.subject, watched.findings))
+        });
+        let first = all.next()??;
+        all.all(|one| one == Some(first)).then_some(first)
     }
 
     /// The nodes for which the person is asked.

@@ -1,6 +1,6 @@
 //! Verifying the owner of an account while they log in.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use portcullis_events::{Actor, Kind, Origin, Verification};
 use portcullis_store::{
@@ -22,6 +22,9 @@ pub struct Needed<'a> {
     pub retry_after: Duration,
     /// Whether an approval has to rest on a screening that goes on.
     pub is_watched: bool,
+    /// Whether the approval is bound to the passkey by which they are logged in: then nobody else goes on with what they
+    /// have begun.
+    pub is_bound: bool,
 }
 
 /// The owner of an account, who is to be verified.
@@ -31,6 +34,8 @@ pub struct Owner {
     pub account: Id<tags::User>,
     /// Their language.
     pub locale: Option<String>,
+    /// The passkey by which they are logged in, if it was one.
+    pub passkey: Option<Id<tags::Passkey>>,
 }
 
 impl Sessions {
@@ -45,7 +50,8 @@ impl Sessions {
         needed: Needed<'_>,
         by: (&Actor, &Origin),
     ) -> Result<Option<Open>, SessionError> {
-        let Needed { workflow, retry_after, is_watched } = needed;
+        let Needed { workflow, retry_after, is_watched, is_bound } = needed;
+        let passkey = &owner.passkey.map(|id| id.to_string()).unwrap_or_default();
         let found = self
             .db
             .write(|tx| async move {
@@ -55,7 +61,8 @@ impl Sessions {
                 let last = proofs::of_account(&tx, tenant, account, workflow).await?;
                 let refused = last.and_then(|last| {
                     // Once more would come to the same.
-                    if is_watched && last.is_proven && !last.is_watched {
+                    let is_same = last.current_version == Some(last.workflow_version);
+                    if is_watched && last.is_proven && !last.is_watched && is_same {
                         tracing::warn!(workflow, "approves people whom nobody monitors");
                         return Some(last.decided_at);
                     }
@@ -63,7 +70,8 @@ impl Sessions {
                 });
                 let waits = |at: &Timestamp| at.plus(retry_after) > self.now();
                 let refused = refused.filter(waits);
-                let going = sessions::going_about(&tx, tenant, account, found.id).await?;
+                let with = if is_bound { &passkey[..] } else { "" };
+                let going = sessions::going_about(&tx, tenant, account, found.id, with).await?;
                 let going =
                     going.filter(|going| refused.is_none_or(|refused| going.created_at > refused));
                 if let Some(going) = going {
@@ -77,6 +85,7 @@ impl Sessions {
                     // Screening knows somebody under this name, whichever workflow asks.
                     reference: Some(account.to_string()),
                     account: Some(account),
+                    passkey: Some(passkey.clone()),
                     // People change their names, and not when they were born.
                     expected: Known {
                         date_of_birth: self.born(&tx, account).await?,
@@ -93,37 +102,6 @@ impl Sessions {
             self.done(open);
         }
         Ok(found)
-    }
-
-    /// Binds a passkey of its owner to an approval of the last `within`, once: from then on that one stands for the person
-    /// who was approved. `false` if there is no such approval, or a passkey is bound to it.
-    pub async fn bind_passkey(
-        &self,
-        session: Id<tags::IdvSession>,
-        account: Id<tags::User>,
-        passkey: Id<tags::Passkey>,
-        within: Duration,
-        by: (&Actor, &Origin),
-    ) -> Result<bool, SessionError> {
-        let since = Timestamp::from_micros(
-            self.now().micros().saturating_sub(i64::try_from(within.as_micros()).unwrap_or(0)),
-        );
-        let bound = self.db.write(|tx| async move {
-            let whose = (account, session);
-            if !proofs::bind(&tx, &self.tenant, whose, passkey, since).await? {
-                return Ok(false);
-            }
-            let open = self.open(&tx, session).await?;
-            let bound = Verification {
-                change: "passkey_bound",
-                reason: Some(passkey.to_string()),
-                ..Verification::default()
-            };
-            let event = self.event(by.0, Some(by.1), Kind::Verification(open.about(bound)));
-            tx.emit(event).await?;
-            Ok(true)
-        });
-        bound.await
     }
 
     /// When the owner of an account was born, as a chip told.
@@ -155,9 +133,48 @@ impl Sessions {
         let is_same =
             told.contains(&born) && told.iter().flatten().all(|said| Some(said) == born.as_ref());
         let is_other = born.is_some() && !told.is_empty() && !is_same;
-        let is_proven =
-            decision.verdict == Verdict::Approved && verified != Some(OTHER_PERSON) && !is_other;
-        self.put_proof(tx, open, account, (is_proven, decision.at)).await
+        let persons: BTreeSet<String> =
+            told.iter().flatten().map(|born| self.person(account, born)).collect();
+        let workflow = open.row.workflow_id;
+        let before = proofs::by_workflow(tx, &self.tenant, account, workflow).await?;
+        let before = before.as_ref();
+        let begun_with = open.row.passkey_id.as_deref().unwrap_or_default();
+        // What a passkey stands for is one person, whoever is logged in.
+        let known = before.map(|before| &before.person[..]).unwrap_or_default();
+        let is_known = persons.len() == 1 && persons.contains(known);
+        let is_somebody_else = !known.is_empty() && !is_known;
+        let is_proven = decision.verdict == Verdict::Approved
+            && verified != Some(OTHER_PERSON)
+            && !is_other
+            && !is_somebody_else;
+        let bound = before.filter(|before| before.is_proven && before.passkey_id.is_some());
+        if let Some(bound) = bound.filter(|_| !is_proven && open.row.passkey_id.is_some())
+            && bound.passkey_id.as_deref() != Some(begun_with)
+        {
+            // Whoever logs in some other way takes nothing away from the person who has the passkey. It was a try.
+            proofs::refuse(tx, &self.tenant, account, workflow, decision.at).await?;
+            return Ok(());
+        }
+        let keeps = bound.filter(|_| is_known).and_then(|bound| bound.passkey_id.as_deref());
+        let passkey = Some(begun_with).filter(|id| !id.is_empty()).or(keeps);
+        let passkey = passkey.filter(|_| is_proven);
+        let person = match (passkey, persons.first()) {
+            (Some(_), Some(person)) if persons.len() == 1 => &person[..],
+            _ => "",
+        };
+        self.put_proof(tx, open, account, (is_proven, decision.at), (passkey, person)).await?;
+        if let Some(passkey) = passkey {
+            let (change, reason) = ("passkey_bound", Some(passkey.to_owned()));
+            let bound = Verification { change, reason, ..Verification::default() };
+            let kind = Kind::Verification(open.about(bound));
+            tx.emit(self.event(&Actor::System, None, kind)).await?;
+        }
+        Ok(())
+    }
+
+    /// Who the owner of an account is, as far as it takes to know them again.
+    fn person(&self, account: Id<tags::User>, born: &str) -> String {
+        self.hex_digest(&[b"proof_person", account.to_string().as_bytes(), born.as_bytes()])
     }
 
     /// Whoever let the time run out after a step that failed was not approved either.
@@ -177,7 +194,7 @@ impl Sessions {
         if proofs::refuse(tx, &self.tenant, account, workflow, at).await? {
             return Ok(());
         }
-        self.put_proof(tx, open, account, (false, at)).await
+        self.put_proof(tx, open, account, (false, at), (None, "")).await
     }
 
     async fn put_proof(
@@ -186,6 +203,7 @@ impl Sessions {
         open: &Open,
         account: Id<tags::User>,
         (is_proven, at): (bool, Timestamp),
+        (passkey, person): (Option<&str>, &str),
     ) -> Result<(), SessionError> {
         if accounts::by_id(tx, &self.tenant, account).await?.is_none() {
             return Ok(());
@@ -193,7 +211,17 @@ impl Sessions {
         let (workflow, version) = (open.row.workflow_id, open.row.workflow_version);
         let session = open.row.id;
         let watched = open.watched().filter(|_| is_proven);
-        let proof = proofs::Proof { account, workflow, version, is_proven, session, at, watched };
+        let proof = proofs::Proof {
+            account,
+            workflow,
+            version,
+            is_proven,
+            session,
+            at,
+            watched,
+            passkey,
+            person,
+        };
         Ok(proofs::put(tx, &self.tenant, &proof).await?)
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use super::{
     Addresses, MailHosts, ReportViews, SessionError, SmsTerms, evidence::Decided,
-    face_memory::FacesLoaded,
+    face_memory::FacesLoaded, group::Begins,
 };
 use crate::{Aml, Checks, Providers, Webhooks};
 
@@ -74,6 +74,8 @@ pub(super) struct Inner {
     plans: Mutex<HashMap<(u128, i64), Pinned>>,
     /// Decisions of this node that wait for their proof.
     pub(super) decided: Mutex<Vec<Decided>>,
+    /// Sessions that are asked for.
+    pub(super) begins: Begins,
     /// Faces in memory.
     pub(super) faces: Arc<FacesLoaded>,
     /// Something may be due.
@@ -119,10 +121,12 @@ pub(super) fn label(by: &Actor) -> String {
 impl Sessions {
     /// The service.
     pub fn new(parts: SessionParts) -> Self {
+        parts.aml.tells(parts.webhooks.clone());
         Self(Arc::new(Inner {
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &parts.digest_key),
             plans: Mutex::default(),
             decided: Mutex::default(),
+            begins: Begins::default(),
             faces: Arc::default(),
             due: Notify::new(),
             calls: Notify::new(),

@@ -2,11 +2,14 @@ use std::time::Duration;
 
 use portcullis_egress::EgressError;
 use portcullis_events::{Actor, Origin};
-use portcullis_store::idv::webhooks::{self, DeliveryFilter, DeliveryRow, WebhookRow};
+use portcullis_store::{
+    Source,
+    idv::webhooks::{self, DeliveryFilter, DeliveryRow, WebhookRow},
+};
 use portcullis_types::{Id, Timestamp, tags};
 use serde_json::json;
 
-use super::{TYPES, Webhooks, service::Keys};
+use super::{TYPES, Webhooks, message::HITS_CHANGED, service::Keys};
 use crate::SessionError;
 
 /// Receivers of one tenant: each message is written for each of them.
@@ -14,6 +17,28 @@ pub(super) const RECEIVERS_MAX: usize = 20;
 const DESCRIPTION_MAX_CHARS: usize = 200;
 /// Keys that were changed sign as well for so long.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+
+/// Whoever manages receivers.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeper<'a> {
+    /// Who.
+    pub actor: &'a Actor,
+    /// From where.
+    pub origin: &'a Origin,
+    /// Whether they may know what screening finds. Whoever may not has nothing to do with receivers that are told.
+    pub may_screen: bool,
+}
+
+impl<'a> Keeper<'a> {
+    fn by(&self) -> (&'a Actor, Option<&'a Origin>) {
+        (self.actor, Some(self.origin))
+    }
+
+    fn check(&self, row: &WebhookRow) -> Result<(), SessionError> {
+        let is_told = row.types.split(' ').any(|one| one == HITS_CHANGED);
+        if is_told && !self.may_screen { Err(SessionError::Forbidden) } else { Ok(()) }
+    }
+}
 
 /// What somebody says of a receiver. What they leave out stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -50,14 +75,29 @@ impl Secrets {
 }
 
 impl Webhooks {
+    async fn kept(
+        &self,
+        source: impl Source,
+        id: Id<tags::Webhook>,
+        keeper: Keeper<'_>,
+    ) -> Result<WebhookRow, SessionError> {
+        let row = self.find(source, id).await?;
+        keeper.check(&row)?;
+        Ok(row)
+    }
+
     /// Every receiver, the oldest first.
     pub async fn receivers(&self) -> Result<Vec<WebhookRow>, SessionError> {
         Ok(webhooks::all(&self.db, &self.tenant).await?)
     }
 
     /// A receiver.
-    pub async fn receiver(&self, id: Id<tags::Webhook>) -> Result<WebhookRow, SessionError> {
-        self.find(&self.db, id).await
+    pub async fn receiver(
+        &self,
+        id: Id<tags::Webhook>,
+        keeper: Keeper<'_>,
+    ) -> Result<WebhookRow, SessionError> {
+        self.kept(&self.db, id, keeper).await
     }
 
     /// How many messages wait for a receiver, and how many were given up.
@@ -76,7 +116,7 @@ impl Webhooks {
     pub async fn add(
         &self,
         receiver: &Receiver,
-        (by, origin): (&Actor, &Origin),
+        keeper: Keeper<'_>,
     ) -> Result<(WebhookRow, Secrets), SessionError> {
         self.db
             .write(|tx| async move {
@@ -103,9 +143,10 @@ impl Webhooks {
                     updated_at: now,
                 };
                 self.say(&mut row, receiver)?;
+                keeper.check(&row)?;
                 webhooks::insert(&tx, &self.tenant, &row).await?;
                 let after = Some(json!({ "host": host(&row.url), "types": row.types }));
-                self.emit(&tx, (by, Some(origin)), "create", id, after).await?;
+                self.emit(&tx, keeper.by(), "create", id, after).await?;
                 Ok((row, Secrets::of(&keys)?))
             })
             .await
@@ -116,16 +157,17 @@ impl Webhooks {
         &self,
         id: Id<tags::Webhook>,
         (revision, receiver): (i64, &Receiver),
-        (by, origin): (&Actor, &Origin),
+        keeper: Keeper<'_>,
     ) -> Result<WebhookRow, SessionError> {
         let changed = self
             .db
             .write(|tx| async move {
-                let mut row = self.find(&tx, id).await?;
+                let mut row = self.kept(&tx, id, keeper).await?;
                 if row.revision != revision {
                     return Err(SessionError::Stale);
                 }
                 self.say(&mut row, receiver)?;
+                keeper.check(&row)?;
                 // Whoever changes it wants to see whether it works now.
                 (row.failures, row.rests_until) = (0, self.now());
                 (row.revision, row.updated_at) = (revision + 1, self.now());
@@ -133,7 +175,7 @@ impl Webhooks {
                 let after = json!({
                     "host": host(&row.url), "types": row.types, "disabled": row.disabled,
                 });
-                self.emit(&tx, (by, Some(origin)), "update", id, Some(after)).await?;
+                self.emit(&tx, keeper.by(), "update", id, Some(after)).await?;
                 Ok::<_, SessionError>(row)
             })
             .await?;
@@ -145,11 +187,11 @@ impl Webhooks {
     pub async fn rotate(
         &self,
         id: Id<tags::Webhook>,
-        (by, origin): (&Actor, &Origin),
+        keeper: Keeper<'_>,
     ) -> Result<(WebhookRow, Secrets), SessionError> {
         self.db
             .write(|tx| async move {
-                let mut row = self.find(&tx, id).await?;
+                let mut row = self.kept(&tx, id, keeper).await?;
                 if row.previous_until.is_some_and(|until| self.now().micros() < until) {
                     return Err(SessionError::Overlap);
                 }
@@ -158,7 +200,7 @@ impl Webhooks {
                 row.previous_until = Some(self.now().plus(OVERLAP).micros());
                 (row.revision, row.updated_at) = (row.revision + 1, self.now());
                 webhooks::update(&tx, &self.tenant, &row).await?;
-                self.emit(&tx, (by, Some(origin)), "rotate", id, Some(json!({}))).await?;
+                self.emit(&tx, keeper.by(), "rotate", id, Some(json!({}))).await?;
                 Ok((row, Secrets::of(&keys)?))
             })
             .await
@@ -168,24 +210,29 @@ impl Webhooks {
     pub async fn remove(
         &self,
         id: Id<tags::Webhook>,
-        (by, origin): (&Actor, &Origin),
+        keeper: Keeper<'_>,
     ) -> Result<(), SessionError> {
         self.db
             .write(|tx| async move {
+                self.kept(&tx, id, keeper).await?;
                 if !webhooks::delete(&tx, &self.tenant, id).await? {
                     return Err(SessionError::NotFound);
                 }
-                self.emit(&tx, (by, Some(origin)), "delete", id, None).await
+                self.emit(&tx, keeper.by(), "delete", id, None).await
             })
             .await
     }
 
     /// Tells a receiver that it is a receiver.
-    pub async fn ping(&self, id: Id<tags::Webhook>) -> Result<DeliveryRow, SessionError> {
+    pub async fn ping(
+        &self,
+        id: Id<tags::Webhook>,
+        keeper: Keeper<'_>,
+    ) -> Result<DeliveryRow, SessionError> {
         let made = self
             .db
             .write(|tx| async move {
-                let row = self.find(&tx, id).await?;
+                let row = self.kept(&tx, id, keeper).await?;
                 let message = self.tell_ping(&tx, row.id).await?;
                 let made = webhooks::delivery(&tx, &self.tenant, id, message.id).await?;
                 made.ok_or(SessionError::NotFound)
@@ -198,12 +245,12 @@ impl Webhooks {
     /// A page of what a receiver was told or is to be, the newest first, before the message `before`.
     pub async fn deliveries(
         &self,
-        id: Id<tags::Webhook>,
+        (id, keeper): (Id<tags::Webhook>, Keeper<'_>),
         filter: DeliveryFilter<'_>,
         before: &str,
         limit: i64,
     ) -> Result<Vec<DeliveryRow>, SessionError> {
-        self.receiver(id).await?;
+        self.receiver(id, keeper).await?;
         Ok(webhooks::page(&self.db, &self.tenant, id, filter, before, limit).await?)
     }
 
@@ -212,7 +259,9 @@ impl Webhooks {
         &self,
         id: Id<tags::Webhook>,
         message: Id<tags::Message>,
+        keeper: Keeper<'_>,
     ) -> Result<DeliveryRow, SessionError> {
+        self.receiver(id, keeper).await?;
         let row = webhooks::delivery(&self.db, &self.tenant, id, message).await?;
         row.ok_or(SessionError::NotFound)
     }
@@ -222,17 +271,18 @@ impl Webhooks {
         &self,
         id: Id<tags::Webhook>,
         message: Id<tags::Message>,
-        (by, origin): (&Actor, &Origin),
+        keeper: Keeper<'_>,
     ) -> Result<DeliveryRow, SessionError> {
         let row = self
             .db
             .write(|tx| async move {
+                self.kept(&tx, id, keeper).await?;
                 let row = webhooks::delivery(&tx, &self.tenant, id, message).await?;
                 let mut row = row.ok_or(SessionError::NotFound)?;
                 (row.status, row.due_at, row.tries) = ("pending".to_owned(), self.now(), 0);
                 webhooks::settle(&tx, &self.tenant, id, &row).await?;
                 let after = Some(json!({ "message": message.to_string() }));
-                self.emit(&tx, (by, Some(origin)), "replay", id, after).await?;
+                self.emit(&tx, keeper.by(), "replay", id, after).await?;
                 Ok::<_, SessionError>(row)
             })
             .await?;
@@ -245,16 +295,16 @@ impl Webhooks {
         &self,
         id: Id<tags::Webhook>,
         since: Timestamp,
-        (by, origin): (&Actor, &Origin),
+        keeper: Keeper<'_>,
     ) -> Result<u64, SessionError> {
         let count = self
             .db
             .write(|tx| async move {
-                self.find(&tx, id).await?;
+                self.kept(&tx, id, keeper).await?;
                 let now = self.now();
                 let count = webhooks::recover(&tx, &self.tenant, id, since, now).await?;
                 let after = json!({ "since": since.to_rfc3339(), "messages": count });
-                self.emit(&tx, (by, Some(origin)), "replay", id, Some(after)).await?;
+                self.emit(&tx, keeper.by(), "replay", id, Some(after)).await?;
                 Ok::<_, SessionError>(count)
             })
             .await?;

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use portcullis_events::{HitChange, Screening};
 use portcullis_store::{
-    Tx,
+    DbError, Tx,
+    aml::SubjectRow,
     idv::{
         sessions::SessionRow,
         webhooks::{self, MessageRow, WebhookRow},
@@ -20,8 +22,13 @@ const ERASED: &str = "idv.session.erased";
 /// Whether anybody listens; nobody has to ask for it.
 const PING: &str = "idv.ping";
 
+/// What monitoring finds. Only whoever screens may have it, so that it has to be asked for.
+pub(super) const HITS_CHANGED: &str = "aml.subject.hits_changed";
+
 /// The types that receivers can ask for.
-pub const TYPES: [&str; 3] = [STATUS_CHANGED, NOTIFIED, ERASED];
+pub const TYPES: [&str; 4] = [STATUS_CHANGED, NOTIFIED, ERASED, HITS_CHANGED];
+/// Those that they are told where they ask for none.
+pub const USUAL_TYPES: [&str; 3] = [STATUS_CHANGED, NOTIFIED, ERASED];
 
 /// What was told is kept for so long.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -92,7 +99,7 @@ impl Webhooks {
         if told.is_empty() {
             return Ok(());
         }
-        let receivers = webhooks::all(tx, &self.tenant).await?;
+        let receivers = webhooks::all_once(tx, &self.tenant).await?;
         let first = session.messages - i64::try_from(told.len()).unwrap_or(0) + 1;
         for (sequence, told) in (first..).zip(told) {
             let receivers = wanting(&receivers, told.kind());
@@ -116,6 +123,37 @@ impl Webhooks {
             for receiver in receivers {
                 webhooks::add_delivery(tx, &self.tenant, receiver, &message).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Tells those who asked for it that monitoring has found something about a subject, or that it is not there any
+    /// more. Who it may be is asked for with a token.
+    pub(crate) async fn tell_hits(
+        &self,
+        tx: &Tx,
+        subject: &SubjectRow,
+        told: &Screening,
+    ) -> Result<(), DbError> {
+        let receivers = webhooks::all_once(tx, &self.tenant).await?;
+        let receivers = wanting(&receivers, HITS_CHANGED);
+        if receivers.is_empty() {
+            return Ok(());
+        }
+        let change =
+            |one: &HitChange| json!({ "change": one.change, "hit": one.hit, "list": one.list });
+        let data = json!({
+            "subject": subject.id.to_string(),
+            "reference": subject.reference,
+            "cause": told.cause,
+            "hits": told.hits,
+            "changes": told.changes.iter().map(change).collect::<Value>(),
+        });
+        // It goes with the subject. Each says all there is to say, so that their order does not matter.
+        let message = self.message(HITS_CHANGED, (subject.id.to_string(), 0), &data);
+        webhooks::add_message(tx, &self.tenant, &message, message.created_at.plus(KEEP)).await?;
+        for receiver in receivers {
+            webhooks::add_delivery(tx, &self.tenant, receiver, &message).await?;
         }
         Ok(())
     }
@@ -154,7 +192,10 @@ impl Webhooks {
 
 /// Whoever wants to be told something of this type.
 fn wanting(receivers: &[WebhookRow], kind: &str) -> Vec<Id<tags::Webhook>> {
-    let wants = |types: &str| types.is_empty() || types.split(' ').any(|one| one == kind);
+    let wants = |types: &str| match types {
+        "" => USUAL_TYPES.contains(&kind),
+        types => types.split(' ').any(|one| one == kind),
+    };
     // For one that seems to be gone it waits: that may have been a mistake of whatever stands before it.
     let told = receivers.iter().filter(|row| row.disabled != "operator");
     told.filter(|row| wants(&row.types)).map(|row| row.id).collect()

@@ -10,7 +10,7 @@ mod message;
 mod service;
 
 pub use deliver::{Attempt, RETRIES, WEBHOOK_CALLS};
-pub use manage::{Receiver, Secrets};
-pub use message::TYPES;
+pub use manage::{Keeper, Receiver, Secrets};
 pub(crate) use message::Told;
+pub use message::{TYPES, USUAL_TYPES};
 pub use service::{WebhookParts, Webhooks};

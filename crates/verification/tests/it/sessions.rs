@@ -1203,13 +1203,18 @@ on_both!(whoever_dies_leaves_it_to_others, |db: TestDb| {
 });
 
 fn needed(wait: u64, is_watched: bool) -> Needed<'static> {
-    Needed { workflow: "owners", retry_after: Duration::from_secs(wait), is_watched }
+    Needed {
+        workflow: "owners",
+        retry_after: Duration::from_secs(wait),
+        is_watched,
+        is_bound: false,
+    }
 }
 
 impl Office {
     /// The session of somebody who logs in, in which they are verified.
     async fn owner(&self, account: Id<tags::User>) -> Result<Option<Open>, SessionError> {
-        let owner = Owner { account, locale: Some("de".into()) };
+        let owner = Owner { account, locale: Some("de".into()), passkey: None };
         self.sessions
             .for_owner(&owner, needed(3_600, false), (&machine(), &Origin::default()))
             .await
@@ -1336,7 +1341,7 @@ on_both!(however_often_somebody_asks_at_once_there_is_one_session, |db: TestDb| 
     for _ in 0..8 {
         let sessions = office.sessions.clone();
         tasks.spawn(async move {
-            let owner = Owner { account: alice, locale: None };
+            let owner = Owner { account: alice, locale: None, passkey: None };
             let by = (&machine(), &Origin::default());
             let open = sessions.for_owner(&owner, needed(60, false), by).await;
             open.unwrap().unwrap().row.id
@@ -1412,7 +1417,7 @@ impl Office {
     }
 
     async fn watched(&self, account: Id<tags::User>) -> Result<Option<Open>, SessionError> {
-        let (owner, by) = (Owner { account, locale: None }, machine());
+        let (owner, by) = (Owner { account, locale: None, passkey: None }, machine());
         self.sessions.for_owner(&owner, needed(60, true), (&by, &Origin::default())).await
     }
 
@@ -1509,6 +1514,126 @@ on_both!(an_approval_ends_when_nobody_looks_after_the_person_any_more, |db: Test
     assert!(!office.clear(bob).await, "the subject is gone");
 });
 
+/// Another person's zone.
+const OTHER_ZONE: &str =
+    "P<UTOHACKER<<MALLORY<<<<<<<<<<<<<<<<<<<<<<<<\nX123456785UTO9001011F3501014<<<<<<<<<<<<<<06";
+
+impl Office {
+    async fn with_passkey(&self, account: Id<tags::User>, passkey: u128) -> Option<Open> {
+        let owner = Owner { account, locale: None, passkey: Some(Id::from_bits(passkey)) };
+        let needed = Needed { is_bound: true, ..needed(60, false) };
+        let by = (&machine(), &Origin::default());
+        self.sessions.for_owner(&owner, needed, by).await.unwrap()
+    }
+
+    /// The passkey that stands for the owner of an account.
+    async fn bound(&self, account: Id<tags::User>) -> Option<String> {
+        let db = &self.world.db.db;
+        let row = proofs::of_account(db, "main", account, "owners").await.unwrap()?;
+        row.passkey_id.filter(|_| row.is_proven)
+    }
+
+    async fn add_passkey(&self, account: Id<tags::User>, passkey: u128) -> String {
+        let row = &portcullis_store::passkeys::Passkey {
+            id: Id::from_bits(passkey),
+            account_id: account,
+            credential_id: passkey.to_be_bytes().to_vec(),
+            name: "Phone".into(),
+            credential: "{}".into(),
+            attested: false,
+            created_at: 0,
+            last_used_at: None,
+        };
+        let added =
+            self.world.db.db.write(|tx| async move {
+                portcullis_store::passkeys::insert(&tx, "main", row).await
+            });
+        added.await.unwrap();
+        row.id.to_string()
+    }
+
+    async fn decides(&self, id: Id<tags::IdvSession>, zone: &str, says: Verdict) {
+        self.give(id, zone).await.unwrap();
+        self.vote(id, "one", says).await.unwrap();
+        self.world.clock.advance(Duration::from_secs(1));
+    }
+}
+
+on_both!(an_approval_stands_for_the_passkey_with_which_it_was_begun, |db: TestDb| {
+    let office = Office::new(db).await;
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "zone",
+        "nodes": { "zone": { "type": "check", "check": "mrz", "next": "human" },
+                   "human": { "type": "review", "approvers": 1 } }
+    });
+    office.publish("owners", &graph).await;
+    let alice = office.account(1, "alice").await;
+    let hers = office.add_passkey(alice, 7).await;
+    let others = office.add_passkey(alice, 8).await;
+    // Whoever logs in with another one does not go on with what she has begun.
+    let own = office.with_passkey(alice, 7).await.unwrap().row.id;
+    let thief = office.with_passkey(alice, 8).await.unwrap().row.id;
+    assert_ne!(own, thief);
+    assert_eq!(office.with_passkey(alice, 7).await.unwrap().row.id, own);
+    office.decides(own, ZONE, Verdict::Approved).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&hers[..]));
+    let told = office.recorded().into_iter().find(|one| one.change == "passkey_bound").unwrap();
+    assert_eq!((told.reason.as_deref(), &told.session), (Some(&hers[..]), &own.to_string()));
+    // A document of somebody else is a refusal, and one of them takes nothing away.
+    office.decides(thief, OTHER_ZONE, Verdict::Approved).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&hers[..]));
+    assert!(office.with_passkey(alice, 8).await.is_none(), "they have had their try");
+    office.world.clock.advance(Duration::from_secs(60));
+    let thief = office.with_passkey(alice, 8).await.unwrap().row.id;
+    office.decides(thief, ZONE, Verdict::Declined).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&hers[..]));
+    // So it is where they begin without a passkey, by another rule.
+    office.world.clock.advance(Duration::from_secs(3_600));
+    let thief = office.owner(alice).await.unwrap().unwrap().row.id;
+    office.decides(thief, OTHER_ZONE, Verdict::Approved).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&hers[..]));
+    // The same person can change it, and keeps it where a session says nothing of it.
+    office.world.clock.advance(Duration::from_secs(3_600));
+    let again = office.owner(alice).await.unwrap().unwrap().row.id;
+    office.decides(again, ZONE, Verdict::Approved).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&hers[..]));
+    let changed = office.with_passkey(alice, 8).await.unwrap().row.id;
+    office.decides(changed, ZONE, Verdict::Approved).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&others[..]));
+    // What somebody else decides about her counts, whatever she has.
+    let theirs =
+        office.begin(Begin { workflow: "owners".into(), account: Some(alice), ..Begin::default() });
+    let theirs = theirs.await.unwrap().row.id;
+    office.decides(theirs, ZONE, Verdict::Declined).await;
+    assert_eq!((office.bound(alice).await, office.proven(alice).await), (None, None));
+    // Also after that nobody else becomes the person.
+    office.world.clock.advance(Duration::from_secs(3_600));
+    let thief = office.with_passkey(alice, 8).await.unwrap().row.id;
+    office.decides(thief, OTHER_ZONE, Verdict::Approved).await;
+    assert_eq!(office.proven(alice).await, None);
+});
+
+on_both!(a_workflow_screens_on_its_own_terms, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &watching(true)).await;
+    let alice = office.account(1, "alice").await;
+    // Somebody had her screened before, with nearly nothing.
+    let narrow = portcullis_verification::Asked {
+        terms: portcullis_verification::AskedTerms {
+            topics: Some(vec!["nothing".into()]),
+            threshold: Some(1.0),
+            ..Default::default()
+        },
+        ..crate::world::asked("Nobody Known", Some(&alice.to_string()))
+    };
+    office.world.screen(&narrow).await.unwrap();
+    office.world.aml.monitor().await.unwrap();
+    office.approve(alice).await;
+    assert!(office.clear(alice).await);
+    office.publisher_says(2, &[("x", "Anna Maria Eriksson")]).await;
+    assert!(!office.clear(alice).await);
+});
+
 on_both!(an_approval_without_monitoring_is_none_and_asks_nobody_again, |db: TestDb| {
     let office = Office::new(db).await;
     office.publish("owners", &watching(false)).await;
@@ -1519,4 +1644,63 @@ on_both!(an_approval_without_monitoring_is_none_and_asks_nobody_again, |db: Test
     // She would go round and round.
     assert!(office.watched(alice).await.unwrap().is_none());
     assert!(office.owner(alice).await.unwrap().is_some(), "where that does not matter");
+});
+
+on_both!(sessions_that_are_asked_for_at_once_are_told_apart, |db: TestDb| {
+    let office = Office::new(db).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..90_usize {
+        let sessions = office.sessions.clone();
+        tasks.spawn(async move {
+            // A third of them is the same request three times, a third asks for what is not there.
+            let key = (number % 3 == 0).then(|| (format!("k{}", number / 9), vec![1]));
+            let workflow = if number % 3 == 1 { "none" } else { "kyc" };
+            let metadata = json!({ "number": number });
+            let asked = Begin { workflow: workflow.into(), metadata, key, ..Begin::default() };
+            (number, sessions.begin(asked, &machine(), &Origin::default()).await)
+        });
+    }
+    let mut keyed = std::collections::BTreeMap::<usize, Vec<_>>::new();
+    for (number, begun) in tasks.join_all().await {
+        match number % 3 {
+            0 => keyed.entry(number / 9).or_default().push(begun.unwrap()),
+            1 => assert!(matches!(begun, Err(SessionError::Invalid("workflow", _)))),
+            _ => {
+                let open = begun.unwrap().open;
+                assert_eq!(open.start.metadata["number"], number, "it is its own");
+                office.is_whole(open.row.id).await;
+            }
+        }
+    }
+    assert_eq!(keyed.len(), 10);
+    for same in keyed.values() {
+        let ids: std::collections::BTreeSet<_> =
+            same.iter().map(|begun| begun.open.row.id).collect();
+        assert_eq!((same.len(), ids.len()), (3, 1));
+        assert_eq!(same.iter().filter(|begun| !begun.is_repeated).count(), 1);
+    }
+    let began = office.recorded().iter().filter(|one| one.change == "began").count();
+    assert_eq!(began, 30 + 10);
+});
+
+on_both!(whoever_goes_away_takes_nobody_along, |db: TestDb| {
+    let office = Office::new(db).await;
+    for polls in 1..40 {
+        let asked = |number: u32| Begin {
+            workflow: "kyc".into(),
+            metadata: json!({ "number": number }),
+            ..Begin::default()
+        };
+        let (by, origin) = (machine(), Origin::default());
+        let (one, two) = tokio::join!(
+            killed(polls, office.sessions.begin(asked(1), &by, &origin)),
+            office.sessions.begin(asked(2), &by, &origin),
+        );
+        let two = two.unwrap().open;
+        assert_eq!(two.start.metadata["number"], 2);
+        office.is_whole(two.row.id).await;
+        if let Some(one) = one {
+            assert_eq!(one.unwrap().open.start.metadata["number"], 1);
+        }
+    }
 });

@@ -9,12 +9,12 @@ use std::{
 };
 
 use portcullis_egress::{Egress, Resolve, Settings};
-use portcullis_events::{Kind, Origin};
+use portcullis_events::{Actor, Kind, Origin};
 use portcullis_store::idv::webhooks::{DeliveryFilter, DeliveryRow};
 use portcullis_testkit::{TestDb, on_both};
 use portcullis_types::{Clock, Id, tags};
 use portcullis_verification::{
-    Attempt, Begin, RETRIES, Receiver, Secrets, SessionError, Sessions, TYPES, Webhooks,
+    Attempt, Begin, Keeper, RETRIES, Receiver, Secrets, SessionError, Sessions, TYPES, Webhooks,
 };
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     sessions::node,
-    world::{World, machine},
+    world::{FakeList, World, machine, monitored, person},
 };
 
 type Heard = Arc<Mutex<Vec<(String, Value)>>>;
@@ -156,6 +156,11 @@ fn graph() -> Value {
     })
 }
 
+/// Somebody who verifies people, and does not screen them.
+fn keeper<'a>(actor: &'a Actor, origin: &'a Origin) -> Keeper<'a> {
+    Keeper { actor, origin, may_screen: false }
+}
+
 impl House {
     async fn new(db: TestDb) -> Self {
         let world = World::new(db);
@@ -166,7 +171,7 @@ impl House {
         sessions.publish(made.id, 1, "first", (&by, &origin)).await.unwrap();
         let receiver =
             Receiver { url: Some("https://ear.example/hook".into()), ..Receiver::default() };
-        let (row, secrets) = sessions.webhooks.add(&receiver, (&by, &origin)).await.unwrap();
+        let (row, secrets) = sessions.webhooks.add(&receiver, keeper(&by, &origin)).await.unwrap();
         Self { world, ear, sessions, hook: row.id, secrets }
     }
 
@@ -198,7 +203,10 @@ impl House {
 
     async fn deliveries(&self, status: &str) -> Vec<DeliveryRow> {
         let filter = DeliveryFilter { status, session: "" };
-        self.hooks().deliveries(self.hook, filter, "", 100).await.unwrap()
+        self.hooks()
+            .deliveries((self.hook, keeper(&machine(), &Origin::default())), filter, "", 100)
+            .await
+            .unwrap()
     }
 
     fn changes(&self) -> Vec<&'static str> {
@@ -276,7 +284,7 @@ on_both!(who_does_not_listen_is_told_again_for_three_days, |db: TestDb| {
     assert_eq!(house.ear.told(), rest);
     // And the first one, if somebody asks for it, under the id that it had.
     let (by, origin) = (machine(), Origin::default());
-    let count = house.hooks().recover(house.hook, begun, (&by, &origin)).await.unwrap();
+    let count = house.hooks().recover(house.hook, begun, keeper(&by, &origin)).await.unwrap();
     assert_eq!(count, 1);
     house.tell().await;
     let heard = house.ear.take();
@@ -284,7 +292,7 @@ on_both!(who_does_not_listen_is_told_again_for_three_days, |db: TestDb| {
     assert_eq!(heard[0].1["data"]["session"], id.to_string());
     assert_eq!(house.deliveries("failed").await.len(), 0);
     let message = failed[0].message.id;
-    house.hooks().replay(house.hook, message, (&by, &origin)).await.unwrap();
+    house.hooks().replay(house.hook, message, keeper(&by, &origin)).await.unwrap();
     house.tell().await;
     assert_eq!(house.ear.take()[0].0, message.to_string().to_lowercase());
 });
@@ -296,7 +304,7 @@ on_both!(what_is_asked_for_while_it_is_told_is_told_again, |db: TestDb| {
     let message = house.deliveries("delivered").await[0].message.id;
     house.ear.take();
     let (by, origin) = (machine(), Origin::default());
-    let again = || house.hooks().replay(house.hook, message, (&by, &origin));
+    let again = || house.hooks().replay(house.hook, message, keeper(&by, &origin));
     again().await.unwrap();
     house.later(1);
     // It is on its way, and the receiver holds it.
@@ -346,7 +354,15 @@ on_both!(who_fails_again_and_again_is_left_alone_for_a_while, |db: TestDb| {
     house.later(600);
     house.tell().await;
     assert_eq!(house.deliveries("pending").await.len(), 0);
-    assert_eq!(house.hooks().receiver(house.hook).await.unwrap().failures, 0);
+    assert_eq!(
+        house
+            .hooks()
+            .receiver(house.hook, keeper(&machine(), &Origin::default()))
+            .await
+            .unwrap()
+            .failures,
+        0
+    );
 });
 
 on_both!(what_is_erased_is_not_told_any_more, |db: TestDb| {
@@ -370,7 +386,8 @@ on_both!(who_is_gone_or_not_wanted_is_not_told, |db: TestDb| {
     house.begin().await;
     house.tell().await;
     house.ear.take();
-    let row = house.hooks().receiver(house.hook).await.unwrap();
+    let row =
+        house.hooks().receiver(house.hook, keeper(&machine(), &Origin::default())).await.unwrap();
     assert_eq!((&row.disabled[..], row.revision), ("gone", 2));
     // What happens now waits for them, as what waited before does.
     house.begin().await;
@@ -379,31 +396,31 @@ on_both!(who_is_gone_or_not_wanted_is_not_told, |db: TestDb| {
     house.tell().await;
     assert!(house.ear.take().is_empty());
     let enabled = Receiver { is_enabled: Some(true), ..Receiver::default() };
-    let stale = house.hooks().change(house.hook, (1, &enabled), (&by, &origin)).await;
+    let stale = house.hooks().change(house.hook, (1, &enabled), keeper(&by, &origin)).await;
     assert!(matches!(stale, Err(SessionError::Stale)));
-    house.hooks().change(house.hook, (2, &enabled), (&by, &origin)).await.unwrap();
+    house.hooks().change(house.hook, (2, &enabled), keeper(&by, &origin)).await.unwrap();
     house.tell().await;
     assert_eq!(house.ear.told().len(), 4);
     // What happens while somebody does not want it told is not told later either.
     let disabled = Receiver { is_enabled: Some(false), ..Receiver::default() };
-    house.hooks().change(house.hook, (3, &disabled), (&by, &origin)).await.unwrap();
+    house.hooks().change(house.hook, (3, &disabled), keeper(&by, &origin)).await.unwrap();
     house.begin().await;
-    house.hooks().change(house.hook, (4, &enabled), (&by, &origin)).await.unwrap();
+    house.hooks().change(house.hook, (4, &enabled), keeper(&by, &origin)).await.unwrap();
     house.tell().await;
     assert!(house.ear.take().is_empty());
     // Only what they want.
     let types = Some(vec!["idv.session.notified".to_owned()]);
     let few = Receiver { types, ..Receiver::default() };
-    house.hooks().change(house.hook, (5, &few), (&by, &origin)).await.unwrap();
+    house.hooks().change(house.hook, (5, &few), keeper(&by, &origin)).await.unwrap();
     house.begin().await;
     house.tell().await;
     assert_eq!(house.ear.told(), [(1, "in_review".to_owned())]);
     // But they hear a ping all the same.
-    house.hooks().ping(house.hook).await.unwrap();
+    house.hooks().ping(house.hook, keeper(&machine(), &Origin::default())).await.unwrap();
     house.tell().await;
     assert_eq!(house.ear.take()[0].1["type"], "idv.ping");
     house.begin().await;
-    house.hooks().remove(house.hook, (&by, &origin)).await.unwrap();
+    house.hooks().remove(house.hook, keeper(&by, &origin)).await.unwrap();
     house.tell().await;
     assert!(house.ear.take().is_empty());
     assert_eq!(
@@ -415,13 +432,13 @@ on_both!(who_is_gone_or_not_wanted_is_not_told, |db: TestDb| {
 on_both!(keys_that_were_changed_sign_for_a_day, |db: TestDb| {
     let house = House::new(db).await;
     let (by, origin) = (machine(), Origin::default());
-    let (row, new) = house.hooks().rotate(house.hook, (&by, &origin)).await.unwrap();
-    let again = house.hooks().rotate(house.hook, (&by, &origin)).await;
+    let (row, new) = house.hooks().rotate(house.hook, keeper(&by, &origin)).await.unwrap();
+    let again = house.hooks().rotate(house.hook, keeper(&by, &origin)).await;
     assert!(matches!(again, Err(SessionError::Overlap)), "{again:?}");
     assert_ne!(new.secret, house.secrets.secret);
     assert_eq!(house.hooks().public_key(&row).unwrap(), new.public_key);
     assert_ne!(new.public_key, house.secrets.public_key);
-    house.hooks().ping(house.hook).await.unwrap();
+    house.hooks().ping(house.hook, keeper(&machine(), &Origin::default())).await.unwrap();
     house.tell().await;
     assert_eq!(house.ear.take().len(), 1);
 });
@@ -438,7 +455,7 @@ on_both!(nobody_is_told_where_nobody_may_be, |db: TestDb| {
         "nothing",
     ] {
         let receiver = Receiver { url: Some(url.into()), ..Receiver::default() };
-        let refused = house.hooks().add(&receiver, (&by, &origin)).await;
+        let refused = house.hooks().add(&receiver, keeper(&by, &origin)).await;
         assert!(matches!(refused, Err(SessionError::Invalid("url", _))), "{url}: {refused:?}");
     }
     let receiver = |types: &[&str]| Receiver {
@@ -446,15 +463,90 @@ on_both!(nobody_is_told_where_nobody_may_be, |db: TestDb| {
         types: Some(types.iter().map(|one| (*one).to_owned()).collect()),
         ..Receiver::default()
     };
-    let wrong = house.hooks().add(&receiver(&["idv.nothing"]), (&by, &origin)).await;
+    let wrong = house.hooks().add(&receiver(&["idv.nothing"]), keeper(&by, &origin)).await;
     assert!(matches!(wrong, Err(SessionError::Invalid("types", _))));
-    let none = house.hooks().add(&receiver(&[]), (&by, &origin)).await;
+    let none = house.hooks().add(&receiver(&[]), keeper(&by, &origin)).await;
     assert!(matches!(none, Err(SessionError::Invalid("types", _))));
     let receiver = || receiver(&[TYPES[0]]);
     for _ in 1..20 {
-        house.hooks().add(&receiver(), (&by, &origin)).await.unwrap();
+        house.hooks().add(&receiver(), keeper(&by, &origin)).await.unwrap();
     }
-    let many = house.hooks().add(&receiver(), (&by, &origin)).await;
+    let many = house.hooks().add(&receiver(), keeper(&by, &origin)).await;
     assert!(matches!(many, Err(SessionError::Invalid("url", _))));
     assert_eq!(house.hooks().receivers().await.unwrap().len(), 20);
+});
+
+on_both!(what_monitoring_finds_is_told_to_whoever_may_know_and_asks_for_it, |db: TestDb| {
+    let house = House::new(db).await;
+    let (by, origin) = (machine(), Origin::default());
+    let hits = |url: &str| Receiver {
+        url: Some(url.into()),
+        types: Some(vec!["aml.subject.hits_changed".into()]),
+        ..Receiver::default()
+    };
+    let verifier = keeper(&by, &origin);
+    let screener = Keeper { may_screen: true, ..verifier };
+    let asked = hits("https://ear.example/hits");
+    let refused = house.hooks().add(&asked, verifier).await;
+    assert!(matches!(refused, Err(SessionError::Forbidden)));
+    let (row, _) = house.hooks().add(&asked, screener).await.unwrap();
+    let list = |number, entities: &[(&str, &str)]| {
+        let entities = entities.iter().map(|(id, name)| person(id, name, &[])).collect();
+        FakeList::new("un", number, entities)
+    };
+    house.world.lists(&[&list(1, &[("q", "Somebody Else")])]);
+    let alice = house.world.screen(&monitored("Anna Maria Eriksson", "p-9")).await.unwrap();
+    house.world.aml.monitor().await.unwrap();
+    let deliveries =
+        |keeper| house.hooks().deliveries((row.id, keeper), DeliveryFilter::default(), "", 9);
+    assert!(
+        deliveries(screener).await.unwrap().is_empty(),
+        "nobody is told what they have asked for"
+    );
+    house.world.lists(&[&list(2, &[("q", "Somebody Else"), ("x", "Anna Maria Eriksson")])]);
+    house.world.aml.monitor().await.unwrap();
+    let told = deliveries(screener).await.unwrap();
+    assert_eq!(told.len(), 1);
+    let told = &told[0];
+    let subject = alice.subject.unwrap().id;
+    assert_eq!(told.message.session_id, subject.to_string());
+    let body: Value = serde_json::from_str(&told.message.body).unwrap();
+    let hit = house.world.hit("p-9", "x").await;
+    assert_eq!(body["type"], "aml.subject.hits_changed");
+    assert_eq!(
+        body["data"],
+        json!({ "subject": subject.to_string(), "reference": "p-9", "cause": "list_change", "hits": 1,
+                "changes": [{ "change": "new", "hit": hit.id.to_string(), "list": "un" }] })
+    );
+    assert!(!told.message.body.contains("Eriksson"));
+    let usual = house.deliveries("").await;
+    assert!(usual.iter().all(|one| one.message.kind != "aml.subject.hits_changed"));
+    // Whoever only verifies people has nothing to do with that receiver.
+    let (id, message) = (row.id, told.message.id);
+    let more =
+        Receiver { types: Some(vec!["aml.subject.hits_changed".into()]), ..Receiver::default() };
+    let hooks = house.hooks();
+    let is_refused = [
+        hooks.receiver(id, verifier).await.err(),
+        deliveries(verifier).await.err(),
+        hooks.delivery(id, message, verifier).await.err(),
+        hooks.replay(id, message, verifier).await.err(),
+        hooks.recover(id, house.world.clock.now(), verifier).await.err(),
+        hooks.ping(id, verifier).await.err(),
+        hooks.rotate(id, verifier).await.err(),
+        hooks.remove(id, verifier).await.err(),
+        hooks.change(id, (row.revision, &Receiver::default()), verifier).await.err(),
+        hooks.change(house.hook, (1, &more), verifier).await.err(),
+    ];
+    for error in is_refused {
+        assert!(matches!(error, Some(SessionError::Forbidden)), "{error:?}");
+    }
+    // It goes with the subject.
+    let gone = list(3, &[("q", "Somebody Else")]);
+    house.world.lists(&[&gone]);
+    house.world.aml.monitor().await.unwrap();
+    assert_eq!(deliveries(screener).await.unwrap().len(), 2);
+    house.world.aml.remove(subject, &by, &origin).await.unwrap();
+    assert!(deliveries(screener).await.unwrap().is_empty());
+    hooks.remove(id, screener).await.unwrap();
 });
