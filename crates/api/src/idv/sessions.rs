@@ -103,6 +103,9 @@ struct SessionInput {
     /// Where the person goes from our page when the session is over: https, or an app's own `com.example.app:`. The
     /// parameter `session` is added; what became of it is told by the API alone.
     callback: Option<String>,
+    /// How long the person has from the first step that asks them, if that is less than `limits.ttl` of the workflow:
+    /// `PT1M` to that (ISO 8601).
+    ttl: Option<String>,
     /// An object of at most 4 KiB that you want to see again.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -290,6 +293,10 @@ fn identifiers(given: BTreeMap<String, Vec<String>>) -> Result<Vec<(ListKind, St
     Ok(all)
 }
 
+fn no_span() -> ApiError {
+    invalid("ttl", "must be a duration like PT2H (ISO 8601)")
+}
+
 async fn begin(api: Api, call: Call) -> Reply {
     let input: SessionInput = call.json()?;
     let key = call.idempotency_key()?.map(|key| (key.to_owned(), call.body.clone()));
@@ -303,6 +310,7 @@ async fn begin(api: Api, call: Call) -> Reply {
         expected: input.expected.read()?.into(),
         locale: input.locale,
         callback: input.callback,
+        ttl: input.ttl.map(|text| text.parse().map_err(|_| no_span())).transpose()?,
         metadata: input.metadata,
         key,
     };

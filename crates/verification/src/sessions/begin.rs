@@ -6,7 +6,7 @@ use portcullis_store::{
     idv::{sessions::SessionRow, workflows},
 };
 use portcullis_types::{Id, Timestamp, random_array, tags};
-use portcullis_workflow::{Event, Facts, State};
+use portcullis_workflow::{Event, Facts, Span, State};
 use serde_json::Value;
 
 use super::{
@@ -21,6 +21,8 @@ use super::{
 const METADATA_MAX_BYTES: usize = 4 * 1024;
 /// Bytes of how they call the person.
 const REFERENCE_MAX_BYTES: usize = 128;
+/// Nobody gives something in less.
+const TTL_MIN: Span = Span::seconds(60);
 /// Bytes of the key of a session.
 const KEY_BYTES: usize = 32;
 
@@ -45,6 +47,8 @@ pub struct Begin {
     pub locale: Option<String>,
     /// Where the person goes when it is over.
     pub callback: Option<String>,
+    /// How long the person has, if that is less than the workflow gives them.
+    pub ttl: Option<Span>,
     /// Whatever the caller wants to see again.
     pub metadata: Value,
     /// What makes two requests one, with a digest of the request.
@@ -82,6 +86,7 @@ impl Sessions {
             bucket: self.bucket(&open),
             locale: open.start.locale.clone(),
             has_expected: !open.start.expected.is_empty(),
+            ttl: open.start.ttl,
         };
         self.take(tx, open, Event::Began { facts }, (by, Some(origin))).await
     }
@@ -113,6 +118,11 @@ impl Sessions {
             let must = "is needed: the workflow monitors the person, or knows them again";
             return needs("reference", must);
         }
+        let most = plan.graph().limits.ttl;
+        if asked.ttl.is_some_and(|ttl| ttl < TTL_MIN || ttl > most) {
+            let must = format!("must be PT1M to {}, which the workflow gives", String::from(most));
+            return needs("ttl", &must);
+        }
         let mut known = identifiers(&asked.identifiers)?;
         if let Some(account) = asked.account {
             let email = self.check_account(tx, account).await?;
@@ -131,6 +141,7 @@ impl Sessions {
             metadata: asked.metadata.clone(),
             locale: asked.locale.clone().unwrap_or_default(),
             callback: asked.callback.clone(),
+            ttl: asked.ttl,
         };
         let text = serde_json::to_vec(&start).map_err(|_| SessionError::Sealed)?;
         let row = SessionRow {

@@ -7,7 +7,7 @@ use portcullis_store::{
 };
 use portcullis_types::{Id, Timestamp, tags};
 use portcullis_workflow::{
-    Effect, Event, Happened, Outcome, Plan, State, Verdict, check_spec, step,
+    Effect, Event, Happened, Outcome, Plan, Span, State, Verdict, check_spec, step,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,6 +43,9 @@ pub struct Start {
     /// Where they go when it is over.
     #[serde(default)]
     pub callback: Option<String>,
+    /// How long they have, if that is less than the workflow gives them.
+    #[serde(default)]
+    pub ttl: Option<Span>,
 }
 
 /// A session with all that happened.

@@ -1704,3 +1704,21 @@ on_both!(whoever_goes_away_takes_nobody_along, |db: TestDb| {
         }
     }
 });
+
+on_both!(a_session_can_have_less_time_than_its_workflow_gives, |db: TestDb| {
+    let office = Office::new(db).await;
+    let asked = |ttl: &str| Begin {
+        workflow: "kyc".into(),
+        ttl: Some(ttl.parse().unwrap()),
+        ..Begin::default()
+    };
+    for wrong in ["PT59S", "PT61M", "P1D"] {
+        let refused = office.begin(asked(wrong)).await;
+        assert!(matches!(refused, Err(SessionError::Invalid("ttl", _))), "{wrong}");
+    }
+    let brief = office.begin(asked("PT2M")).await.unwrap().row.id;
+    let usual = office.kyc().await.row.id;
+    office.world.clock.advance(Duration::from_secs(121));
+    office.run().await;
+    assert_eq!((office.status(brief).await, office.status(usual).await), ("expired", "created"));
+});

@@ -4,7 +4,10 @@ use portcullis_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::value::{Assurance, CheckStatus, Values};
+use crate::{
+    span::Span,
+    value::{Assurance, CheckStatus, Values},
+};
 
 /// Something that happened to a session, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +116,9 @@ pub struct Facts {
     pub locale: String,
     /// Whether it is told who the person should be.
     pub has_expected: bool,
+    /// How long the person has, if that is less than the graph gives them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Span>,
 }
 
 /// What people decide.

@@ -118,6 +118,7 @@ impl<'a> Run<'a> {
     }
 
     fn begin(&mut self, facts: &Facts) {
+        self.state.ttl = facts.ttl;
         self.state.begun_at = Some(self.at);
         self.state.session = BTreeMap::from([
             ("bucket", Value::Number(f64::from(facts.bucket))),

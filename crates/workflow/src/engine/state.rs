@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Report, Verdict};
 use crate::{
     condition::Field,
+    span::Span,
     value::{CheckStatus, Value, Values},
 };
 
@@ -85,6 +86,7 @@ pub struct State {
     /// Until when the person has time.
     pub deadline: Option<Timestamp>,
     pub(super) is_armed: bool,
+    pub(super) ttl: Option<Span>,
     pub(super) was_given: bool,
     pub(super) last_serial: u32,
     pub(super) joins: BTreeMap<String, BTreeSet<usize>>,

@@ -258,7 +258,9 @@ impl<'a> Run<'a> {
 
     pub(super) fn wait(&mut self, node: &str, phase: Phase, review: Option<u32>) -> u32 {
         if matches!(phase, Phase::Asking { .. }) && !self.state.is_armed {
-            let deadline = self.at.plus(self.plan.graph.limits.ttl.duration());
+            let most = self.plan.graph.limits.ttl;
+            let ttl = self.state.ttl.map_or(most, |ttl| ttl.min(most));
+            let deadline = self.at.plus(ttl.duration());
             self.state.deadline = Some(deadline);
             self.state.is_armed = true;
             self.effects.push(Effect::Deadline { at: deadline });
