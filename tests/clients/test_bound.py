@@ -174,7 +174,7 @@ def test_whoever_has_only_the_password_becomes_nobody(place, idv, party):
     # While the owner is being verified, they are led to something of their own, and the page says for whom.
     answer = party.ask(acr_values=BOUND)
     page = thief.get(answer.headers["location"])
-    assert "passkey “Phone” stands for you" in page.text
+    assert "passkey “Phone”, added" in page.text
     joined = sent_to_verify(place, party, answer)
     assert joined.here != going.here and len(sessions(idv, party)) == 2
     party.browser = owner

@@ -246,7 +246,7 @@ pub struct Verification {
     /// The session.
     pub session: String,
     /// `began`, `given`, `performed`, `voted`, `resubmitted`, `due`, `expired`, `cancelled`, `decided`, `told`, `erased`,
-    /// `assigned`, `unassigned`, `noted`, `passkey_bound`
+    /// `assigned`, `unassigned`, `noted`, `passkey_bound`, `other_person`
     pub change: &'static str,
     /// Where it is after that.
     pub status: &'static str,

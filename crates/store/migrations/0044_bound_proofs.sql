@@ -5,7 +5,11 @@ ALTER TABLE account_proof ADD COLUMN subject_id TEXT;
 ALTER TABLE account_proof ADD COLUMN findings BIGINT;
 -- The passkey by which the person was logged in who was approved.
 ALTER TABLE account_proof ADD COLUMN passkey_id TEXT;
--- A keyed digest of when the person was born, where a document told it. It stays when an approval ends.
+-- A keyed digest of when the person was born, where an approval was bound to a passkey. It stays when the approval ends,
+-- and goes with the session that told it.
 ALTER TABLE account_proof ADD COLUMN person TEXT NOT NULL DEFAULT '';
+ALTER TABLE account_proof ADD COLUMN person_session TEXT;
+-- By which passkey somebody was logged in who was refused.
+ALTER TABLE account_proof ADD COLUMN refused_with TEXT;
 -- By which passkey the owner of the account was logged in who began it themselves, empty if by none.
 ALTER TABLE idv_session ADD COLUMN passkey_id TEXT;

@@ -26,7 +26,7 @@ macro_rules! map {
 }
 map! {
     "account" false: "user name, e-mail address, display name, hash of the password, roles, language", "to log in", "the account is removed";
-    "account_proof" false: "that an account was verified, how and when", "logins that need a verification", "the account or the session goes, or it is taken back";
+    "account_proof" false: "that an account was verified, how and when; a keyed digest of the date of birth where a passkey stands for it", "logins that need a verification", "the account or the session goes, or it is taken back";
     "alert" false: "addresses and ids of accounts that a finding is about", "to answer attacks", "365 days";
     "aml_hit" false: "which entry of a list a subject may be, what was decided, and by whom", "screening the law asks for", "the subject goes";
     "aml_subject" true: "names, dates and identifiers of whoever is screened; the reference in the clear", "screening the law asks for", "five years after the last time, or it is erased";

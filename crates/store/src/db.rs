@@ -55,6 +55,9 @@ pub enum DbError {
     /// The transaction was used after it ended.
     #[error("the transaction has ended")]
     Ended,
+    /// The commit broke off, so that nobody knows whether the change is stored.
+    #[error("nobody knows whether the change is stored: the database went away meanwhile")]
+    Unsure,
     /// The change is stored, but its events are not durable yet, so it must not be answered as
     /// done. The outbox makes up for it.
     #[error("the change is stored but could not be recorded in the audit log")]
@@ -74,6 +77,11 @@ impl Constraint {
 }
 
 impl DbError {
+    /// Whether a statement failed, by which the database says that nothing of the change is stored.
+    pub fn is_of_statement(&self) -> bool {
+        matches!(self, Self::Sqlx(sqlx::Error::Database(_)) | Self::Stored(_))
+    }
+
     /// The constraint that was in the way, if that is what went wrong.
     pub fn constraint(&self) -> Option<Constraint> {
         let Self::Sqlx(sqlx::Error::Database(error)) = self else {
@@ -291,6 +299,7 @@ impl Db {
         let open = Open {
             begun,
             events: Vec::new(),
+            is_broken: false,
             later: Vec::new(),
             once: HashMap::new(),
             log_keys,
@@ -395,6 +404,8 @@ pub struct Tx(pub(crate) Arc<AsyncMutex<Option<Open>>>);
 pub(crate) struct Open {
     pub(crate) begun: Begun,
     events: Vec<Event>,
+    /// Whether some that were put off failed: the others must not be committed without them.
+    pub(crate) is_broken: bool,
     /// Statements that were put off.
     pub(crate) later: Vec<Query>,
     /// Rows that were read once, by what was asked.
@@ -429,10 +440,18 @@ impl Tx {
         let mut open = self.0.lock().await.take().ok_or(DbError::Ended)?;
         flush(&mut open).await?;
         let waiting = Waiting::new(db, open.events);
-        match open.begun {
-            Begun::Sqlite(tx) => tx.commit().await?,
-            Begun::Postgres(tx) => tx.commit().await?,
-        }
+        let committed = match open.begun {
+            Begun::Sqlite(tx) => tx.commit().await,
+            Begun::Postgres(tx) => tx.commit().await,
+        };
+        committed.map_err(|error| match error {
+            // It has said no.
+            sqlx::Error::Database(_) => DbError::Sqlx(error),
+            error => {
+                tracing::error!(%error, "a commit broke off");
+                DbError::Unsure
+            }
+        })?;
         Ok(waiting)
     }
 }

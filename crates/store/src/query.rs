@@ -12,7 +12,7 @@ use sqlx::{
 use crate::db::{Begun, Db, DbError, Open, Pools, Tx};
 
 /// Statements that go to SQLite's thread together. Each such text is prepared and kept, so that there should be few.
-const LATER_MAX: usize = 16;
+const LATER_MAX: usize = 12;
 
 /// A value for a parameter.
 #[derive(Debug, Clone)]
@@ -215,13 +215,18 @@ impl Source for &Tx {
 /// Runs what was put off.
 pub(crate) async fn flush(open: &mut Open) -> Result<(), DbError> {
     let Begun::Sqlite(tx) = &mut open.begun else { return Ok(()) };
+    if open.is_broken {
+        return Err(DbError::Ended);
+    }
     let later = std::mem::take(&mut open.later);
     if later.is_empty() {
         return Ok(());
     }
     let (text, args) = joined(later);
+    open.is_broken = true;
     let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(args)?);
     query.execute(&mut **tx).await?;
+    open.is_broken = false;
     Ok(())
 }
 

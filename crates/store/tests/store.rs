@@ -1402,6 +1402,20 @@ on_both!(what_is_put_off_and_fails_leaves_nothing, |db: TestDb| {
     assert_eq!(count(&db.db, put_off_in_all()).await, 1);
 });
 
+on_both!(whoever_passes_over_a_failure_stores_nothing, |db: TestDb| {
+    let passed_over = db.db.write(|tx| async move {
+        for number in [1, 1, 2] {
+            put_off(&tx, number).await?;
+        }
+        // It fails here, and nobody asks.
+        let _ = sql("DELETE FROM event_outbox WHERE created_at = 9").execute(&tx).await;
+        put_off(&tx, 3).await
+    });
+    let failed: Result<(), DbError> = passed_over.await;
+    assert!(failed.is_err());
+    assert_eq!(count(&db.db, put_off_in_all()).await, 0);
+});
+
 on_both!(what_is_read_once_is_not_read_again, |db: TestDb| {
     let counted = db.db.write(|tx| async move {
         let once = || sql("SELECT COUNT(*) AS n FROM event_outbox WHERE tenant = $1");

@@ -278,8 +278,8 @@ fn keeper(call: &Call) -> Keeper<'_> {
     }
 }
 
-async fn list(api: Api, _: Call) -> Reply {
-    let rows = api.sessions.webhooks.receivers().await?;
+async fn list(api: Api, call: Call) -> Reply {
+    let rows = api.sessions.webhooks.receivers(keeper(&call)).await?;
     let items: Result<Vec<_>, _> = rows.iter().map(|row| view(&api, row)).collect();
     ok(Page { items: items?, next: None })
 }

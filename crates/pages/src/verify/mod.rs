@@ -30,6 +30,7 @@ use portcullis_workflow::{Input, Node, Status, check_spec};
 use serde_json::json;
 use url::Url;
 
+use owner::Whose;
 use questions::{Asked, questions};
 
 use crate::{
@@ -53,10 +54,7 @@ struct Welcome<'a> {
     csrf: String,
     token: &'a str,
     return_to: &'a str,
-    /// The account that it is about, if it is about one.
-    owner: Option<String>,
-    /// What the passkey is called that stands for the person afterwards.
-    passkey: Option<String>,
+    whose: Whose,
     needs: Vec<&'static str>,
     /// For how many hours pictures are kept, if some are.
     pictures: Option<String>,
@@ -75,7 +73,7 @@ struct StepPage<'a> {
     device: Option<String>,
     /// The same for each address below: where the person goes afterwards.
     query: String,
-    owner: Option<String>,
+    whose: Whose,
     mark: String,
     progress: String,
     total: usize,
@@ -135,8 +133,7 @@ pub(crate) async fn welcome(State(pages): State<Pages>, request: Request) -> imp
             csrf,
             token,
             return_to: back.as_deref().unwrap_or_default(),
-            owner: owner::name(&pages, &open).await?,
-            passkey: owner::passkey(&pages, &open).await?,
+            whose: owner::whose(&pages, &open).await?,
             needs: needs(&open),
             pictures: open.plan.keeps_pictures().then(|| hours(&pages)),
             device: open.plan.looks_at_devices(),
@@ -174,9 +171,9 @@ pub(crate) async fn show(
         let back = back(&visit);
         match next(&open) {
             Some(step) => {
-                let owner = owner::name(&pages, &open).await?;
+                let whose = owner::whose(&pages, &open).await?;
                 let sent = sent(&pages, &open, &step).await?;
-                Ok(ask(&pages, &visit, (&open, owner), (&step, &sent)))
+                Ok(ask(&pages, &visit, (&open, whose), (&step, &sent)))
             }
             None => Ok(waiting(&open, back.as_deref())),
         }
@@ -362,7 +359,7 @@ fn phone(pages: &Pages, open: &Open) -> Option<String> {
 fn ask(
     pages: &Pages,
     visit: &Visit,
-    (open, owner): (&Open, Option<String>),
+    (open, whose): (&Open, Whose),
     (step, sent): (&Step<'_>, &Sent),
 ) -> Page {
     let (csrf, cookie) = visit.csrf(&*pages.identity.entropy);
@@ -380,7 +377,7 @@ fn ask(
         csrf,
         id: open.row.id,
         query: query(back.as_deref()),
-        owner,
+        whose,
         mark: mark(open, sent),
         progress: tf("Step {0} of at most {1}", &[&(done + 1).to_string(), &total.to_string()]),
         total,

@@ -4,10 +4,13 @@ use portcullis_events::Actor;
 use portcullis_identity::Methods;
 use portcullis_oidc::{Params, ProofRule};
 use portcullis_store::{accounts::Account, sessions::Session};
+use portcullis_texts::tf;
+use portcullis_types::Timestamp;
 use portcullis_verification::{Needed, Open, Owner, SessionError};
 
 use crate::{
     Pages,
+    account::minutes,
     form::Visit,
     view::{self, Page},
 };
@@ -33,21 +36,33 @@ pub(crate) async fn of_owner(
     pages.sessions.for_owner(&owner, needed, by).await
 }
 
-/// Whose account a session is about. Whoever was sent the link of somebody else should see that.
-pub(super) async fn name(pages: &Pages, open: &Open) -> Result<Option<String>, Page> {
-    let Some(account) = open.row.account() else { return Ok(None) };
-    let username = pages.identity.username(account).await;
-    username.map_err(|error| view::failed(&error))
+/// Whose a session is. Whoever was sent the link of somebody else should see that.
+pub(super) struct Whose {
+    /// The account that it is about, if it is about one.
+    pub account: Option<String>,
+    /// By which passkey its owner was logged in who began it, in words: it stands for the person afterwards.
+    pub passkey: Option<String>,
 }
 
-/// What the passkey is called by which the owner was logged in who began a session: it stands for the person afterwards,
-/// so that whoever was sent the link of somebody else should see that as well.
-pub(super) async fn passkey(pages: &Pages, open: &Open) -> Result<Option<String>, Page> {
-    let (Some(account), Some(used)) = (open.row.account(), &open.row.passkey_id) else {
-        return Ok(None);
+pub(super) async fn whose(pages: &Pages, open: &Open) -> Result<Whose, Page> {
+    let Some(account) = open.row.account() else {
+        return Ok(Whose { account: None, passkey: None });
     };
-    let all = pages.identity.passkeys_of(account).await.map_err(|error| view::failed(&error))?;
-    Ok(all.into_iter().find(|one| one.id.to_string() == *used).map(|one| one.name))
+    let failed = |error| view::failed(&error);
+    let mut whose =
+        Whose { account: pages.identity.username(account).await.map_err(failed)?, passkey: None };
+    if let Some(used) = open.row.passkey_id.as_deref().filter(|used| !used.is_empty()) {
+        let all = pages.identity.passkeys_of(account).await.map_err(failed)?;
+        let one = all.into_iter().find(|one| one.id.to_string() == used);
+        whose.passkey = one.map(|one| {
+            let added = minutes(Timestamp::from_micros(one.created_at));
+            tf(
+                "Afterwards the passkey “{0}”, added {1}, stands for you. If that is not yours, close this page.",
+                &[&one.name, &added],
+            )
+        });
+    }
+    Ok(whose)
 }
 
 /// Where somebody goes through a session, and then back to the login that waits for it.

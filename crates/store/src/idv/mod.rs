@@ -10,6 +10,7 @@ pub mod notes;
 pub mod pictures;
 pub mod presentations;
 pub mod proofs;
+pub mod requests;
 pub mod seen;
 pub mod sessions;
 pub mod signals;

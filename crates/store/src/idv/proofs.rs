@@ -25,10 +25,12 @@ pub struct ProofRow {
     pub is_watched: bool,
     /// Whether that one has found nothing since.
     pub is_clear: bool,
+    /// Whether a passkey was bound to it, also one that is gone.
+    pub was_bound: bool,
     /// The passkey that is bound to it, if it is still there.
     pub passkey_id: Option<String>,
-    /// A keyed digest of when the person was born, as far as it was told; empty if it was not.
-    pub person: String,
+    /// By which passkey whoever was refused was logged in.
+    pub refused_with: Option<String>,
 }
 
 /// What is kept of a decision.
@@ -52,6 +54,8 @@ pub struct Proof<'a> {
     pub passkey: Option<&'a str>,
     /// A keyed digest of when the person was born; what was known of it stays if this is empty.
     pub person: &'a str,
+    /// By which passkey whoever was refused was logged in.
+    pub refused_with: Option<&'a str>,
 }
 
 macro_rules! select {
@@ -60,7 +64,7 @@ macro_rules! select {
             "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at, \
              p.subject_id IS NOT NULL AS is_watched, \
              COALESCE(s.monitored AND s.findings = p.findings, FALSE) AS is_clear, \
-             k.id AS passkey_id, p.person \
+             p.passkey_id IS NOT NULL AS was_bound, k.id AS passkey_id, p.refused_with \
              FROM account_proof p JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
              LEFT JOIN aml_subject s ON s.tenant = p.tenant AND s.id = p.subject_id \
              LEFT JOIN passkey k ON k.tenant = p.tenant AND k.account_id = p.account_id AND k.id = p.passkey_id \
@@ -73,14 +77,16 @@ macro_rules! select {
 /// Puts it in the place of what was there by the same workflow.
 pub async fn put(tx: &Tx, tenant: &str, proof: &Proof<'_>) -> Result<(), DbError> {
     sql("INSERT INTO account_proof (tenant, account_id, workflow_id, workflow_version, is_proven, session_id, \
-         decided_at, refused_at, subject_id, findings, passkey_id, person) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         decided_at, refused_at, subject_id, findings, passkey_id, person, refused_with, person_session) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+         CASE WHEN $12 = '' THEN NULL ELSE $6 END) \
          ON CONFLICT (tenant, account_id, workflow_id) DO UPDATE SET \
          workflow_version = excluded.workflow_version, is_proven = excluded.is_proven, \
          session_id = excluded.session_id, decided_at = excluded.decided_at, \
          refused_at = excluded.refused_at, subject_id = excluded.subject_id, findings = excluded.findings, \
-         passkey_id = excluded.passkey_id, person = CASE WHEN excluded.person = '' \
-         THEN account_proof.person ELSE excluded.person END")
+         passkey_id = excluded.passkey_id, refused_with = excluded.refused_with, \
+         person = CASE WHEN excluded.person = '' THEN account_proof.person ELSE excluded.person END, \
+         person_session = COALESCE(excluded.person_session, account_proof.person_session)")
     .bind(tenant)
     .bind(proof.account)
     .bind(proof.workflow)
@@ -93,6 +99,7 @@ pub async fn put(tx: &Tx, tenant: &str, proof: &Proof<'_>) -> Result<(), DbError
     .bind(proof.watched.map(|(_, findings)| findings))
     .bind(proof.passkey)
     .bind(proof.person)
+    .bind(proof.refused_with)
     .execute(tx)
     .await
     .map(drop)
@@ -129,22 +136,44 @@ pub async fn refuse(
     tenant: &str,
     account: Id<tags::User>,
     workflow: Id<tags::Workflow>,
-    at: Timestamp,
+    (at, with): (Timestamp, Option<&str>),
 ) -> Result<bool, DbError> {
-    let changed = sql("UPDATE account_proof SET refused_at = $4 \
+    let changed = sql("UPDATE account_proof SET refused_at = $4, refused_with = $5 \
                        WHERE tenant = $1 AND account_id = $2 AND workflow_id = $3")
     .bind(tenant)
     .bind(account)
     .bind(workflow)
     .bind(at)
+    .bind(with)
     .execute(tx)
     .await?;
     Ok(changed == 1)
 }
 
-/// Forgets the approvals of an account: somebody has found out since whose it is.
+#[derive(sqlx::FromRow)]
+struct Person {
+    person: String,
+}
+
+/// Who the owner of an account is by what a passkey was bound to, by keyed digests: one person at most.
+pub async fn persons(
+    source: impl Source,
+    tenant: &str,
+    account: Id<tags::User>,
+) -> Result<Vec<String>, DbError> {
+    let rows: Vec<Person> = sql("SELECT DISTINCT person FROM account_proof \
+                                 WHERE tenant = $1 AND account_id = $2 AND person <> ''")
+    .bind(tenant)
+    .bind(account)
+    .all(source)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.person).collect())
+}
+
+/// Forgets the approvals of an account of which nobody knows for whom they are: somebody has found out since whose it
+/// is.
 pub async fn forget(tx: &Tx, tenant: &str, account: Id<tags::User>) -> Result<(), DbError> {
-    sql("DELETE FROM account_proof WHERE tenant = $1 AND account_id = $2 AND is_proven")
+    sql("DELETE FROM account_proof WHERE tenant = $1 AND account_id = $2 AND is_proven AND person = ''")
         .bind(tenant)
         .bind(account)
         .execute(tx)

@@ -191,6 +191,7 @@ pub async fn erase(
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM account_proof WHERE tenant = $1 AND session_id = $2 AND is_proven",
+        "UPDATE account_proof SET person = '', person_session = NULL WHERE tenant = $1 AND person_session = $2",
         "DELETE FROM idv_code WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM mail_outbox WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM idv_seen WHERE tenant = $1 AND session_id = $2",
@@ -261,24 +262,25 @@ pub async fn page(
     .await
 }
 
-/// The newest session of the workflow about an account that goes on; if `passkey` says one, begun by its owner with
-/// that one.
+/// The newest session of the workflow about an account that goes on, begun by its owner while they were logged in by this
+/// passkey (by none if it is empty), or, where that is `also`, by somebody else.
 pub async fn going_about(
     source: impl Source,
     tenant: &str,
     account: Id<tags::User>,
     workflow: Id<tags::Workflow>,
-    passkey: &str,
+    (passkey, also): (&str, bool),
 ) -> Result<Option<SessionRow>, DbError> {
     sql(select!(
         "tenant = $1 AND account_id = $2 AND workflow_id = $3 AND ended_at IS NULL \
-         AND ($4 = '' OR passkey_id = $4) \
+         AND (passkey_id = $4 OR $5 AND passkey_id IS NULL) \
          ORDER BY created_at DESC, id DESC LIMIT 1"
     ))
     .bind(tenant)
     .bind(account)
     .bind(workflow)
     .bind(passkey)
+    .bind(also)
     .optional(source)
     .await
 }
@@ -449,52 +451,5 @@ pub async fn effects_of(
     .bind(tenant)
     .bind(session)
     .all(source)
-    .await
-}
-
-/// A request that was made before.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct MadeRow {
-    /// The digest of it.
-    pub request: String,
-    /// What came of it.
-    #[sqlx(try_from = "String")]
-    pub session_id: Id<tags::IdvSession>,
-}
-
-/// The request with this key.
-pub async fn made(
-    source: impl Source,
-    tenant: &str,
-    key: &str,
-    now: Timestamp,
-) -> Result<Option<MadeRow>, DbError> {
-    sql("SELECT request, session_id FROM idv_idempotency \
-         WHERE tenant = $1 AND key = $2 AND expires_at > $3")
-    .bind(tenant)
-    .bind(key)
-    .bind(now)
-    .optional(source)
-    .await
-}
-
-/// Remembers a request by its key.
-pub async fn remember(
-    tx: &Tx,
-    tenant: &str,
-    key: &str,
-    row: &MadeRow,
-    expires_at: Timestamp,
-) -> Result<(), DbError> {
-    sql("INSERT INTO idv_idempotency (tenant, key, request, session_id, expires_at) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, key) DO UPDATE SET \
-         request = excluded.request, session_id = excluded.session_id, \
-         expires_at = excluded.expires_at")
-    .bind(tenant)
-    .bind(key)
-    .bind(&row.request)
-    .bind(row.session_id)
-    .bind(expires_at)
-    .later(tx)
     .await
 }

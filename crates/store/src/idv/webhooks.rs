@@ -190,6 +190,23 @@ pub async fn delete(tx: &Tx, tenant: &str, id: Id<tags::Webhook>) -> Result<bool
     Ok(deleted == 1)
 }
 
+/// Forgets what a receiver was told or is to be of a type.
+pub async fn forget(
+    tx: &Tx,
+    tenant: &str,
+    id: Id<tags::Webhook>,
+    kind: &str,
+) -> Result<(), DbError> {
+    sql("DELETE FROM idv_delivery WHERE tenant = $1 AND webhook_id = $2 AND message_id IN \
+         (SELECT id FROM idv_message WHERE tenant = $1 AND type = $3)")
+    .bind(tenant)
+    .bind(id)
+    .bind(kind)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
 /// Adds a message, which goes at `expires_at`.
 pub async fn add_message(
     tx: &Tx,

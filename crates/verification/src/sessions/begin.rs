@@ -201,6 +201,10 @@ pub(super) fn check(asked: &Begin) -> Result<(), SessionError> {
     if asked.reference.as_ref().is_some_and(|text| !plain(text, REFERENCE_MAX_BYTES)) {
         return invalid("reference", format!("must be 1 to {REFERENCE_MAX_BYTES} bytes of text"));
     }
+    // A name has letters that a database takes.
+    if !plain(&asked.workflow, REFERENCE_MAX_BYTES) {
+        return invalid("workflow", "must be the id or name of one".to_owned());
+    }
     let tag = |text: &String| {
         plain(text, 35) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };

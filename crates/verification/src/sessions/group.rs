@@ -1,12 +1,12 @@
 //! Sessions that are asked for at once are begun in one transaction: most of what one costs is the way to the database
 //! and the log and back.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_events::{Actor, Origin};
 use portcullis_store::{
     DbError, Tx,
-    idv::sessions::{self, MadeRow},
+    idv::requests::{self, MadeRow},
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -22,12 +22,12 @@ const GROUPS: usize = 2;
 pub(super) struct Begins {
     waiting: Mutex<Vec<Waiting>>,
     /// Groups that are begun beside each other: while one waits for the log, another one is written.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Default for Begins {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), turns: Semaphore::new(GROUPS) }
+        Self { waiting: Mutex::default(), turns: Arc::new(Semaphore::new(GROUPS)) }
     }
 }
 
@@ -64,7 +64,9 @@ impl Sessions {
             let turn = tokio::select! {
                 biased;
                 begun = &mut begun => return begun.unwrap_or_else(lost),
-                turn = self.inner().begins.turns.acquire() => turn.map_err(|_| DbError::Ended)?,
+                turn = self.inner().begins.turns.clone().acquire_owned() => {
+                    turn.map_err(|_| DbError::Ended)?
+                }
             };
             let group = self.next_group();
             if group.is_empty() {
@@ -74,7 +76,10 @@ impl Sessions {
             }
             let sessions = self.clone();
             // Whoever goes away must not take the others along.
-            let together = tokio::spawn(async move { sessions.begin_together(group).await });
+            let together = tokio::spawn(async move {
+                sessions.begin_together(group).await;
+                drop(turn);
+            });
             if let Err(error) = together.await {
                 tracing::error!(%error, "sessions were not begun");
             }
@@ -110,9 +115,15 @@ impl Sessions {
                 }
             }
             Err(error) => {
+                let again = match &error {
+                    SessionError::Db(DbError::NotRecorded) => || DbError::NotRecorded,
+                    SessionError::Db(DbError::Unsure) => || DbError::Unsure,
+                    _ => || DbError::Ended,
+                };
                 let mut error = Some(error);
                 for one in group {
-                    self.tell(one, error.take().map_or_else(ended, Err));
+                    let error = error.take().unwrap_or_else(|| again().into());
+                    self.tell(one, Err(error));
                 }
             }
         }
@@ -159,7 +170,7 @@ impl Sessions {
     async fn find_or_prepare(&self, tx: &Tx, one: &Waiting) -> Result<Found, SessionError> {
         let now = self.now();
         if let Some((key, request)) = &one.key
-            && let Some(made) = sessions::made(tx, &self.tenant, key, now).await?
+            && let Some(made) = requests::made(tx, &self.tenant, key, now).await?
         {
             if made.request != *request {
                 return Err(SessionError::KeyReused);
@@ -174,7 +185,7 @@ impl Sessions {
         let Some((key, request)) = &one.key else { return Ok(()) };
         let made = MadeRow { request: request.clone(), session_id: open.row.id };
         let until = self.now().plus(REMEMBER);
-        Ok(sessions::remember(tx, &self.tenant, key, &made, until).await?)
+        Ok(requests::remember(tx, &self.tenant, key, &made, until).await?)
     }
 }
 
@@ -186,10 +197,11 @@ enum Found {
     New(Box<Open>),
 }
 
-/// Whether an error says that nothing was written. Of a commit that broke off nobody knows.
+/// Whether an error says that nothing was written, and comes of what was asked for. Of a commit that broke off nobody
+/// knows, and where the database is away it is so for everybody.
 fn is_undone(error: &SessionError) -> bool {
     match error {
-        SessionError::Db(error) => error.constraint().is_some(),
+        SessionError::Db(error) => error.is_of_statement(),
         _ => true,
     }
 }

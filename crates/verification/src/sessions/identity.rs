@@ -71,6 +71,11 @@ impl Sessions {
         }
         // People change their names, and not when they were born.
         let born = &verified["claims"]["birthdate"];
+        // Whom a passkey stands for is known as well.
+        let person = self.person(account, born.as_str().unwrap_or_default());
+        if proofs::persons(tx, &self.tenant, account).await?.iter().any(|known| *known != person) {
+            return Ok(Some(OTHER_PERSON));
+        }
         let known = identities::of_account(tx, &self.tenant, account).await?;
         if known.is_empty() {
             // What was approved while nobody knew who the owner is may have been somebody else.

@@ -66,11 +66,24 @@ impl Sessions {
                         tracing::warn!(workflow, "approves people whom nobody monitors");
                         return Some(last.decided_at);
                     }
+                    if is_bound && last.is_proven && !last.was_bound && is_same {
+                        tracing::warn!(
+                            workflow,
+                            "approves people and does not tell when they were born"
+                        );
+                        return Some(last.decided_at);
+                    }
+                    // Whoever tries with another passkey has the person who is known wait for nothing.
+                    let is_own = |with: &Option<String>| with.as_deref() == Some(&passkey[..]);
+                    if is_bound && is_own(&last.passkey_id) && !is_own(&last.refused_with) {
+                        return None;
+                    }
                     last.refused_at.map(Timestamp::from_micros)
                 });
                 let waits = |at: &Timestamp| at.plus(retry_after) > self.now();
                 let refused = refused.filter(waits);
-                let with = if is_bound { &passkey[..] } else { "" };
+                // Whoever is logged in some other way goes on with something else, whatever is asked for.
+                let with = (&passkey[..], !is_bound);
                 let going = sessions::going_about(&tx, tenant, account, found.id, with).await?;
                 let going =
                     going.filter(|going| refused.is_none_or(|refused| going.created_at > refused));
@@ -135,45 +148,54 @@ impl Sessions {
         let is_other = born.is_some() && !told.is_empty() && !is_same;
         let persons: BTreeSet<String> =
             told.iter().flatten().map(|born| self.person(account, born)).collect();
-        let workflow = open.row.workflow_id;
-        let before = proofs::by_workflow(tx, &self.tenant, account, workflow).await?;
-        let before = before.as_ref();
-        let begun_with = open.row.passkey_id.as_deref().unwrap_or_default();
-        // What a passkey stands for is one person, whoever is logged in.
-        let known = before.map(|before| &before.person[..]).unwrap_or_default();
-        let is_known = persons.len() == 1 && persons.contains(known);
-        let is_somebody_else = !known.is_empty() && !is_known;
+        let person = persons.first().filter(|_| persons.len() == 1).map(|person| &person[..]);
+        // What a passkey stands for is one person, whoever is logged in and whichever workflow asks.
+        let known = proofs::persons(tx, &self.tenant, account).await?;
+        let is_known = known.iter().all(|known| Some(&known[..]) == person);
+        let is_somebody_else = !told.is_empty() && !is_known;
         let is_proven = decision.verdict == Verdict::Approved
             && verified != Some(OTHER_PERSON)
             && !is_other
             && !is_somebody_else;
-        let bound = before.filter(|before| before.is_proven && before.passkey_id.is_some());
-        if let Some(bound) = bound.filter(|_| !is_proven && open.row.passkey_id.is_some())
-            && bound.passkey_id.as_deref() != Some(begun_with)
-        {
+        if is_other || is_somebody_else {
+            self.tell_of_proof(tx, open, ("other_person", None)).await?;
+        }
+        let workflow = open.row.workflow_id;
+        let before = proofs::by_workflow(tx, &self.tenant, account, workflow).await?;
+        let bound = before.as_ref().filter(|before| before.is_proven);
+        let bound = bound.and_then(|before| before.passkey_id.as_deref());
+        let with = open.row.passkey_id.as_deref();
+        let is_theirs = with.is_some() && with != bound;
+        if bound.is_some() && is_theirs && !is_proven {
             // Whoever logs in some other way takes nothing away from the person who has the passkey. It was a try.
-            proofs::refuse(tx, &self.tenant, account, workflow, decision.at).await?;
+            proofs::refuse(tx, &self.tenant, account, workflow, (decision.at, with)).await?;
             return Ok(());
         }
-        let keeps = bound.filter(|_| is_known).and_then(|bound| bound.passkey_id.as_deref());
-        let passkey = Some(begun_with).filter(|id| !id.is_empty()).or(keeps);
-        let passkey = passkey.filter(|_| is_proven);
-        let person = match (passkey, persons.first()) {
-            (Some(_), Some(person)) if persons.len() == 1 => &person[..],
-            _ => "",
-        };
+        // Where nobody says who it is, no passkey can stand for them.
+        let own = with.filter(|id| !id.is_empty() && person.is_some());
+        let passkey = own.or(bound).filter(|_| is_proven);
+        let person = person.filter(|_| passkey.is_some()).unwrap_or_default();
         self.put_proof(tx, open, account, (is_proven, decision.at), (passkey, person)).await?;
-        if let Some(passkey) = passkey {
-            let (change, reason) = ("passkey_bound", Some(passkey.to_owned()));
-            let bound = Verification { change, reason, ..Verification::default() };
-            let kind = Kind::Verification(open.about(bound));
-            tx.emit(self.event(&Actor::System, None, kind)).await?;
+        match passkey {
+            Some(passkey) => self.tell_of_proof(tx, open, ("passkey_bound", Some(passkey))).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    async fn tell_of_proof(
+        &self,
+        tx: &Tx,
+        open: &Open,
+        (change, reason): (&'static str, Option<&str>),
+    ) -> Result<(), SessionError> {
+        let reason = reason.map(str::to_owned);
+        let told = Verification { change, reason, ..Verification::default() };
+        let kind = Kind::Verification(open.about(told));
+        Ok(tx.emit(self.event(&Actor::System, None, kind)).await?)
     }
 
     /// Who the owner of an account is, as far as it takes to know them again.
-    fn person(&self, account: Id<tags::User>, born: &str) -> String {
+    pub(super) fn person(&self, account: Id<tags::User>, born: &str) -> String {
         self.hex_digest(&[b"proof_person", account.to_string().as_bytes(), born.as_bytes()])
     }
 
@@ -191,7 +213,8 @@ impl Sessions {
         }
         // That is no decision, and takes none back; but it was a try.
         let workflow = open.row.workflow_id;
-        if proofs::refuse(tx, &self.tenant, account, workflow, at).await? {
+        let with = open.row.passkey_id.as_deref();
+        if proofs::refuse(tx, &self.tenant, account, workflow, (at, with)).await? {
             return Ok(());
         }
         self.put_proof(tx, open, account, (false, at), (None, "")).await
@@ -221,6 +244,7 @@ impl Sessions {
             watched,
             passkey,
             person,
+            refused_with: open.row.passkey_id.as_deref().filter(|_| !is_proven),
         };
         Ok(proofs::put(tx, &self.tenant, &proof).await?)
     }

@@ -35,9 +35,15 @@ impl<'a> Keeper<'a> {
     }
 
     fn check(&self, row: &WebhookRow) -> Result<(), SessionError> {
-        let is_told = row.types.split(' ').any(|one| one == HITS_CHANGED);
-        if is_told && !self.may_screen { Err(SessionError::Forbidden) } else { Ok(()) }
+        match hears_of_hits(row) && !self.may_screen {
+            true => Err(SessionError::Forbidden),
+            false => Ok(()),
+        }
     }
+}
+
+fn hears_of_hits(row: &WebhookRow) -> bool {
+    row.types.split(' ').any(|one| one == HITS_CHANGED)
 }
 
 /// What somebody says of a receiver. What they leave out stays as it is.
@@ -86,9 +92,11 @@ impl Webhooks {
         Ok(row)
     }
 
-    /// Every receiver, the oldest first.
-    pub async fn receivers(&self) -> Result<Vec<WebhookRow>, SessionError> {
-        Ok(webhooks::all(&self.db, &self.tenant).await?)
+    /// Every receiver with which somebody may have to do, the oldest first.
+    pub async fn receivers(&self, keeper: Keeper<'_>) -> Result<Vec<WebhookRow>, SessionError> {
+        let mut rows = webhooks::all(&self.db, &self.tenant).await?;
+        rows.retain(|row| keeper.check(row).is_ok());
+        Ok(rows)
     }
 
     /// A receiver.
@@ -166,8 +174,13 @@ impl Webhooks {
                 if row.revision != revision {
                     return Err(SessionError::Stale);
                 }
+                let was_told = hears_of_hits(&row);
                 self.say(&mut row, receiver)?;
                 keeper.check(&row)?;
+                if was_told && !hears_of_hits(&row) {
+                    // From now on others may look at what it was told.
+                    webhooks::forget(&tx, &self.tenant, id, HITS_CHANGED).await?;
+                }
                 // Whoever changes it wants to see whether it works now.
                 (row.failures, row.rests_until) = (0, self.now());
                 (row.revision, row.updated_at) = (revision + 1, self.now());

@@ -1559,14 +1559,17 @@ impl Office {
     }
 }
 
-on_both!(an_approval_stands_for_the_passkey_with_which_it_was_begun, |db: TestDb| {
-    let office = Office::new(db).await;
-    let graph = json!({
+fn reviewed() -> Value {
+    json!({
         "schema": "idv.workflow/1", "start": "zone",
         "nodes": { "zone": { "type": "check", "check": "mrz", "next": "human" },
                    "human": { "type": "review", "approvers": 1 } }
-    });
-    office.publish("owners", &graph).await;
+    })
+}
+
+on_both!(an_approval_stands_for_the_passkey_with_which_it_was_begun, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &reviewed()).await;
     let alice = office.account(1, "alice").await;
     let hers = office.add_passkey(alice, 7).await;
     let others = office.add_passkey(alice, 8).await;
@@ -1611,6 +1614,84 @@ on_both!(an_approval_stands_for_the_passkey_with_which_it_was_begun, |db: TestDb
     let thief = office.with_passkey(alice, 8).await.unwrap().row.id;
     office.decides(thief, OTHER_ZONE, Verdict::Approved).await;
     assert_eq!(office.proven(alice).await, None);
+});
+
+on_both!(whoever_has_only_the_password_gets_into_no_session_of_a_passkey, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &reviewed()).await;
+    let alice = office.account(1, "alice").await;
+    office.add_passkey(alice, 7).await;
+    // Neither the thief into hers, nor she into theirs, whichever rule asks.
+    let theirs = office.with_passkey(alice, 8).await.unwrap().row.id;
+    let plain = office.owner(alice).await.unwrap().unwrap().row.id;
+    let hers = office.with_passkey(alice, 7).await.unwrap().row.id;
+    assert!(theirs != plain && plain != hers && hers != theirs);
+    assert_eq!(office.owner(alice).await.unwrap().unwrap().row.id, plain);
+    // What others begin for her is for whoever is logged in, and binds nothing.
+    let begun = Begin { workflow: "owners".into(), account: Some(alice), ..Begin::default() };
+    office.world.clock.advance(Duration::from_secs(1));
+    let begun = office.begin(begun).await.unwrap().row.id;
+    assert_eq!(office.owner(alice).await.unwrap().unwrap().row.id, begun);
+    assert_eq!(office.with_passkey(alice, 7).await.unwrap().row.id, hers);
+    // Their failures keep her from nothing.
+    office.decides(hers, ZONE, Verdict::Approved).await;
+    office.decides(theirs, OTHER_ZONE, Verdict::Approved).await;
+    assert!(office.bound(alice).await.is_some());
+    assert!(office.with_passkey(alice, 7).await.is_some());
+    assert!(office.with_passkey(alice, 8).await.is_none());
+});
+
+on_both!(who_the_person_is_stays_known_in_every_workflow, |db: TestDb| {
+    let office = Office::new(db).await;
+    office.publish("owners", &reviewed()).await;
+    office.publish("others", &reviewed()).await;
+    office.publish("verifies", &verifying()).await;
+    let (alice, bob) = (office.account(1, "alice").await, office.account(2, "bob").await);
+    let hers = office.add_passkey(alice, 7).await;
+    let own = office.with_passkey(alice, 7).await.unwrap().row.id;
+    office.decides(own, OTHER_ZONE, Verdict::Approved).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&hers[..]));
+    // A chip of somebody else tells nobody whose the account is, and takes nothing away.
+    office.verify(alice, Some(true), Verdict::Approved).await;
+    assert_eq!(office.bound(alice).await.as_deref(), Some(&hers[..]));
+    let verified = office.recorded().into_iter().filter_map(|one| one.verified).next_back();
+    assert_eq!(verified, Some("other_person"));
+    assert!(office.sessions.identities(alice).await.unwrap().is_empty());
+    // Nor does another workflow.
+    let by = (&machine(), &Origin::default());
+    let owner = Owner { account: alice, locale: None, passkey: Some(Id::from_bits(8)) };
+    let needed = Needed { workflow: "others", is_bound: true, ..needed(60, false) };
+    let other = office.sessions.for_owner(&owner, needed, by).await.unwrap().unwrap().row.id;
+    office.decides(other, ZONE, Verdict::Approved).await;
+    let db = &office.world.db.db;
+    let row = proofs::of_account(db, "main", alice, "others").await.unwrap().unwrap();
+    assert!(!row.is_proven);
+    assert!(office.recorded().iter().any(|one| one.change == "other_person"));
+    // A chip of the same person leaves it as it is.
+    let his = office.add_passkey(bob, 9).await;
+    let own = office.with_passkey(bob, 9).await.unwrap().row.id;
+    office.decides(own, ZONE, Verdict::Approved).await;
+    office.verify(bob, Some(true), Verdict::Approved).await;
+    assert_eq!(office.bound(bob).await.as_deref(), Some(&his[..]));
+    // It goes with the session that told it.
+    office.sessions.erase(own, &machine(), &Origin::default()).await.unwrap();
+    assert!(proofs::persons(db, "main", bob).await.unwrap().is_empty());
+    assert_eq!(proofs::persons(db, "main", alice).await.unwrap().len(), 1);
+});
+
+on_both!(a_passkey_stands_for_nobody_who_is_not_known, |db: TestDb| {
+    let office = Office::new(db).await;
+    let graph = json!({
+        "schema": "idv.workflow/1", "start": "human",
+        "nodes": { "human": { "type": "review", "approvers": 1 } }
+    });
+    office.publish("owners", &graph).await;
+    let alice = office.account(1, "alice").await;
+    office.add_passkey(alice, 7).await;
+    let own = office.with_passkey(alice, 7).await.unwrap().row.id;
+    office.vote(own, "one", Verdict::Approved).await.unwrap();
+    assert_eq!((office.proven(alice).await, office.bound(alice).await), (Some(1), None));
+    assert!(office.with_passkey(alice, 7).await.is_none(), "once more would come to the same");
 });
 
 on_both!(a_workflow_screens_on_its_own_terms, |db: TestDb| {
@@ -1681,6 +1762,27 @@ on_both!(sessions_that_are_asked_for_at_once_are_told_apart, |db: TestDb| {
     }
     let began = office.recorded().iter().filter(|one| one.change == "began").count();
     assert_eq!(began, 30 + 10);
+});
+
+on_both!(one_request_that_no_database_takes_fails_nobody_else, |db: TestDb| {
+    let office = Office::new(db).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..64_usize {
+        let sessions = office.sessions.clone();
+        tasks.spawn(async move {
+            // PostgreSQL knows no such letter; what is known of somebody is sealed, and may have it.
+            let reference = (number % 4 == 0).then(|| "x\u{0}y".to_owned());
+            let workflow = if number % 4 == 1 { "x\u{0}y" } else { "kyc" };
+            let asked = Begin { workflow: workflow.into(), reference, ..Begin::default() };
+            (number, sessions.begin(asked, &machine(), &Origin::default()).await)
+        });
+    }
+    for (number, begun) in tasks.join_all().await {
+        match number % 4 {
+            0 | 1 => assert!(matches!(begun, Err(SessionError::Invalid(..)))),
+            _ => office.is_whole(begun.unwrap().open.row.id).await,
+        }
+    }
 });
 
 on_both!(whoever_goes_away_takes_nobody_along, |db: TestDb| {

@@ -473,7 +473,10 @@ on_both!(nobody_is_told_where_nobody_may_be, |db: TestDb| {
     }
     let many = house.hooks().add(&receiver(), keeper(&by, &origin)).await;
     assert!(matches!(many, Err(SessionError::Invalid("url", _))));
-    assert_eq!(house.hooks().receivers().await.unwrap().len(), 20);
+    assert_eq!(
+        house.hooks().receivers(keeper(&machine(), &Origin::default())).await.unwrap().len(),
+        20
+    );
 });
 
 on_both!(what_monitoring_finds_is_told_to_whoever_may_know_and_asks_for_it, |db: TestDb| {
@@ -541,11 +544,22 @@ on_both!(what_monitoring_finds_is_told_to_whoever_may_know_and_asks_for_it, |db:
     for error in is_refused {
         assert!(matches!(error, Some(SessionError::Forbidden)), "{error:?}");
     }
-    // It goes with the subject.
-    let gone = list(3, &[("q", "Somebody Else")]);
-    house.world.lists(&[&gone]);
+    let seen = |keeper| async move { hooks.receivers(keeper).await.unwrap().len() };
+    assert_eq!((seen(verifier).await, seen(screener).await), (1, 2));
+    // Nor with what it was told once it is told no more.
+    let (again, _) = hooks.add(&asked, screener).await.unwrap();
+    house.world.lists(&[&list(3, &[("x", "Anna Maria Eriksson"), ("y", "Anna M. Eriksson")])]);
     house.world.aml.monitor().await.unwrap();
-    assert_eq!(deliveries(screener).await.unwrap().len(), 2);
+    let all = DeliveryFilter::default();
+    assert_eq!(hooks.deliveries((again.id, screener), all, "", 9).await.unwrap().len(), 1);
+    let less = Receiver { types: Some(vec!["idv.session.erased".into()]), ..Receiver::default() };
+    hooks.change(again.id, (again.revision, &less), screener).await.unwrap();
+    assert!(hooks.deliveries((again.id, verifier), all, "", 9).await.unwrap().is_empty());
+    hooks.remove(again.id, verifier).await.unwrap();
+    // It goes with the subject.
+    house.world.lists(&[&list(4, &[("q", "Somebody Else")])]);
+    house.world.aml.monitor().await.unwrap();
+    assert_eq!(deliveries(screener).await.unwrap().len(), 3);
     house.world.aml.remove(subject, &by, &origin).await.unwrap();
     assert!(deliveries(screener).await.unwrap().is_empty());
     hooks.remove(id, screener).await.unwrap();
