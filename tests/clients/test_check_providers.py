@@ -112,6 +112,40 @@ def test_a_register_says_who_is_known(client):
     assert found["report"]["id"] != provider["id"]
 
 
+ALONE = "/idv/v1/checks/database"
+
+
+def test_a_register_is_asked_alone(place, client):
+    subject = {"surname": "Mustermann", "given_names": "Erika", "date_of_birth": "1964-08-12"}
+    answer = client.post(ALONE, json={"provider": "register", "subject": subject})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["check"], found["status"], found["assurance"], found["values"]["score"]) == ("database", "passed", "database", 1)
+    assert found["provider"]["name"] == "register" and found["provider"]["id"] != found["id"]
+    other = client.post(ALONE, json={"provider": "register", "subject": {**subject, "date_of_birth": "1964-08-13"}}).json()
+    assert other["status"] == "review" and other["inputs_hash"] != found["inputs_hash"]
+    entry = next(e for e in place.audit() if e.get("entity", {}).get("uid") == found["id"])
+    assert entry["unmapped"]["status"] == "passed" and "Mustermann" not in json.dumps(entry)
+    gone = client.post(ALONE, json={"provider": "nobody", "subject": subject}).json()
+    assert (gone["status"], gone["reasons"][0]["code"]) == ("error", "provider_unreachable")
+
+
+def test_alone_it_is_told_no_more(place, client, free):
+    free.say = lambda question: (422, {})
+    subject = {"surname": "Mustermann", "date_of_birth": "1964-08-12"}
+    asked = {"provider": "free", "subject": subject, "identifiers": {"email": ["Erika@Example.org"], "phone": ["+49 30 901820"]}, "locale": "de"}
+    found = client.post(ALONE, json=asked).json()
+    assert (found["status"], found["reasons"][0]["code"]) == ("not_performed", "provider_cannot")
+    [question] = [question for _, question in free.asked if question["id"] == found["id"]]
+    assert (question["session"], question["node"], question["check"], question["locale"]) == ("", "", "database", "de")
+    assert question["subject"] == {"surname": "Mustermann"} and list(question["identifiers"]) == ["email"]
+    for wrong, where in [({"provider": "none"}, "provider"), ({"subject": {}}, "subject"), ({"identifiers": {"email": ["x"]}}, "identifiers"),
+                         ({"identifiers": {"wish": ["x"]}}, "identifiers"), ({"subject": {"date_of_birth": "x"}}, "date_of_birth")]:
+        refused = client.post(ALONE, json={**asked, **wrong})
+        assert refused.status_code == 422 and where in refused.text, refused.text
+    assert place.operator(scope="aml").post(ALONE, json=asked).status_code == 403
+
+
 def test_what_it_doubts_is_for_people(client):
     workflow = published(client, {**graph("register", **{"from": "expected"})})
     for expected, status in [({"surname": "Mustermann", "given_names": "Erika", "date_of_birth": "1964-08-12"}, "approved"),

@@ -157,6 +157,45 @@ def test_only_what_is_asked_for_is_shown(verifier, there, erika, trusted):
     assert "ERIKA" not in json.dumps(entries) and asked["id"] in {entry["entity"]["uid"] for entry in mine}
 
 
+ALONE = "/idv/v1/checks/sd-jwt"
+
+
+def test_a_credential_is_verified_alone(verifier, there, erika):
+    """One that somebody else asked for, with their nonce."""
+    credential = erika.wallet.credentials[0]
+    terms = {"audience": "https://shop.example", "nonce": "n-4711"}
+    text = credential.show(Wallet.needed(credential, AGE["credentials"][0]["claims"][0]), **terms)
+    answer = there.post(ALONE, json={"presentation": text, **terms})
+    assert answer.status_code == 200, answer.text
+    seen = answer.json()
+    assert (seen["check"], seen["status"], seen["assurance"], seen["reasons"]) == ("sd-jwt", "passed", "cryptographic", [])
+    assert (seen["issuer"], seen["vct"]) == (erika.place.issuer, VCT) and seen["holder"]
+    assert seen["claims"]["age_equal_or_over"] == {"18": True} and "given_name" not in seen["claims"]
+    entry = next(e for e in verifier.audit() if e.get("entity", {}).get("uid") == seen["id"])
+    assert entry["unmapped"]["status"] == "passed" and seen["inputs_hash"] in json.dumps(entry)
+    # For somebody else, with another nonce, or not as it was signed, it is nothing.
+    head, rest = text.split("~", 1)
+    for more, code in [
+        ({"audience": "https://evil.example"}, "presented_elsewhere"), ({"nonce": "n-4712"}, ""),
+        ({"presentation": head[:-6] + "AAAAAA~" + rest}, ""), ({"presentation": head}, ""),
+        ({"presentation": text.rsplit("~", 1)[0] + "~"}, ""), ({"presentation": "x" * 200_000}, ""), ({"presentation": ""}, ""),
+    ]:
+        refused = there.post(ALONE, json={"presentation": text, **terms, **more})
+        assert refused.status_code == 200, refused.text
+        seen = refused.json()
+        assert seen["status"] == "failed" and code in seen["reasons"][0]["code"], (more, seen)
+        assert not {"issuer", "claims", "holder"} & set(seen)
+    for more in ({"nonce": ""}, {"audience": "a" * 257}, {"more": 1}):
+        assert there.post(ALONE, json={"presentation": text, **terms, **more}).status_code in (400, 422)
+    assert verifier.operator(scope="aml").post(ALONE, json={"presentation": text, **terms}).status_code == 403
+
+
+def test_who_trusts_nobody_verifies_nothing():
+    with Demo() as running:
+        body = {"presentation": "x", "audience": "a", "nonce": "n"}
+        assert running.operator(scope="idv").post(ALONE, json=body).status_code == 409
+
+
 def test_the_request_is_signed_by_who_it_says(verifier, there, trusted, erika, place):
     asked = ask(there)
     request = erika.wallet.request(asked["url"], trusted)

@@ -9,7 +9,10 @@ ALTER TABLE account_proof ADD COLUMN passkey_id TEXT;
 -- and goes with the session that told it.
 ALTER TABLE account_proof ADD COLUMN person TEXT NOT NULL DEFAULT '';
 ALTER TABLE account_proof ADD COLUMN person_session TEXT;
--- By which passkey somebody was logged in who was refused.
+CREATE INDEX account_proof_person ON account_proof (tenant, person_session);
+-- By which passkey somebody was logged in who began what was decided, and by which who was refused. NULL if somebody else
+-- began it.
+ALTER TABLE account_proof ADD COLUMN decided_with TEXT;
 ALTER TABLE account_proof ADD COLUMN refused_with TEXT;
 -- By which passkey the owner of the account was logged in who began it themselves, empty if by none.
 ALTER TABLE idv_session ADD COLUMN passkey_id TEXT;

@@ -79,7 +79,11 @@ impl Constraint {
 impl DbError {
     /// Whether a statement failed, by which the database says that nothing of the change is stored.
     pub fn is_of_statement(&self) -> bool {
-        matches!(self, Self::Sqlx(sqlx::Error::Database(_)) | Self::Stored(_))
+        match self {
+            Self::Sqlx(sqlx::Error::Database(error)) => !is_unsure(&**error),
+            Self::Sqlx(sqlx::Error::ColumnDecode { .. }) | Self::Stored(_) => true,
+            _ => false,
+        }
     }
 
     /// The constraint that was in the way, if that is what went wrong.
@@ -94,6 +98,16 @@ impl DbError {
         let name = error.constraint().unwrap_or_else(|| error.message());
         Some(Constraint(name.to_owned()))
     }
+}
+
+/// Whether the database may have done it all the same: it went away, or whoever stands before it says so.
+fn is_unsure(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let code = error.code().unwrap_or_default();
+    // Classes of PostgreSQL have five letters; 10 is an I/O error of SQLite, with more above the lowest byte.
+    let is_lost =
+        code == "40003" || ["08", "57P", "58"].iter().any(|class| code.starts_with(class));
+    let is_io = code.parse::<u32>().is_ok_and(|code| code & 0xff == 10);
+    if code.len() == 5 { is_lost } else { is_io }
 }
 
 /// What a commit waits for.
@@ -300,6 +314,7 @@ impl Db {
             begun,
             events: Vec::new(),
             is_broken: false,
+            has_failed: false,
             later: Vec::new(),
             once: HashMap::new(),
             log_keys,
@@ -406,6 +421,8 @@ pub(crate) struct Open {
     events: Vec<Event>,
     /// Whether some that were put off failed: the others must not be committed without them.
     pub(crate) is_broken: bool,
+    /// Whether some other statement failed.
+    pub(crate) has_failed: bool,
     /// Statements that were put off.
     pub(crate) later: Vec<Query>,
     /// Rows that were read once, by what was asked.
@@ -439,6 +456,10 @@ impl Tx {
     async fn commit(self, db: &Db) -> Result<Waiting<'_>, DbError> {
         let mut open = self.0.lock().await.take().ok_or(DbError::Ended)?;
         flush(&mut open).await?;
+        if open.has_failed && !open.events.is_empty() {
+            // PostgreSQL takes everything back then, and says nothing of it.
+            return Err(DbError::Ended);
+        }
         let waiting = Waiting::new(db, open.events);
         let committed = match open.begun {
             Begun::Sqlite(tx) => tx.commit().await,
@@ -446,7 +467,9 @@ impl Tx {
         };
         committed.map_err(|error| match error {
             // It has said no.
-            sqlx::Error::Database(_) => DbError::Sqlx(error),
+            sqlx::Error::Database(no) if !is_unsure(&*no) => {
+                DbError::Sqlx(sqlx::Error::Database(no))
+            }
             error => {
                 tracing::error!(%error, "a commit broke off");
                 DbError::Unsure

@@ -87,16 +87,19 @@ impl Query {
         let mut open = tx.0.lock().await;
         let open = open.as_mut().ok_or(DbError::Ended)?;
         flush(open).await?;
-        match &mut open.begun {
+        let failed_before = std::mem::replace(&mut open.has_failed, true);
+        let changed = match &mut open.begun {
             Begun::Sqlite(tx) => {
                 let query = sqlx::query_with(self.sqlite, sqlite_arguments(self.args)?);
-                Ok(query.execute(&mut **tx).await?.rows_affected())
+                query.execute(&mut **tx).await?.rows_affected()
             }
             Begun::Postgres(tx) => {
                 let query = sqlx::query_with(self.postgres, postgres_arguments(self.args)?);
-                Ok(query.execute(&mut **tx).await?.rows_affected())
+                query.execute(&mut **tx).await?.rows_affected()
             }
-        }
+        };
+        open.has_failed = failed_before;
+        Ok(changed)
     }
 
     /// Runs it before the transaction commits or looks at anything, and tells nobody how many rows it changed. SQLite has
@@ -199,16 +202,19 @@ impl Source for &Tx {
         let mut open = self.0.lock().await;
         let open = open.as_mut().ok_or(DbError::Ended)?;
         flush(open).await?;
-        match &mut open.begun {
+        let failed_before = std::mem::replace(&mut open.has_failed, true);
+        let rows = match &mut open.begun {
             Begun::Sqlite(tx) => {
                 let arguments = sqlite_arguments(query.args)?;
-                Ok(sqlx::query_as_with(query.sqlite, arguments).fetch_all(&mut **tx).await?)
+                sqlx::query_as_with(query.sqlite, arguments).fetch_all(&mut **tx).await?
             }
             Begun::Postgres(tx) => {
                 let arguments = postgres_arguments(query.args)?;
-                Ok(sqlx::query_as_with(query.postgres, arguments).fetch_all(&mut **tx).await?)
+                sqlx::query_as_with(query.postgres, arguments).fetch_all(&mut **tx).await?
             }
-        }
+        };
+        open.has_failed = failed_before;
+        Ok(rows)
     }
 }
 

@@ -26,11 +26,14 @@ pub use checks::{
 pub use portcullis_biometrics::{ModelUsed, Models};
 pub use portcullis_workflow::{Assurance, CheckStatus, Values, is_trust_framework};
 pub use presentations::{
-    IssuerTrust, OwnIssuer, PresentationAnswered, PresentationAsked, PresentationError,
-    PresentationParts, PresentationResponse, PresentationStatus, PresentationView, Presentations,
-    REQUEST_TYP, ShownCredential,
+    CredentialAsked, CredentialReport, IssuerTrust, OwnIssuer, PresentationAnswered,
+    PresentationAsked, PresentationError, PresentationParts, PresentationResponse,
+    PresentationStatus, PresentationView, Presentations, REQUEST_TYP, ShownCredential,
 };
-pub use providers::{CheckProvider, Document, Providers, Room, SUBJECT, provider_outcome};
+pub use providers::{
+    CheckProvider, Document, ProviderAsked, ProviderReport, Providers, Room, SUBJECT,
+    provider_outcome,
+};
 pub use sessions::{
     AddressFacts, AddressSources, Addresses, Answer, Answered, Asked as AskedStep, Backtested,
     Begin, Begun, BrowserFacts, Change, Channel, CodeAnswer, Decided, Diff, Differing,

@@ -1,5 +1,6 @@
 //! Identity verification: workflows and their sessions, and checks of documents one by one.
 
+mod alone;
 mod cases;
 mod emrtd;
 mod evidence;
@@ -29,6 +30,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         emrtd::endpoints(),
         picture::endpoints(),
         signals::endpoints(),
+        alone::endpoints(),
         trust::endpoints(),
         workflows::endpoints(),
         sessions::endpoints(),

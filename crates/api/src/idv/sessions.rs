@@ -284,7 +284,9 @@ fn no_account() -> ApiError {
     invalid("account", "must be the id of an account")
 }
 
-fn identifiers(given: BTreeMap<String, Vec<String>>) -> Result<Vec<(ListKind, String)>, ApiError> {
+pub(super) fn identifiers(
+    given: BTreeMap<String, Vec<String>>,
+) -> Result<Vec<(ListKind, String)>, ApiError> {
     let mut all = Vec::new();
     for (name, values) in given {
         let kind = kind("identifiers", &name)?;

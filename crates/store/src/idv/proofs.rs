@@ -29,7 +29,9 @@ pub struct ProofRow {
     pub was_bound: bool,
     /// The passkey that is bound to it, if it is still there.
     pub passkey_id: Option<String>,
-    /// By which passkey whoever was refused was logged in.
+    /// By which passkey the owner was logged in who began what was decided; `None` if somebody else began it.
+    pub decided_with: Option<String>,
+    /// The same of the last try that came to nothing.
     pub refused_with: Option<String>,
 }
 
@@ -54,8 +56,8 @@ pub struct Proof<'a> {
     pub passkey: Option<&'a str>,
     /// A keyed digest of when the person was born; what was known of it stays if this is empty.
     pub person: &'a str,
-    /// By which passkey whoever was refused was logged in.
-    pub refused_with: Option<&'a str>,
+    /// By which passkey the owner was logged in who began it.
+    pub with: Option<&'a str>,
 }
 
 macro_rules! select {
@@ -64,7 +66,8 @@ macro_rules! select {
             "SELECT w.name, p.workflow_version, w.current_version, p.is_proven, p.decided_at, p.refused_at, \
              p.subject_id IS NOT NULL AS is_watched, \
              COALESCE(s.monitored AND s.findings = p.findings, FALSE) AS is_clear, \
-             p.passkey_id IS NOT NULL AS was_bound, k.id AS passkey_id, p.refused_with \
+             p.passkey_id IS NOT NULL AS was_bound, k.id AS passkey_id, p.decided_with, \
+             p.refused_with \
              FROM account_proof p JOIN idv_workflow w ON w.tenant = p.tenant AND w.id = p.workflow_id \
              LEFT JOIN aml_subject s ON s.tenant = p.tenant AND s.id = p.subject_id \
              LEFT JOIN passkey k ON k.tenant = p.tenant AND k.account_id = p.account_id AND k.id = p.passkey_id \
@@ -77,14 +80,15 @@ macro_rules! select {
 /// Puts it in the place of what was there by the same workflow.
 pub async fn put(tx: &Tx, tenant: &str, proof: &Proof<'_>) -> Result<(), DbError> {
     sql("INSERT INTO account_proof (tenant, account_id, workflow_id, workflow_version, is_proven, session_id, \
-         decided_at, refused_at, subject_id, findings, passkey_id, person, refused_with, person_session) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+         decided_at, refused_at, subject_id, findings, passkey_id, person, decided_with, refused_with, \
+         person_session) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
          CASE WHEN $12 = '' THEN NULL ELSE $6 END) \
          ON CONFLICT (tenant, account_id, workflow_id) DO UPDATE SET \
          workflow_version = excluded.workflow_version, is_proven = excluded.is_proven, \
          session_id = excluded.session_id, decided_at = excluded.decided_at, \
          refused_at = excluded.refused_at, subject_id = excluded.subject_id, findings = excluded.findings, \
-         passkey_id = excluded.passkey_id, refused_with = excluded.refused_with, \
+         passkey_id = excluded.passkey_id, decided_with = excluded.decided_with, \
+         refused_with = excluded.refused_with, \
          person = CASE WHEN excluded.person = '' THEN account_proof.person ELSE excluded.person END, \
          person_session = COALESCE(excluded.person_session, account_proof.person_session)")
     .bind(tenant)
@@ -99,7 +103,8 @@ pub async fn put(tx: &Tx, tenant: &str, proof: &Proof<'_>) -> Result<(), DbError
     .bind(proof.watched.map(|(_, findings)| findings))
     .bind(proof.passkey)
     .bind(proof.person)
-    .bind(proof.refused_with)
+    .bind(proof.with)
+    .bind(proof.with.filter(|_| !proof.is_proven))
     .execute(tx)
     .await
     .map(drop)

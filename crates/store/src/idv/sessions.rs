@@ -190,6 +190,8 @@ pub async fn erase(
     for text in [
         "DELETE FROM idv_session_event WHERE tenant = $1 AND session_id = $2",
         "DELETE FROM verified_identity WHERE tenant = $1 AND session_id = $2",
+        "UPDATE account_proof SET is_proven = FALSE, passkey_id = NULL, subject_id = NULL, findings = NULL \
+         WHERE tenant = $1 AND session_id = $2 AND is_proven AND person_session <> $2",
         "DELETE FROM account_proof WHERE tenant = $1 AND session_id = $2 AND is_proven",
         "UPDATE account_proof SET person = '', person_session = NULL WHERE tenant = $1 AND person_session = $2",
         "DELETE FROM idv_code WHERE tenant = $1 AND session_id = $2",

@@ -145,6 +145,16 @@ impl Presentations {
         row: &PresentationRow,
         text: &str,
     ) -> Result<Result<Verified, Distrust>, PresentationError> {
+        let asked = Asked { audience: &row.audience, nonce: &row.nonce, now: self.clock.now() };
+        self.look(text, &asked).await
+    }
+
+    /// Checks a presentation that its holder made for whoever asked.
+    pub(super) async fn look(
+        &self,
+        text: &str,
+        asked: &Asked<'_>,
+    ) -> Result<Result<Verified, Distrust>, PresentationError> {
         let shown = match Presentation::parse(text) {
             Ok(shown) => shown,
             Err(error) => return Ok(Err(error.into())),
@@ -153,8 +163,7 @@ impl Presentations {
             Ok(keys) => keys,
             Err(distrust) => return Ok(Err(distrust)),
         };
-        let asked = Asked { audience: &row.audience, nonce: &row.nonce, now: self.clock.now() };
-        let verified = match shown.verify(keys.as_slice(), &asked) {
+        let verified = match shown.verify(keys.as_slice(), asked) {
             Ok(verified) => verified,
             Err(error) => return Ok(Err(error.into())),
         };

@@ -5,6 +5,7 @@
 //! once. One that is refused uses up a try and nothing else: whoever saw the code of somebody else cannot have them
 //! declined.
 
+mod alone;
 mod answer;
 mod issuers;
 mod step;
@@ -27,6 +28,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::{SessionError, Sessions};
+pub use alone::{CredentialAsked, CredentialReport};
 pub use answer::{Answered as PresentationAnswered, Response as PresentationResponse};
 use issuers::Issuers;
 pub use issuers::{IssuerTrust, OwnIssuer};

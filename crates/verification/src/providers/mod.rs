@@ -4,8 +4,10 @@
 //! operator says. It carries a key that is the same however often a step is tried, so that whoever keeps it does
 //! nothing twice. The answer is read strictly; what cannot be read passes nobody.
 
+mod alone;
 mod contract;
 
+pub use alone::{ProviderAsked, ProviderReport};
 pub use contract::provider_outcome;
 
 use std::{
@@ -238,6 +240,17 @@ impl Providers {
             known.calls.clone().try_acquire_owned().ok().map(|room| Room { _permit: Some(room) })
         };
         std::iter::from_fn(more).collect()
+    }
+
+    /// By what a provider knows what it says of people, if there is one of this name.
+    pub(crate) fn assurance(&self, name: &str) -> Option<Assurance> {
+        Some(self.0.known.get(name)?.provider.assurance)
+    }
+
+    /// Room for one question to one of them, if there is some.
+    pub(crate) fn enter_alone(&self, name: &str) -> Option<Room> {
+        let room = self.0.known.get(name)?.calls.clone().try_acquire_owned().ok()?;
+        Some(Room { _permit: Some(room) })
     }
 
     /// Room for a document of a session at one of them, if it has some and looks at none of it already.

@@ -12,6 +12,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{Begin, Begun, Open, SessionError, Sessions, begin::check, service::label};
 
+use crate::CheckError;
+
 /// A request is not made twice for so long.
 const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// Sessions that are begun in one transaction.
@@ -147,7 +149,7 @@ impl Sessions {
                 let mut all = Vec::with_capacity(group.len());
                 for one in group {
                     let found = match self.find_or_prepare(&tx, one).await {
-                        Err(error @ SessionError::Db(_)) => return Err(error),
+                        Err(error) if is_of_database(&error) => return Err(error),
                         found => found,
                     };
                     all.push(match found {
@@ -201,9 +203,16 @@ enum Found {
 /// knows, and where the database is away it is so for everybody.
 fn is_undone(error: &SessionError) -> bool {
     match error {
-        SessionError::Db(error) => error.is_of_statement(),
+        SessionError::Db(error) | SessionError::Check(CheckError::Db(error)) => {
+            error.is_of_statement()
+        }
         _ => true,
     }
+}
+
+/// Whether the transaction is over.
+fn is_of_database(error: &SessionError) -> bool {
+    matches!(error, SessionError::Db(_) | SessionError::Check(CheckError::Db(_)))
 }
 
 fn ended<T>() -> Result<T, SessionError> {

@@ -68,7 +68,7 @@ pub struct Listed {
 }
 
 /// Identifiers in their usual form.
-pub(super) fn identifiers(given: &[(ListKind, String)]) -> Result<Identifiers, SessionError> {
+pub(crate) fn identifiers(given: &[(ListKind, String)]) -> Result<Identifiers, SessionError> {
     let mut known = Identifiers::new();
     for (kind, value) in given {
         let normal = kind.normal(value).map_err(|must| {

@@ -56,6 +56,7 @@ pub use identity::VerifiedIdentity;
 pub use kinds::ListKind;
 pub use known::Known;
 pub use link::Step;
+pub(crate) use lists::identifiers;
 pub use lists::{Entry, Identifiers, Listed};
 pub use open::Open;
 pub use people::Reviewed;

@@ -59,6 +59,10 @@ impl Sessions {
                 let found = found.ok_or(SessionError::NotPublished)?;
                 let (tenant, account) = (&self.tenant[..], owner.account);
                 let last = proofs::of_account(&tx, tenant, account, workflow).await?;
+                let is_own = |with: &Option<String>| with.as_deref() == Some(&passkey[..]);
+                // Whoever is not logged in by the passkey that stands for the person gets nothing that others have begun.
+                let stands = last.as_ref().and_then(|last| last.passkey_id.clone());
+                let also = !is_bound && (stands.is_none() || is_own(&stands));
                 let refused = last.and_then(|last| {
                     // Once more would come to the same.
                     let is_same = last.current_version == Some(last.workflow_version);
@@ -66,16 +70,17 @@ impl Sessions {
                         tracing::warn!(workflow, "approves people whom nobody monitors");
                         return Some(last.decided_at);
                     }
-                    if is_bound && last.is_proven && !last.was_bound && is_same {
+                    let is_unbound =
+                        last.is_proven && !last.was_bound && is_own(&last.decided_with);
+                    if is_bound && is_unbound && is_same {
                         tracing::warn!(
                             workflow,
                             "approves people and does not tell when they were born"
                         );
                         return Some(last.decided_at);
                     }
-                    // Whoever tries with another passkey has the person who is known wait for nothing.
-                    let is_own = |with: &Option<String>| with.as_deref() == Some(&passkey[..]);
-                    if is_bound && is_own(&last.passkey_id) && !is_own(&last.refused_with) {
+                    // Whoever tries and is logged in some other way has nobody wait but themselves.
+                    if is_bound && last.refused_with.is_some() && !is_own(&last.refused_with) {
                         return None;
                     }
                     last.refused_at.map(Timestamp::from_micros)
@@ -83,7 +88,7 @@ impl Sessions {
                 let waits = |at: &Timestamp| at.plus(retry_after) > self.now();
                 let refused = refused.filter(waits);
                 // Whoever is logged in some other way goes on with something else, whatever is asked for.
-                let with = (&passkey[..], !is_bound);
+                let with = (&passkey[..], also);
                 let going = sessions::going_about(&tx, tenant, account, found.id, with).await?;
                 let going =
                     going.filter(|going| refused.is_none_or(|refused| going.created_at > refused));
@@ -244,7 +249,7 @@ impl Sessions {
             watched,
             passkey,
             person,
-            refused_with: open.row.passkey_id.as_deref().filter(|_| !is_proven),
+            with: open.row.passkey_id.as_deref(),
         };
         Ok(proofs::put(tx, &self.tenant, &proof).await?)
     }

@@ -163,7 +163,7 @@ impl Sessions {
         sum.sign().as_ref().to_vec()
     }
 
-    pub(super) fn hex_digest(&self, pieces: &[&[u8]]) -> String {
+    pub(crate) fn hex_digest(&self, pieces: &[&[u8]]) -> String {
         HEXLOWER.encode(&self.digest(pieces))
     }
 

@@ -1633,8 +1633,24 @@ on_both!(whoever_has_only_the_password_gets_into_no_session_of_a_passkey, |db: T
     let begun = office.begin(begun).await.unwrap().row.id;
     assert_eq!(office.owner(alice).await.unwrap().unwrap().row.id, begun);
     assert_eq!(office.with_passkey(alice, 7).await.unwrap().row.id, hers);
-    // Their failures keep her from nothing.
+    // Their failures keep her from nothing, nor does an approval that somebody had without any passkey.
+    office.decides(plain, ZONE, Verdict::Approved).await;
+    assert_eq!(office.with_passkey(alice, 7).await.unwrap().row.id, hers);
     office.decides(hers, ZONE, Verdict::Approved).await;
+    // Whoever is logged in some other way is not led into what others have begun for her.
+    let by = (&machine(), &Origin::default());
+    let with = |passkey: Option<u128>| Owner {
+        account: alice,
+        locale: None,
+        passkey: passkey.map(Id::from_bits),
+    };
+    let sessions = &office.sessions;
+    let led = |owner: Owner| async move {
+        sessions.for_owner(&owner, needed(60, false), by).await.unwrap().unwrap().row.id
+    };
+    assert_eq!(led(with(Some(7))).await, begun);
+    assert_ne!(led(with(None)).await, begun);
+    assert_ne!(led(with(Some(8))).await, begun);
     office.decides(theirs, OTHER_ZONE, Verdict::Approved).await;
     assert!(office.bound(alice).await.is_some());
     assert!(office.with_passkey(alice, 7).await.is_some());
