@@ -24,8 +24,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "What a provider knows of somebody",
             of_provider,
         )
-        .takes::<ProviderInput>()
-        .returns::<ProviderView>(ok),
+        .takes::<ProviderCheckInput>()
+        .returns::<ProviderCheckView>(ok),
         Endpoint::new(
             Method::POST,
             "/idv/v1/checks/sd-jwt",
@@ -33,15 +33,15 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "Whether a credential that somebody showed you holds, up to the issuers that are trusted",
             of_credential,
         )
-        .takes::<CredentialInput>()
-        .returns::<CredentialReply>(ok),
+        .takes::<CredentialCheckInput>()
+        .returns::<CredentialCheckView>(ok),
     ]
 }
 
 /// What is asked.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ProviderInput {
+struct ProviderCheckInput {
     /// The name of one in the configuration.
     provider: String,
     /// About whom. What the configuration does not let the provider have is not sent.
@@ -55,7 +55,7 @@ struct ProviderInput {
 
 /// What it says: the report of a check `database`.
 #[derive(Serialize, ToSchema)]
-struct ProviderView {
+struct ProviderCheckView {
     /// `id`, `check`, `status` (`passed`, `review`, `failed`, `not_performed`, `error`), `assurance`, `reasons`,
     /// `values`, `provider`
     #[serde(flatten)]
@@ -70,7 +70,7 @@ struct ProviderView {
 /// A credential, and what its holder was asked.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CredentialInput {
+struct CredentialCheckInput {
     /// An SD-JWT VC with its key binding (RFC 9901, section 4).
     presentation: String,
     /// For whom it was made, 1 to 256 bytes.
@@ -82,7 +82,7 @@ struct CredentialInput {
 
 /// What it is.
 #[derive(Serialize, ToSchema)]
-struct CredentialReply {
+struct CredentialCheckView {
     id: String,
     /// `sd-jwt`
     check: &'static str,
@@ -109,7 +109,7 @@ struct CredentialReply {
     started_at: String,
 }
 
-impl From<CredentialReport> for CredentialReply {
+impl From<CredentialReport> for CredentialCheckView {
     fn from(report: CredentialReport) -> Self {
         let severity = if report.status.as_str() == "failed" { "failure" } else { "information" };
         let reason = |code| json!({ "code": code, "severity": severity });
@@ -131,7 +131,7 @@ impl From<CredentialReport> for CredentialReply {
 }
 
 async fn of_provider(api: Api, call: Call) -> Reply {
-    let ProviderInput { provider, subject, identifiers: given, locale } = call.json()?;
+    let ProviderCheckInput { provider, subject, identifiers: given, locale } = call.json()?;
     let asked = ProviderAsked {
         provider,
         subject: subject.read()?.into(),
@@ -139,7 +139,7 @@ async fn of_provider(api: Api, call: Call) -> Reply {
         locale,
     };
     let report = api.sessions.ask_alone(&asked, (&call.caller.actor, &call.origin)).await?;
-    ok(ProviderView {
+    ok(ProviderCheckView {
         report: report.view,
         inputs_hash: report.inputs_hash,
         started_at: report.at.to_rfc3339(),
@@ -147,8 +147,8 @@ async fn of_provider(api: Api, call: Call) -> Reply {
 }
 
 async fn of_credential(api: Api, call: Call) -> Reply {
-    let CredentialInput { presentation, audience, nonce } = call.json()?;
+    let CredentialCheckInput { presentation, audience, nonce } = call.json()?;
     let asked = CredentialAsked { presentation, audience, nonce };
     let by = (&call.caller.actor, &call.origin);
-    ok(CredentialReply::from(api.presentations.look_alone(&asked, by).await?))
+    ok(CredentialCheckView::from(api.presentations.look_alone(&asked, by).await?))
 }

@@ -11,7 +11,6 @@ use portcullis_store::{
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{Begin, Begun, Open, SessionError, Sessions, begin::check, service::label};
-
 use crate::CheckError;
 
 /// A request is not made twice for so long.
@@ -20,6 +19,7 @@ const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 const GROUP_MAX: usize = 32;
 /// Groups that are begun at once.
 const GROUPS: usize = 2;
+
 /// What is asked at once, and begun together.
 pub(super) struct Begins {
     waiting: Mutex<Vec<Waiting>>,
