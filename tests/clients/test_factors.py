@@ -299,7 +299,7 @@ def test_credentials_change_only_after_a_fresh_login(demo):
         subprocess.run(["python3", "-c", SQLITE, str(own.data / "portcullis.db"), age], check=True)
         own.start()
         answer = person.browser.get("/account/security")
-        assert answer.headers["location"] == "/login?return_to=/account/security"
+        assert answer.headers["location"] == "/login?return_to=%2Faccount%2Fsecurity"
         again = submit(person.browser, answer.headers["location"], {
             "username": person.name, "password": PASSWORD,
         })
