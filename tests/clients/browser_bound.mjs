@@ -1,7 +1,7 @@
 // A real browser with a virtual authenticator: its person makes a passkey, is verified with it, and is asked for it.
 // Arguments: address of the request, user name, password, fingerprint of the server's key, lines of the document,
 // directory for pictures.
-import { launch, looker } from "./browser_look.mjs";
+import { launch, looker, passkeys } from "./browser_look.mjs";
 
 const [asked, username, password, key, lines, pictures] = process.argv.slice(2);
 const browser = await launch(key);
@@ -12,14 +12,7 @@ try {
     if (message.type() === "error") complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
-  const devtools = await page.createCDPSession();
-  await devtools.send("WebAuthn.enable");
-  await devtools.send("WebAuthn.addVirtualAuthenticator", {
-    options: {
-      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
-      isUserVerified: true, automaticPresenceSimulation: true,
-    },
-  });
+  await passkeys(page);
   const { look, seen } = looker(pictures, [[390, 844], [1280, 800]]);
   const click = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
 

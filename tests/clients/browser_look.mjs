@@ -13,6 +13,18 @@ export function launch(key, ...more) {
   });
 }
 
+/** Gives a page a device that keeps passkeys, checks who uses it, and agrees to everything. */
+export async function passkeys(page) {
+  const devtools = await page.createCDPSession();
+  await devtools.send("WebAuthn.enable");
+  await devtools.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
+      isUserVerified: true, automaticPresenceSimulation: true,
+    },
+  });
+}
+
 /** Looks at pages and keeps what was seen; `sizes` are those of the window, none for the one that it has. */
 export function looker(pictures, sizes = [null]) {
   mkdirSync(pictures, { recursive: true });

@@ -1,14 +1,11 @@
 // A real browser with a virtual authenticator: adds a passkey, logs out, and logs in with it.
 // Arguments: issuer, user name, password, fingerprint of the server's key, directory for pictures.
 import { mkdirSync } from "node:fs";
-import puppeteer from "puppeteer-core";
+import { launch, passkeys } from "./browser_look.mjs";
 
 const [issuer, username, password, key, pictures] = process.argv.slice(2);
 mkdirSync(pictures, { recursive: true });
-const browser = await puppeteer.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", `--ignore-certificate-errors-spki-list=${key}`, "--host-resolver-rules=MAP localhost 127.0.0.1"],
-});
+const browser = await launch(key);
 try {
   const page = await browser.newPage();
   const complaints = [];
@@ -16,14 +13,7 @@ try {
     if (message.type() === "error") complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
-  const devtools = await page.createCDPSession();
-  await devtools.send("WebAuthn.enable");
-  await devtools.send("WebAuthn.addVirtualAuthenticator", {
-    options: {
-      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
-      isUserVerified: true, automaticPresenceSimulation: true,
-    },
-  });
+  await passkeys(page);
   const click = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
 
   await page.goto(`${issuer}/login`);

@@ -26,6 +26,15 @@ class Party:
         self.alice = demo.facts()["users"][0]
         self.browser = demo.client(source)
 
+    def for_new(self, name, source, password):
+        """The same client, in the browser of somebody new, who is logged in."""
+        made = Party.__new__(Party)
+        made.__dict__ = {**self.__dict__, "source": source}
+        made.person = self.demo.new_user(name)
+        made.alice = {"username": made.person["username"], "password": password}
+        made.browser = self.demo.client(source)
+        return made.log_in()
+
     def log_in(self):
         assert log_in(self.browser, self.alice["username"], self.alice["password"]).status_code == 303
         return self

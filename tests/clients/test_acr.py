@@ -75,16 +75,10 @@ def registered(place):
 
 
 @pytest.fixture
-def party(place, registered):
+def party(registered):
     """Somebody new at the same client."""
     number = next(numbers)
-    made = Party.__new__(Party)
-    made.__dict__ = {**registered.__dict__, "source": f"127.45.1.{number}"}
-    person = place.new_user(f"owner{number}")
-    made.person = person
-    made.alice = {"username": person["username"], "password": "plum rivet otter canvas"}
-    made.browser = place.client(made.source)
-    return made.log_in()
+    return registered.for_new(f"owner{number}", f"127.45.1.{number}", "plum rivet otter canvas")
 
 
 def sessions(idv, party):

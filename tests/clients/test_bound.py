@@ -78,15 +78,10 @@ def registered(place):
 
 
 @pytest.fixture
-def party(place, registered):
+def party(registered):
     """Somebody new at the same client."""
     number = next(numbers)
-    made = Party.__new__(Party)
-    made.__dict__ = {**registered.__dict__, "source": f"127.46.1.{number}"}
-    made.person = place.new_user(f"bound{number}")
-    made.alice = {"username": made.person["username"], "password": PASSWORD}
-    made.browser = place.client(made.source)
-    return made.log_in()
+    return registered.for_new(f"bound{number}", f"127.46.1.{number}", PASSWORD)
 
 
 def call(browser, path, **body):

@@ -140,7 +140,7 @@ def test_alone_it_is_told_no_more(place, client, free):
     assert (question["session"], question["node"], question["check"], question["locale"]) == ("", "", "database", "de")
     assert question["subject"] == {"surname": "Mustermann"} and list(question["identifiers"]) == ["email"]
     for wrong, where in [({"provider": "none"}, "provider"), ({"subject": {}}, "subject"), ({"identifiers": {"email": ["x"]}}, "identifiers"),
-                         ({"identifiers": {"wish": ["x"]}}, "identifiers"), ({"subject": {"date_of_birth": "x"}}, "date_of_birth")]:
+                         ({"identifiers": {"wish": ["x"]}}, "identifiers"), ({"subject": {"date_of_birth": "x"}}, "date_of_birth"), ({"locale": "d e"}, "locale"), ({"locale": "a" * 36}, "locale")]:
         refused = client.post(ALONE, json={**asked, **wrong})
         assert refused.status_code == 422 and where in refused.text, refused.text
     assert place.operator(scope="aml").post(ALONE, json=asked).status_code == 403

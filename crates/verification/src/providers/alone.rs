@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::Question;
 use crate::{
     CheckError, Known, ListKind, SessionError, Sessions,
-    sessions::{Detail, identifiers},
+    sessions::{Detail, check_locale, identifiers},
 };
 
 const CHECK: &str = "database";
@@ -47,6 +47,7 @@ impl Sessions {
     ) -> Result<ProviderReport, SessionError> {
         let invalid = |field, must: &str| SessionError::Invalid(field, must.to_owned());
         let name = &asked.provider[..];
+        check_locale(asked.locale.as_deref())?;
         let known = identifiers(&asked.identifiers)?;
         if asked.subject.is_empty() {
             return Err(invalid("subject", "must say something of somebody"));

@@ -21,6 +21,8 @@ use super::{
 const METADATA_MAX_BYTES: usize = 4 * 1024;
 /// Bytes of how they call the person.
 const REFERENCE_MAX_BYTES: usize = 128;
+/// Bytes of the tag of a language.
+const LOCALE_MAX_BYTES: usize = 35;
 /// Nobody gives something in less.
 const TTL_MIN: Span = Span::seconds(60);
 /// Bytes of the key of a session.
@@ -193,6 +195,18 @@ impl Sessions {
     }
 }
 
+/// Refuses what is no tag of a language.
+pub(crate) fn check_locale(locale: Option<&str>) -> Result<(), SessionError> {
+    let is_tag = |text: &str| {
+        (1..=LOCALE_MAX_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match locale.is_none_or(is_tag) {
+        true => Ok(()),
+        false => Err(SessionError::Invalid("locale", "must be a language tag (BCP 47)".to_owned())),
+    }
+}
+
 pub(super) fn check(asked: &Begin) -> Result<(), SessionError> {
     let invalid = |field, must: String| Err(SessionError::Invalid(field, must));
     let plain = |text: &str, most| {
@@ -205,12 +219,7 @@ pub(super) fn check(asked: &Begin) -> Result<(), SessionError> {
     if !plain(&asked.workflow, REFERENCE_MAX_BYTES) {
         return invalid("workflow", "must be the id or name of one".to_owned());
     }
-    let tag = |text: &String| {
-        plain(text, 35) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    if asked.locale.as_ref().is_some_and(|text| !tag(text)) {
-        return invalid("locale", "must be a language tag (BCP 47)".to_owned());
-    }
+    check_locale(asked.locale.as_deref())?;
     asked.callback.as_deref().map(check_callback).transpose()?;
     let object = asked.metadata.is_object() || asked.metadata.is_null();
     if !object || asked.metadata.to_string().len() > METADATA_MAX_BYTES {

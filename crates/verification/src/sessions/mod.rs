@@ -40,6 +40,7 @@ mod workflows;
 
 pub use alone::{MailHosts, SignalAsked, SignalReport};
 pub use answer::{Answer, Answered, ReportViews};
+pub(crate) use begin::check_locale;
 pub use begin::{Begin, Begun};
 pub use browser::BrowserFacts;
 pub use cases::Note;

@@ -64,15 +64,15 @@ impl Sessions {
                 let stands = last.as_ref().and_then(|last| last.passkey_id.clone());
                 let also = !is_bound && (stands.is_none() || is_own(&stands));
                 let refused = last.and_then(|last| {
-                    // Once more would come to the same.
-                    let is_same = last.current_version == Some(last.workflow_version);
-                    if is_watched && last.is_proven && !last.is_watched && is_same {
+                    // Once more would come to the same, for whoever came to it.
+                    let is_same = last.is_proven
+                        && last.current_version == Some(last.workflow_version)
+                        && is_own(&last.decided_with);
+                    if is_watched && !last.is_watched && is_same {
                         tracing::warn!(workflow, "approves people whom nobody monitors");
                         return Some(last.decided_at);
                     }
-                    let is_unbound =
-                        last.is_proven && !last.was_bound && is_own(&last.decided_with);
-                    if is_bound && is_unbound && is_same {
+                    if is_bound && !last.was_bound && is_same {
                         tracing::warn!(
                             workflow,
                             "approves people and does not tell when they were born"

@@ -1741,6 +1741,11 @@ on_both!(an_approval_without_monitoring_is_none_and_asks_nobody_again, |db: Test
     // She would go round and round.
     assert!(office.watched(alice).await.unwrap().is_none());
     assert!(office.owner(alice).await.unwrap().is_some(), "where that does not matter");
+    // Whoever came to it keeps nobody waiting who is logged in some other way.
+    let other = Owner { account: alice, locale: None, passkey: Some(Id::from_bits(7)) };
+    let by = (&machine(), &Origin::default());
+    let found = office.sessions.for_owner(&other, needed(60, true), by).await.unwrap();
+    assert!(found.is_some());
 });
 
 on_both!(sessions_that_are_asked_for_at_once_are_told_apart, |db: TestDb| {
