@@ -9,7 +9,7 @@ use crate::{
 const SURE: f64 = 0.85;
 
 /// Parts that have no counterpart.
-#[derive(Default)]
+#[derive(Clone, Copy)]
 pub struct Rest {
     /// How much they say together.
     pub weight: f64,
@@ -18,6 +18,9 @@ pub struct Rest {
 }
 
 impl Rest {
+    /// None.
+    pub const NONE: Self = Self { weight: 0.0, against: 0.0 };
+
     /// One more.
     pub fn add(&mut self, kind: Kind, weight: f64, least: f64) {
         self.weight += weight;

@@ -6,8 +6,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     births::birth_keys,
-    file::{Sections, hash},
-    forms::FormsWritten,
+    file::{Hashes, Sections, hash},
+    forms::TreeWritten,
     layout::{
         self, flag, pack_birth, pack_name, pack_part, purpose, schema_number, section, sounds_of,
         space_section,
@@ -188,9 +188,9 @@ impl IndexBuilder {
         file.bytes(section::COUNTRIES, self.countries);
         file.numbers(section::BIRTH_OFFSETS, &self.birth_offsets);
         file.numbers(section::BIRTHS, &self.births);
-        hashes(&mut file, section::NAME_HASHES, self.name_hashes);
-        hashes(&mut file, section::NUMBER_HASHES, self.number_hashes);
-        hashes(&mut file, section::DAY_HASHES, self.day_hashes);
+        Hashes::write(&mut file, section::NAME_HASHES, self.name_hashes);
+        Hashes::write(&mut file, section::NUMBER_HASHES, self.number_hashes);
+        Hashes::write(&mut file, section::DAY_HASHES, self.day_hashes);
         file.write(rules(), list, out)
     }
 
@@ -219,7 +219,7 @@ impl IndexBuilder {
         file.numbers(section::WORD_OFFSETS, &offsets);
         file.bytes(section::WORD_LETTERS, letters);
         file.bytes(section::WORD_SCRIPTS, scripts);
-        hashes(file, section::WORD_HASHES, exact);
+        Hashes::write(file, section::WORD_HASHES, exact);
         for group in 0..layout::GROUPS {
             let of_group = |script: Script| layout::group(script) == group;
             let words: Vec<(Word, u32)> = words
@@ -245,20 +245,27 @@ impl IndexBuilder {
         parts.sort_unstable();
         let mut numbers = vec![0; parts.len()];
         let mut of_words = Vec::with_capacity(words.len() + 1);
-        let mut records = Vec::with_capacity(parts.len() * 3);
+        let mut records = Vec::with_capacity(parts.len() * 2);
+        let (mut kinds, mut known) = (Vec::new(), FxHashMap::default());
         for (at, (key, old)) in parts.iter().enumerate() {
             numbers[*old as usize] = long(at);
             while of_words.len() <= key.word as usize {
                 of_words.push(long(at));
             }
-            let place = (u64::from(key.word) << 32) | u64::from(key.tag);
-            records.extend([keys[key.word as usize], key.weight, place]);
+            let next = kinds.len() / 2;
+            let kind = *known.entry((key.tag, key.weight)).or_insert_with(|| {
+                kinds.extend([u64::from(key.tag), key.weight]);
+                next
+            });
+            let place = (u64::from(key.word) << 32) | u64::from(long(kind));
+            records.extend([keys[key.word as usize], place]);
         }
         of_words.resize(words.len() + 1, long(parts.len()));
         self.name_parts.iter_mut().for_each(|part| *part = numbers[*part as usize]);
         let (offsets, names) = postings(&self.names, &self.name_parts, parts.len());
         file.numbers(section::WORD_PARTS, &of_words);
         file.long(section::PARTS, &records);
+        file.long(section::PART_KINDS, &kinds);
         file.numbers(section::POSTING_OFFSETS, &offsets);
         file.numbers(section::POSTING_NAMES, &names);
         file.numbers(section::NAME_PARTS, &self.name_parts);
@@ -315,26 +322,23 @@ fn write_space(file: &mut Sections, group: usize, sound: Sound, words: &[(Word, 
     let places: Vec<u32> = backward.iter().map(|(_, place)| *place).collect();
     let backward: Vec<Word> = backward.into_iter().map(|(form, _)| form).collect();
     let base = space_section(group, sound);
-    for (base, forms) in [(base, forward), (base + 6, backward)] {
-        let forms = FormsWritten::of(&forms);
-        file.numbers(base, &forms.offsets);
-        file.bytes(base + 1, forms.letters);
-        file.long(base + 2, &forms.keys);
-        file.bytes(base + 3, forms.nodes.into_iter().flatten().collect());
-        file.numbers(base + 4, &forms.ends);
-        file.numbers(base + 5, &forms.firsts);
+    let (mut ends, mut letters) = (vec![0], Vec::new());
+    for form in &forward {
+        letters.extend_from_slice(form.bytes());
+        ends.push(long(letters.len()));
+    }
+    file.numbers(base, &ends);
+    file.bytes(base + 1, letters);
+    for (base, forms) in [(base + 2, forward), (base + 6, backward)] {
+        let tree = TreeWritten::of(&forms);
+        file.long(base, &tree.keys);
+        file.long(base + 1, &tree.nodes);
+        file.numbers(base + 2, &tree.children);
+        file.numbers(base + 3, &tree.firsts);
     }
     file.numbers(base + 12, &places);
     file.numbers(base + 13, &offsets);
     file.numbers(base + 14, &of_forms);
-}
-
-fn hashes(file: &mut Sections, section: u32, mut hashes: Vec<(u32, u32)>) {
-    hashes.sort_unstable();
-    hashes.dedup();
-    let (hashes, values): (Vec<u32>, Vec<u32>) = hashes.into_iter().unzip();
-    file.numbers(section, &hashes);
-    file.numbers(section + 1, &values);
 }
 
 /// What a word has in common with those that are one with it for another reason than its letters.

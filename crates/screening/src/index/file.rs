@@ -10,11 +10,11 @@ use std::{
 use rustc_hash::FxHasher;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
-    little_endian::{U32, U64},
+    little_endian::{U16, U32, U64},
 };
 
 /// The first bytes of a file, with the version of what follows.
-const MAGIC: [u8; 8] = *b"pcidx\0\0\x01";
+const MAGIC: [u8; 8] = *b"pcidx\0\0\x02";
 
 /// Bytes before the table of sections: magic, tables, list, count, sum of all the rest.
 const HEADER: usize = 8 + 8 + 32 + 8 + 8;
@@ -247,26 +247,66 @@ impl<'a, T> Table<'a, T> {
     }
 }
 
-/// Pairs of a hash and what has it, sorted by the hash.
+/// Pairs of a hash and what has it, in order. Of hashes that begin with the same bits only the rest is kept.
 #[derive(Clone, Copy)]
 pub struct Hashes<'a> {
-    hashes: &'a [U32],
+    /// Where those with each beginning are in the others; one more than there are beginnings.
+    starts: &'a [U32],
+    rests: &'a [U16],
     values: &'a [U32],
 }
 
 impl<'a> Hashes<'a> {
-    /// Of both sections.
-    pub fn new(hashes: &'a [U32], values: &'a [U32]) -> Self {
-        Self { hashes, values }
+    /// Of the three sections from this on.
+    pub fn of(image: &'a Image, section: u32) -> Self {
+        Self {
+            starts: image.get(section),
+            rests: image.get(section + 1),
+            values: image.get(section + 2),
+        }
     }
 
-    /// What has this hash.
+    /// What has this hash, and perhaps a few others.
     pub fn get(&self, hash: u32) -> &'a [U32] {
-        let from = self.hashes.partition_point(|one| one.get() < hash);
-        let count =
-            self.hashes.get(from..).unwrap_or_default().iter().take_while(|one| one.get() == hash);
-        self.values.get(from..from + count.count()).unwrap_or_default()
+        let bits = self.starts.len().saturating_sub(1).max(1).ilog2();
+        let (beginning, rest) = cut(hash, bits);
+        let start = |at: usize| self.starts.get(at).map_or(0, |start| start.get() as usize);
+        let range = start(beginning)..start(beginning + 1);
+        let rests = self.rests.get(range.clone()).unwrap_or_default();
+        let from = rests.partition_point(|one| one.get() < rest);
+        let count = rests[from..].iter().take_while(|one| one.get() == rest).count();
+        let from = range.start + from;
+        self.values.get(from..from + count).unwrap_or_default()
     }
+
+    /// Writes pairs of a hash and what has it.
+    pub fn write(file: &mut Sections, section: u32, mut hashes: Vec<(u32, u32)>) {
+        // So many that few have the same beginning.
+        let bits = (hashes.len() / 8).max(1).ilog2().min(16);
+        let pair = |(hash, value): &(u32, u32)| {
+            let (beginning, rest) = cut(*hash, bits);
+            (beginning, rest, *value)
+        };
+        hashes.sort_unstable_by_key(pair);
+        hashes.dedup_by_key(|one| pair(one));
+        let mut starts = vec![0u32; (1 << bits) + 1];
+        hashes.iter().for_each(|(hash, _)| starts[cut(*hash, bits).0 + 1] += 1);
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        file.numbers(section, &starts);
+        let rests = hashes.iter().flat_map(|(hash, _)| cut(*hash, bits).1.to_le_bytes());
+        file.bytes(section + 1, rests.collect());
+        let values: Vec<u32> = hashes.into_iter().map(|(_, value)| value).collect();
+        file.numbers(section + 2, &values);
+    }
+}
+
+/// The first bits of a hash, up to 16, and the 16 bits after them.
+fn cut(hash: u32, bits: u32) -> (usize, u16) {
+    let high = u64::from(hash) << bits;
+    let rest = u16::try_from((high >> 16) & 0xffff).unwrap_or(0);
+    ((high >> 32) as usize, rest)
 }
 
 /// A hash of letters for one purpose.

@@ -10,43 +10,52 @@
 
 use zerocopy::little_endian::{U32, U64};
 
+use std::{collections::VecDeque, ops::Range, sync::LazyLock};
+
 use super::letters::{LEAST_GAP, Letters, key};
-use crate::names::{WORD_MAX_LETTERS, Word, distance, gap, substitution};
+use crate::names::{
+    FAR, MISREAD, REPEATED, Row, SWAPPED, WORD_MAX_LETTERS, Word, gap, substitution,
+};
 
 /// So many forms with the same beginning are looked at one by one.
-const FEW: usize = 16;
-
-/// More than any distance, also when something is added.
-const FAR: u16 = u16::MAX / 4;
+const FEW: usize = 40;
 
 /// Places in a row: before, between and behind letters.
 const CELLS: usize = 32;
 
-/// Sorted forms, each once, and the tree of their beginnings or endings.
+/// Sorted forms, each once.
 #[derive(Clone, Copy)]
 pub struct Forms<'a> {
     /// Where each begins in `letters`; one more than there are forms.
     pub offsets: &'a [U32],
-    /// The letters of all; of each from its end, if this is a tree of endings.
+    /// The letters of all.
     pub letters: &'a [u8],
-    /// Which letters each has.
+}
+
+/// The tree of the beginnings of forms, or of their endings.
+#[derive(Clone, Copy)]
+pub struct Tree<'a> {
+    /// The forms.
+    pub forms: Forms<'a>,
+    /// For a tree of endings: the place of each form by its letters from the end, among those in order.
+    pub places: Option<&'a [U32]>,
+    /// Which letters each form has, in the order of the tree.
     pub keys: &'a [U64],
-    /// The nodes of the tree, a parent before its children: its letter and depth.
-    pub nodes: &'a [[u8; 2]],
-    /// The node after the last below each.
-    pub ends: &'a [U32],
-    /// The first form below each; one more than there are nodes.
+    /// The nodes of the tree, the root first, children of one beside each other: which letters follow, a bit
+    /// each ([`bit`]). None follow where few forms are left.
+    pub nodes: &'a [U64],
+    /// The first child of each.
+    pub children: &'a [U32],
+    /// The first form below each.
     pub firsts: &'a [U32],
 }
 
-/// What is written for [`Forms`].
+/// What is written for [`Tree`].
 #[derive(Default)]
-pub struct FormsWritten {
-    pub offsets: Vec<u32>,
-    pub letters: Vec<u8>,
+pub struct TreeWritten {
     pub keys: Vec<u64>,
-    pub nodes: Vec<[u8; 2]>,
-    pub ends: Vec<u32>,
+    pub nodes: Vec<u64>,
+    pub children: Vec<u32>,
     pub firsts: Vec<u32>,
 }
 
@@ -54,59 +63,45 @@ fn long(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-impl FormsWritten {
+impl TreeWritten {
     /// Of forms in order.
     pub fn of(forms: &[Word]) -> Self {
-        let mut written = Self { offsets: vec![0], ..Self::default() };
-        for form in forms {
-            written.letters.extend_from_slice(form.bytes());
-            written.offsets.push(long(written.letters.len()));
-            written.keys.push(key(form.bytes()));
-        }
-        written.branch(forms, 0, 0);
-        written.firsts.push(long(forms.len()));
-        written
-    }
-
-    /// The nodes below a beginning of `depth` letters.
-    fn branch(&mut self, forms: &[Word], first: usize, depth: u8) {
-        let letter = |form: &Word| form.bytes().get(usize::from(depth)).copied();
-        let mut at = 0;
-        while at < forms.len() {
-            let Some(here) = letter(&forms[at]) else {
-                // What ends here was a node of its own.
-                at += 1;
-                continue;
-            };
-            let end = at + forms[at..].partition_point(|form| letter(form) <= Some(here));
-            let node = self.nodes.len();
-            self.nodes.push([here, depth + 1]);
-            self.ends.push(0);
-            self.firsts.push(long(first + at));
-            if end - at > FEW {
-                // The form that is the beginning itself has a node without children, which is at its end.
-                let ended = forms[at].len() == usize::from(depth) + 1;
-                if ended {
-                    self.nodes.push([0, depth + 1]);
-                    self.ends.push(long(node + 2));
-                    self.firsts.push(long(first + at));
+        let keys = forms.iter().map(|form| key(form.bytes())).collect();
+        let mut written = Self { keys, ..Self::default() };
+        // Nodes that are written but for their children: which forms, and how many letters these share.
+        let mut open = VecDeque::from([(0..forms.len(), 0)]);
+        let mut below = 1;
+        while let Some((range, depth)) = open.pop_front() {
+            let mut letters = 0;
+            written.firsts.push(long(range.start));
+            written.children.push(long(below));
+            if range.len() > FEW {
+                let letter = |form: &Word| form.bytes().get(depth).copied();
+                // What ends here comes first.
+                let mut at = range.start + usize::from(letter(&forms[range.start]).is_none());
+                while at < range.end {
+                    let here = letter(&forms[at]);
+                    let same = forms[at..range.end].partition_point(|form| letter(form) <= here);
+                    letters |= here.map_or(0, bit);
+                    open.push_back((at..at + same, depth + 1));
+                    below += 1;
+                    at += same;
                 }
-                self.branch(&forms[at..end], first + at, depth + 1);
             }
-            self.ends[node] = long(self.nodes.len());
-            at = end;
+            written.nodes.push(letters);
         }
+        written
     }
 }
 
 impl<'a> Forms<'a> {
     fn len(&self) -> usize {
-        self.keys.len()
+        self.offsets.len().saturating_sub(1)
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len() == 0
     }
 
     /// The form at a place.
@@ -128,67 +123,97 @@ impl<'a> Forms<'a> {
         }
         None
     }
+}
 
+impl Tree<'_> {
     /// Forms whose distance from `query` is at most `share` hundredths for each letter of the longer one, of
-    /// which at most half falls on the `first` letters of the query. Both stand from their ends in a tree of
-    /// `endings`.
+    /// which at most half falls on the `first` letters of the query; in a tree of endings both stand from their
+    /// ends. Perhaps some more: what looks like another letter in print does not so from its end.
     pub fn near(
         &self,
         query: &[u8],
         letters: &Letters,
         first: usize,
         share: u16,
-        endings: bool,
         mut found: impl FnMut(usize),
     ) {
         if query.is_empty() || query.len() > WORD_MAX_LETTERS {
             return;
         }
-        let mut walk = Walk::new(query, first, share);
-        let mut beginning = [0; CELLS];
-        let mut node = 0;
-        while let (Some([letter, depth]), Some(end)) = (self.nodes.get(node), self.ends.get(node)) {
-            let (depth, end) = (usize::from(*depth) & (CELLS - 1), end.get() as usize);
-            let is_near = *letter == 0 || {
-                beginning[depth.saturating_sub(1)] = *letter;
-                walk.step(&beginning, depth)
-            };
-            if is_near && end == node + 1 {
-                let of =
-                    |node: usize| self.firsts.get(node).map_or(0, |first| first.get() as usize);
-                let range = of(node)..if *letter == 0 { of(node) + 1 } else { of(node + 1) };
-                for (place, key) in range.clone().zip(self.keys.get(range).unwrap_or_default()) {
-                    if letters.may_be_near(key.get(), share) {
-                        let form = self.get(place);
-                        if form.len() > WORD_MAX_LETTERS {
-                            continue;
-                        }
-                        let most = share * short(form.len().max(query.len()));
-                        // What looks like another letter in print does not so from its end.
-                        let near = if endings {
-                            let [query, form] =
-                                [query, form].map(|letters| Word::of_letters(letters.iter().rev()));
-                            distance(query.bytes(), form.bytes(), most)
-                        } else {
-                            distance(query, form, most)
-                        };
-                        if near.is_some() {
-                            found(place);
-                        }
-                    }
-                }
-            }
-            node = if is_near { node + 1 } else { end.max(node + 1) };
-        }
+        let mut search =
+            Near { tree: self, letters, walk: Walk::new(query, first, share), found: &mut found };
+        search.below(0, 0..self.keys.len(), 0);
     }
 }
 
-/// A row of distances, and where in it something is near enough.
-#[derive(Clone, Copy)]
-struct Row {
-    cells: [u16; CELLS],
-    from: usize,
-    to: usize,
+/// A walk through a tree.
+struct Near<'f, 'q, F> {
+    tree: &'f Tree<'f>,
+    letters: &'f Letters,
+    walk: Walk<'q>,
+    found: F,
+}
+
+impl<F: FnMut(usize)> Near<'_, '_, F> {
+    /// What is near below a node, which has these forms and is `depth` letters deep.
+    fn below(&mut self, node: usize, forms: Range<usize>, depth: usize) {
+        let of = |numbers: &[U32], node: usize| {
+            numbers.get(node).map_or(usize::MAX, |number| number.get() as usize)
+        };
+        let letters = self.tree.nodes.get(node).map_or(0, |letters| letters.get());
+        if letters == 0 || depth + 1 >= CELLS {
+            self.each(forms, depth);
+            return;
+        }
+        let children = of(self.tree.children, node);
+        let count = letters.count_ones() as usize;
+        // A damaged tree could lead back.
+        if children <= node {
+            return;
+        }
+        let first = of(self.tree.firsts, children);
+        if first > forms.start && self.walk.ends_near(depth) {
+            let place = self.place(forms.start);
+            (self.found)(place);
+        }
+        let mut left = letters & self.walk.next(depth);
+        while left != 0 {
+            let lowest = left & left.wrapping_neg();
+            left ^= lowest;
+            let nth = (letters & (lowest - 1)).count_ones() as usize;
+            let child = children + nth;
+            let end = if nth + 1 == count { forms.end } else { of(self.tree.firsts, child + 1) };
+            self.walk.step(LETTERS[lowest.trailing_zeros() as usize % LETTERS.len()], depth + 1);
+            self.below(child, of(self.tree.firsts, child)..end.min(forms.end), depth + 1);
+        }
+    }
+
+    /// Looks at forms one by one.
+    fn each(&mut self, forms: Range<usize>, depth: usize) {
+        let keys = self.tree.keys.get(forms.clone()).unwrap_or_default();
+        for (at, key) in forms.zip(keys) {
+            if !self.letters.may_be_near(key.get(), self.walk.share) {
+                continue;
+            }
+            let place = self.place(at);
+            let form = self.tree.forms.get(place).iter();
+            let is_near = if self.tree.places.is_some() {
+                self.walk.goes_near(form.rev(), depth)
+            } else {
+                self.walk.goes_near(form, depth)
+            };
+            if is_near {
+                (self.found)(place);
+            }
+        }
+    }
+
+    /// The place of a form among those in order.
+    fn place(&self, at: usize) -> usize {
+        let turned =
+            |places: &[U32]| places.get(at).map_or(usize::MAX, |place| place.get() as usize);
+        self.tree.places.map_or(at, turned)
+    }
 }
 
 struct Walk<'q> {
@@ -199,11 +224,53 @@ struct Walk<'q> {
     half: [u16; CELLS],
     /// What a letter of the query too many costs.
     gaps: [u16; WORD_MAX_LETTERS],
-    rows: Box<[Row; CELLS]>,
+    rows: Box<[Row<CELLS>; CELLS]>,
     /// Where in the query each letter is, a bit each.
     places: [u32; 128],
     /// Where the query has `n` behind `r` or `r` behind `n`, which may be an `m`.
     misread: u32,
+    /// The letters that were measured.
+    form: [u8; CELLS],
+}
+
+/// Costs of mistakes; what is allowed makes as much possible as the last of them that is within it.
+const COSTS: [u16; 7] = [0, 35, 40, 55, 60, 100, 150];
+
+/// Letters that a mistake of at most each of [`COSTS`] puts in the place of one, and letters too many.
+struct Mistakes {
+    instead: [[u64; COSTS.len()]; 128],
+    more: [u64; COSTS.len()],
+}
+
+static MISTAKES: LazyLock<Box<Mistakes>> = LazyLock::new(|| {
+    let mut mistakes =
+        Box::new(Mistakes { instead: [[0; COSTS.len()]; 128], more: [0; COSTS.len()] });
+    for letter in 0..128u8 {
+        for (at, most) in COSTS.iter().enumerate() {
+            if gap(&[letter], 0) <= *most {
+                mistakes.more[at] |= bit(letter);
+            }
+            for other in (0..128u8).filter(|other| other.is_ascii_alphanumeric()) {
+                if u16::from(substitution(letter)[usize::from(other)]) <= *most {
+                    mistakes.instead[usize::from(letter)][at] |= bit(other);
+                }
+            }
+        }
+    }
+    mistakes
+});
+
+/// Letters and digits, in order.
+const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A letter as a bit, in the same order; none for what is no letter.
+fn bit(letter: u8) -> u64 {
+    match letter {
+        b'0'..=b'9' => 1 << (letter - b'0'),
+        b'A'..=b'Z' => 1 << (letter - b'A' + 10),
+        b'a'..=b'z' => 1 << (letter - b'a' + 36),
+        _ => 0,
+    }
 }
 
 fn short(letters: usize) -> u16 {
@@ -216,7 +283,6 @@ impl<'q> Walk<'q> {
         for (at, cost) in gaps.iter_mut().enumerate().take(query.len()) {
             *cost = gap(query, at);
         }
-        let none = Row { cells: [FAR; CELLS], from: 0, to: 0 };
         // A longer form may differ by more, but each letter more has its price later.
         let mut half = [0; CELLS];
         for (before, half) in half.iter_mut().enumerate() {
@@ -227,26 +293,77 @@ impl<'q> Walk<'q> {
             *half = (0..=WORD_MAX_LETTERS).map(longer).max().unwrap_or(0);
         }
 
-        let rows = Box::new([none; CELLS]);
+        let rows = Box::new([Row::NONE; CELLS]);
         let mut places = [0; 128];
         for (at, letter) in query.iter().enumerate() {
             places[usize::from(letter & 127)] |= 1 << at;
         }
         let behind = |a: u8, b: u8| places[usize::from(a)] << 1 & places[usize::from(b)];
         let misread = behind(b'r', b'n') | behind(b'n', b'r');
-        let mut walk = Self { query, first, share, half, gaps, rows, places, misread };
-        let mut row = none;
+        let form = [0; CELLS];
+        let mut walk = Self { query, first, share, half, gaps, rows, places, misread, form };
+        let mut row = Row::NONE;
         let mut cost = 0u16;
         for at in 0..=query.len() {
             if cost > walk.limit(0, at) {
                 break;
             }
             row.cells[at] = cost;
-            row.to = at;
+            (row.from, row.to) = (0, at);
             cost = cost.saturating_add(gaps.get(at).copied().unwrap_or(FAR));
         }
         walk.rows[0] = row;
         walk
+    }
+
+    /// Letters with which something is still near: most children of a node have another.
+    fn next(&self, depth: usize) -> u64 {
+        let mistakes = &**MISTAKES;
+        let within = |allowed: u16| COSTS.iter().rposition(|cost| *cost <= allowed);
+        let query = |at: usize| self.query.get(at).copied();
+        let previous = depth.checked_sub(1).map_or(0, |at| self.form[at]);
+        let one = &self.rows[depth];
+        let i = depth + 1;
+        let mut next = 0;
+        for j in one.from..=one.to.min(self.query.len()) {
+            let cost = one.cells[j & (CELLS - 1)];
+            let left = |i: usize, j: usize| self.limit(i, j).checked_sub(cost);
+            if let Some(left) = left(i, j) {
+                next |= within(left).map_or(0, |at| mistakes.more[at]);
+                // The same letter once more costs little.
+                next |= if left >= REPEATED { bit(previous) } else { 0 };
+            }
+            let Some(letter) = query(j) else { continue };
+            if let Some(left) = left(i, j + 1) {
+                let instead = &mistakes.instead[usize::from(letter & 127)];
+                next |= within(left).map_or(0, |at| instead[at]);
+            }
+            // Pairs of letters that begin here.
+            if let Some(second) = query(j + 1) {
+                next |= if cost + SWAPPED <= self.limit(i + 1, j + 2) { bit(second) } else { 0 };
+                let misread = self.misread & 1 << (j + 1) != 0;
+                next |=
+                    if misread && cost + MISREAD <= self.limit(i, j + 2) { bit(b'm') } else { 0 };
+            }
+            let print = letter == b'm' && cost + MISREAD <= self.limit(i + 1, j + 1);
+            next |= if print { bit(b'r') | bit(b'n') } else { 0 };
+        }
+        // And those that began a letter before.
+        if let Some(two) = depth.checked_sub(1).map(|at| &self.rows[at]) {
+            for j in two.from..=two.to.min(self.query.len()) {
+                let cost = two.cells[j & (CELLS - 1)];
+                let Some(letter) = query(j) else { continue };
+                let swapped = query(j + 1) == Some(previous);
+                if swapped && cost + SWAPPED <= self.limit(i, j + 2) {
+                    next |= bit(letter);
+                }
+                let print = letter == b'm' && matches!(previous, b'r' | b'n');
+                if print && cost + MISREAD <= self.limit(i, j + 1) {
+                    next |= bit(b'r') | bit(b'n');
+                }
+            }
+        }
+        next
     }
 
     fn places(&self, letter: u8) -> u32 {
@@ -260,12 +377,31 @@ impl<'q> Walk<'q> {
         if j < self.first { most.min(self.half[longer]) } else { most }
     }
 
-    /// Measures the letter before `depth`; whether anything is still near.
-    fn step(&mut self, form: &[u8; CELLS], depth: usize) -> bool {
-        let i = depth;
-        let letter = form[i - 1];
-        let previous = if i > 1 { form[i - 2] } else { 0 };
-        let missing = gap(form, i - 1);
+    /// Whether what was measured, `depth` letters, is near as a whole.
+    fn ends_near(&self, depth: usize) -> bool {
+        self.rows[depth].cells[self.query.len()] < FAR
+    }
+
+    /// Whether a form is near of which the first `depth` letters are measured.
+    fn goes_near<'l>(&mut self, form: impl ExactSizeIterator<Item = &'l u8>, depth: usize) -> bool {
+        let length = form.len();
+        if length > WORD_MAX_LETTERS {
+            return false;
+        }
+        for (at, letter) in form.enumerate().skip(depth) {
+            self.step(*letter, at + 1);
+            if self.rows[at + 1].is_none() && self.rows[at].is_none() {
+                return false;
+            }
+        }
+        self.ends_near(length)
+    }
+
+    /// Measures one letter more, the one before `i`.
+    fn step(&mut self, letter: u8, i: usize) {
+        self.form[i - 1] = letter;
+        let previous = if i > 1 { self.form[i - 2] } else { 0 };
+        let missing = gap(&self.form, i - 1);
         let costs = substitution(letter);
         let one = &self.rows[i - 1];
         let two = &self.rows[i.saturating_sub(2)];
@@ -281,7 +417,7 @@ impl<'q> Walk<'q> {
         let last = if special == 0 { one.to + 1 } else { two.to.max(one.to) + 2 };
         let last = last.max(one.to + 1).min(self.query.len());
         let from = if special == 0 { one.from } else { one.from.min(two.from) };
-        let mut row = Row { cells: [FAR; CELLS], from: usize::MAX, to: 0 };
+        let mut row = Row::NONE;
         let mut before = FAR;
         let mut at = from;
         while at <= self.query.len() {
@@ -294,13 +430,13 @@ impl<'q> Walk<'q> {
                 let place = 1u32 << (j - 1);
                 if special & place != 0 {
                     if swapped & place != 0 {
-                        cost = cost.min(two.cells[j - 2] + 70);
+                        cost = cost.min(two.cells[j - 2] + SWAPPED);
                     }
                     if print & place != 0 {
-                        cost = cost.min(two.cells[j - 1] + 50);
+                        cost = cost.min(two.cells[j - 1] + MISREAD);
                     }
                     if misread & place != 0 {
-                        cost = cost.min(one.cells[j - 2] + 50);
+                        cost = cost.min(one.cells[j - 2] + MISREAD);
                     }
                 }
             }
@@ -317,22 +453,6 @@ impl<'q> Walk<'q> {
             }
             at += 1;
         }
-        let is_near = row.from != usize::MAX || self.reaches_over(i, letter);
         self.rows[i] = row;
-        is_near
-    }
-
-    /// Whether the next letter may make a pair with this one that is near, though this one is not.
-    fn reaches_over(&self, i: usize, letter: u8) -> bool {
-        let one = &self.rows[i - 1];
-        let print = matches!(letter, b'r' | b'n');
-        (one.from..=one.to).any(|j| {
-            let cost = one.cells[j & (CELLS - 1)];
-            let swapped =
-                self.query.get(j + 1) == Some(&letter) && cost + 70 <= self.limit(i + 1, j + 2);
-            let misread =
-                print && self.query.get(j) == Some(&b'm') && cost + 50 <= self.limit(i + 1, j + 1);
-            cost < FAR && (swapped || misread)
-        })
     }
 }

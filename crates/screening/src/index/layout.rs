@@ -1,7 +1,7 @@
 //! What is in the sections of an index, and how what is small is packed.
 
 use super::file::{Hashes, Image, Table};
-use super::forms::Forms;
+use super::forms::{Forms, Tree};
 use crate::{
     dates::{Birth, PartialDate},
     entity::Schema,
@@ -16,18 +16,20 @@ pub mod section {
     pub const WORD_LETTERS: u32 = 2;
     pub const WORD_SCRIPTS: u32 = 3;
     pub const WORD_PARTS: u32 = 5;
-    /// Of each part what its letters are, how much it says, and its word and kind.
+    /// Of each part which letters it has, its word, and which of the kinds it is.
     pub const PARTS: u32 = 6;
+    /// Of each kind of parts what that is, and how much it says.
+    pub const PART_KINDS: u32 = 7;
     pub const POSTING_OFFSETS: u32 = 9;
     pub const POSTING_NAMES: u32 = 10;
     pub const NAME_OFFSETS: u32 = 11;
     pub const NAME_PARTS: u32 = 12;
     pub const NAME_ENTITIES: u32 = 13;
     pub const NAME_TAGS: u32 = 14;
-    // Of hashes, what has each stands in the section behind.
-    pub const WORD_HASHES: u32 = 15;
-    pub const NAME_HASHES: u32 = 17;
-    pub const NUMBER_HASHES: u32 = 19;
+    // Hashes have three sections each.
+    pub const WORD_HASHES: u32 = 40;
+    pub const NAME_HASHES: u32 = 43;
+    pub const NUMBER_HASHES: u32 = 46;
     pub const ENTITY_NAMES: u32 = 21;
     pub const ENTITY_PLACES: u32 = 22;
     pub const ENTITY_LENGTHS: u32 = 23;
@@ -38,7 +40,7 @@ pub mod section {
     pub const ENTITY_CHECKS: u32 = 32;
     pub const BIRTH_OFFSETS: u32 = 28;
     pub const BIRTHS: u32 = 29;
-    pub const DAY_HASHES: u32 = 30;
+    pub const DAY_HASHES: u32 = 49;
     /// The sections of spaces come behind this, [`super::SPACE_SECTIONS`] for each.
     pub const SPACES: u32 = 100;
 }
@@ -117,12 +119,12 @@ pub fn sounds_of(of: usize) -> Vec<Sound> {
 
 /// All forms of a sound that the words of a group have.
 pub struct Space<'a> {
+    /// In order.
+    pub forms: Forms<'a>,
     /// By their beginnings.
-    pub forward: Forms<'a>,
+    pub beginnings: Tree<'a>,
     /// By their endings.
-    pub backward: Forms<'a>,
-    /// For each of the second, where it is among the first.
-    pub places: &'a [U32],
+    pub endings: Tree<'a>,
     /// The words of each form.
     pub words: Table<'a, U32>,
 }
@@ -131,18 +133,19 @@ impl<'a> Space<'a> {
     /// Of an image.
     pub fn of(image: &'a Image, group: usize, sound: Sound) -> Self {
         let base = space_section(group, sound);
-        let forms = |base: u32| Forms {
-            offsets: image.get(base),
-            letters: image.get(base + 1),
-            keys: image.get(base + 2),
-            nodes: image.get(base + 3),
-            ends: image.get(base + 4),
-            firsts: image.get(base + 5),
+        let forms = Forms { offsets: image.get(base), letters: image.get(base + 1) };
+        let tree = |base: u32, places| Tree {
+            forms,
+            places,
+            keys: image.get(base),
+            nodes: image.get(base + 1),
+            children: image.get(base + 2),
+            firsts: image.get(base + 3),
         };
         Self {
-            forward: forms(base),
-            backward: forms(base + 6),
-            places: image.get(base + 12),
+            forms,
+            beginnings: tree(base + 2, None),
+            endings: tree(base + 6, Some(image.get(base + 12))),
             words: Table::new(image.get(base + 13), image.get(base + 14)),
         }
     }
@@ -285,8 +288,10 @@ pub struct View<'a> {
     pub scripts: &'a [u8],
     /// Where the parts of each word begin.
     pub word_parts: &'a [U32],
-    /// Of each part what its letters are, how much it says, and its word and kind.
-    pub parts: &'a [[U64; 3]],
+    /// Of each part which letters it has, its word, and its kind.
+    pub parts: &'a [[U64; 2]],
+    /// Of each kind of parts what that is, and how much it says.
+    pub part_kinds: &'a [[U64; 2]],
     /// Names that have each part.
     pub postings: Table<'a, U32>,
     /// Parts of each name.
@@ -319,7 +324,7 @@ impl<'a> View<'a> {
     /// Of an image.
     pub fn of(image: &'a Image, short_forms: &'a [u32]) -> Self {
         use section as s;
-        let hashes = |section: u32| Hashes::new(image.get(section), image.get(section + 1));
+        let hashes = |section: u32| Hashes::of(image, section);
         Self {
             image,
             short_forms,
@@ -327,6 +332,7 @@ impl<'a> View<'a> {
             scripts: image.get(s::WORD_SCRIPTS),
             word_parts: image.get(s::WORD_PARTS),
             parts: image.get(s::PARTS),
+            part_kinds: image.get(s::PART_KINDS),
             postings: Table::new(image.get(s::POSTING_OFFSETS), image.get(s::POSTING_NAMES)),
             names: Table::new(image.get(s::NAME_OFFSETS), image.get(s::NAME_PARTS)),
             name_entities: image.get(s::NAME_ENTITIES),

@@ -128,4 +128,13 @@ impl Letters {
         let common = of(0) + of(1) + of(2);
         within(common) && within(common + of(3) + of(4) + of(5) + of(6))
     }
+
+    /// The most similar that a form with this key may be.
+    pub fn most_similar(&self, key: u64) -> f64 {
+        let [length, letters @ ..] = key.to_be_bytes();
+        let cost: u32 = (0..BYTES).map(|byte| self.tables[byte][usize::from(letters[byte])]).sum();
+        let longest = u16::from(length).max(u16::try_from(self.length).unwrap_or(u16::MAX)).max(1);
+        let least = (cost & 0xffff).max(cost >> 16);
+        1.0 - f64::from(least) / (f64::from(EDIT_COST) * f64::from(longest))
+    }
 }

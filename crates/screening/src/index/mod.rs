@@ -27,7 +27,7 @@ pub use search::{Found, Search};
 
 use std::{
     hash::Hasher,
-    sync::{LazyLock, OnceLock},
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
 };
 
 use rustc_hash::FxHasher;
@@ -35,12 +35,15 @@ use zerocopy::little_endian::{U32, U64};
 
 use file::Image;
 use layout::{View, section};
+use scale::Marks;
 
 /// An index, ready to be used.
 pub struct Index {
     image: Image,
     /// Parts that are legal forms or initials.
     short_forms: OnceLock<Vec<u32>>,
+    /// What searches need that is as long as the index, for the next ones.
+    marks: Mutex<Vec<Marks>>,
 }
 
 /// What the tables and the rules of this crate are, so that no index is used with others, and nobody takes what
@@ -67,12 +70,20 @@ impl Index {
     /// An index from the bytes of its file, mapped or read.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, IndexError> {
         let image = Image::open(Box::new(bytes), rules())?;
-        Ok(Self { image, short_forms: OnceLock::new() })
+        Ok(Self { image, short_forms: OnceLock::new(), marks: Mutex::default() })
     }
 
     /// SHA-256 of the list it was made of.
     pub fn list(&self) -> [u8; 32] {
         self.image.list
+    }
+
+    fn marks(&self) -> Marks {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn keep(&self, marks: Marks) {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).push(marks);
     }
 
     fn view(&self) -> View<'_> {

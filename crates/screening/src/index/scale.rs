@@ -5,6 +5,7 @@
 //! a name is dismissed by adding up what its parts can add. Where that is not enough, the parts whose letters
 //! alone have been seen are measured, and then each pair counts.
 
+use rustc_hash::FxHashMap;
 use zerocopy::little_endian::U32;
 
 use super::{
@@ -14,11 +15,49 @@ use super::{
 };
 use crate::names::{Kind, Subject, Weights, worth};
 
+/// The mark of parts of which more is known than a mark can say.
+const MET: u8 = u8::MAX;
+
+/// Marks of the parts of an index, in one byte each so that they stay near the core. They are kept from one
+/// search to the next: only those that were set are taken away again.
+#[derive(Default)]
+pub struct Marks {
+    /// 0 for what was not looked at, [`MET`], or one more than the place in [`Scale::apart`].
+    of: Vec<u8>,
+    set: Vec<u32>,
+}
+
+impl Marks {
+    fn get(&self, part: u32) -> u8 {
+        self.of.get(part as usize).copied().unwrap_or(MET)
+    }
+
+    fn set(&mut self, part: u32, mark: u8) {
+        if let Some(place) = self.of.get_mut(part as usize) {
+            *place = mark;
+            self.set.push(part);
+        }
+    }
+
+    /// None set, for so many parts.
+    fn clear(&mut self, parts: usize) {
+        for part in self.set.drain(..) {
+            if let Some(mark) = self.of.get_mut(part as usize) {
+                *mark = 0;
+            }
+        }
+        self.of.resize(parts, 0);
+    }
+}
+
 /// What is known of a part of the index against all parts that are looked for.
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// The most it can add.
+    /// The most it can add, where the similarity is needed that a scale has; less than nothing if it only meets
+    /// what is less alike.
     gain: f64,
+    /// The most weight a match with it has: where less is needed it adds that much more.
+    mass: f64,
     /// What it weighs if it is left out.
     weight: f64,
     /// What it weighs if it contradicts.
@@ -31,25 +70,66 @@ struct Known {
     open: u32,
 }
 
-/// What the parts of a name come to.
-#[derive(Default)]
-struct Sum {
-    gained: f64,
-    others: Rest,
+/// What parts of a name come to, those that add something or those that do not.
+#[derive(Clone, Copy)]
+struct Side {
+    rest: Rest,
     met: u32,
     words: u32,
+}
+
+impl Side {
+    fn add(&mut self, known: &Known) {
+        self.rest.weight += known.weight;
+        self.rest.against += known.against;
+        self.met |= known.met;
+        self.words |= known.words;
+    }
+}
+
+/// What the parts of a name come to.
+struct Sum {
+    gained: f64,
+    /// The least that is lost by taking one of those that add nothing.
+    lost: f64,
+    /// Those that add something.
+    plus: Side,
+    /// Those that meet something, but not enough.
+    minus: Side,
+    /// Those that meet nothing.
+    others: Rest,
     open: u32,
 }
 
 impl Sum {
-    fn add(&mut self, known: &Known) {
-        self.gained += known.gain;
-        self.met |= known.met;
-        self.words |= known.words;
-        self.open |= known.open;
+    const NONE: Side = Side { rest: Rest::NONE, met: 0, words: 0 };
+
+    fn new() -> Self {
+        Self {
+            gained: 0.0,
+            lost: f64::NEG_INFINITY,
+            plus: Self::NONE,
+            minus: Self::NONE,
+            others: Rest::NONE,
+            open: 0,
+        }
+    }
+
+    /// One part more, where `lower` less is needed.
+    fn add(&mut self, known: &Known, lower: f64) {
         if known.met == 0 {
             self.others.weight += known.weight;
             self.others.against += known.against;
+            return;
+        }
+        self.open |= known.open;
+        let gain = known.gain + known.mass * lower;
+        if gain > 0.0 {
+            self.gained += gain;
+            self.plus.add(known);
+        } else {
+            self.lost = self.lost.max(gain);
+            self.minus.add(known);
         }
     }
 }
@@ -62,15 +142,17 @@ pub struct Scale<'s, 'q> {
     sought: Vec<Sought<'q>>,
     /// The similarity that is needed.
     raw: f64,
-    /// For each part of the index where it is in `known`, and one more; 0 if it was not looked at.
-    places: Vec<u32>,
-    known: Vec<Known>,
+    marks: Marks,
+    /// What is known of parts that meet nothing, by their marks, and the mark of each kind of them.
+    apart: Vec<Known>,
+    kinds: Vec<u8>,
+    /// What is known of the others.
+    met: FxHashMap<u32, Known>,
     /// The parts of the name that is looked at.
     records: Vec<Record>,
-    /// The parts of names that are looked at together, one after another, and where what is known of each is.
+    /// The parts of names that are looked at together, one after another.
     slices: Vec<&'s [U32]>,
-    parts: Vec<u32>,
-    found: Vec<u32>,
+    new: Vec<u32>,
 }
 
 fn bit(place: usize) -> u32 {
@@ -85,19 +167,22 @@ impl<'s, 'q> Scale<'s, 'q> {
         subject: Subject,
         sought: Vec<Sought<'q>>,
         raw: f64,
+        mut marks: Marks,
     ) -> Self {
+        marks.clear(view.parts.len());
         Self {
             view,
             weights,
             subject,
             sought,
             raw,
-            places: vec![0; view.parts.len()],
-            known: Vec::new(),
+            marks,
+            apart: Vec::new(),
+            kinds: vec![0; view.part_kinds.len()],
+            met: FxHashMap::default(),
             records: Vec::new(),
             slices: Vec::new(),
-            parts: Vec::new(),
-            found: Vec::new(),
+            new: Vec::new(),
         }
     }
 
@@ -106,81 +191,106 @@ impl<'s, 'q> Scale<'s, 'q> {
         &self.sought
     }
 
+    /// Gives the marks back.
+    pub fn into_marks(self) -> Marks {
+        self.marks
+    }
+
     /// Leaves those names whose parts allow the similarity that is needed, apart from what common keys find, as far
-    /// as it is known without measuring. What is known of them lies far apart, so the same is fetched for all of
-    /// them before the next: a core waits for many at once then.
+    /// as it is known without measuring.
     pub fn dismiss(&mut self, names: &mut Vec<u32>) {
+        let raw = self.raw;
+        self.retain(names, |name| (*name, raw));
+    }
+
+    /// Leaves those whose name allows the similarity that is said with it. What is known of them lies far apart, so
+    /// the same is fetched for all of them before the next: a core waits for many at once then.
+    pub fn retain<T>(&mut self, names: &mut Vec<T>, name: impl Fn(&T) -> (u32, f64)) {
         let view = self.view;
-        self.slices.clear();
-        self.slices.extend(names.iter().map(|name| view.names.get(*name as usize)));
-        self.parts.clear();
-        self.slices.iter().for_each(|parts| self.parts.extend(parts.iter().map(|part| part.get())));
-        self.found.clear();
-        let places = &self.places;
-        let place = |part: &u32| places.get(*part as usize).copied().unwrap_or(0);
-        self.found.extend(self.parts.iter().map(place));
-        for at in 0..self.found.len() {
-            if self.found[at] == 0 {
-                let part = self.parts[at];
-                self.look(part);
-                self.found[at] = self.places.get(part as usize).copied().unwrap_or(0);
+        let mut slices = std::mem::take(&mut self.slices);
+        slices.clear();
+        slices.extend(names.iter().map(|one| view.names.get(name(one).0 as usize)));
+        let mut new = std::mem::take(&mut self.new);
+        new.clear();
+        let parts = slices.iter().flat_map(|parts| parts.iter().map(|part| part.get()));
+        new.extend(parts.filter(|part| self.marks.get(*part) == 0));
+        let records: Vec<Record> = new.iter().map(|part| view.record(*part)).collect();
+        for (part, record) in new.iter().zip(&records) {
+            if self.marks.get(*part) == 0 {
+                self.look(*part, record);
             }
         }
-        let mut from = 0;
-        let mut stays = Vec::with_capacity(names.len());
-        for parts in &self.slices {
-            let of = &self.found[from..from + parts.len()];
-            from += parts.len();
-            let mut sum = Sum::default();
-            for place in of {
-                if let Some(known) = self.known.get((*place as usize).wrapping_sub(1)) {
-                    sum.add(known);
-                }
-            }
-            stays.push(self.is_enough(&sum));
-        }
-        let mut stays = stays.into_iter();
-        names.retain(|_| stays.next().unwrap_or(true));
+        let mut at = slices.iter();
+        names.retain(|one| {
+            let Some(parts) = at.next() else { return true };
+            let raw = name(one).1;
+            let sum = self.sum(parts, raw);
+            self.is_enough(&sum, raw)
+        });
+        (self.slices, self.new) = (slices, new);
     }
 
     /// The same for one that stays, with all of it measured.
-    pub fn may_reach(&mut self, name: u32, parts: &mut Parts) -> bool {
-        let sum = self.sum(name);
-        if sum.open != 0 {
-            self.measure(name, parts);
-            let sum = self.sum(name);
-            if !self.is_enough(&sum) {
+    pub fn may_reach(&mut self, name: u32, raw: f64, parts: &mut Parts) -> bool {
+        let of = self.view.names.get(name as usize);
+        if self.sum(of, raw).open != 0 {
+            self.measure(of, parts);
+            let sum = self.sum(of, raw);
+            if !self.is_enough(&sum, raw) {
                 return false;
             }
         }
-        self.reaches(name, self.raw, parts)
+        self.reaches(of, raw, parts)
     }
 
-    fn sum(&mut self, name: u32) -> Sum {
-        let mut sum = Sum::default();
-        for part in self.view.names.get(name as usize) {
+    /// What parts come to that were all looked at.
+    fn sum(&self, parts: &[U32], raw: f64) -> Sum {
+        let lower = (self.raw - raw).max(0.0);
+        let mut sum = Sum::new();
+        for part in parts {
             let part = part.get();
-            let place = self.places.get(part as usize).copied().unwrap_or(0);
-            let known = match self.known.get((place as usize).wrapping_sub(1)) {
-                Some(known) => *known,
-                None => self.look(part),
+            let known = match self.marks.get(part) {
+                0 => None,
+                MET => self.met.get(&part),
+                mark => self.apart.get(usize::from(mark) - 1),
             };
-            sum.add(&known);
+            if let Some(known) = known {
+                sum.add(known, lower);
+            }
         }
         sum
     }
 
-    fn is_enough(&self, sum: &Sum) -> bool {
-        let mut alone = Rest::default();
+    /// Whether it is enough to match what adds something and to leave the rest, or to match one more at least.
+    fn is_enough(&self, sum: &Sum, raw: f64) -> bool {
+        let (plus, minus) = (&sum.plus, &sum.minus);
+        let mut others = sum.others;
+        if minus.met != 0
+            && self.outweighs(
+                sum.gained + sum.lost,
+                raw,
+                (plus.words | minus.words).count_ones(),
+                &self.alone(plus.met | minus.met),
+                &others,
+            )
+        {
+            return true;
+        }
+        others.weight += minus.rest.weight;
+        others.against += minus.rest.against;
+        let words = plus.words.count_ones();
+        self.outweighs(sum.gained, raw, words, &self.alone(plus.met), &others)
+    }
+
+    /// The parts that are looked for and are none of these.
+    fn alone(&self, met: u32) -> Rest {
+        let mut alone = Rest::NONE;
         for (place, one) in self.sought.iter().enumerate() {
-            if sum.met & bit(place) == 0 {
+            if met & bit(place) == 0 {
                 alone.add(one.part().kind, one.part().weight, self.weights.least_contradiction);
             }
         }
-        let words = sum.words.count_ones();
-        // Many parts share a bit.
-        let words = if self.sought.len() > 32 { words.max(2) } else { words };
-        self.outweighs(sum.gained, self.raw, words, &alone, &sum.others)
+        alone
     }
 
     /// The similarity is what was matched over what there is: each match adds its weight times what it is
@@ -189,6 +299,8 @@ impl<'s, 'q> Scale<'s, 'q> {
         if raw <= 0.0 || gained <= 0.0 {
             return raw <= 0.0;
         }
+        // Many parts share a bit.
+        let words = if self.sought.len() > 32 { words.max(2) } else { words };
         let weights = self.weights;
         let person = self.subject == Subject::Person;
         let left_out = match (person, words) {
@@ -204,67 +316,72 @@ impl<'s, 'q> Scale<'s, 'q> {
     }
 
     /// Sets a part of the index against all that are looked for; remembered.
-    fn look(&mut self, part: u32) -> Known {
-        let other = self.view.record(part);
-        let mut known = Known::default();
+    fn look(&mut self, part: u32, other: &Record) {
+        let mut known = Known { gain: f64::NEG_INFINITY, ..Known::default() };
         for (place, one) in self.sought.iter().enumerate() {
-            let worth = match one.look(part, &other) {
+            let worth = match one.look(part, other) {
                 Look::Apart => continue,
                 Look::Alike(similarity) => worth(similarity, self.weights),
                 // If it were worth more it would have been found.
-                Look::Unknown => {
+                Look::Unknown(most) => {
                     known.open |= bit(place);
-                    self.raw
+                    worth(most, self.weights).min(self.raw)
                 }
             };
             known.met |= bit(place);
             if (other.kind, one.part().kind) == (Kind::Word, Kind::Word) {
                 known.words |= bit(place);
             }
-            known.gain = known.gain.max(value(one, &other, worth - self.raw));
+            known.gain = known.gain.max(value(one, other, worth - self.raw));
+            known.mass = known.mass.max(f64::midpoint(one.part().weight, other.weight));
         }
-        let mut alone = Rest::default();
+        let mut alone = Rest::NONE;
         alone.add(other.kind, other.weight, self.weights.least_contradiction);
         (known.weight, known.against) = (alone.weight, alone.against);
-        match self.places.get_mut(part as usize) {
-            Some(0) => {
-                self.known.push(known);
-                let count = u32::try_from(self.known.len()).unwrap_or(0);
-                self.places[part as usize] = count;
-            }
-            Some(place) => self.known[*place as usize - 1] = known,
-            None => {}
+        let mark = if known.met == 0 { self.mark_of(other.number, &known) } else { MET };
+        if mark == MET {
+            self.met.insert(part, known);
         }
-        known
+        if self.marks.get(part) != mark {
+            self.marks.set(part, mark);
+        }
+    }
+
+    /// The mark of a kind of parts that meet nothing.
+    fn mark_of(&mut self, kind: usize, known: &Known) -> u8 {
+        let Some(mark) = self.kinds.get_mut(kind) else { return MET };
+        if *mark == 0 && self.apart.len() < usize::from(MET) - 1 {
+            self.apart.push(*known);
+            *mark = u8::try_from(self.apart.len()).unwrap_or(MET);
+        }
+        if *mark == 0 { MET } else { *mark }
     }
 
     /// Measures the parts of a name of which only the letters were seen.
-    fn measure(&mut self, name: u32, parts: &mut Parts) {
-        for part in self.view.names.get(name as usize) {
+    fn measure(&mut self, name: &[U32], parts: &mut Parts) {
+        for part in name {
             let part = part.get();
             let other = self.view.record(part);
             let mut measured = false;
             for one in &mut self.sought {
-                if matches!(one.look(part, &other), Look::Unknown) {
-                    let read = parts.get(&self.view, part);
-                    one.measure(part, read, self.subject, self.weights);
+                if matches!(one.look(part, &other), Look::Unknown(_)) {
+                    one.measure_unknown(&self.view, parts, part, self.subject, self.weights);
                     measured = true;
                 }
             }
             if measured {
-                self.look(part);
+                self.look(part, &other);
             }
         }
     }
 
     /// Whether a name can be so similar, with each pair of parts measured.
-    pub fn reaches(&mut self, name: u32, raw: f64, read: &mut Parts) -> bool {
+    fn reaches(&mut self, parts: &[U32], raw: f64, read: &mut Parts) -> bool {
         let view = self.view;
-        let parts = view.names.get(name as usize);
         self.records.clear();
         self.records.extend(parts.iter().map(|part| view.record(part.get())));
         let mut met = 0u32;
-        let (mut gained, mut alone) = (0.0, Rest::default());
+        let (mut gained, mut alone) = (0.0, Rest::NONE);
         let mut words = 0;
         for one in &mut self.sought {
             let mut best: Option<f64> = None;
@@ -274,8 +391,8 @@ impl<'s, 'q> Scale<'s, 'q> {
                 let similarity = match one.look(number, other) {
                     Look::Apart => None,
                     Look::Alike(similarity) => Some(similarity),
-                    Look::Unknown => {
-                        one.measure(number, read.get(&view, number), self.subject, self.weights)
+                    Look::Unknown(_) => {
+                        one.measure_unknown(&view, read, number, self.subject, self.weights)
                     }
                 };
                 let Some(similarity) = similarity else { continue };
@@ -294,7 +411,7 @@ impl<'s, 'q> Scale<'s, 'q> {
                 }
             }
         }
-        let mut others = Rest::default();
+        let mut others = Rest::NONE;
         for (place, other) in self.records.iter().enumerate() {
             if met & bit(place) == 0 {
                 others.add(other.kind, other.weight, self.weights.least_contradiction);

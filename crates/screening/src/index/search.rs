@@ -6,16 +6,16 @@ use super::{
     bounds::Plan,
     build::number_hash,
     file::hash,
-    layout::{View, at, flag, numbered_schema, purpose, unpack_birth, unpack_name},
-    scale::Scale,
+    layout::{View, at, flag, group, numbered_schema, purpose, unpack_birth, unpack_name},
+    scale::{Marks, Scale},
     words::{Parts, Sought, words_of_run},
 };
 use crate::{
     dates::{self, Birth, DateMatch},
     entity::{Entity, Schema},
     names::{
-        KEY_MIN_CONSONANTS, Kind, Name, Subject, WORD_MAX_LETTERS, compare, initials, runs,
-        stand_together, telling,
+        JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Kind, Name, Part, Subject, WORD_MAX_LETTERS,
+        Word, compare, initials, runs, stand_together, telling,
     },
     policy::Policy,
     profile::{Alias, Profile, subject},
@@ -87,6 +87,7 @@ impl Index {
         let view = self.view();
         let mut all: FxHashMap<u32, f64> = FxHashMap::default();
         let mut readings: Vec<Subject> = Vec::new();
+        let mut marks = self.marks();
         for counterpart in [Schema::Person, Schema::Company, Schema::Vessel] {
             let reading = subject(sought.schema, counterpart);
             if readings.contains(&reading) {
@@ -94,10 +95,12 @@ impl Index {
             }
             readings.push(reading);
             let profile = Profile::beside(sought, counterpart);
-            let mut seeker = Seeker::new(view, &profile, reading, search);
+            let mut seeker = Seeker::new(view, &profile, reading, search, marks);
             seeker.by_numbers(&mut all);
             seeker.by_names(&mut all);
+            marks = seeker.marks;
         }
+        self.keep(marks);
         let mut all: Vec<(u32, f64)> = all.into_iter().collect();
         all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         all
@@ -120,10 +123,17 @@ struct Seeker<'s> {
     factor: f64,
     parts: Parts,
     seen: Vec<u64>,
+    marks: Marks,
 }
 
 impl<'s> Seeker<'s> {
-    fn new(view: View<'s>, profile: &'s Profile, reading: Subject, search: Search<'s>) -> Self {
+    fn new(
+        view: View<'s>,
+        profile: &'s Profile,
+        reading: Subject,
+        search: Search<'s>,
+        marks: Marks,
+    ) -> Self {
         // Scores are rounded to four digits.
         let least = (search.cutoff - 0.000_06).clamp(1e-6, 1.0 - 1e-6).powi(2);
         let mut fitting = [false; 9];
@@ -145,6 +155,7 @@ impl<'s> Seeker<'s> {
             factor,
             parts: Parts::default(),
             seen: vec![0; view.name_tags.len().div_ceil(64)],
+            marks,
         }
     }
 
@@ -202,7 +213,8 @@ impl<'s> Seeker<'s> {
         let sought: Vec<Sought<'_>> = parts
             .map(|part| Sought::new(&view, &mut self.parts, part, self.subject, &plan, weights))
             .collect();
-        let mut scale = Scale::new(view, weights, self.subject, sought, raw);
+        let marks = std::mem::take(&mut self.marks);
+        let mut scale = Scale::new(view, weights, self.subject, sought, raw, marks);
         let mut keyed = self.with_key(&alias.name);
         keyed.retain(|name| self.first_time(*name));
         let mut by_parts = keyed.clone();
@@ -226,7 +238,7 @@ impl<'s> Seeker<'s> {
                     let mut names: Vec<u32> = new.collect();
                     scale.dismiss(&mut names);
                     for name in names {
-                        if scale.may_reach(name, &mut self.parts) {
+                        if scale.may_reach(name, raw, &mut self.parts) {
                             self.compare(alias, name, false, all);
                         }
                     }
@@ -234,14 +246,22 @@ impl<'s> Seeker<'s> {
             }
         }
         // Those born on the same day need not be so near by name: words that were not looked for may count.
-        for (entity, gain) in born {
+        let names = born.iter().flat_map(|(entity, gain)| {
             let raw = self.least_raw(*gain);
-            for name in at(view.entity_names, *entity)..at(view.entity_names, entity + 1) {
-                if scale.reaches(name, raw, &mut self.parts) {
+            let names = at(view.entity_names, *entity)..at(view.entity_names, entity + 1);
+            names.map(move |name| (name, raw))
+        });
+        let names: Vec<(u32, f64)> = names.collect();
+        for some in names.chunks(TOGETHER) {
+            let mut some = some.to_vec();
+            scale.retain(&mut some, |one| *one);
+            for (name, raw) in some {
+                if scale.may_reach(name, raw, &mut self.parts) {
                     self.compare(alias, name, false, all);
                 }
             }
         }
+        self.marks = scale.into_marks();
     }
 
     /// Whether a name can be meant at all and was not looked at yet.
@@ -257,31 +277,36 @@ impl<'s> Seeker<'s> {
     fn with_key(&self, name: &Name) -> Vec<u32> {
         let view = &self.view;
         let mut found = Vec::new();
-        let mut take = |purpose: u8, form: &[u8]| {
-            let names = view.name_hashes.get(hash(purpose, form));
-            found.extend(names.iter().map(|name| name.get()));
+        let with = |purpose: u8, form: &[u8]| {
+            view.name_hashes.get(hash(purpose, form)).iter().map(|name| name.get())
         };
         for part in name.parts.iter().filter(|part| part.kind == Kind::Word) {
+            let mut together = |purpose: u8, form: &Word| {
+                let names = with(purpose, form.bytes());
+                found.extend(names.filter(|name| self.may_write_apart(*name, part)));
+            };
             if part.consonants.len() >= KEY_MIN_CONSONANTS {
-                take(purpose::RUN_CONSONANTS, part.consonants.bytes());
+                together(purpose::RUN_CONSONANTS, &part.consonants);
             } else {
-                take(purpose::RUN_TEXT, part.text.bytes());
+                together(purpose::RUN_TEXT, &part.text);
             }
             let purposes = [purpose::RUN_CHINESE, purpose::RUN_KOREAN];
             for (purpose, form) in purposes.into_iter().zip(part.syllables()) {
                 if form.len() >= 3 {
-                    take(purpose, form.bytes());
+                    together(purpose, form);
                 }
             }
         }
-        take(purpose::WHOLE, &crate::names::whole_key(name));
+        let words = telling(name).count();
+        let whole = with(purpose::WHOLE, &crate::names::whole_key(name));
+        found.extend(whole.filter(|name| self.telling(*name) != words));
         if name.subject != Subject::Person {
             for initials in initials(name) {
-                take(purpose::SINGLE, &initials);
+                found.extend(with(purpose::SINGLE, &initials));
             }
             let mut words = telling(name);
             if let (Some(word), None) = (words.next(), words.next()) {
-                take(purpose::INITIALS, word.text.bytes());
+                found.extend(with(purpose::INITIALS, word.text.bytes()));
             }
         }
         let mut words = Vec::new();
@@ -295,6 +320,33 @@ impl<'s> Seeker<'s> {
             }
         }
         found
+    }
+
+    /// Whether a name may write apart what is one part here: two or three that stand together are about as long,
+    /// if all is of one script.
+    fn may_write_apart(&self, name: u32, part: &Part) -> bool {
+        let view = &self.view;
+        let mut lengths = Vec::with_capacity(8);
+        for number in view.names.get(name as usize) {
+            let record = view.record(number.get());
+            if record.group != group(part.script) {
+                return true;
+            }
+            lengths.push(view.length(&record));
+        }
+        let length = |at: usize| lengths[at % lengths.len()];
+        (0..lengths.len()).any(|first| {
+            let two = length(first) + length(first + 1);
+            let near = |letters: usize| letters.abs_diff(part.text.len()) <= JOINED_MAX_DIFFERENCE;
+            near(two) || near(two + length(first + 2))
+        })
+    }
+
+    /// How many parts of a name are no legal forms.
+    fn telling(&self, name: u32) -> usize {
+        let parts = self.view.names.get(name as usize).iter();
+        let kinds = parts.map(|part| self.view.record(part.get()).kind);
+        kinds.filter(|kind| !matches!(kind, Kind::Legal(_))).count()
     }
 
     /// The similarity of names that is needed where qualifiers add this much.

@@ -12,7 +12,8 @@ use super::{
     letters::Letters,
 };
 use crate::names::{
-    Kind, LEAST_SIMILARITY, Part, Script, Sound, Subject, Weights, Word, alike, part,
+    Kind, LEAST_SIMILARITY, Part, Script, Sound, Subject, Weights, Word, alike, distance, fold,
+    most_for, part,
 };
 use crate::tables::{Known, tables};
 
@@ -25,8 +26,11 @@ pub struct Record {
     letters: u64,
     /// How much it says.
     pub weight: f64,
+    /// Which of the kinds of the index it is.
+    pub number: usize,
     word: u32,
-    group: usize,
+    /// The group of its script.
+    pub group: usize,
     /// What it is.
     pub kind: Kind,
     /// What bears its names.
@@ -39,8 +43,8 @@ pub enum Look {
     Apart,
     /// They are, this much.
     Alike(f64),
-    /// Their letters allow it, but they are less alike than what was looked for.
-    Unknown,
+    /// Their letters allow at most this much, and they are less alike than what was looked for.
+    Unknown(f64),
 }
 
 /// A part of the name that is looked for.
@@ -117,7 +121,10 @@ impl<'q> Sought<'q> {
         }
         match self.alike.get(&number) {
             Some(found) => found.map_or(Look::Apart, Look::Alike),
-            None => Look::Unknown,
+            None if self.by_letters_alone(other) => {
+                Look::Unknown(self.letters.most_similar(other.letters))
+            }
+            None => Look::Unknown(1.0),
         }
     }
 
@@ -135,13 +142,38 @@ impl<'q> Sought<'q> {
         found
     }
 
+    /// The same for one that was not looked at, as a part of an index. Nearly all of these are not alike, which is
+    /// seen without reading all of the part.
+    pub fn measure_unknown(
+        &mut self,
+        view: &View<'_>,
+        parts: &mut Parts,
+        number: u32,
+        subject: Subject,
+        weights: &Weights,
+    ) -> Option<f64> {
+        let other = view.record(number);
+        if self.by_letters_alone(&other) {
+            let theirs = fold(&view.text(other.word));
+            let ours = &self.part.fold;
+            let most = most_for(LEAST_SIMILARITY, ours.len().max(theirs.len()));
+            if distance(ours.bytes(), theirs.bytes(), most).is_none() {
+                self.alike.insert(number, None);
+                return None;
+            }
+        }
+        self.measure(number, parts.get(view, number), subject, weights)
+    }
+
+    /// Whether letters alone decide, but for what is found by keys.
+    fn by_letters_alone(&self, other: &Record) -> bool {
+        let word = |kind: Kind| matches!(kind, Kind::Word | Kind::Particle);
+        other.group == self.group && word(other.kind) && word(self.part.kind)
+    }
+
     /// Whether the letters allow it, or something else than letters may decide.
     fn may_be_alike(&self, other: &Record) -> bool {
-        let word = |kind: Kind| matches!(kind, Kind::Word | Kind::Particle);
-        other.group != self.group
-            || !word(other.kind)
-            || !word(self.part.kind)
-            || self.letters.may_be_near(other.letters, self.share)
+        !self.by_letters_alone(other) || self.letters.may_be_near(other.letters, self.share)
     }
 
     fn by_letters(&self, view: &View<'_>, least: f64, words: &mut Vec<u32>) {
@@ -150,7 +182,7 @@ impl<'q> Sought<'q> {
             let same = group(self.part.script) == of;
             let sound = if same { Sound::Whole } else { sound };
             let space = Space::of(view.image, of, sound);
-            if space.forward.is_empty() {
+            if space.forms.is_empty() {
                 continue;
             }
             let lost = if sound == Sound::Whole { 0.0 } else { 0.04 };
@@ -159,18 +191,16 @@ impl<'q> Sought<'q> {
             let mut take =
                 |place: usize| words.extend(space.words.get(place).iter().map(|word| word.get()));
             if form.is_empty() {
-                space.forward.find(&[]).into_iter().for_each(&mut take);
+                space.forms.find(&[]).into_iter().for_each(&mut take);
                 continue;
             }
             let letters =
                 if sound == Sound::Whole { None } else { Some(Letters::of(form.bytes())) };
             let letters = letters.as_ref().unwrap_or(&self.letters);
             let half = form.len().div_ceil(2);
-            space.forward.near(form.bytes(), letters, half, share, false, &mut take);
+            space.beginnings.near(form.bytes(), letters, half, share, &mut take);
             let back = form.reversed();
-            space.backward.near(back.bytes(), letters, form.len() - half, share, true, |place| {
-                take(space.places.get(place).map_or(0, |place| place.get() as usize));
-            });
+            space.endings.near(back.bytes(), letters, form.len() - half, share, &mut take);
         }
     }
 
@@ -187,7 +217,7 @@ impl<'q> Sought<'q> {
             for of in 0..layout::GROUPS {
                 let space = Space::of(view.image, of, Sound::Whole);
                 for form in &spaces {
-                    if let Some(place) = space.forward.find(form.bytes()) {
+                    if let Some(place) = space.forms.find(form.bytes()) {
                         words.extend(space.words.get(place).iter().map(|word| word.get()));
                     }
                 }
@@ -313,10 +343,15 @@ impl View<'_> {
         }
     }
 
+    /// The letters of a word.
+    fn text(&self, word: u32) -> Word {
+        Word::of_letters(self.words.get(word as usize).iter())
+    }
+
     /// A part of the index as one of a name.
     pub(super) fn part(&self, number: u32) -> Part {
         let Record { word, kind, weight, .. } = self.record(number);
-        let text = Word::of_letters(self.words.get(word as usize).iter());
+        let text = self.text(word);
         let known = match kind {
             Kind::Number | Kind::Legal(_) => None,
             _ => tables().known(&text),
@@ -337,18 +372,27 @@ impl View<'_> {
 
     /// What is known about a part.
     pub(super) fn record(&self, part: u32) -> Record {
-        let [letters, weight, place] = self.parts.get(part as usize).copied().unwrap_or_default();
-        let [word, tag] = [place.get() >> 32, place.get() & 0xffff_ffff]
+        let [letters, place] = self.parts.get(part as usize).copied().unwrap_or_default();
+        let [word, kind] = [place.get() >> 32, place.get() & 0xffff_ffff]
             .map(|half| u32::try_from(half).unwrap_or(0));
+        let kind_number = kind as usize;
+        let [tag, weight] = self.part_kinds.get(kind_number).copied().unwrap_or_default();
+        let tag = u32::try_from(tag.get()).unwrap_or(0);
         let (kind, subject) = unpack_part(tag);
         Record {
             letters: letters.get(),
             weight: f64::from_bits(weight.get()),
+            number: kind_number,
             word,
             group: packed_group(tag),
             kind,
             subject,
         }
+    }
+
+    /// How many letters a part has as it is written.
+    pub(super) fn length(&self, record: &Record) -> usize {
+        self.words.range(record.word as usize).len()
     }
 
     fn word_script(&self, word: u32) -> Script {

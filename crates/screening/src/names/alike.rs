@@ -1,9 +1,10 @@
 //! One part of a name against one of another.
 
 use super::{
+    distance::{EDIT_COST, distance},
     parts::{Kind, Part},
     script::Script,
-    sound::{EDIT_COST, SYLLABLES_MAX_LETTERS, Sound, distance},
+    sound::{SYLLABLES_MAX_LETTERS, Sound},
     weights::Weights,
     word::Word,
 };
@@ -50,7 +51,7 @@ fn similarity_of(cost: u16, longest: usize) -> f64 {
 }
 
 /// The distance allowed for a similarity.
-pub(super) fn most_for(least: f64, longest: usize) -> u16 {
+pub(crate) fn most_for(least: f64, longest: usize) -> u16 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -15,6 +15,9 @@ use super::{
 /// Consonants from which on they are the key.
 pub(crate) const KEY_MIN_CONSONANTS: usize = 3;
 
+/// How much longer or shorter parts may be that are written together, in one script.
+pub(crate) const JOINED_MAX_DIFFERENCE: usize = 3;
+
 /// The longest word of one syllable: `zhuang`, `kyeong`.
 const SYLLABLE_MAX_LETTERS: usize = 7;
 
@@ -142,7 +145,8 @@ impl<'n> Run<'n> {
             return None;
         }
         let sound = Sound::between(self.script, part.script);
-        if sound == Sound::Whole && self.text.len().abs_diff(part.text.len()) > 3 {
+        let difference = self.text.len().abs_diff(part.text.len());
+        if sound == Sound::Whole && difference > JOINED_MAX_DIFFERENCE {
             return None;
         }
         let syllables = |sound: Sound| {

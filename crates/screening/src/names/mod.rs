@@ -1,6 +1,7 @@
 //! Names: written in any script, read as words, compared word by word.
 
 mod alike;
+mod distance;
 mod joined;
 mod pair;
 mod parts;
@@ -11,14 +12,17 @@ mod weights;
 mod word;
 
 pub use alike::How;
-pub(crate) use alike::{LEAST_SIMILARITY, alike};
-pub(crate) use joined::{KEY_MIN_CONSONANTS, Run, runs};
+pub(crate) use alike::{LEAST_SIMILARITY, alike, most_for};
+pub(crate) use distance::{
+    EDIT_COST, FAR, MISREAD, REPEATED, Row, SWAPPED, distance, gap, substitution,
+};
+pub(crate) use joined::{JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Run, runs};
 pub use pair::{Matched, NameScore, compare};
 pub(crate) use pair::{initials, stand_together, telling, whole_key, worth};
 pub(crate) use parts::part;
 pub use parts::{Kind, Name, Part, Subject};
 pub use script::Script;
-pub(crate) use sound::{EDIT_COST, Sound, consonants_of_fold, distance, fold, gap, substitution};
+pub(crate) use sound::{Sound, consonants_of_fold, fold};
 pub(crate) use text::plain_original;
 pub use text::{NAME_MAX_LETTERS, NAME_MAX_WORDS, words};
 pub use weights::Weights;

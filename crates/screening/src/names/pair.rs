@@ -6,9 +6,9 @@
 
 use super::{
     alike::{How, alike, letters},
+    distance::DISTANCE_MAX_LETTERS,
     joined::joined,
     parts::{Kind, Name, Part, Subject},
-    sound::DISTANCE_MAX_LETTERS,
     weights::Weights,
 };
 
