@@ -56,8 +56,7 @@ impl Plan {
             .map(|part| (part.weight + 0.1) / 2.0)
             .fold(f64::INFINITY, f64::min);
         let rest: f64 = name.parts.iter().filter(|part| !small(part)).map(|part| part.weight).sum();
-        let most = [weights.worth_70, weights.worth_80, weights.worth_90, weights.worth_95];
-        let most = most.into_iter().fold(1.0, f64::max) - raw;
+        let most = weights.most_worth() - raw;
         let needed = raw - mass * most / lightest;
         let left_out = weights.left_out_organisation.min(weights.left_out_person);
         let leaves = mass > 0.0

@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     births::birth_keys,
+    company::{COMMON_NAMES, Companies},
     file::{Hashes, Sections, hash},
     forms::TreeWritten,
     layout::{
@@ -50,6 +51,7 @@ struct PartKey {
 /// An index that is being made, in memory.
 #[derive(Default)]
 pub struct IndexBuilder {
+    common: Option<usize>,
     words: FxHashMap<(Word, Script), u32>,
     parts: FxHashMap<PartKey, u32>,
     names: Vec<u32>,
@@ -79,6 +81,11 @@ impl IndexBuilder {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing yet; a part of names is common that so many have. What is found does not depend on it.
+    pub fn with_common(names: usize) -> Self {
+        Self { common: Some(names.max(1)), ..Self::default() }
     }
 
     /// One more entity. Where its text is and what tells that it is the same is given back as it is.
@@ -173,8 +180,8 @@ impl IndexBuilder {
         self.names.push(long(self.name_parts.len()));
         self.country_offsets.push(long(self.countries.len() / 2));
         self.birth_offsets.push(long(self.births.len() / 2));
-        let (words, keys) = self.write_words(&mut file);
-        self.write_parts(&words, &keys, &mut file);
+        let words = self.write_words(&mut file);
+        self.write_parts(&words, &mut file);
         file.numbers(section::NAME_OFFSETS, &self.names);
         file.numbers(section::NAME_ENTITIES, &self.name_entities);
         file.bytes(section::NAME_TAGS, self.name_tags);
@@ -194,14 +201,15 @@ impl IndexBuilder {
         file.write(rules(), list, out)
     }
 
-    /// Writes the words in order, and gives the new number and the letters of each.
-    fn write_words(&mut self, file: &mut Sections) -> (Vec<u32>, Vec<u64>) {
+    /// Writes the words in order.
+    fn write_words(&mut self, file: &mut Sections) -> WordsWritten {
         let mut words: Vec<((Word, Script), u32)> =
             std::mem::take(&mut self.words).into_iter().collect();
         words.sort_unstable();
         let mut numbers = vec![0; words.len()];
         let (mut offsets, mut letters, mut scripts) = (vec![0], Vec::new(), Vec::new());
         let (mut keys, mut exact) = (Vec::with_capacity(words.len()), Vec::new());
+        let mut forms = FxHashMap::default();
         for (at, ((text, script), old)) in words.iter().enumerate() {
             let number = long(at);
             numbers[*old as usize] = number;
@@ -228,16 +236,21 @@ impl IndexBuilder {
                 .filter(|(_, ((_, script), _))| of_group(*script))
                 .map(|(at, ((text, _), _))| (*text, long(at)))
                 .collect();
-            if !words.is_empty() {
-                sounds_of(group)
-                    .into_iter()
-                    .for_each(|sound| write_space(file, group, sound, &words));
+            if words.is_empty() {
+                continue;
+            }
+            for sound in sounds_of(group) {
+                let places = write_space(file, group, sound, &words);
+                if group == 0 && sound == Sound::Whole {
+                    forms.extend(places);
+                }
             }
         }
-        (numbers, keys)
+        WordsWritten { numbers, keys, forms }
     }
 
-    fn write_parts(&mut self, words: &[u32], keys: &[u64], file: &mut Sections) {
+    fn write_parts(&mut self, words: &WordsWritten, file: &mut Sections) {
+        let WordsWritten { numbers: words, keys, forms } = words;
         let renumbered = std::mem::take(&mut self.parts)
             .into_iter()
             .map(|(key, old)| (PartKey { word: words[key.word as usize], ..key }, old));
@@ -269,7 +282,24 @@ impl IndexBuilder {
         file.numbers(section::POSTING_OFFSETS, &offsets);
         file.numbers(section::POSTING_NAMES, &names);
         file.numbers(section::NAME_PARTS, &self.name_parts);
+        let slice = |numbers: &'_ [u32], at: usize| numbers[at] as usize..numbers[at + 1] as usize;
+        Companies::write(
+            file,
+            self.common.unwrap_or(COMMON_NAMES),
+            parts.len(),
+            |part| &names[slice(&offsets, part)],
+            |name| &self.name_parts[slice(&self.names, name as usize)],
+            |part| forms.get(&parts[part as usize].0.word).copied(),
+        );
     }
+}
+
+/// What is needed of words once they are written: the new number of each, and, by that, its letters and the place
+/// of its form, if it is of a script without a form of its own.
+struct WordsWritten {
+    numbers: Vec<u32>,
+    keys: Vec<u64>,
+    forms: FxHashMap<u32, u32>,
 }
 
 /// The names that have each part.
@@ -303,17 +333,25 @@ fn script_number(script: Script) -> usize {
     Script::ALL.iter().position(|one| *one == script).unwrap_or(0)
 }
 
-fn write_space(file: &mut Sections, group: usize, sound: Sound, words: &[(Word, u32)]) {
+/// Writes the forms of words, and gives the place of the form of each.
+fn write_space(
+    file: &mut Sections,
+    group: usize,
+    sound: Sound,
+    words: &[(Word, u32)],
+) -> Vec<(u32, u32)> {
     let mut forms: Vec<(Word, u32)> =
         words.iter().map(|(text, word)| (sound.of(text), *word)).collect();
     forms.sort_unstable();
     let (mut forward, mut offsets, mut of_forms) = (Vec::<Word>::new(), Vec::new(), Vec::new());
+    let mut places_of = Vec::with_capacity(words.len());
     for (form, word) in forms {
         if forward.last() != Some(&form) {
             forward.push(form);
             offsets.push(long(of_forms.len()));
         }
         of_forms.push(word);
+        places_of.push((word, long(forward.len() - 1)));
     }
     offsets.push(long(of_forms.len()));
     let mut backward: Vec<(Word, u32)> =
@@ -339,6 +377,7 @@ fn write_space(file: &mut Sections, group: usize, sound: Sound, words: &[(Word, 
     file.numbers(base + 12, &places);
     file.numbers(base + 13, &offsets);
     file.numbers(base + 14, &of_forms);
+    places_of
 }
 
 /// What a word has in common with those that are one with it for another reason than its letters.

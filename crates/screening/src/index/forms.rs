@@ -140,9 +140,25 @@ impl Tree<'_> {
         if query.is_empty() || query.len() > WORD_MAX_LETTERS {
             return;
         }
-        let mut search =
-            Near { tree: self, letters, walk: Walk::new(query, first, share), found: &mut found };
-        search.below(0, 0..self.keys.len(), 0);
+        let walk = Walk::new(query, first, share);
+        Near { tree: self, letters, walk, found: &mut found }.below(0, 0..self.keys.len(), 0, None);
+    }
+
+    /// The same among some forms, whose places in the tree are given in order; however the mistakes fall.
+    pub fn near_among(
+        &self,
+        query: &[u8],
+        letters: &Letters,
+        share: u16,
+        among: &[U32],
+        mut found: impl FnMut(usize),
+    ) {
+        if query.is_empty() || query.len() > WORD_MAX_LETTERS {
+            return;
+        }
+        let walk = Walk::new(query, 0, share);
+        let all = 0..self.keys.len();
+        Near { tree: self, letters, walk, found: &mut found }.below(0, all, 0, Some(among));
     }
 }
 
@@ -155,14 +171,24 @@ struct Near<'f, 'q, F> {
 }
 
 impl<F: FnMut(usize)> Near<'_, '_, F> {
-    /// What is near below a node, which has these forms and is `depth` letters deep.
-    fn below(&mut self, node: usize, forms: Range<usize>, depth: usize) {
+    /// What is near below a node, which has these forms and is `depth` letters deep; only what is `among` others.
+    fn below(&mut self, node: usize, forms: Range<usize>, depth: usize, among: Option<&[U32]>) {
+        let among = among.map(|among| within(among, &forms));
+        if let Some(among) = among.filter(|among| among.len() <= FEW) {
+            for at in among {
+                self.one(at.get() as usize, depth);
+            }
+            return;
+        }
         let of = |numbers: &[U32], node: usize| {
             numbers.get(node).map_or(usize::MAX, |number| number.get() as usize)
         };
         let letters = self.tree.nodes.get(node).map_or(0, |letters| letters.get());
         if letters == 0 || depth + 1 >= CELLS {
-            self.each(forms, depth);
+            match among {
+                Some(among) => among.iter().for_each(|at| self.one(at.get() as usize, depth)),
+                None => forms.for_each(|at| self.one(at, depth)),
+            }
             return;
         }
         let children = of(self.tree.children, node);
@@ -172,7 +198,9 @@ impl<F: FnMut(usize)> Near<'_, '_, F> {
             return;
         }
         let first = of(self.tree.firsts, children);
-        if first > forms.start && self.walk.ends_near(depth) {
+        let here = among
+            .is_none_or(|among| among.first().is_some_and(|at| at.get() as usize == forms.start));
+        if first > forms.start && here && self.walk.ends_near(depth) {
             let place = self.place(forms.start);
             (self.found)(place);
         }
@@ -184,27 +212,26 @@ impl<F: FnMut(usize)> Near<'_, '_, F> {
             let child = children + nth;
             let end = if nth + 1 == count { forms.end } else { of(self.tree.firsts, child + 1) };
             self.walk.step(LETTERS[lowest.trailing_zeros() as usize % LETTERS.len()], depth + 1);
-            self.below(child, of(self.tree.firsts, child)..end.min(forms.end), depth + 1);
+            let forms = of(self.tree.firsts, child)..end.min(forms.end);
+            self.below(child, forms, depth + 1, among);
         }
     }
 
-    /// Looks at forms one by one.
-    fn each(&mut self, forms: Range<usize>, depth: usize) {
-        let keys = self.tree.keys.get(forms.clone()).unwrap_or_default();
-        for (at, key) in forms.zip(keys) {
-            if !self.letters.may_be_near(key.get(), self.walk.share) {
-                continue;
-            }
-            let place = self.place(at);
-            let form = self.tree.forms.get(place).iter();
-            let is_near = if self.tree.places.is_some() {
-                self.walk.goes_near(form.rev(), depth)
-            } else {
-                self.walk.goes_near(form, depth)
-            };
-            if is_near {
-                (self.found)(place);
-            }
+    /// Looks at one form.
+    fn one(&mut self, at: usize, depth: usize) {
+        let Some(key) = self.tree.keys.get(at) else { return };
+        if !self.letters.may_be_near(key.get(), self.walk.share) {
+            return;
+        }
+        let place = self.place(at);
+        let form = self.tree.forms.get(place).iter();
+        let is_near = if self.tree.places.is_some() {
+            self.walk.goes_near(form.rev(), depth)
+        } else {
+            self.walk.goes_near(form, depth)
+        };
+        if is_near {
+            (self.found)(place);
         }
     }
 
@@ -214,6 +241,12 @@ impl<F: FnMut(usize)> Near<'_, '_, F> {
             |places: &[U32]| places.get(at).map_or(usize::MAX, |place| place.get() as usize);
         self.tree.places.map_or(at, turned)
     }
+}
+
+/// Those of some places in order that are in a range.
+fn within<'a>(places: &'a [U32], range: &Range<usize>) -> &'a [U32] {
+    let before = |end: usize| places.partition_point(|place| (place.get() as usize) < end);
+    places.get(before(range.start)..before(range.end)).unwrap_or_default()
 }
 
 struct Walk<'q> {

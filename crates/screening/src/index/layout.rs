@@ -1,5 +1,6 @@
 //! What is in the sections of an index, and how what is small is packed.
 
+use super::company::Companies;
 use super::file::{Hashes, Image, Table};
 use super::forms::{Forms, Tree};
 use crate::{
@@ -41,6 +42,8 @@ pub mod section {
     pub const BIRTH_OFFSETS: u32 = 28;
     pub const BIRTHS: u32 = 29;
     pub const DAY_HASHES: u32 = 49;
+    /// What stands beside common parts, five sections.
+    pub const COMPANY: u32 = 60;
     /// The sections of spaces come behind this, [`super::SPACE_SECTIONS`] for each.
     pub const SPACES: u32 = 100;
 }
@@ -318,6 +321,8 @@ pub struct View<'a> {
     pub number_hashes: Hashes<'a>,
     /// Entities by their births.
     pub day_hashes: Hashes<'a>,
+    /// What stands beside common parts.
+    pub companies: Companies<'a>,
 }
 
 impl<'a> View<'a> {
@@ -346,6 +351,7 @@ impl<'a> View<'a> {
             name_hashes: hashes(s::NAME_HASHES),
             number_hashes: hashes(s::NUMBER_HASHES),
             day_hashes: hashes(s::DAY_HASHES),
+            companies: Companies::of(image),
         }
     }
 }

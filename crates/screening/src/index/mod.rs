@@ -13,6 +13,7 @@
 mod births;
 mod bounds;
 mod build;
+mod company;
 mod file;
 mod forms;
 mod layout;

@@ -13,7 +13,7 @@ use super::{
     layout::View,
     words::{Look, Parts, Record, Sought},
 };
-use crate::names::{Kind, Subject, Weights, worth};
+use crate::names::{Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, Subject, Weights, worth};
 
 /// The mark of parts of which more is known than a mark can say.
 const MET: u8 = u8::MAX;
@@ -191,9 +191,93 @@ impl<'s, 'q> Scale<'s, 'q> {
         &self.sought
     }
 
+    /// The similarity that is needed.
+    pub fn raw(&self) -> f64 {
+        self.raw
+    }
+
     /// Gives the marks back.
     pub fn into_marks(self) -> Marks {
         self.marks
+    }
+
+    /// Names with a part that is alike to the one at a place, and with something else that is sought, where less is
+    /// not enough; `None` if all names of that part have to be looked at.
+    pub fn beside(&mut self, place: usize, part: u32, parts: &mut Parts) -> Option<Vec<u32>> {
+        let view = self.view;
+        let company = view.companies.get(part)?;
+        if self.sought.len() > 32 || !self.sought.iter().all(Sought::can_be_beside) {
+            return None;
+        }
+        self.look(part, &view.record(part));
+        let known = *self.met.get(&part)?;
+        // Legal forms are in so many names that each may be there.
+        let is_legal = |one: &Sought<'_>| matches!(one.part().kind, Kind::Legal(_));
+        let most = self.weights.most_worth() - self.raw;
+        let (mut gained, mut free, mut alone) = (known.gain, bit(place), Rest::NONE);
+        for (at, one) in self.sought.iter().enumerate() {
+            if is_legal(one) {
+                free |= bit(at);
+                gained += one.part().weight.max(LEGAL_WEIGHT) * most.max(0.0);
+            } else if at != place {
+                alone.add(one.part().kind, one.part().weight, self.weights.least_contradiction);
+            }
+        }
+        let is_enough = self.outweighs(gained, self.raw, 1, &alone, &Rest::NONE);
+        if known.met & !free != 0 || is_enough {
+            return None;
+        }
+        let telling: Vec<f64> = self
+            .sought
+            .iter()
+            .enumerate()
+            .filter(|(at, one)| at != &place && !is_legal(one))
+            .map(|(_, one)| one.part().weight)
+            .collect();
+        let least = self.least_beside(gained, &telling);
+        let mut others = Vec::new();
+        for (at, one) in self.sought.iter_mut().enumerate() {
+            if at != place && !is_legal(one) {
+                let rules = (self.subject, self.weights);
+                one.beside(&view, parts, &company, rules, least, &mut others);
+            }
+        }
+        others.sort_unstable();
+        others.dedup();
+        let names = view.postings.get(part as usize);
+        let count: usize =
+            others.iter().map(|other| view.postings.range(*other as usize).len()).sum();
+        // A name that is looked at costs as much as ten that are passed over here.
+        if count > names.len() * 8 {
+            return None;
+        }
+        let mut both = Vec::new();
+        for other in others {
+            in_both(view.postings.get(other as usize), names, |name| both.push(name));
+        }
+        Some(both)
+    }
+
+    /// The least similarity that one more part must have where one part adds so much and those of these weights
+    /// are also sought.
+    fn least_beside(&self, gained: f64, telling: &[f64]) -> f64 {
+        let left_out = match self.subject {
+            Subject::Person => self.weights.left_out_person.min(self.weights.left_out_single),
+            _ => self.weights.left_out_organisation,
+        };
+        let is_possible = |similarity: f64| {
+            let lacking = (self.raw - worth(similarity, self.weights)).max(0.0);
+            // What the other side weighs is not known; less costs less.
+            let matched = |weight: &f64| weight / 2.0 * lacking;
+            let cheapest = |weight: &f64| matched(weight).min(self.raw * left_out * weight);
+            let all: f64 = telling.iter().map(cheapest).sum();
+            let one = |weight: &f64| all - cheapest(weight) + matched(weight);
+            let cost = telling.iter().map(one).fold(f64::INFINITY, f64::min);
+            gained - cost >= -1e-9
+        };
+        // Not below what counts as alike at all, and in steps that cannot leave out anybody.
+        let steps = (1..=20u8).map(|step| LEAST_SIMILARITY + f64::from(step) / 100.0);
+        steps.take_while(|similarity| !is_possible(*similarity)).last().unwrap_or(LEAST_SIMILARITY)
     }
 
     /// Leaves those names whose parts allow the similarity that is needed, apart from what common keys find, as far
@@ -418,6 +502,24 @@ impl<'s, 'q> Scale<'s, 'q> {
             }
         }
         self.outweighs(gained, raw, words, &alone, &others)
+    }
+}
+
+/// Numbers that are in two lists in order.
+fn in_both(one: &[U32], other: &[U32], mut found: impl FnMut(u32)) {
+    let (few, mut rest) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    for number in few {
+        // The next is near, mostly.
+        let mut step = 1;
+        while rest.get(step).is_some_and(|far| far < number) {
+            rest = &rest[step..];
+            step *= 2;
+        }
+        let end = rest.len().min(step + 1);
+        rest = &rest[rest[..end].partition_point(|before| before < number)..];
+        if rest.first() == Some(number) {
+            found(number.get());
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     file::hash,
     layout::{View, at, flag, group, numbered_schema, purpose, unpack_birth, unpack_name},
     scale::{Marks, Scale},
-    words::{Parts, Sought, words_of_run},
+    words::{Parts, Sought, parts_of_run},
 };
 use crate::{
     dates::{self, Birth, DateMatch},
@@ -232,16 +232,11 @@ impl<'s> Seeker<'s> {
                 if plan.leaves_out(ours) && plan.leaves_out(view.record(part).kind) {
                     continue;
                 }
-                for some in view.postings.get(part as usize).chunks(TOGETHER) {
-                    let new =
-                        some.iter().map(|name| name.get()).filter(|name| self.first_time(*name));
-                    let mut names: Vec<u32> = new.collect();
-                    scale.dismiss(&mut names);
-                    for name in names {
-                        if scale.may_reach(name, raw, &mut self.parts) {
-                            self.compare(alias, name, false, all);
-                        }
-                    }
+                if let Some(names) = scale.beside(at, part, &mut self.parts) {
+                    self.weigh(&mut scale, names.into_iter(), alias, all);
+                } else {
+                    let names = view.postings.get(part as usize).iter();
+                    self.weigh(&mut scale, names.map(|name| name.get()), alias, all);
                 }
             }
         }
@@ -262,6 +257,29 @@ impl<'s> Seeker<'s> {
             }
         }
         self.marks = scale.into_marks();
+    }
+
+    /// Compares those of some names that were not looked at yet and whose parts allow it.
+    fn weigh(
+        &mut self,
+        scale: &mut Scale<'s, '_>,
+        mut names: impl Iterator<Item = u32>,
+        alias: &Alias,
+        all: &mut FxHashMap<u32, f64>,
+    ) {
+        loop {
+            let mut some: Vec<u32> = names.by_ref().take(TOGETHER).collect();
+            if some.is_empty() {
+                return;
+            }
+            some.retain(|name| self.first_time(*name));
+            scale.dismiss(&mut some);
+            for name in some {
+                if scale.may_reach(name, scale.raw(), &mut self.parts) {
+                    self.compare(alias, name, false, all);
+                }
+            }
+        }
     }
 
     /// Whether a name can be meant at all and was not looked at yet.
@@ -309,16 +327,11 @@ impl<'s> Seeker<'s> {
                 found.extend(with(purpose::INITIALS, word.text.bytes()));
             }
         }
-        let mut words = Vec::new();
-        runs(&name.parts, WORD_MAX_LETTERS + 4, |_, run| words_of_run(view, run, &mut words));
-        words.sort_unstable();
-        words.dedup();
-        for part in words.into_iter().flat_map(|word| view.parts_of(word)) {
-            let record = view.record(part);
-            if (record.kind, record.subject) == (Kind::Word, self.subject) {
+        runs(&name.parts, WORD_MAX_LETTERS + 4, |_, run| {
+            for part in parts_of_run(view, run, self.subject) {
                 found.extend(view.postings.get(part as usize).iter().map(|name| name.get()));
             }
-        }
+        });
         found
     }
 

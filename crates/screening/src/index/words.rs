@@ -7,13 +7,14 @@ use rustc_hash::FxHashMap;
 use super::{
     bounds::Plan,
     build::word_keys,
+    company::Company,
     file::hash,
     layout::{self, Space, View, at, group, packed_group, purpose, script_of, unpack_part},
     letters::Letters,
 };
 use crate::names::{
-    Kind, LEAST_SIMILARITY, Part, Script, Sound, Subject, Weights, Word, alike, distance, fold,
-    most_for, part,
+    Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Run, Script, Sound, Subject, Weights, Word,
+    alike, distance, fold, misspelt_form, most_for, part,
 };
 use crate::tables::{Known, tables};
 
@@ -153,7 +154,13 @@ impl<'q> Sought<'q> {
         weights: &Weights,
     ) -> Option<f64> {
         let other = view.record(number);
-        if self.by_letters_alone(&other) {
+        if self.by_misspelling(&other) {
+            let theirs = view.text(other.word);
+            if misspelt_form(&self.part.text, &theirs).is_none() {
+                self.alike.insert(number, None);
+                return None;
+            }
+        } else if self.by_letters_alone(&other) {
             let theirs = fold(&view.text(other.word));
             let ours = &self.part.fold;
             let most = most_for(LEAST_SIMILARITY, ours.len().max(theirs.len()));
@@ -165,14 +172,58 @@ impl<'q> Sought<'q> {
         self.measure(number, parts.get(view, number), subject, weights)
     }
 
+    /// Finds parts that stand beside another and whose similarity is at least `least`, and perhaps others that are
+    /// alike.
+    pub fn beside(
+        &mut self,
+        view: &View<'_>,
+        parts: &mut Parts,
+        company: &Company<'_>,
+        (subject, weights): (Subject, &Weights),
+        least: f64,
+        found: &mut Vec<u32>,
+    ) {
+        let mut near = Vec::new();
+        if matches!(self.part.kind, Kind::Word | Kind::Particle) {
+            let space = Space::of(view.image, 0, Sound::Whole);
+            let form = self.part.fold.bytes();
+            let share = share(least);
+            space.beginnings.near_among(form, &self.letters, share, company.forms, |place| {
+                let words = space.words.get(place).iter();
+                near.extend(words.flat_map(|word| view.parts_of(word.get())));
+            });
+            near.extend(company.others.iter().map(|other| other.get()));
+        }
+        for other in near {
+            if view.part_subject(other) == subject && !self.alike.contains_key(&other) {
+                self.measure_unknown(view, parts, other, subject, weights);
+            }
+        }
+        found.extend(self.alike.iter().filter(|(_, found)| found.is_some()).map(|(part, _)| *part));
+    }
+
+    /// Whether what stands beside a part is found among forms in Latin and kindred scripts.
+    pub fn can_be_beside(&self) -> bool {
+        self.group == 0 && self.part.kind != Kind::Initial
+    }
+
     /// Whether letters alone decide, but for what is found by keys.
     fn by_letters_alone(&self, other: &Record) -> bool {
         let word = |kind: Kind| matches!(kind, Kind::Word | Kind::Particle);
         other.group == self.group && word(other.kind) && word(self.part.kind)
     }
 
+    /// Whether this is a legal form and the other is not, so that it could only be the same with a mistake.
+    fn by_misspelling(&self, other: &Record) -> bool {
+        let is_legal = |kind: Kind| matches!(kind, Kind::Legal(_));
+        is_legal(self.part.kind) && !is_legal(other.kind)
+    }
+
     /// Whether the letters allow it, or something else than letters may decide.
     fn may_be_alike(&self, other: &Record) -> bool {
+        if self.by_misspelling(other) {
+            return self.part.text.len() >= MISSPELT_MIN_LETTERS;
+        }
         !self.by_letters_alone(other) || self.letters.may_be_near(other.letters, self.share)
     }
 
@@ -406,8 +457,9 @@ impl View<'_> {
     }
 }
 
-/// The words that a run of parts, written together, may be.
-pub fn words_of_run(view: &View<'_>, run: &crate::names::Run<'_>, words: &mut Vec<u32>) {
+/// The parts that are a run of parts, written together.
+pub fn parts_of_run(view: &View<'_>, run: &Run<'_>, subject: Subject) -> Vec<u32> {
+    let mut words = Vec::new();
     let mut of = |purpose: u8, form: &Word| {
         let key = hash(purpose, form.bytes());
         words.extend(view.word_hashes.get(key).iter().map(|word| word.get()));
@@ -420,6 +472,15 @@ pub fn words_of_run(view: &View<'_>, run: &crate::names::Run<'_>, words: &mut Ve
         }
     }
     words.extend(view.words_of(run.text()));
+    words.sort_unstable();
+    words.dedup();
+    let mut parts: Vec<u32> = words.into_iter().flat_map(|word| view.parts_of(word)).collect();
+    parts.retain(|part| {
+        let record = view.record(*part);
+        (record.kind, record.subject) == (Kind::Word, subject)
+            && run.is(&view.part(*part)).is_some()
+    });
+    parts
 }
 
 /// Parts of the index that were read.

@@ -84,7 +84,9 @@ pub(crate) fn alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Opti
         (Kind::Legal(x), Kind::Legal(y)) => {
             Some(if x == y { (1.0, How::LegalForm) } else { (0.5, How::OtherLegalForm) })
         }
-        (Kind::Legal(_), _) | (_, Kind::Legal(_)) => misspelt_form(a, b),
+        (Kind::Legal(_), _) | (_, Kind::Legal(_)) => {
+            misspelt_form(&a.text, &b.text).map(|found| (found, How::LegalForm))
+        }
         _ if a.text == b.text => Some((1.0, How::Same)),
         (Kind::Number, _) | (_, Kind::Number) => None,
         (Kind::Initial, _) | (_, Kind::Initial) => initial(a, b),
@@ -92,10 +94,16 @@ pub(crate) fn alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Opti
     }
 }
 
+/// The shortest legal form in which a mistake is recognised.
+pub(crate) const MISSPELT_MIN_LETTERS: usize = 4;
+
 /// A legal form with a mistake is an unknown word.
-fn misspelt_form(a: &Part, b: &Part) -> Option<(f64, How)> {
-    let found = letters(a.text.bytes(), b.text.bytes(), 0.8);
-    (found > 0.0 && a.text.len().min(b.text.len()) >= 4).then_some((found, How::LegalForm))
+pub(crate) fn misspelt_form(a: &Word, b: &Word) -> Option<f64> {
+    if a.len().min(b.len()) < MISSPELT_MIN_LETTERS {
+        return None;
+    }
+    let found = letters(a.bytes(), b.bytes(), 0.8);
+    (found > 0.0).then_some(found)
 }
 
 fn initial(a: &Part, b: &Part) -> Option<(f64, How)> {

@@ -140,7 +140,8 @@ impl<'n> Run<'n> {
         &self.text
     }
 
-    fn is(&self, part: &Part) -> Option<f64> {
+    /// How alike it is to one part.
+    pub(crate) fn is(&self, part: &Part) -> Option<f64> {
         if part.kind != Kind::Word || self.text.len() < 4 {
             return None;
         }

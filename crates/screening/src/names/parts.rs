@@ -36,6 +36,9 @@ pub enum Kind {
     Particle,
 }
 
+/// What a legal form says.
+pub(crate) const LEGAL_WEIGHT: f64 = 0.15;
+
 /// A part of a name.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -209,7 +212,7 @@ impl Reader<'_> {
                     .iter()
                     .fold(Word::EMPTY, |text, word| text.join(&word.latin));
                 let text = if text.is_empty() { Word::new(self.tables.class(class)) } else { text };
-                parts.push(part(text, Script::Latin, Kind::Legal(class), 0.15, None));
+                parts.push(part(text, Script::Latin, Kind::Legal(class), LEGAL_WEIGHT, None));
                 at += taken;
                 continue;
             }
@@ -362,7 +365,7 @@ impl Reader<'_> {
             (Kind::Number, _) => 1.0,
             (Kind::Initial, Subject::Person) => 0.35,
             (Kind::Initial, _) => 0.7,
-            (Kind::Legal(_), _) => 0.15,
+            (Kind::Legal(_), _) => LEGAL_WEIGHT,
             (Kind::Particle, _) => {
                 if at == 0 {
                     0.2

@@ -24,7 +24,8 @@ static LISTED: LazyLock<Vec<Entity>> = LazyLock::new(|| {
 static INDEX: LazyLock<Index> = LazyLock::new(|| Index::open(built(&LISTED)).unwrap());
 
 fn built(entities: &[Entity]) -> Vec<u8> {
-    let mut builder = IndexBuilder::new();
+    // Of so few entities a part is common sooner than in a long list.
+    let mut builder = IndexBuilder::with_common(3);
     entities.iter().for_each(|entity| builder.add(entity, Place::default()));
     let mut file = Vec::new();
     builder.write([7; 32], &mut file).unwrap();
