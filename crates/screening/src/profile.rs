@@ -181,7 +181,8 @@ impl Aliases {
     fn add(&mut self, text: &str, quality: Quality) {
         self.push(text, text, quality);
         if self.subject == Subject::Person {
-            for reading in tables().japanese(text) {
+            let japanese = tables().japanese(text).into_iter();
+            for reading in japanese.chain(tables().chinese(text)) {
                 self.push(&reading, text, quality);
             }
         }

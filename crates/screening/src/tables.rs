@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::names::{Word, words};
 
@@ -59,11 +59,16 @@ const PARTICLES: &str = include_str!("../data/particles.tsv");
 const TITLES: &str = include_str!("../data/titles.tsv");
 const NUMBERS: &str = include_str!("../data/numbers.tsv");
 const JAPANESE: &str = include_str!("../data/japanese_names.tsv");
+const CHINESE: &str = include_str!("../data/chinese_names.tsv");
+const PINYIN: &str = include_str!("../data/pinyin.tsv");
+const NAMES: &str = include_str!("../data/names.txt");
+const WORDS: &str = include_str!("../data/words.txt");
+const ORIGINAL_NAMES: &str = include_str!("../data/original_names.tsv");
 const COUNTRIES: &str = include_str!("../data/countries.tsv");
 const LEGAL_FORMS: &str = include_str!("../data/legal_forms.tsv");
 
 /// All texts of which the tables are made.
-pub fn texts() -> [&'static str; 9] {
+pub fn texts() -> [&'static str; 14] {
     [
         ORG_WORDS,
         NICKNAMES,
@@ -72,6 +77,11 @@ pub fn texts() -> [&'static str; 9] {
         TITLES,
         NUMBERS,
         JAPANESE,
+        CHINESE,
+        PINYIN,
+        NAMES,
+        WORDS,
+        ORIGINAL_NAMES,
         COUNTRIES,
         LEGAL_FORMS,
     ]
@@ -90,6 +100,14 @@ pub struct Tables {
     english: Vec<Vec<Word>>,
     /// Readings of Japanese family and given names in Chinese characters.
     japanese: [FxHashMap<&'static str, Vec<&'static str>>; 2],
+    /// Readings of characters in Hong Kong and in Taiwan.
+    chinese: FxHashMap<char, [&'static str; 2]>,
+    /// Syllables of Chinese, and whether each is a usual family name.
+    pinyin: FxHashMap<&'static str, bool>,
+    /// Given and family names of which no more is known than that they are.
+    names: FxHashSet<Word>,
+    /// Ordinary words of English.
+    ordinary: FxHashSet<Word>,
     /// Countries by their names and codes.
     countries: FxHashMap<Box<str>, Vec<[u8; 2]>>,
 }
@@ -123,6 +141,7 @@ impl Tables {
         tables.read_numbers();
         tables.read_countries();
         tables.read_japanese();
+        tables.read_chinese();
         tables.read_legal_forms();
         tables.list_kin();
         tables
@@ -221,8 +240,13 @@ impl Tables {
                 }
             }
         }
+        self.ordinary = rows(WORDS).map(|row| Word::new(column(&row, 0))).collect();
+        self.names = rows(NAMES).map(|row| Word::new(column(&row, 0))).collect();
         for row in rows(COMMON_NAMES) {
             self.entry(column(&row, 0)).person = column(&row, 1).parse().ok();
+        }
+        for row in rows(ORIGINAL_NAMES) {
+            self.add_originals(column(&row, 0), Original::Word(Word::new(column(&row, 1))));
         }
         for row in rows(PARTICLES) {
             if !column(&row, 1).contains(' ') {
@@ -259,6 +283,46 @@ impl Tables {
             let kind = usize::from(column(&row, 0) == "given");
             self.japanese[kind].insert(column(&row, 1), column(&row, 2).split(' ').collect());
         }
+    }
+
+    fn read_chinese(&mut self) {
+        self.pinyin =
+            rows(PINYIN).map(|row| (column(&row, 0), column(&row, 1) == "family")).collect();
+        for row in rows(CHINESE) {
+            if let Some(letter) = column(&row, 0).chars().next() {
+                self.chinese.insert(letter, [column(&row, 1), column(&row, 2)]);
+            }
+        }
+    }
+
+    /// Whether a word is a name somewhere.
+    pub fn is_name(&self, word: &Word) -> bool {
+        self.names.contains(word)
+    }
+
+    /// Whether a word is an ordinary one.
+    pub fn is_ordinary(&self, word: &Word) -> bool {
+        self.ordinary.contains(word)
+    }
+
+    /// Whether a syllable is a usual family name of China; `None` if it is no syllable of Chinese.
+    pub fn pinyin(&self, syllable: &str) -> Option<bool> {
+        self.pinyin.get(syllable).copied()
+    }
+
+    /// How a Chinese name is written in Hong Kong and in Taiwan, as far as that is known.
+    pub fn chinese(&self, text: &str) -> Vec<String> {
+        let letters: Vec<char> = text.chars().filter(|letter| letter.is_alphanumeric()).collect();
+        if !(2..=4).contains(&letters.len()) {
+            return Vec::new();
+        }
+        let reading = |place: usize| {
+            let of = |letter: &char| self.chinese.get(letter).map(|readings| readings[place]);
+            let syllables: Vec<&str> = letters.iter().map_while(of).collect();
+            let whole = syllables.len() == letters.len() && !syllables.contains(&"");
+            whole.then(|| syllables.join(" "))
+        };
+        [0, 1].into_iter().filter_map(reading).collect()
     }
 
     /// How a Japanese name in Chinese characters may be read, the family name first; empty if it is none that
@@ -380,5 +444,7 @@ mod tests {
         assert!(tables.countries("Atlantis").is_empty());
         assert_eq!(tables.japanese("佐藤 純一郎"), ["sato junichiro"]);
         assert!(tables.japanese("习近平").is_empty());
+        assert_eq!(tables.chinese("陳國強"), ["chan kwok keung", "chen kuo chiang"]);
+        assert!(tables.chinese("Chan").is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! How near parts of names must be for a score to be possible.
 
 use crate::{
-    names::{Kind, Name, Part, worth},
+    names::{Kind, Name, Part, Weights, against, worth},
     policy::Policy,
 };
 
@@ -22,10 +22,9 @@ impl Rest {
     pub const NONE: Self = Self { weight: 0.0, against: 0.0 };
 
     /// One more.
-    pub fn add(&mut self, kind: Kind, weight: f64, least: f64) {
+    pub fn add(&mut self, kind: Kind, weight: f64, weights: &Weights) {
         self.weight += weight;
-        let tells = kind == Kind::Word && weight >= 0.2;
-        self.against += if tells { weight.max(least) } else { weight };
+        self.against += against(kind, weight, weights);
     }
 }
 

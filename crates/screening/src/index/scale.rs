@@ -220,7 +220,7 @@ impl<'s, 'q> Scale<'s, 'q> {
                 free |= bit(at);
                 gained += one.part().weight.max(LEGAL_WEIGHT) * most.max(0.0);
             } else if at != place {
-                alone.add(one.part().kind, one.part().weight, self.weights.least_contradiction);
+                alone.add(one.part().kind, one.part().weight, self.weights);
             }
         }
         let is_enough = self.outweighs(gained, self.raw, 1, &alone, &Rest::NONE);
@@ -371,7 +371,7 @@ impl<'s, 'q> Scale<'s, 'q> {
         let mut alone = Rest::NONE;
         for (place, one) in self.sought.iter().enumerate() {
             if met & bit(place) == 0 {
-                alone.add(one.part().kind, one.part().weight, self.weights.least_contradiction);
+                alone.add(one.part().kind, one.part().weight, self.weights);
             }
         }
         alone
@@ -420,7 +420,7 @@ impl<'s, 'q> Scale<'s, 'q> {
             known.mass = known.mass.max(f64::midpoint(one.part().weight, other.weight));
         }
         let mut alone = Rest::NONE;
-        alone.add(other.kind, other.weight, self.weights.least_contradiction);
+        alone.add(other.kind, other.weight, self.weights);
         (known.weight, known.against) = (alone.weight, alone.against);
         let mark = if known.met == 0 { self.mark_of(other.number, &known) } else { MET };
         if mark == MET {
@@ -491,14 +491,14 @@ impl<'s, 'q> Scale<'s, 'q> {
                     words += u32::from(word && one.part().kind == Kind::Word);
                 }
                 None => {
-                    alone.add(one.part().kind, one.part().weight, self.weights.least_contradiction);
+                    alone.add(one.part().kind, one.part().weight, self.weights);
                 }
             }
         }
         let mut others = Rest::NONE;
         for (place, other) in self.records.iter().enumerate() {
             if met & bit(place) == 0 {
-                others.add(other.kind, other.weight, self.weights.least_contradiction);
+                others.add(other.kind, other.weight, self.weights);
             }
         }
         self.outweighs(gained, raw, words, &alone, &others)

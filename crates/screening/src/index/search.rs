@@ -15,16 +15,28 @@ use crate::{
     entity::{Entity, Schema},
     names::{
         JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Kind, Name, Part, Subject, WORD_MAX_LETTERS,
-        Word, compare, initials, runs, stand_together, telling,
+        Word, compare, compare_parts, initials, runs, stand_together, telling,
     },
     policy::Policy,
     profile::{Alias, Profile, subject},
     score::{QUALIFIERS_MAX_NATS, Verdict, nats, score},
 };
 use rustc_hash::FxHashMap;
+use std::ops::Range;
 
 /// Names that are weighed together.
 const TOGETHER: usize = 128;
+
+/// What led to a name.
+#[derive(Clone, Copy)]
+enum By {
+    /// A key that is in common with many which have nothing else.
+    Key,
+    /// Its parts, and no key.
+    Parts,
+    /// A key, and its parts allow it as well.
+    Both,
+}
 
 /// How a list is searched.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +235,7 @@ impl<'s> Seeker<'s> {
         for name in keyed {
             // A key is in common with many that have nothing else: consonants.
             let likely = by_parts.next_if_eq(&name).is_some();
-            self.compare(alias, name, !likely, all);
+            self.compare(alias, name, if likely { By::Both } else { By::Key }, all);
         }
         for at in 0..scale.sought().len() {
             for place in 0..scale.sought()[at].strong.len() {
@@ -252,7 +264,7 @@ impl<'s> Seeker<'s> {
             scale.retain(&mut some, |one| *one);
             for (name, raw) in some {
                 if scale.may_reach(name, raw, &mut self.parts) {
-                    self.compare(alias, name, false, all);
+                    self.compare(alias, name, By::Parts, all);
                 }
             }
         }
@@ -276,7 +288,7 @@ impl<'s> Seeker<'s> {
             scale.dismiss(&mut some);
             for name in some {
                 if scale.may_reach(name, scale.raw(), &mut self.parts) {
-                    self.compare(alias, name, false, all);
+                    self.compare(alias, name, By::Parts, all);
                 }
             }
         }
@@ -299,9 +311,10 @@ impl<'s> Seeker<'s> {
             view.name_hashes.get(hash(purpose, form)).iter().map(|name| name.get())
         };
         for part in name.parts.iter().filter(|part| part.kind == Kind::Word) {
+            let same = view.words_of(&part.text);
             let mut together = |purpose: u8, form: &Word| {
                 let names = with(purpose, form.bytes());
-                found.extend(names.filter(|name| self.may_write_apart(*name, part)));
+                found.extend(names.filter(|name| self.may_write_apart(*name, part, &same)));
             };
             if part.consonants.len() >= KEY_MIN_CONSONANTS {
                 together(purpose::RUN_CONSONANTS, &part.consonants);
@@ -336,12 +349,15 @@ impl<'s> Seeker<'s> {
     }
 
     /// Whether a name may write apart what is one part here: two or three that stand together are about as long,
-    /// if all is of one script.
-    fn may_write_apart(&self, name: u32, part: &Part) -> bool {
+    /// if all is of one script. One that has the part itself, as one of the `same` words, has it rather there.
+    fn may_write_apart(&self, name: u32, part: &Part, same: &Range<u32>) -> bool {
         let view = &self.view;
         let mut lengths = Vec::with_capacity(8);
         for number in view.names.get(name as usize) {
             let record = view.record(number.get());
+            if record.kind == Kind::Word && same.contains(&record.word) {
+                return false;
+            }
             if record.group != group(part.script) {
                 return true;
             }
@@ -459,9 +475,8 @@ impl<'s> Seeker<'s> {
         entities.into_iter().filter_map(gain).collect()
     }
 
-    /// Compares a name for good, and keeps its entity if that may reach the least score. One whose parts do not
-    /// allow it is left unless both stand `together` in another way.
-    fn compare(&mut self, alias: &Alias, name: u32, together: bool, all: &mut FxHashMap<u32, f64>) {
+    /// Compares a name for good, and keeps its entity if that may reach the least score.
+    fn compare(&mut self, alias: &Alias, name: u32, how: By, all: &mut FxHashMap<u32, f64>) {
         let view = self.view;
         let tag = view.name_tags.get(name as usize).copied().unwrap_or(0);
         let (subject, _) = unpack_name(tag);
@@ -474,10 +489,12 @@ impl<'s> Seeker<'s> {
             parts.push(self.parts.get(&view, number.get()).clone());
         }
         let theirs = Name { parts, subject };
-        if together && !stand_together(&alias.name, &theirs) {
-            return;
-        }
-        let raw = compare(&alias.name, &theirs, &self.policy.names).raw;
+        let weights = &self.policy.names;
+        let raw = match how {
+            By::Key if !stand_together(&alias.name, &theirs) => return,
+            By::Key | By::Both => compare(&alias.name, &theirs, weights).raw,
+            By::Parts => compare_parts(&alias.name, &theirs, weights),
+        };
         let most = nats(raw) + self.gain(entity);
         if most >= self.needed {
             let most = (1.0 / (1.0 + (-most).exp())).sqrt() + 0.000_06;

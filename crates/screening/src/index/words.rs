@@ -13,13 +13,10 @@ use super::{
     letters::Letters,
 };
 use crate::names::{
-    Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Run, Script, Sound, Subject, Weights, Word,
-    alike, distance, fold, misspelt_form, most_for, part,
+    INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Run, Script, Sound,
+    Subject, Weights, Word, alike, distance, fold, misspelt_form, most_for, part,
 };
 use crate::tables::{Known, tables};
-
-/// How alike an initial and a word are.
-const INITIAL: f64 = 0.8;
 
 /// What is known about a part without reading it.
 #[derive(Clone, Copy)]
@@ -29,7 +26,8 @@ pub struct Record {
     pub weight: f64,
     /// Which of the kinds of the index it is.
     pub number: usize,
-    word: u32,
+    /// Its word.
+    pub word: u32,
     /// The group of its script.
     pub group: usize,
     /// What it is.
@@ -106,7 +104,8 @@ impl<'q> Sought<'q> {
             }
         }
         // A legal form may be misspelt, an initial stands for any word.
-        if part.kind != Kind::Number && (part.kind != Kind::Initial || least <= INITIAL) {
+        if part.kind != Kind::Number && (part.kind != Kind::Initial || least <= INITIAL_SIMILARITY)
+        {
             // These weigh what the lighter side does, so where small parts do not count all are looked at.
             let least = if plan.leaves_out(part.kind) { least } else { plan.least_short() };
             sought.by_kind(view, parts, subject, least, weights);
@@ -360,7 +359,7 @@ fn feminine(fold: &Word) -> Vec<Word> {
 
 impl View<'_> {
     /// Words with these letters, in any script.
-    fn words_of(&self, text: &Word) -> std::ops::Range<u32> {
+    pub(super) fn words_of(&self, text: &Word) -> std::ops::Range<u32> {
         self.words_from(text.bytes(), |word| word == text.bytes())
     }
 
@@ -478,6 +477,7 @@ pub fn parts_of_run(view: &View<'_>, run: &Run<'_>, subject: Subject) -> Vec<u32
     parts.retain(|part| {
         let record = view.record(*part);
         (record.kind, record.subject) == (Kind::Word, subject)
+            && !run.has(&view.text(record.word))
             && run.is(&view.part(*part)).is_some()
     });
     parts

@@ -3,11 +3,13 @@
 use super::{
     distance::{EDIT_COST, distance},
     parts::{Kind, Part},
+    pinyin,
     script::Script,
     sound::{SYLLABLES_MAX_LETTERS, Sound},
     weights::Weights,
     word::Word,
 };
+use crate::tables::tables;
 
 /// How much longer the same syllables can be in another romanisation.
 const SYLLABLES_MAX_DIFFERENCE: usize = 3;
@@ -106,10 +108,13 @@ pub(crate) fn misspelt_form(a: &Word, b: &Word) -> Option<f64> {
     (found > 0.0).then_some(found)
 }
 
+/// How alike an initial and a word are.
+pub(crate) const INITIAL_SIMILARITY: f64 = 0.82;
+
 fn initial(a: &Part, b: &Part) -> Option<(f64, How)> {
     let particles = a.kind == Kind::Particle || b.kind == Kind::Particle;
     let same = a.text.first() == b.text.first() || a.fold.first() == b.fold.first();
-    (same && !particles).then_some((0.8, How::Initial))
+    (same && !particles).then_some((INITIAL_SIMILARITY, How::Initial))
 }
 
 fn words_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<(f64, How)> {
@@ -188,7 +193,7 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
     if a.fold == b.fold && shorter >= 3 {
         return Some((0.97, How::Sound));
     }
-    let differ = known_to_differ(a, b);
+    let differ = known_to_differ(a, b, person);
     if person
         && !differ
         && longest - shorter <= SYLLABLES_MAX_DIFFERENCE
@@ -244,10 +249,15 @@ pub(super) fn same_syllables(a: &[Word; 2], b: &[Word; 2]) -> bool {
     a.iter().zip(b).any(|(a, b)| a.len() >= 3 && a == b)
 }
 
-/// Two names that both are common are rather two names than one with a mistake.
-fn known_to_differ(a: &Part, b: &Part) -> bool {
-    let is_name = |part: &Part| {
+/// Two words that both are known are rather two names than one with a mistake. Of words of which no more is known
+/// than that they are names, only if their consonants differ: vowels are written in many ways.
+fn known_to_differ(a: &Part, b: &Part, person: bool) -> bool {
+    let is_common = |part: &Part| {
         part.known.is_some_and(|known| !known.groups.is_empty() || known.person.is_some())
     };
-    is_name(a) && is_name(b) || is_term(a) && is_term(b)
+    is_common(a) && is_common(b)
+        || is_term(a) && is_term(b)
+        || !person && a.is_ordinary && b.is_ordinary
+        || a.is_name && b.is_name && a.consonants != b.consonants
+        || a.is_chinese && b.is_chinese && pinyin::differ(&a.text, &b.text, tables())
 }

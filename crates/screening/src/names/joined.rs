@@ -136,6 +136,11 @@ impl<'n> Run<'n> {
         self.parts().all(|part| is_one_syllable(&part.text)).then(|| sound.of(&self.text))
     }
 
+    /// Whether a word is one of the parts: it is rather that one than all of them together.
+    pub(crate) fn has(&self, word: &Word) -> bool {
+        self.parts().any(|part| part.kind == Kind::Word && part.text == *word)
+    }
+
     pub(crate) fn text(&self) -> &Word {
         &self.text
     }

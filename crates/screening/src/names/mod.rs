@@ -5,6 +5,7 @@ mod distance;
 mod joined;
 mod pair;
 mod parts;
+mod pinyin;
 mod script;
 mod sound;
 mod text;
@@ -12,13 +13,17 @@ mod weights;
 mod word;
 
 pub use alike::How;
-pub(crate) use alike::{LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, alike, misspelt_form, most_for};
+pub(crate) use alike::{
+    INITIAL_SIMILARITY, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, alike, misspelt_form, most_for,
+};
 pub(crate) use distance::{
     EDIT_COST, FAR, MISREAD, REPEATED, Row, SWAPPED, distance, gap, substitution,
 };
 pub(crate) use joined::{JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Run, runs};
 pub use pair::{Matched, NameScore, compare};
-pub(crate) use pair::{initials, stand_together, telling, whole_key, worth};
+pub(crate) use pair::{
+    against, compare_parts, initials, stand_together, telling, whole_key, worth,
+};
 pub use parts::{Kind, Name, Part, Subject};
 pub(crate) use parts::{LEGAL_WEIGHT, part};
 pub use script::Script;

@@ -54,6 +54,8 @@ struct Pair<'n> {
     left: &'n Name,
     right: &'n Name,
     weights: &'n Weights,
+    /// Whether they may have more in common than their parts, one by one.
+    together: bool,
 }
 
 /// How near two names are.
@@ -61,7 +63,15 @@ pub fn compare(left: &Name, right: &Name, weights: &Weights) -> NameScore {
     if left.is_empty() || right.is_empty() {
         return NameScore::NONE;
     }
-    Pair { left, right, weights }.score()
+    Pair { left, right, weights, together: true }.score()
+}
+
+/// How near two names are that have no more in common than their parts, one by one ([`stand_together`]).
+pub(crate) fn compare_parts(left: &Name, right: &Name, weights: &Weights) -> f64 {
+    if left.is_empty() || right.is_empty() {
+        return 0.0;
+    }
+    Pair { left, right, weights, together: false }.score().raw
 }
 
 /// Whether two names have more in common than their parts, one by one: parts written together, the whole as one
@@ -85,8 +95,10 @@ impl Pair<'_> {
             numbers_differ: taken.numbers_differ(self),
             matched: taken.matched,
         };
-        self.as_one_word(&mut score);
-        self.acronym(&mut score);
+        if self.together {
+            self.as_one_word(&mut score);
+            self.acronym(&mut score);
+        }
         score.raw = score.raw.clamp(0.0, 1.0);
         score
     }
@@ -101,12 +113,14 @@ impl Pair<'_> {
                 }
             }
         }
-        joined(self.left, self.right, |two, one, similarity| {
-            found.push(self.candidate(two, one, similarity, How::Joined));
-        });
-        joined(self.right, self.left, |two, one, similarity| {
-            found.push(self.candidate(one, two, similarity, How::Joined));
-        });
+        if self.together {
+            joined(self.left, self.right, |two, one, similarity| {
+                found.push(self.candidate(two, one, similarity, How::Joined));
+            });
+            joined(self.right, self.left, |two, one, similarity| {
+                found.push(self.candidate(one, two, similarity, How::Joined));
+            });
+        }
         // What is surer goes first, what weighs more among equals, then by places, in a way that does not
         // depend on which side is called left.
         found.sort_by(|p, q| {
@@ -222,14 +236,28 @@ pub(crate) fn initials(name: &Name) -> [Vec<u8>; 3] {
     ]
 }
 
-/// The weight of what is left over. As a contradiction a common name counts like a rare one.
-fn sum_of(parts: &[&Part], least: f64) -> f64 {
-    let weight = |part: &&Part| match part.kind {
-        Kind::Word if part.weight >= 0.2 => part.weight.max(least),
-        _ => part.weight,
-    };
-    parts.iter().map(weight).sum()
+/// What parts weigh that have no counterpart.
+fn weight_of(parts: &[&Part]) -> f64 {
+    parts.iter().map(|part| part.weight).sum()
 }
+
+/// What they weigh where both names have such: as a contradiction a common name counts like a rare one, and a
+/// common word of organisations more than by itself.
+fn contradiction_of(parts: &[&Part], weights: &Weights) -> f64 {
+    parts.iter().map(|part| against(part.kind, part.weight, weights)).sum()
+}
+
+/// What one part weighs where both names have what the other lacks.
+pub(crate) fn against(kind: Kind, weight: f64, weights: &Weights) -> f64 {
+    match kind {
+        Kind::Word if weight >= 0.2 => weight.max(weights.least_contradiction),
+        Kind::Word if weight >= LEAST_TERM => weight.max(weights.term_contradiction),
+        _ => weight,
+    }
+}
+
+/// What words weigh that say what an organisation does; `of` and `the` weigh less.
+const LEAST_TERM: f64 = 0.13;
 
 /// A weak likeness is worth less than it looks: most names with a third of other letters are other names.
 pub(crate) fn worth(similarity: f64, weights: &Weights) -> f64 {
@@ -307,6 +335,13 @@ impl Taken {
         left.chain(right).any(|part| part.kind == Kind::Number)
     }
 
+    /// Whether one is the second and the other the third: each has a number that the other lacks.
+    fn generations_differ(&self, pair: &Pair<'_>) -> bool {
+        let (mut left, mut right) = self.rest(pair);
+        let number = |part: &Part| part.kind == Kind::Number;
+        pair.left.subject == Subject::Person && left.any(number) && right.any(number)
+    }
+
     /// Whether the son of one is the father of the other: `A bin B` and `B bin A`.
     fn crosses(&self, pair: &Pair<'_>) -> bool {
         let son_of = |name: &Name| {
@@ -333,9 +368,8 @@ impl Taken {
         let (left, right): (Vec<_>, Vec<_>) = (left.collect(), right.collect());
         let weights = pair.weights;
         let against = left.len().min(right.len()) > 0;
-        let contradicts = sum_of(&left, weights.least_contradiction)
-            .min(sum_of(&right, weights.least_contradiction));
-        let (left, right) = (sum_of(&left, 0.0), sum_of(&right, 0.0));
+        let contradicts = contradiction_of(&left, weights).min(contradiction_of(&right, weights));
+        let (left, right) = (weight_of(&left), weight_of(&right));
         let (few, many) = (if against { contradicts } else { 0.0 }, left.max(right));
         let person = pair.left.subject == Subject::Person;
         let left_out = match (person, self.words) {
@@ -348,7 +382,9 @@ impl Taken {
             if person { weights.contradiction_person } else { weights.contradiction_organisation };
         let total = self.weight + contradiction * few + left_out * many;
         let mut score = if total > 0.0 { self.worth / total } else { 0.0 };
-        if self.numbers_differ(pair) {
+        if self.generations_differ(pair) {
+            score *= weights.generations;
+        } else if self.numbers_differ(pair) {
             score *= if person { 0.95 } else { weights.numbers };
         }
         if person && self.crosses(pair) {

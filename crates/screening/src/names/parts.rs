@@ -3,12 +3,13 @@
 use std::sync::OnceLock;
 
 use super::{
+    pinyin,
     script::Script,
     sound::{Sound, consonants_of_fold, fold, skeleton, syllables},
     text::{Written, words},
     word::Word,
 };
-use crate::tables::{Known, Tables};
+use crate::tables::{Known, Tables, tables};
 
 /// What bears the name; it decides how much each part says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +61,12 @@ pub struct Part {
     /// How much it says; 1 for a rare word of usual length.
     pub weight: f64,
     pub(crate) known: Option<&'static Known>,
+    /// Whether it is a name that somebody bears.
+    pub(super) is_name: bool,
+    /// Whether it is an ordinary word.
+    pub(super) is_ordinary: bool,
+    /// Whether it is part of a name in Chinese syllables.
+    pub(super) is_chinese: bool,
 }
 
 /// A name, ready to be compared.
@@ -112,6 +119,9 @@ impl Name {
         let mut parts = Reader { written: &written, subject, tables }.parts();
         if subject == Subject::Organisation {
             drop_own_acronym(&mut parts);
+        }
+        if subject == Subject::Person && pinyin::is_chinese(&parts, tables) {
+            parts.iter_mut().for_each(|part| part.is_chinese = true);
         }
         Self { parts, subject }
     }
@@ -293,9 +303,13 @@ impl Reader<'_> {
             text = Word::new(rest);
             known = self.tables.known(&text);
         }
+        let last = at + 1 == self.written.len() && at >= 2;
         let generation = match (self.subject, text.as_str()) {
             (Subject::Person, "jr" | "junior") => Some(2),
             (Subject::Person, "sr" | "senior") => Some(1),
+            (Subject::Person, "ii") if last => Some(2),
+            (Subject::Person, "iii") if last => Some(3),
+            (Subject::Person, "iv") if last => Some(4),
             _ => None,
         };
         if let Some(number) = generation.filter(|_| at > 0).or_else(|| self.number(at, known)) {
@@ -423,13 +437,16 @@ pub(crate) fn part(
         kind,
         weight,
         known,
+        is_name: tables().is_name(&text)
+            || known.is_some_and(|known| !known.groups.is_empty() || known.person.is_some()),
+        is_ordinary: tables().is_ordinary(&text),
+        is_chinese: false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::tables;
 
     fn parts(name: &str, subject: Subject) -> Vec<(String, Kind)> {
         let name = Name::new(name, subject, tables());

@@ -248,6 +248,10 @@ fn chinese(word: &Word) -> Word {
         [b'n', b'g', ..] => (2, b"n"),
         [b'g', ..] => (1, b"k"),
         [b'i', b'e', b'h', ..] => (3, b"ie"),
+        // Taiwan writes `chih` for `zhi`.
+        [b'i', b'h', rest @ ..] if !matches!(rest, [b'a' | b'e' | b'i' | b'o' | b'u', ..]) => {
+            (2, b"i")
+        }
         [b'i', b'e', b'n', ..] => (3, b"ian"),
         [b'y', b'e', b'n', ..] => (3, b"ian"),
         [b'o', b'n', b'g', ..] | [b'u', b'n', b'g', ..] => (3, b"ong"),

@@ -19,6 +19,10 @@ pub struct Weights {
     pub contradiction_organisation: f64,
     /// The least weight of a word in a contradiction, however common it is.
     pub least_contradiction: f64,
+    /// The least weight in a contradiction of a word that says what an organisation does.
+    pub term_contradiction: f64,
+    /// Factor where two people have different numbers, as father and son have.
+    pub generations: f64,
     /// Factor where an organisation or thing has a number that the other lacks.
     pub numbers: f64,
     /// Factor where the son of one is the father of the other.
@@ -49,19 +53,21 @@ impl Weights {
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            left_out_person: 0.25,
-            left_out_single: 0.9,
-            left_out_organisation: 0.28,
-            contradiction_person: 1.0,
-            contradiction_organisation: 1.8,
-            least_contradiction: 1.0,
+            left_out_person: 0.23,
+            left_out_single: 0.85,
+            left_out_organisation: 0.25,
+            contradiction_person: 1.35,
+            contradiction_organisation: 2.1,
+            least_contradiction: 1.15,
+            term_contradiction: 0.38,
+            generations: 0.6,
             numbers: 0.9,
             crossed: 0.6,
             one_word: 0.95,
             known_to_differ: 0.22,
             first_letter: 0.04,
             worth_70: 0.12,
-            worth_80: 0.5,
+            worth_80: 0.42,
             worth_90: 0.9,
             worth_95: 0.97,
         }

@@ -1,0 +1,57 @@
+//! Names in Chinese syllables, as the mainland writes them in Latin letters.
+//!
+//! A given name is one or two syllables, and another syllable is another name: Wenhui is not Wenhai, however
+//! near the letters are. That can only be told of a whole name: other languages have words of such syllables.
+
+use super::{
+    parts::{Kind, Part},
+    script::Script,
+    word::Word,
+};
+use crate::tables::Tables;
+
+/// Syllables of one word at most.
+const MAX_SYLLABLES: usize = 3;
+
+/// Whether all parts of a person's name are Chinese syllables, and one of them is a usual family name.
+pub fn is_chinese(parts: &[Part], tables: &Tables) -> bool {
+    let word = |part: &Part| {
+        part.kind == Kind::Word
+            && part.script == Script::Latin
+            && syllables(&part.text, tables).is_some()
+    };
+    (2..=3).contains(&parts.len())
+        && parts.iter().all(word)
+        && parts.iter().any(|part| tables.pinyin(part.text.as_str()) == Some(true))
+}
+
+/// The syllables of a word, as few as possible.
+fn syllables<'w>(word: &'w Word, tables: &Tables) -> Option<Vec<&'w str>> {
+    (1..=MAX_SYLLABLES).find_map(|count| cut(word.as_str(), count, tables))
+}
+
+fn cut<'w>(text: &'w str, count: usize, tables: &Tables) -> Option<Vec<&'w str>> {
+    let is_syllable = |text: &str| tables.pinyin(text).is_some();
+    if count == 1 {
+        return is_syllable(text).then(|| vec![text]);
+    }
+    // The longest first: `xiangan` is `xiang an`.
+    (1..text.len().min(7)).rev().filter(|at| is_syllable(&text[..*at])).find_map(|at| {
+        let mut found = cut(&text[at..], count - 1, tables)?;
+        found.insert(0, &text[..at]);
+        Some(found)
+    })
+}
+
+/// Whether two words of Chinese names have other syllables.
+pub fn differ(a: &Word, b: &Word, tables: &Tables) -> bool {
+    let (Some(a), Some(b)) = (syllables(a, tables), syllables(b, tables)) else { return false };
+    a.len() == b.len() && a.iter().zip(&b).any(|(a, b)| plain(a) != plain(b))
+}
+
+/// A syllable as many speak it who do not tell `zh` from `z`.
+fn plain(syllable: &str) -> (&str, &str) {
+    let at = syllable.find(['a', 'e', 'i', 'o', 'u']).unwrap_or(0);
+    let (first, rest) = syllable.split_at(at);
+    (first.strip_suffix('h').filter(|first| !first.is_empty()).unwrap_or(first), rest)
+}
