@@ -16,10 +16,13 @@ mod build;
 mod company;
 mod file;
 mod forms;
+mod keyed;
 mod layout;
 mod letters;
+mod marks;
 mod scale;
 mod search;
+mod sum;
 mod words;
 
 pub use build::{IndexBuilder, Place};
@@ -36,7 +39,7 @@ use zerocopy::little_endian::{U32, U64};
 
 use file::Image;
 use layout::{View, section};
-use scale::Marks;
+use marks::Marks;
 
 /// An index, ready to be used.
 pub struct Index {
@@ -51,7 +54,7 @@ pub struct Index {
 /// was found under others for what would be found now.
 pub fn rules() -> u64 {
     /// Changes whenever names are read or compared in another way.
-    const RULES: u64 = 2;
+    const RULES: u64 = 3;
     /// Crates that read letters may read them otherwise in another version.
     const ALL_SCRIPTS: &str =
         "Łódź ßæ Đorđe Щукин Χρήστος محمد משה 习近平 やまもと 김정은 ทักษิณ नरेन्द्र გიორგი Հայկ አበበ";

@@ -5,24 +5,21 @@ use super::{
     births::{day_key, full_key, slips, year_key},
     bounds::Plan,
     build::number_hash,
-    file::hash,
-    layout::{View, at, flag, group, numbered_schema, purpose, unpack_birth, unpack_name},
-    scale::{Marks, Scale},
-    words::{Parts, Sought, parts_of_run},
+    keyed::Keyed,
+    layout::{View, at, flag, numbered_schema, unpack_birth, unpack_name},
+    marks::Marks,
+    scale::Scale,
+    words::{Parts, Sought},
 };
 use crate::{
     dates::{self, Birth, DateMatch},
     entity::{Entity, Schema},
-    names::{
-        JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Kind, Name, Part, Subject, WORD_MAX_LETTERS,
-        Word, compare, compare_parts, initials, runs, stand_together, telling,
-    },
+    names::{Name, Subject, compare, compare_parts, stand_together},
     policy::Policy,
     profile::{Alias, Profile, subject},
     score::{QUALIFIERS_MAX_NATS, Verdict, nats, score},
 };
 use rustc_hash::FxHashMap;
-use std::ops::Range;
 
 /// Names that are weighed together.
 const TOGETHER: usize = 128;
@@ -227,7 +224,7 @@ impl<'s> Seeker<'s> {
             .collect();
         let marks = std::mem::take(&mut self.marks);
         let mut scale = Scale::new(view, weights, self.subject, sought, raw, marks);
-        let mut keyed = self.with_key(&alias.name);
+        let mut keyed = Keyed { view, subject: self.subject }.names(&alias.name);
         keyed.retain(|name| self.first_time(*name));
         let mut by_parts = keyed.clone();
         scale.dismiss(&mut by_parts);
@@ -301,81 +298,6 @@ impl<'s> Seeker<'s> {
         let first = *bits & bit == 0;
         *bits |= bit;
         first
-    }
-
-    /// Names that have a key in common with this one: parts written together or apart, first letters.
-    fn with_key(&self, name: &Name) -> Vec<u32> {
-        let view = &self.view;
-        let mut found = Vec::new();
-        let with = |purpose: u8, form: &[u8]| {
-            view.name_hashes.get(hash(purpose, form)).iter().map(|name| name.get())
-        };
-        for part in name.parts.iter().filter(|part| part.kind == Kind::Word) {
-            let same = view.words_of(&part.text);
-            let mut together = |purpose: u8, form: &Word| {
-                let names = with(purpose, form.bytes());
-                found.extend(names.filter(|name| self.may_write_apart(*name, part, &same)));
-            };
-            if part.consonants.len() >= KEY_MIN_CONSONANTS {
-                together(purpose::RUN_CONSONANTS, &part.consonants);
-            } else {
-                together(purpose::RUN_TEXT, &part.text);
-            }
-            let purposes = [purpose::RUN_CHINESE, purpose::RUN_KOREAN];
-            for (purpose, form) in purposes.into_iter().zip(part.syllables()) {
-                if form.len() >= 3 {
-                    together(purpose, form);
-                }
-            }
-        }
-        let words = telling(name).count();
-        let whole = with(purpose::WHOLE, &crate::names::whole_key(name));
-        found.extend(whole.filter(|name| self.telling(*name) != words));
-        if name.subject != Subject::Person {
-            for initials in initials(name) {
-                found.extend(with(purpose::SINGLE, &initials));
-            }
-            let mut words = telling(name);
-            if let (Some(word), None) = (words.next(), words.next()) {
-                found.extend(with(purpose::INITIALS, word.text.bytes()));
-            }
-        }
-        runs(&name.parts, WORD_MAX_LETTERS + 4, |_, run| {
-            for part in parts_of_run(view, run, self.subject) {
-                found.extend(view.postings.get(part as usize).iter().map(|name| name.get()));
-            }
-        });
-        found
-    }
-
-    /// Whether a name may write apart what is one part here: two or three that stand together are about as long,
-    /// if all is of one script. One that has the part itself, as one of the `same` words, has it rather there.
-    fn may_write_apart(&self, name: u32, part: &Part, same: &Range<u32>) -> bool {
-        let view = &self.view;
-        let mut lengths = Vec::with_capacity(8);
-        for number in view.names.get(name as usize) {
-            let record = view.record(number.get());
-            if record.kind == Kind::Word && same.contains(&record.word) {
-                return false;
-            }
-            if record.group != group(part.script) {
-                return true;
-            }
-            lengths.push(view.length(&record));
-        }
-        let length = |at: usize| lengths[at % lengths.len()];
-        (0..lengths.len()).any(|first| {
-            let two = length(first) + length(first + 1);
-            let near = |letters: usize| letters.abs_diff(part.text.len()) <= JOINED_MAX_DIFFERENCE;
-            near(two) || near(two + length(first + 2))
-        })
-    }
-
-    /// How many parts of a name are no legal forms.
-    fn telling(&self, name: u32) -> usize {
-        let parts = self.view.names.get(name as usize).iter();
-        let kinds = parts.map(|part| self.view.record(part.get()).kind);
-        kinds.filter(|kind| !matches!(kind, Kind::Legal(_))).count()
     }
 
     /// The similarity of names that is needed where qualifiers add this much.

@@ -8,13 +8,12 @@ use super::{
     bounds::Plan,
     build::word_keys,
     company::Company,
-    file::hash,
-    layout::{self, Space, View, at, group, packed_group, purpose, script_of, unpack_part},
+    layout::{self, Space, View, at, group, packed_group, script_of, unpack_part},
     letters::Letters,
 };
 use crate::names::{
-    INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Run, Script, Sound,
-    Subject, Weights, Word, alike, distance, fold, misspelt_form, most_for, part,
+    INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Script, Sound, Subject,
+    Weights, Word, alike, distance, fold, misspelt_form, most_for, part,
 };
 use crate::tables::{Known, tables};
 
@@ -394,7 +393,7 @@ impl View<'_> {
     }
 
     /// The letters of a word.
-    fn text(&self, word: u32) -> Word {
+    pub(super) fn text(&self, word: u32) -> Word {
         Word::of_letters(self.words.get(word as usize).iter())
     }
 
@@ -454,33 +453,6 @@ impl View<'_> {
     pub(super) fn parts_of(&self, word: u32) -> std::ops::Range<u32> {
         at(self.word_parts, word)..at(self.word_parts, word + 1)
     }
-}
-
-/// The parts that are a run of parts, written together.
-pub fn parts_of_run(view: &View<'_>, run: &Run<'_>, subject: Subject) -> Vec<u32> {
-    let mut words = Vec::new();
-    let mut of = |purpose: u8, form: &Word| {
-        let key = hash(purpose, form.bytes());
-        words.extend(view.word_hashes.get(key).iter().map(|word| word.get()));
-    };
-    of(purpose::CONSONANTS, &run.consonants(false));
-    of(purpose::CONSONANTS, &run.consonants(true));
-    for (purpose, sound) in [(purpose::CHINESE, Sound::Chinese), (purpose::KOREAN, Sound::Korean)] {
-        if let Some(form) = run.syllables(sound) {
-            of(purpose, &form);
-        }
-    }
-    words.extend(view.words_of(run.text()));
-    words.sort_unstable();
-    words.dedup();
-    let mut parts: Vec<u32> = words.into_iter().flat_map(|word| view.parts_of(word)).collect();
-    parts.retain(|part| {
-        let record = view.record(*part);
-        (record.kind, record.subject) == (Kind::Word, subject)
-            && !run.has(&view.text(record.word))
-            && run.is(&view.part(*part)).is_some()
-    });
-    parts
 }
 
 /// Parts of the index that were read.

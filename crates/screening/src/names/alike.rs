@@ -193,9 +193,9 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
     if a.fold == b.fold && shorter >= 3 {
         return Some((0.97, How::Sound));
     }
-    let differ = known_to_differ(a, b, person);
+    let differ = known_to_differ(a, b, person, weights);
     if person
-        && !differ
+        && differ <= 0.0
         && longest - shorter <= SYLLABLES_MAX_DIFFERENCE
         && longest <= SYLLABLES_MAX_LETTERS
         && same_syllables(a.syllables(), b.syllables())
@@ -224,8 +224,8 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
     if a.text.first() != b.text.first() && a.fold.first() != b.fold.first() {
         best -= weights.first_letter;
     }
-    if differ {
-        best -= weights.known_to_differ;
+    if differ > 0.0 {
+        best -= differ;
     } else if skeletons && best < 0.86 {
         (best, how) = (0.86, How::Sound);
     }
@@ -249,15 +249,21 @@ pub(super) fn same_syllables(a: &[Word; 2], b: &[Word; 2]) -> bool {
     a.iter().zip(b).any(|(a, b)| a.len() >= 3 && a == b)
 }
 
-/// Two words that both are known are rather two names than one with a mistake. Of words of which no more is known
-/// than that they are names, only if their consonants differ: vowels are written in many ways.
-fn known_to_differ(a: &Part, b: &Part, person: bool) -> bool {
+/// What two words lose that both are known: they are rather two names than one with a mistake. Of words of which
+/// no more is known than that they are names, only if their consonants differ: vowels are written in many ways.
+fn known_to_differ(a: &Part, b: &Part, person: bool, weights: &Weights) -> f64 {
     let is_common = |part: &Part| {
         part.known.is_some_and(|known| !known.groups.is_empty() || known.person.is_some())
     };
-    is_common(a) && is_common(b)
+    if is_common(a) && is_common(b)
         || is_term(a) && is_term(b)
         || !person && a.is_ordinary && b.is_ordinary
-        || a.is_name && b.is_name && a.consonants != b.consonants
         || a.is_chinese && b.is_chinese && pinyin::differ(&a.text, &b.text, tables())
+    {
+        weights.known_to_differ
+    } else if a.is_name && b.is_name && a.consonants != b.consonants {
+        weights.names_differ
+    } else {
+        0.0
+    }
 }

@@ -31,6 +31,8 @@ pub struct Weights {
     pub one_word: f64,
     /// What two words lose that both are known as different ones.
     pub known_to_differ: f64,
+    /// What two words lose of which no more is known than that they are different names.
+    pub names_differ: f64,
     /// What two words lose that begin with different sounds.
     pub first_letter: f64,
     /// What a similarity of 0.70 is worth.
@@ -55,19 +57,20 @@ impl Default for Weights {
         Self {
             left_out_person: 0.23,
             left_out_single: 0.85,
-            left_out_organisation: 0.25,
-            contradiction_person: 1.35,
-            contradiction_organisation: 2.1,
-            least_contradiction: 1.15,
-            term_contradiction: 0.38,
+            left_out_organisation: 0.22,
+            contradiction_person: 1.15,
+            contradiction_organisation: 1.8,
+            least_contradiction: 1.05,
+            term_contradiction: 0.28,
             generations: 0.6,
             numbers: 0.9,
             crossed: 0.6,
             one_word: 0.95,
             known_to_differ: 0.22,
+            names_differ: 0.18,
             first_letter: 0.04,
             worth_70: 0.12,
-            worth_80: 0.42,
+            worth_80: 0.45,
             worth_90: 0.9,
             worth_95: 0.97,
         }

@@ -1,0 +1,129 @@
+//! Names that have more in common with one than their parts, one by one: parts written together or apart, the
+//! whole as one word, first letters. Keys find them, with many that have nothing else; most of these are seen
+//! not to be meant without reading them.
+
+use std::ops::Range;
+
+use super::{
+    file::hash,
+    layout::{View, group, purpose},
+};
+use crate::names::{
+    JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Kind, Name, Part, Run, Sound, Subject,
+    WORD_MAX_LETTERS, Word, initials, runs, telling,
+};
+
+/// An index, asked by keys for names of one subject.
+pub struct Keyed<'s> {
+    /// The index.
+    pub view: View<'s>,
+    /// What bears the names.
+    pub subject: Subject,
+}
+
+impl Keyed<'_> {
+    /// Names that have a key in common with this one: parts written together or apart, first letters.
+    pub fn names(&self, name: &Name) -> Vec<u32> {
+        let view = &self.view;
+        let mut found = Vec::new();
+        let with = |purpose: u8, form: &[u8]| {
+            view.name_hashes.get(hash(purpose, form)).iter().map(|name| name.get())
+        };
+        for part in name.parts.iter().filter(|part| part.kind == Kind::Word) {
+            let same = view.words_of(&part.text);
+            let mut together = |purpose: u8, form: &Word| {
+                let names = with(purpose, form.bytes());
+                found.extend(names.filter(|name| self.may_write_apart(*name, part, &same)));
+            };
+            if part.consonants.len() >= KEY_MIN_CONSONANTS {
+                together(purpose::RUN_CONSONANTS, &part.consonants);
+            } else {
+                together(purpose::RUN_TEXT, &part.text);
+            }
+            let purposes = [purpose::RUN_CHINESE, purpose::RUN_KOREAN];
+            for (purpose, form) in purposes.into_iter().zip(part.syllables()) {
+                if form.len() >= 3 {
+                    together(purpose, form);
+                }
+            }
+        }
+        let words = telling(name).count();
+        let whole = with(purpose::WHOLE, &crate::names::whole_key(name));
+        found.extend(whole.filter(|name| self.telling(*name) != words));
+        if name.subject != Subject::Person {
+            for initials in initials(name) {
+                found.extend(with(purpose::SINGLE, &initials));
+            }
+            let mut words = telling(name);
+            if let (Some(word), None) = (words.next(), words.next()) {
+                found.extend(with(purpose::INITIALS, word.text.bytes()));
+            }
+        }
+        runs(&name.parts, WORD_MAX_LETTERS + 4, |_, run| {
+            for part in self.parts_of_run(run) {
+                found.extend(view.postings.get(part as usize).iter().map(|name| name.get()));
+            }
+        });
+        found
+    }
+
+    /// Whether a name may write apart what is one part here: two or three that stand together are about as long,
+    /// if all is of one script. One that has the part itself, as one of the `same` words, has it rather there.
+    fn may_write_apart(&self, name: u32, part: &Part, same: &Range<u32>) -> bool {
+        let view = &self.view;
+        let mut lengths = Vec::with_capacity(8);
+        for number in view.names.get(name as usize) {
+            let record = view.record(number.get());
+            if record.kind == Kind::Word && same.contains(&record.word) {
+                return false;
+            }
+            if record.group != group(part.script) {
+                return true;
+            }
+            lengths.push(view.length(&record));
+        }
+        let length = |at: usize| lengths[at % lengths.len()];
+        (0..lengths.len()).any(|first| {
+            let two = length(first) + length(first + 1);
+            let near = |letters: usize| letters.abs_diff(part.text.len()) <= JOINED_MAX_DIFFERENCE;
+            near(two) || near(two + length(first + 2))
+        })
+    }
+
+    /// How many parts of a name are no legal forms.
+    fn telling(&self, name: u32) -> usize {
+        let parts = self.view.names.get(name as usize).iter();
+        let kinds = parts.map(|part| self.view.record(part.get()).kind);
+        kinds.filter(|kind| !matches!(kind, Kind::Legal(_))).count()
+    }
+
+    /// The parts that are a run of parts, written together.
+    fn parts_of_run(&self, run: &Run<'_>) -> Vec<u32> {
+        let view = &self.view;
+        let mut words = Vec::new();
+        let mut of = |purpose: u8, form: &Word| {
+            let key = hash(purpose, form.bytes());
+            words.extend(view.word_hashes.get(key).iter().map(|word| word.get()));
+        };
+        of(purpose::CONSONANTS, &run.consonants(false));
+        of(purpose::CONSONANTS, &run.consonants(true));
+        for (purpose, sound) in
+            [(purpose::CHINESE, Sound::Chinese), (purpose::KOREAN, Sound::Korean)]
+        {
+            if let Some(form) = run.syllables(sound) {
+                of(purpose, &form);
+            }
+        }
+        words.extend(view.words_of(run.text()));
+        words.sort_unstable();
+        words.dedup();
+        let mut parts: Vec<u32> = words.into_iter().flat_map(|word| view.parts_of(word)).collect();
+        parts.retain(|part| {
+            let record = view.record(*part);
+            (record.kind, record.subject) == (Kind::Word, self.subject)
+                && !run.has(&view.text(record.word))
+                && run.is(&view.part(*part)).is_some()
+        });
+        parts
+    }
+}
