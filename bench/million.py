@@ -2,6 +2,7 @@
 """Writes a made-up list of entities of any length, and queries for it, to measure an index.
 
     python3 bench/million.py 1000000 /tmp/million.jsonl --queries /tmp/queries.jsonl
+    python3 bench/million.py 1000000 /tmp/names.jsonl --queries /tmp/queries.jsonl --names
 
 Words are made letter by letter as those of the OFAC and UN lists follow each other (`crates/screening/tests/
 lists`), and used as often as names of people are: a few by very many, most by hardly anybody. A third of the
@@ -77,15 +78,18 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--queries", type=Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--names", action="store_true", help="so many names, of fewer entities")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     people, others = names_of_lists()
     given = Words([w[-1] for _, w in people if len(w) > 1], 30_000, rng, 1.0)
     family = Words([w[0] for _, w in people if w], 300_000, rng, 0.8)
     firm = Words([w for _, words in others for w in words], 100_000, rng, 0.9)
-    queries = []
+    queries, written = [], 0
     with options.out.open("w", encoding="utf-8") as out:
         for at in range(options.count):
+            if options.names and written >= options.count:
+                break
             properties = {}
             kind = rng.random()
             if kind < 0.7:
@@ -117,8 +121,9 @@ def main():
             properties["name"] = text[:1]
             if text[1:]:
                 properties["alias"] = list(dict.fromkeys(text[1:]))
+            written += 1 + len(properties.get("alias", []))
             out.write(json.dumps({"id": f"made-{at}", "schema": schema, "properties": properties}) + "\n")
-            if rng.random() < 4_000 / options.count:
+            if rng.random() < (9_000 if options.names else 4_000) / options.count:
                 queries.append({"schema": schema, "properties": properties | {"name": [rng.choice(text)]}, "made": at})
     if options.queries:
         with options.queries.open("w", encoding="utf-8") as out:

@@ -276,8 +276,13 @@ def main():
         with open(arguments.write, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in from_lists(arguments.lists, arguments.half))
         return
-    table("Held out: written and chosen by others than the matcher", read(HERE / "screening/report.jsonl"), arguments.policy, arguments.threshold)
-    table("Looked at while tuning", read(HERE / "screening/tuning.jsonl"), arguments.policy, arguments.threshold)
+    for title, file in [
+        ("Held out: written and chosen by others than the matcher", "report"),
+        ("Held out, second set: written by somebody who saw neither the matcher nor other pairs", "report-2"),
+        ("Looked at while tuning", "tuning"),
+        ("Looked at while tuning, second set", "tuning-2"),
+    ]:
+        table(title, read(HERE / f"screening/{file}.jsonl"), arguments.policy, arguments.threshold)
     if arguments.lists:
         table(f"From lists, {arguments.half} half", from_lists(arguments.lists, arguments.half), arguments.policy, arguments.threshold)
 

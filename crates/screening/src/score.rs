@@ -125,23 +125,34 @@ pub fn score(left: &Profile, right: &Profile, policy: &Policy) -> Verdict {
 
 /// Odds for a similarity of names, in nats: straight lines between measured points.
 pub fn nats(similarity: f64) -> f64 {
-    const KNOTS: [(f64, f64); 11] = [
-        (0.0, -4.5),
-        (0.25, -3.0),
-        (0.35, -2.1),
-        (0.45, -1.4),
-        (0.55, -0.65),
-        (0.65, 0.0),
-        (0.75, 0.9),
-        (0.85, 1.8),
-        (0.92, 2.8),
-        (0.98, 3.8),
-        (1.0, 5.0),
-    ];
-    let after =
-        KNOTS.iter().position(|(at, _)| similarity <= *at).unwrap_or(KNOTS.len() - 1).max(1);
-    let ((x0, y0), (x1, y1)) = (KNOTS[after - 1], KNOTS[after]);
-    y0 + (y1 - y0) * (similarity.clamp(0.0, 1.0) - x0) / (x1 - x0)
+    along(KNOTS, similarity.clamp(0.0, 1.0))
+}
+
+/// The similarity that has these odds; 0 or 1 if none has.
+pub(crate) fn similarity_for(nats: f64) -> f64 {
+    along(KNOTS.map(|(similarity, nats)| (nats, similarity)), nats).clamp(0.0, 1.0)
+}
+
+/// Similarities, and the odds they stand for.
+const KNOTS: [(f64, f64); 11] = [
+    (0.0, -4.5),
+    (0.25, -3.0),
+    (0.35, -2.1),
+    (0.45, -1.4),
+    (0.55, -0.65),
+    (0.65, 0.0),
+    (0.75, 0.9),
+    (0.85, 1.8),
+    (0.92, 2.8),
+    (0.98, 3.8),
+    (1.0, 5.0),
+];
+
+/// The value at a place on straight lines between points in order.
+fn along<const POINTS: usize>(points: [(f64, f64); POINTS], place: f64) -> f64 {
+    let after = points.iter().position(|(at, _)| place <= *at).unwrap_or(POINTS - 1).max(1);
+    let ((x0, y0), (x1, y1)) = (points[after - 1], points[after]);
+    y0 + (y1 - y0) * (place - x0) / (x1 - x0)
 }
 
 /// The square root of the probability.

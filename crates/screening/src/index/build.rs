@@ -20,8 +20,8 @@ use crate::{
     entity::{Entity, Schema},
     identifiers::family,
     names::{
-        KEY_MIN_CONSONANTS, Kind, Name, Part, Script, Sound, Subject, consonants_of_fold, fold,
-        initials, part, runs, telling, whole_key,
+        KEY_MIN_CONSONANTS, Kind, Name, Part, Script, Sound, Subject, consonants_of_fold, initials,
+        part, runs, telling, whole_key,
     },
     names::{WORD_MAX_LETTERS, Word},
     profile::{Profile, Quality, subject},
@@ -406,7 +406,7 @@ pub fn name_keys(name: &Name, mut each: impl FnMut(u32)) {
             each(hash(purpose::RUN_CONSONANTS, assimilated.bytes()));
         }
         // What has hardly any consonants when written together is compared by its letters.
-        if consonants_of_fold(&fold(run.text())).len() < KEY_MIN_CONSONANTS {
+        if consonants_of_fold(run.fold()).len() < KEY_MIN_CONSONANTS {
             each(hash(purpose::RUN_TEXT, run.text().bytes()));
         }
         for (purpose, sound) in

@@ -15,7 +15,7 @@ use super::{
     sum::{Known, Sum},
     words::{Look, Parts, Record, Sought},
 };
-use crate::names::{Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, Subject, Weights, worth};
+use crate::names::{Facet, Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, Sides, Subject, Weights, worth};
 
 /// Weighs names against one that is looked for.
 pub struct Scale<'s, 'q> {
@@ -31,8 +31,9 @@ pub struct Scale<'s, 'q> {
     kinds: Vec<u8>,
     /// What is known of the others.
     met: FxHashMap<u32, Known>,
-    /// The parts of the name that is looked at.
-    records: Vec<Record>,
+    /// What counts of the parts that are sought, and of those of the name that is looked at.
+    ours: Vec<Facet>,
+    facets: Vec<Facet>,
     /// The parts of names that are looked at together, one after another.
     slices: Vec<&'s [U32]>,
     new: Vec<u32>,
@@ -53,6 +54,7 @@ impl<'s, 'q> Scale<'s, 'q> {
         mut marks: Marks,
     ) -> Self {
         marks.clear(view.parts.len());
+        let ours = sought.iter().map(|one| Facet::of(one.part())).collect();
         Self {
             view,
             weights,
@@ -63,7 +65,8 @@ impl<'s, 'q> Scale<'s, 'q> {
             apart: Vec::new(),
             kinds: vec![0; view.part_kinds.len()],
             met: FxHashMap::default(),
-            records: Vec::new(),
+            ours,
+            facets: Vec::new(),
             slices: Vec::new(),
             new: Vec::new(),
         }
@@ -197,17 +200,51 @@ impl<'s, 'q> Scale<'s, 'q> {
         (self.slices, self.new) = (slices, new);
     }
 
-    /// The same for one that stays, with all of it measured.
-    pub fn may_reach(&mut self, name: u32, raw: f64, parts: &mut Parts) -> bool {
+    /// How near a name is that stays, where it has nothing in common with what is sought but parts, one by one;
+    /// `None` if that is seen not to be enough.
+    pub fn nearness(&mut self, name: u32, raw: f64, parts: &mut Parts) -> Option<f64> {
         let of = self.view.names.get(name as usize);
         if self.sum(of, raw).open != 0 {
             self.measure(of, parts);
             let sum = self.sum(of, raw);
             if !self.is_enough(&sum, raw) {
-                return false;
+                return None;
             }
         }
-        self.reaches(of, raw, parts)
+        let mut facets = std::mem::take(&mut self.facets);
+        facets.clear();
+        facets.extend(of.iter().map(|part| self.facet(part.get(), parts)));
+        let sides = Sides {
+            left: &self.ours,
+            right: &facets,
+            person: self.subject == Subject::Person,
+            weights: self.weights,
+        };
+        let mut found = Vec::with_capacity(of.len());
+        for (i, one) in self.sought.iter().enumerate() {
+            for (j, part) in of.iter().enumerate() {
+                let part = part.get();
+                // Most parts of a name meet nothing.
+                if self.marks.get(part) != MET {
+                    continue;
+                }
+                if let Look::Alike(similarity, how) = one.look(part, &self.view.record(part)) {
+                    found.push(sides.candidate((i, 1), (j, 1), similarity, how));
+                }
+            }
+        }
+        let nearness = sides.take(found).score(&sides).clamp(0.0, 1.0);
+        self.facets = facets;
+        Some(nearness)
+    }
+
+    fn facet(&self, part: u32, parts: &mut Parts) -> Facet {
+        let record = self.view.record(part);
+        if record.kind == Kind::Particle {
+            Facet::of(parts.get(&self.view, part))
+        } else {
+            Facet { kind: record.kind, weight: record.weight, patronym: false }
+        }
     }
 
     /// What parts come to that were all looked at.
@@ -288,7 +325,7 @@ impl<'s, 'q> Scale<'s, 'q> {
         for (place, one) in self.sought.iter().enumerate() {
             let worth = match one.look(part, other) {
                 Look::Apart => continue,
-                Look::Alike(similarity) => worth(similarity, self.weights),
+                Look::Alike(similarity, _) => worth(similarity, self.weights),
                 // If it were worth more it would have been found.
                 Look::Unknown(most) => {
                     known.open |= bit(place);
@@ -340,51 +377,6 @@ impl<'s, 'q> Scale<'s, 'q> {
                 self.look(part, &other);
             }
         }
-    }
-
-    /// Whether a name can be so similar, with each pair of parts measured.
-    fn reaches(&mut self, parts: &[U32], raw: f64, read: &mut Parts) -> bool {
-        let view = self.view;
-        self.records.clear();
-        self.records.extend(parts.iter().map(|part| view.record(part.get())));
-        let mut met = 0u32;
-        let (mut gained, mut alone) = (0.0, Rest::NONE);
-        let mut words = 0;
-        for one in &mut self.sought {
-            let mut best: Option<f64> = None;
-            let mut word = false;
-            for (place, (number, other)) in parts.iter().zip(&self.records).enumerate() {
-                let number = number.get();
-                let similarity = match one.look(number, other) {
-                    Look::Apart => None,
-                    Look::Alike(similarity) => Some(similarity),
-                    Look::Unknown(_) => {
-                        one.measure_unknown(&view, read, number, self.subject, self.weights)
-                    }
-                };
-                let Some(similarity) = similarity else { continue };
-                met |= bit(place);
-                let value = value(one, other, worth(similarity, self.weights) - raw);
-                best = Some(best.unwrap_or(f64::MIN).max(value));
-                word |= other.kind == Kind::Word;
-            }
-            match best {
-                Some(best) => {
-                    gained += best.max(0.0);
-                    words += u32::from(word && one.part().kind == Kind::Word);
-                }
-                None => {
-                    alone.add(one.part().kind, one.part().weight, self.weights);
-                }
-            }
-        }
-        let mut others = Rest::NONE;
-        for (place, other) in self.records.iter().enumerate() {
-            if met & bit(place) == 0 {
-                others.add(other.kind, other.weight, self.weights);
-            }
-        }
-        self.outweighs(gained, raw, words, &alone, &others)
     }
 }
 

@@ -14,26 +14,15 @@ use super::{
 use crate::{
     dates::{self, Birth, DateMatch},
     entity::{Entity, Schema},
-    names::{Name, Subject, compare, compare_parts, stand_together},
+    names::{Name, Subject, compare, stand_together},
     policy::Policy,
     profile::{Alias, Profile, subject},
-    score::{QUALIFIERS_MAX_NATS, Verdict, nats, score},
+    score::{QUALIFIERS_MAX_NATS, Verdict, nats, score, similarity_for},
 };
 use rustc_hash::FxHashMap;
 
 /// Names that are weighed together.
 const TOGETHER: usize = 128;
-
-/// What led to a name.
-#[derive(Clone, Copy)]
-enum By {
-    /// A key that is in common with many which have nothing else.
-    Key,
-    /// Its parts, and no key.
-    Parts,
-    /// A key, and its parts allow it as well.
-    Both,
-}
 
 /// How a list is searched.
 #[derive(Clone, Copy, Debug)]
@@ -151,8 +140,10 @@ impl<'s> Seeker<'s> {
             *fits = profile.schema.fits(schema) && subject(profile.schema, schema) == reading;
         }
         let weights = &search.policy.names;
-        let factor =
-            weights.numbers.max(1.0) * weights.crossed.max(1.0) * weights.one_word.max(1.0);
+        let factor = weights.numbers.max(1.0)
+            * weights.generations.max(1.0)
+            * weights.crossed.max(1.0)
+            * weights.one_word.max(1.0);
         Self {
             view,
             profile,
@@ -232,7 +223,7 @@ impl<'s> Seeker<'s> {
         for name in keyed {
             // A key is in common with many that have nothing else: consonants.
             let likely = by_parts.next_if_eq(&name).is_some();
-            self.compare(alias, name, if likely { By::Both } else { By::Key }, all);
+            self.compare(alias, name, likely, all);
         }
         for at in 0..scale.sought().len() {
             for place in 0..scale.sought()[at].strong.len() {
@@ -242,10 +233,10 @@ impl<'s> Seeker<'s> {
                     continue;
                 }
                 if let Some(names) = scale.beside(at, part, &mut self.parts) {
-                    self.weigh(&mut scale, names.into_iter(), alias, all);
+                    self.weigh(&mut scale, names.into_iter(), all);
                 } else {
                     let names = view.postings.get(part as usize).iter();
-                    self.weigh(&mut scale, names.map(|name| name.get()), alias, all);
+                    self.weigh(&mut scale, names.map(|name| name.get()), all);
                 }
             }
         }
@@ -260,8 +251,8 @@ impl<'s> Seeker<'s> {
             let mut some = some.to_vec();
             scale.retain(&mut some, |one| *one);
             for (name, raw) in some {
-                if scale.may_reach(name, raw, &mut self.parts) {
-                    self.compare(alias, name, By::Parts, all);
+                if let Some(raw) = scale.nearness(name, raw, &mut self.parts) {
+                    self.keep(name, raw, all);
                 }
             }
         }
@@ -273,7 +264,6 @@ impl<'s> Seeker<'s> {
         &mut self,
         scale: &mut Scale<'s, '_>,
         mut names: impl Iterator<Item = u32>,
-        alias: &Alias,
         all: &mut FxHashMap<u32, f64>,
     ) {
         loop {
@@ -284,8 +274,8 @@ impl<'s> Seeker<'s> {
             some.retain(|name| self.first_time(*name));
             scale.dismiss(&mut some);
             for name in some {
-                if scale.may_reach(name, scale.raw(), &mut self.parts) {
-                    self.compare(alias, name, By::Parts, all);
+                if let Some(raw) = scale.nearness(name, scale.raw(), &mut self.parts) {
+                    self.keep(name, raw, all);
                 }
             }
         }
@@ -306,12 +296,7 @@ impl<'s> Seeker<'s> {
         if nats(0.0) >= needed {
             return 0.0;
         }
-        let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..40 {
-            let middle = (low + high) / 2.0;
-            if nats(middle) < needed { low = middle } else { high = middle }
-        }
-        low / self.factor
+        (similarity_for(needed) - 1e-9).max(0.0) / self.factor
     }
 
     /// The most that qualifiers can add, but for a birth that is nearly the same.
@@ -397,13 +382,13 @@ impl<'s> Seeker<'s> {
         entities.into_iter().filter_map(gain).collect()
     }
 
-    /// Compares a name for good, and keeps its entity if that may reach the least score.
-    fn compare(&mut self, alias: &Alias, name: u32, how: By, all: &mut FxHashMap<u32, f64>) {
+    /// Compares a name that has a key in common. One whose parts do not make it `likely` is left unless both stand
+    /// together in another way.
+    fn compare(&mut self, alias: &Alias, name: u32, likely: bool, all: &mut FxHashMap<u32, f64>) {
         let view = self.view;
         let tag = view.name_tags.get(name as usize).copied().unwrap_or(0);
         let (subject, _) = unpack_name(tag);
-        let entity = at(view.name_entities, name);
-        if subject != self.subject || !self.fits(entity) {
+        if subject != self.subject || !self.fits(at(view.name_entities, name)) {
             return;
         }
         let mut parts = Vec::new();
@@ -411,12 +396,18 @@ impl<'s> Seeker<'s> {
             parts.push(self.parts.get(&view, number.get()).clone());
         }
         let theirs = Name { parts, subject };
-        let weights = &self.policy.names;
-        let raw = match how {
-            By::Key if !stand_together(&alias.name, &theirs) => return,
-            By::Key | By::Both => compare(&alias.name, &theirs, weights).raw,
-            By::Parts => compare_parts(&alias.name, &theirs, weights),
-        };
+        if likely || stand_together(&alias.name, &theirs) {
+            let raw = compare(&alias.name, &theirs, &self.policy.names).raw;
+            self.keep(name, raw, all);
+        }
+    }
+
+    /// Keeps the entity of a name that is so near, if that may reach the least score.
+    fn keep(&self, name: u32, raw: f64, all: &mut FxHashMap<u32, f64>) {
+        let entity = at(self.view.name_entities, name);
+        if !self.fits(entity) {
+            return;
+        }
         let most = nats(raw) + self.gain(entity);
         if most >= self.needed {
             let most = (1.0 / (1.0 + (-most).exp())).sqrt() + 0.000_06;

@@ -12,8 +12,8 @@ use super::{
     letters::Letters,
 };
 use crate::names::{
-    INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Script, Sound, Subject,
-    Weights, Word, alike, distance, fold, misspelt_form, most_for, part,
+    How, INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Script, Sound,
+    Subject, Weights, Word, alike, distance, fold, misspelt_form, most_for, part,
 };
 use crate::tables::{Known, tables};
 
@@ -40,7 +40,7 @@ pub enum Look {
     /// They are not alike.
     Apart,
     /// They are, this much.
-    Alike(f64),
+    Alike(f64, How),
     /// Their letters allow at most this much, and they are less alike than what was looked for.
     Unknown(f64),
 }
@@ -50,9 +50,9 @@ pub struct Sought<'q> {
     part: &'q Part,
     letters: Letters,
     /// How alike each part of the index is that was looked at; `None` for not at all.
-    alike: FxHashMap<u32, Option<f64>>,
+    alike: FxHashMap<u32, Option<(f64, How)>>,
     /// Parts that are alike for another reason than their letters.
-    odd: FxHashMap<u32, f64>,
+    odd: FxHashMap<u32, (f64, How)>,
     group: usize,
     share: u16,
     /// Parts of the index that are so alike that their names are looked at.
@@ -97,7 +97,7 @@ impl<'q> Sought<'q> {
                         sought.odd.insert(other, *found);
                     });
                 }
-                if found.is_some_and(|found| found >= least) {
+                if found.is_some_and(|(found, _)| found >= least) {
                     sought.strong.push(other);
                 }
             }
@@ -116,10 +116,13 @@ impl<'q> Sought<'q> {
     pub fn look(&self, number: u32, other: &Record) -> Look {
         // Those that are alike for another reason than their letters were found by their keys.
         if !self.may_be_alike(other) {
-            return self.odd.get(&number).map_or(Look::Apart, |found| Look::Alike(*found));
+            return self
+                .odd
+                .get(&number)
+                .map_or(Look::Apart, |(found, how)| Look::Alike(*found, *how));
         }
         match self.alike.get(&number) {
-            Some(found) => found.map_or(Look::Apart, Look::Alike),
+            Some(found) => found.map_or(Look::Apart, |(found, how)| Look::Alike(found, how)),
             None if self.by_letters_alone(other) => {
                 Look::Unknown(self.letters.most_similar(other.letters))
             }
@@ -134,9 +137,9 @@ impl<'q> Sought<'q> {
         other: &Part,
         subject: Subject,
         weights: &Weights,
-    ) -> Option<f64> {
+    ) -> Option<(f64, How)> {
         let person = subject == Subject::Person;
-        let found = alike(self.part, other, person, weights).map(|(similarity, _)| similarity);
+        let found = alike(self.part, other, person, weights);
         self.alike.insert(number, found);
         found
     }
@@ -150,7 +153,7 @@ impl<'q> Sought<'q> {
         number: u32,
         subject: Subject,
         weights: &Weights,
-    ) -> Option<f64> {
+    ) -> Option<(f64, How)> {
         let other = view.record(number);
         if self.by_misspelling(&other) {
             let theirs = view.text(other.word);
@@ -300,7 +303,7 @@ impl<'q> Sought<'q> {
         };
         for other in wanted {
             let found = self.measure(other, parts.get(view, other), subject, weights);
-            if found.is_some_and(|found| found >= least) {
+            if found.is_some_and(|(found, _)| found >= least) {
                 self.strong.push(other);
             }
         }

@@ -4,6 +4,8 @@
 //! syllables, or the letters of what has hardly any consonants. The key of a run is the keys of its parts,
 //! one behind the other, so an index can keep them.
 
+use std::cell::OnceCell;
+
 use super::{
     alike::letters,
     parts::{Kind, Name, Part},
@@ -77,6 +79,15 @@ pub(crate) struct Run<'n> {
     article: bool,
     script: Script,
     parts: [Option<&'n Part>; 3],
+    forms: Forms,
+}
+
+/// Forms of a run that many parts are held against, once somebody asks.
+#[derive(Default)]
+struct Forms {
+    consonants: [OnceCell<Word>; 2],
+    syllables: [OnceCell<Option<Word>>; 2],
+    fold: OnceCell<Word>,
 }
 
 /// One behind the other; a letter that would stand twice stands once.
@@ -95,6 +106,7 @@ impl<'n> Run<'n> {
             article: is_article(part),
             script: part.script,
             parts: [Some(part), None, None],
+            forms: Forms::default(),
         }
     }
 
@@ -109,6 +121,7 @@ impl<'n> Run<'n> {
         }
         self.article = is_article(part);
         self.text = self.text.join(&part.text);
+        self.forms = Forms::default();
         if let Some(free) = self.parts.iter_mut().find(|part| part.is_none()) {
             *free = Some(part);
         }
@@ -120,6 +133,11 @@ impl<'n> Run<'n> {
 
     /// The consonants; an article that takes the sound of the next letter has none of its own.
     pub(crate) fn consonants(&self, assimilated: bool) -> Word {
+        *self.forms.consonants[usize::from(assimilated)]
+            .get_or_init(|| self.find_consonants(assimilated))
+    }
+
+    fn find_consonants(&self, assimilated: bool) -> Word {
         let mut form = Word::EMPTY;
         let mut parts = self.parts().peekable();
         while let Some(part) = parts.next() {
@@ -133,7 +151,14 @@ impl<'n> Run<'n> {
 
     /// The whole, where each part is one Chinese or Korean syllable.
     pub(crate) fn syllables(&self, sound: Sound) -> Option<Word> {
-        self.parts().all(|part| is_one_syllable(&part.text)).then(|| sound.of(&self.text))
+        *self.forms.syllables[usize::from(sound == Sound::Korean)].get_or_init(|| {
+            self.parts().all(|part| is_one_syllable(&part.text)).then(|| sound.of(&self.text))
+        })
+    }
+
+    /// As it sounds.
+    pub(crate) fn fold(&self) -> &Word {
+        self.forms.fold.get_or_init(|| fold(&self.text))
     }
 
     /// Whether a word is one of the parts: it is rather that one than all of them together.
@@ -182,11 +207,11 @@ impl<'n> Run<'n> {
         if self.text == part.text {
             return Some(0.99);
         }
-        let near = |text: &Word| {
-            let fold = fold(text);
-            if fold == part.fold { 0.98 } else { letters(fold.bytes(), part.fold.bytes(), 0.8) }
+        let near = |fold: &Word| {
+            if *fold == part.fold { 0.98 } else { letters(fold.bytes(), part.fold.bytes(), 0.8) }
         };
-        let similarity = near(&self.text).max(self.assimilated.as_ref().map_or(0.0, near)) - 0.02;
+        let assimilated = self.assimilated.as_ref().map(fold);
+        let similarity = near(self.fold()).max(assimilated.as_ref().map_or(0.0, near)) - 0.02;
         (similarity > 0.78).then_some(similarity)
     }
 }

@@ -8,6 +8,7 @@ mod parts;
 mod pinyin;
 mod script;
 mod sound;
+mod taken;
 mod text;
 mod weights;
 mod word;
@@ -20,14 +21,14 @@ pub(crate) use distance::{
     EDIT_COST, FAR, MISREAD, REPEATED, Row, SWAPPED, distance, gap, substitution,
 };
 pub(crate) use joined::{JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Run, runs};
-pub use pair::{Matched, NameScore, compare};
-pub(crate) use pair::{
-    against, compare_parts, initials, stand_together, telling, whole_key, worth,
-};
+pub use pair::{NameScore, compare};
+pub(crate) use pair::{initials, stand_together, telling, whole_key};
 pub use parts::{Kind, Name, Part, Subject};
 pub(crate) use parts::{LEGAL_WEIGHT, part};
 pub use script::Script;
 pub(crate) use sound::{Sound, consonants_of_fold, fold};
+pub use taken::Matched;
+pub(crate) use taken::{Facet, Sides, against, worth};
 pub(crate) use text::plain_original;
 pub use text::{NAME_MAX_LETTERS, NAME_MAX_WORDS, words};
 pub use weights::Weights;

@@ -21,8 +21,8 @@ pub fn is_chinese(parts: &[Part], tables: &Tables) -> bool {
             && syllables(&part.text, tables).is_some()
     };
     (2..=3).contains(&parts.len())
-        && parts.iter().all(word)
         && parts.iter().any(|part| tables.pinyin(part.text.as_str()) == Some(true))
+        && parts.iter().all(word)
 }
 
 /// The syllables of a word, as few as possible.
