@@ -169,6 +169,13 @@ impl Policy {
         {
             return Err(PolicyError("a weight of names", "0 and 5"));
         }
+        let Weights { worth_70, worth_80, worth_90, worth_95, .. } = self.names;
+        if ![worth_70, worth_80, worth_90, worth_95, 1.0].is_sorted() {
+            return Err(PolicyError(
+                "worth_70, worth_80, worth_90 and worth_95",
+                "0 and 1, none less than the one before",
+            ));
+        }
         if !numbers(serde_json::to_value(self.qualifiers))
             .iter()
             .all(|nats| (-10.0..=10.0).contains(nats))
@@ -206,6 +213,8 @@ mod tests {
                 .check()
                 .is_err()
         );
+        let falling: Policy = serde_json::from_str(r#"{"names":{"worth_90":0.3}}"#).unwrap();
+        assert!(falling.check().unwrap_err().to_string().contains("worth_90"));
         assert!(serde_json::from_str::<Policy>(r#"{"treshold":0.8}"#).is_err());
     }
 }

@@ -52,10 +52,11 @@ impl Plan {
             .parts
             .iter()
             .filter(|part| !small(part))
-            .map(|part| (part.weight + 0.1) / 2.0)
+            // An initial counts as what is lighter of both.
+            .map(|part| if part.kind == Kind::Initial { 0.1 } else { (part.weight + 0.1) / 2.0 })
             .fold(f64::INFINITY, f64::min);
         let rest: f64 = name.parts.iter().filter(|part| !small(part)).map(|part| part.weight).sum();
-        let most = weights.most_worth() - raw;
+        let most = 1.0 - raw;
         let needed = raw - mass * most / lightest;
         let left_out = weights.left_out_organisation.min(weights.left_out_person);
         let leaves = mass > 0.0

@@ -30,7 +30,9 @@ impl Keyed<'_> {
             view.name_hashes.get(hash(purpose, form)).iter().map(|name| name.get())
         };
         for part in name.parts.iter().filter(|part| part.kind == Kind::Word) {
-            let same = view.words_of(&part.text);
+            // One of two that are the same may be meant by parts that stand apart.
+            let once = name.parts.iter().filter(|other| other.text == part.text).count() == 1;
+            let same = if once { view.words_of(&part.text) } else { 0..0 };
             let mut together = |purpose: u8, form: &Word| {
                 let names = with(purpose, form.bytes());
                 found.extend(names.filter(|name| self.may_write_apart(*name, part, &same)));

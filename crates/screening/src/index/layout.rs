@@ -1,5 +1,7 @@
 //! What is in the sections of an index, and how what is small is packed.
 
+use std::ops::Range;
+
 use super::company::Companies;
 use super::file::{Hashes, Image, Table};
 use super::forms::{Forms, Tree};
@@ -354,6 +356,25 @@ impl<'a> View<'a> {
             companies: Companies::of(image),
         }
     }
+}
+
+impl View<'_> {
+    /// The names of an entity.
+    pub fn names_of(&self, entity: u32) -> Range<u32> {
+        between(self.entity_names, entity, self.name_tags.len())
+    }
+
+    /// The parts of a word.
+    pub fn parts_of(&self, word: u32) -> Range<u32> {
+        between(self.word_parts, word, self.parts.len())
+    }
+}
+
+/// What lies between two numbers of a section, of so many at most: a damaged one may say anything.
+fn between(numbers: &[U32], place: u32, count: usize) -> Range<u32> {
+    let end = u32::try_from(count).unwrap_or(u32::MAX);
+    let number = |place: u32| at(numbers, place).min(end);
+    number(place)..number(place.saturating_add(1))
 }
 
 /// A number of a section; 0 where there is none.

@@ -99,7 +99,7 @@ impl<'s, 'q> Scale<'s, 'q> {
         let known = *self.met.get(&part)?;
         // Legal forms are in so many names that each may be there.
         let is_legal = |one: &Sought<'_>| matches!(one.part().kind, Kind::Legal(_));
-        let most = self.weights.most_worth() - self.raw;
+        let most = 1.0 - self.raw;
         let (mut gained, mut free, mut alone) = (known.gain, bit(place), Rest::NONE);
         for (at, one) in self.sought.iter().enumerate() {
             if is_legal(one) {

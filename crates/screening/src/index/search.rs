@@ -233,17 +233,17 @@ impl<'s> Seeker<'s> {
                     continue;
                 }
                 if let Some(names) = scale.beside(at, part, &mut self.parts) {
-                    self.weigh(&mut scale, names.into_iter(), all);
+                    self.weigh(&mut scale, names.into_iter(), alias, all);
                 } else {
                     let names = view.postings.get(part as usize).iter();
-                    self.weigh(&mut scale, names.map(|name| name.get()), all);
+                    self.weigh(&mut scale, names.map(|name| name.get()), alias, all);
                 }
             }
         }
         // Those born on the same day need not be so near by name: words that were not looked for may count.
         let names = born.iter().flat_map(|(entity, gain)| {
             let raw = self.least_raw(*gain);
-            let names = at(view.entity_names, *entity)..at(view.entity_names, entity + 1);
+            let names = view.names_of(*entity);
             names.map(move |name| (name, raw))
         });
         let names: Vec<(u32, f64)> = names.collect();
@@ -252,7 +252,7 @@ impl<'s> Seeker<'s> {
             scale.retain(&mut some, |one| *one);
             for (name, raw) in some {
                 if let Some(raw) = scale.nearness(name, raw, &mut self.parts) {
-                    self.keep(name, raw, all);
+                    self.weighed(alias, name, raw, all);
                 }
             }
         }
@@ -264,6 +264,7 @@ impl<'s> Seeker<'s> {
         &mut self,
         scale: &mut Scale<'s, '_>,
         mut names: impl Iterator<Item = u32>,
+        alias: &Alias,
         all: &mut FxHashMap<u32, f64>,
     ) {
         loop {
@@ -275,7 +276,7 @@ impl<'s> Seeker<'s> {
             scale.dismiss(&mut some);
             for name in some {
                 if let Some(raw) = scale.nearness(name, scale.raw(), &mut self.parts) {
-                    self.keep(name, raw, all);
+                    self.weighed(alias, name, raw, all);
                 }
             }
         }
@@ -395,9 +396,19 @@ impl<'s> Seeker<'s> {
         for number in view.names.get(name as usize) {
             parts.push(self.parts.get(&view, number.get()).clone());
         }
-        let theirs = Name { parts, subject };
+        let theirs = Name::of_parts(parts, subject);
         if likely || stand_together(&alias.name, &theirs) {
             let raw = compare(&alias.name, &theirs, &self.policy.names).raw;
+            self.keep(name, raw, all);
+        }
+    }
+
+    /// Keeps the entity of a name that is so near by its parts. What Chinese syllables say is only seen where whole
+    /// names are compared.
+    fn weighed(&mut self, alias: &Alias, name: u32, raw: f64, all: &mut FxHashMap<u32, f64>) {
+        if alias.name.is_chinese() {
+            self.compare(alias, name, true, all);
+        } else {
             self.keep(name, raw, all);
         }
     }

@@ -8,7 +8,7 @@ use super::{
     bounds::Plan,
     build::word_keys,
     company::Company,
-    layout::{self, Space, View, at, group, packed_group, script_of, unpack_part},
+    layout::{self, Space, View, group, packed_group, script_of, unpack_part},
     letters::Letters,
 };
 use crate::names::{
@@ -208,6 +208,19 @@ impl<'q> Sought<'q> {
         self.group == 0 && self.part.kind != Kind::Initial
     }
 
+    /// Whether an initial may stand for a word, which it does if that begins with the same letter or sound; seen
+    /// without reading the word as a part.
+    fn may_stand_for(&self, view: &View<'_>, other: &Record) -> bool {
+        if !matches!(other.kind, Kind::Word | Kind::Initial) {
+            return true;
+        }
+        // No sound has more letters than `stsch`.
+        let letters = view.words.get(other.word as usize);
+        let beginning = Word::of_letters(letters.iter().take(6));
+        beginning.first() == self.part.text.first()
+            || fold(&beginning).first() == self.part.fold.first()
+    }
+
     /// Whether letters alone decide, but for what is found by keys.
     fn by_letters_alone(&self, other: &Record) -> bool {
         let word = |kind: Kind| matches!(kind, Kind::Word | Kind::Particle);
@@ -292,16 +305,14 @@ impl<'q> Sought<'q> {
         weights: &Weights,
     ) {
         let all = 0..u32::try_from(view.parts.len()).unwrap_or(u32::MAX);
-        let wanted: Vec<u32> = if self.part.kind == Kind::Initial {
-            all.filter(|other| view.record(*other).subject == subject).collect()
-        } else {
-            view.short_forms
-                .iter()
-                .copied()
-                .filter(|at| view.record(*at).subject == subject)
-                .collect()
-        };
+        let initial = self.part.kind == Kind::Initial;
+        let short_forms = view.short_forms.iter().copied();
+        let wanted: Vec<u32> = if initial { all.collect() } else { short_forms.collect() };
         for other in wanted {
+            let record = view.record(other);
+            if record.subject != subject || initial && !self.may_stand_for(view, &record) {
+                continue;
+            }
             let found = self.measure(other, parts.get(view, other), subject, weights);
             if found.is_some_and(|(found, _)| found >= least) {
                 self.strong.push(other);
@@ -450,11 +461,6 @@ impl View<'_> {
     fn word_script(&self, word: u32) -> Script {
         let number = self.scripts.get(word as usize).copied().unwrap_or(0);
         Script::ALL.get(usize::from(number)).copied().unwrap_or(Script::Latin)
-    }
-
-    /// The parts of a word.
-    pub(super) fn parts_of(&self, word: u32) -> std::ops::Range<u32> {
-        at(self.word_parts, word)..at(self.word_parts, word + 1)
     }
 }
 

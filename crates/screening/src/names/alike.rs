@@ -255,15 +255,12 @@ fn known_to_differ(a: &Part, b: &Part, person: bool, weights: &Weights) -> f64 {
     let is_common = |part: &Part| {
         part.known.is_some_and(|known| !known.groups.is_empty() || known.person.is_some())
     };
-    if is_common(a) && is_common(b)
+    let known = is_common(a) && is_common(b)
         || is_term(a) && is_term(b)
         || !person && a.is_ordinary && b.is_ordinary
-        || a.is_chinese && b.is_chinese && pinyin::differ(&a.text, &b.text, tables())
-    {
-        weights.known_to_differ
-    } else if a.is_name && b.is_name && a.consonants != b.consonants {
-        weights.names_differ
-    } else {
-        0.0
-    }
+        || a.is_chinese && b.is_chinese && pinyin::differ(&a.text, &b.text, tables());
+    let names = a.is_name && b.is_name && a.consonants != b.consonants;
+    // What more is known never makes them more alike: an index does not know of whole names.
+    let lost = |known: bool, lost: f64| if known { lost } else { 0.0 };
+    lost(known, weights.known_to_differ).max(lost(names, weights.names_differ))
 }

@@ -120,10 +120,19 @@ impl Name {
         if subject == Subject::Organisation {
             drop_own_acronym(&mut parts);
         }
-        if subject == Subject::Person && pinyin::is_chinese(&parts, tables) {
-            parts.iter_mut().for_each(|part| part.is_chinese = true);
-        }
+        Self::of_parts(parts, subject)
+    }
+
+    /// A name of parts that were read.
+    pub(crate) fn of_parts(mut parts: Vec<Part>, subject: Subject) -> Self {
+        let is_chinese = subject == Subject::Person && pinyin::is_chinese(&parts, tables());
+        parts.iter_mut().for_each(|part| part.is_chinese = is_chinese);
         Self { parts, subject }
+    }
+
+    /// Whether it is one of Chinese syllables.
+    pub(crate) fn is_chinese(&self) -> bool {
+        self.parts.first().is_some_and(|part| part.is_chinese)
     }
 
     /// Whether nothing of it can be compared.

@@ -45,13 +45,6 @@ pub struct Weights {
     pub worth_95: f64,
 }
 
-impl Weights {
-    /// The most that a similarity is worth.
-    pub(crate) fn most_worth(&self) -> f64 {
-        [self.worth_70, self.worth_80, self.worth_90, self.worth_95].into_iter().fold(1.0, f64::max)
-    }
-}
-
 impl Default for Weights {
     fn default() -> Self {
         Self {

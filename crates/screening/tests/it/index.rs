@@ -201,7 +201,7 @@ fn hits_that_are_hard_to_reach_are_found() {
     let known = [born, ("country", "fr"), ("gender", "male")];
     let all = |name: &'static str| [&[("name", name)], &known[..]].concat();
     type Values = Vec<(&'static str, &'static str)>;
-    let cases: [(Schema, Values, Values, f64); 15] = [
+    let cases: [(Schema, Values, Values, f64); 19] = [
         // A common word and the same day.
         (
             Person,
@@ -225,6 +225,22 @@ fn hits_that_are_hard_to_reach_are_found() {
         (Person, vec![("name", "Woods Cole")], vec![("name", "Woodscole")], 0.7),
         (Person, vec![("name", "Leedscaro")], vec![("name", "Leeds Caro")], 0.7),
         (Person, vec![("name", "Kanal")], vec![("name", "กัน")], 0.5),
+        // One of two that are the same is written apart.
+        (
+            Company,
+            vec![("name", "Construction S.A. Construction")],
+            vec![("name", "Constr-uction Construction")],
+            0.3,
+        ),
+        (
+            Person,
+            vec![("name", "Christopher Christopher")],
+            vec![("name", "Christopher Sr Chr istopher")],
+            0.7,
+        ),
+        // An initial and a legal form.
+        (Company, vec![("name", "C GmbH")], vec![("name", "Construction GmbH")], 0.76),
+        (Company, vec![("name", "B AG")], vec![("name", "Bank AG")], 0.76),
         (Person, vec![("country", "fr")], vec![("name", "Anna Lindqvist")], 0.0),
     ];
     let mut listed: Vec<Entity> = neighbours().collect();
@@ -256,6 +272,9 @@ fn policies_of_ones_own_are_searched_by() {
     let listed = [
         person("Maltin", "CD654321"),
         person("Ziyadullin abdol Omarkhelov", "CD654322"),
+        person("Ping Sr Sr", "CD654323"),
+        person("Wang Aiken", "CD654324"),
+        person("Wang Jianhua", "CD654325"),
         entity(Schema::Person, &[("weakAlias", "Karimov Nasir"), ("birthDate", "1975-05-03")]),
     ];
     let index = Index::open(built(&listed)).unwrap();
@@ -263,17 +282,21 @@ fn policies_of_ones_own_are_searched_by() {
     let numbers = Qualifiers { number_different: 2.5, ..balanced().qualifiers };
     let weak = Qualifiers { weak_alias: 0.5, birth_exact: 2.0, ..balanced().qualifiers };
     let names = Weights {
-        worth_80: 5.0,
-        worth_90: 5.0,
-        worth_95: 5.0,
+        worth_80: 1.0,
+        worth_90: 1.0,
+        worth_95: 1.0,
         contradiction_person: 0.0,
         left_out_single: 0.25,
         ..Weights::default()
     };
+    let of_names = |names| Policy { names, ..balanced() };
     let policies = [
         Policy { qualifiers: numbers, ..balanced() },
         Policy { qualifiers: weak, ..balanced() },
-        Policy { names, ..balanced() },
+        of_names(names),
+        of_names(Weights { generations: 2.0, ..Weights::default() }),
+        of_names(Weights { known_to_differ: 0.0, ..Weights::default() }),
+        of_names(Weights { contradiction_person: 0.0, left_out_single: 0.0, ..Weights::default() }),
     ];
     let weak =
         entity(Schema::Person, &[("weakAlias", "Karim Nasser"), ("birthDate", "1975-05-03")]);
@@ -282,9 +305,12 @@ fn policies_of_ones_own_are_searched_by() {
         for sought in [
             person("Mardin", "AB123456"),
             person("Karimullov abdel Nasserovan", "X1234"),
+            person("Sr Jr Sr da", "X1235"),
+            person("Wang Aiden", "X1236"),
+            person("Wang Jianguo", "X1237"),
             weak.clone(),
         ] {
-            for cutoff in [0.2, 0.5, 0.7, 0.9] {
+            for cutoff in [0.17, 0.2, 0.5, 0.7, 0.86, 0.9] {
                 let search = Search { policy: &policy, cutoff, limit: usize::MAX };
                 let all = compared_with(&listed, &sought, search);
                 assert_eq!(found_in((&index, &listed), &sought, search), all, "{sought:?}");
