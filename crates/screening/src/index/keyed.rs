@@ -86,9 +86,10 @@ impl Keyed<'_> {
         }
         let length = |at: usize| lengths[at % lengths.len()];
         (0..lengths.len()).any(|first| {
-            let two = length(first) + length(first + 1);
+            // What is longer than a word is cut off.
+            let two = (length(first) + length(first + 1)).min(WORD_MAX_LETTERS);
             let near = |letters: usize| letters.abs_diff(part.text.len()) <= JOINED_MAX_DIFFERENCE;
-            near(two) || near(two + length(first + 2))
+            near(two) || near((two + length(first + 2)).min(WORD_MAX_LETTERS))
         })
     }
 

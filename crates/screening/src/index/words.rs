@@ -53,6 +53,8 @@ pub struct Sought<'q> {
     alike: FxHashMap<u32, Option<(f64, How)>>,
     /// Parts that are alike for another reason than their letters.
     odd: FxHashMap<u32, (f64, How)>,
+    /// Whether everything that is alike was looked at, as for an initial.
+    is_complete: bool,
     group: usize,
     share: u16,
     /// Parts of the index that are so alike that their names are looked at.
@@ -76,6 +78,7 @@ impl<'q> Sought<'q> {
             letters,
             alike: FxHashMap::default(),
             odd: FxHashMap::default(),
+            is_complete: false,
             group: group(part.script),
             share: share(LEAST_SIMILARITY),
             strong: Vec::new(),
@@ -123,6 +126,7 @@ impl<'q> Sought<'q> {
         }
         match self.alike.get(&number) {
             Some(found) => found.map_or(Look::Apart, |(found, how)| Look::Alike(found, how)),
+            None if self.is_complete => Look::Apart,
             None if self.by_letters_alone(other) => {
                 Look::Unknown(self.letters.most_similar(other.letters))
             }
@@ -318,6 +322,7 @@ impl<'q> Sought<'q> {
                 self.strong.push(other);
             }
         }
+        self.is_complete = initial;
         self.strong.sort_unstable();
         self.strong.dedup();
     }

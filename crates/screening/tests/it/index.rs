@@ -201,7 +201,7 @@ fn hits_that_are_hard_to_reach_are_found() {
     let known = [born, ("country", "fr"), ("gender", "male")];
     let all = |name: &'static str| [&[("name", name)], &known[..]].concat();
     type Values = Vec<(&'static str, &'static str)>;
-    let cases: [(Schema, Values, Values, f64); 19] = [
+    let cases: [(Schema, Values, Values, f64); 20] = [
         // A common word and the same day.
         (
             Person,
@@ -236,6 +236,13 @@ fn hits_that_are_hard_to_reach_are_found() {
             Person,
             vec![("name", "Christopher Christopher")],
             vec![("name", "Christopher Sr Chr istopher")],
+            0.7,
+        ),
+        // Longer than a word that is kept.
+        (
+            Person,
+            vec![("name", "李 张伟张伟张伟张伟张伟")],
+            vec![("name", "张伟张伟张伟张伟张伟")],
             0.7,
         ),
         // An initial and a legal form.
