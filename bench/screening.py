@@ -35,6 +35,12 @@ def read(path):
     return [json.loads(line) for line in open(path, encoding="utf-8") if line.strip()]
 
 
+def key(pair):
+    """The two names, whichever comes first."""
+    name = lambda side: " ".join(re.findall(r"\w+", " ".join(pair[side]["properties"]["name"]).casefold()))
+    return tuple(sorted((name("left"), name("right"))))
+
+
 def ours(pairs, policy):
     """Scores by the binary, as a user would ask for them."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
@@ -276,6 +282,8 @@ def main():
         with open(arguments.write, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in from_lists(arguments.lists, arguments.half))
         return
+    held_out, looked_at = [{key(pair) for name in names for pair in read(HERE / f"screening/{name}.jsonl")} for names in [("report", "report-2"), ("tuning", "tuning-2")]]
+    assert not held_out & looked_at, "a pair that is held out was looked at"
     for title, file in [
         ("Held out: written and chosen by others than the matcher", "report"),
         ("Held out, second set: written by somebody who saw neither the matcher nor other pairs", "report-2"),

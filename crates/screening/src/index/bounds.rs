@@ -64,7 +64,7 @@ impl Plan {
             && needed > raw * 0.7
             && mass * most < raw * left_out.min(weights.left_out_single) * rest;
         let worth_needed = if leaves { needed } else { raw };
-        Self { least: similarity_for(worth_needed, policy).min(SURE), small: leaves }
+        Self { least: similarity_worth(worth_needed, policy).min(SURE), small: leaves }
     }
 
     /// The least similarity of an initial or legal form.
@@ -79,8 +79,8 @@ impl Plan {
 }
 
 /// The least similarity of words that is worth this much.
-fn similarity_for(needed: f64, policy: &Policy) -> f64 {
-    let worth = |hundredth: u32| worth(f64::from(hundredth) / 400.0, &policy.names);
+fn similarity_worth(needed: f64, policy: &Policy) -> f64 {
+    let worth = |step: u32| worth(f64::from(step) / 400.0, &policy.names);
     // Below, words are not alike at all.
     let first = (288..=400).find(|step| worth(*step) >= needed);
     first.map_or(1.0, |step| f64::from(step - 1) / 400.0)

@@ -295,7 +295,7 @@ impl IndexBuilder {
 }
 
 /// What is needed of words once they are written: the new number of each, and, by that, its letters and the place
-/// of its form, if it is of a script without a form of its own.
+/// of its form, if it is in Latin or a kindred script.
 struct WordsWritten {
     numbers: Vec<u32>,
     keys: Vec<u64>,

@@ -82,6 +82,7 @@ impl TreeWritten {
                 while at < range.end {
                     let here = letter(&forms[at]);
                     let same = forms[at..range.end].partition_point(|form| letter(form) <= here);
+                    debug_assert!(here.is_none_or(|letter| bit(letter) != 0), "forms have letters");
                     letters |= here.map_or(0, bit);
                     open.push_back((at..at + same, depth + 1));
                     below += 1;

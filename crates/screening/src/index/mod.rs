@@ -41,6 +41,9 @@ use file::Image;
 use layout::{View, section};
 use marks::Marks;
 
+/// Marks that are kept for searches to come; more searches at once make their own.
+const MARKS_KEPT_MAX: usize = 8;
+
 /// An index, ready to be used.
 pub struct Index {
     image: Image,
@@ -87,7 +90,10 @@ impl Index {
     }
 
     fn keep(&self, marks: Marks) {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner).push(marks);
+        let mut kept = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MARKS_KEPT_MAX {
+            kept.push(marks);
+        }
     }
 
     fn view(&self) -> View<'_> {

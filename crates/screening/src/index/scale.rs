@@ -15,7 +15,12 @@ use super::{
     sum::{Known, Sum},
     words::{Look, Parts, Record, Sought},
 };
-use crate::names::{Facet, Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, Sides, Subject, Weights, worth};
+use crate::names::{
+    Facet, Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, NAME_MAX_WORDS, Sides, Subject, Weights, worth,
+};
+
+/// Names that are passed over in a list of them cost as much together as one that is looked at.
+const PASSED_OVER: usize = 8;
 
 /// Weighs names against one that is looked for.
 pub struct Scale<'s, 'q> {
@@ -39,6 +44,7 @@ pub struct Scale<'s, 'q> {
     new: Vec<u32>,
 }
 
+/// A part that is sought as a bit; a name has no more than there are ([`NAME_MAX_WORDS`]).
 fn bit(place: usize) -> u32 {
     1 << (place % 32)
 }
@@ -92,7 +98,7 @@ impl<'s, 'q> Scale<'s, 'q> {
     pub fn beside(&mut self, place: usize, part: u32, parts: &mut Parts) -> Option<Vec<u32>> {
         let view = self.view;
         let company = view.companies.get(part)?;
-        if self.sought.len() > 32 || !self.sought.iter().all(Sought::can_be_beside) {
+        if !self.sought.iter().all(Sought::can_be_beside) {
             return None;
         }
         self.look(part, &view.record(part));
@@ -133,8 +139,7 @@ impl<'s, 'q> Scale<'s, 'q> {
         let names = view.postings.get(part as usize);
         let count: usize =
             others.iter().map(|other| view.postings.range(*other as usize).len()).sum();
-        // A name that is looked at costs as much as ten that are passed over here.
-        if count > names.len() * 8 {
+        if count > names.len() * PASSED_OVER {
             return None;
         }
         let mut both = Vec::new();
@@ -204,6 +209,10 @@ impl<'s, 'q> Scale<'s, 'q> {
     /// `None` if that is seen not to be enough.
     pub fn nearness(&mut self, name: u32, raw: f64, parts: &mut Parts) -> Option<f64> {
         let of = self.view.names.get(name as usize);
+        // Only a damaged index has such.
+        if of.len() > NAME_MAX_WORDS {
+            return None;
+        }
         if self.sum(of, raw).open != 0 {
             self.measure(of, parts);
             let sum = self.sum(of, raw);
@@ -303,8 +312,6 @@ impl<'s, 'q> Scale<'s, 'q> {
         if raw <= 0.0 || gained <= 0.0 {
             return raw <= 0.0;
         }
-        // Many parts share a bit.
-        let words = if self.sought.len() > 32 { words.max(2) } else { words };
         let weights = self.weights;
         let person = self.subject == Subject::Person;
         let left_out = match (person, words) {

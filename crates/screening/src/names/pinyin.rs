@@ -53,5 +53,12 @@ pub fn differ(a: &Word, b: &Word, tables: &Tables) -> bool {
 fn plain(syllable: &str) -> (&str, &str) {
     let at = syllable.find(['a', 'e', 'i', 'o', 'u']).unwrap_or(0);
     let (first, rest) = syllable.split_at(at);
+    let rest = match (first, rest) {
+        // Passports write this vowel in several ways.
+        ("lv" | "nv" | "ly" | "ny", rest) => {
+            return (&first[..1], if rest.is_empty() { "u" } else { rest });
+        }
+        (_, rest) => rest,
+    };
     (first.strip_suffix('h').filter(|first| !first.is_empty()).unwrap_or(first), rest)
 }

@@ -3,6 +3,7 @@
 use super::{
     alike::How,
     parts::{Kind, Part},
+    text::NAME_MAX_WORDS,
     weights::Weights,
 };
 
@@ -128,6 +129,9 @@ pub struct Taken {
     left: u32,
     right: u32,
 }
+
+// A part is a bit of 32.
+const _: () = assert!(NAME_MAX_WORDS <= 32, "parts of a name are bits");
 
 fn bits(count: usize, (first, taken): (usize, usize)) -> u32 {
     (first..first + taken).fold(0, |bits, at| bits | 1 << (at % count.max(1)))
