@@ -10,7 +10,8 @@ const SET_KEPT_MAX: usize = 1 << 16;
 /// search to the next: only those that were set are taken away again.
 #[derive(Default)]
 pub struct Marks {
-    /// 0 for what was not looked at, [`MET`], or one more than the place in what a scale knows of kinds of parts that meet nothing.
+    /// 0 for what was not looked at, [`MET`], or one more than the place in what a scale knows of kinds of parts that
+    /// meet nothing.
     of: Vec<u8>,
     set: Vec<u32>,
 }

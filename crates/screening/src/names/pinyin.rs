@@ -49,16 +49,28 @@ pub fn differ(a: &Word, b: &Word, tables: &Tables) -> bool {
     a.len() == b.len() && a.iter().zip(&b).any(|(a, b)| plain(a) != plain(b))
 }
 
-/// A syllable as many speak it who do not tell `zh` from `z`.
+/// A syllable as many speak it who do not tell `zh` from `z`. Passports write one vowel as `lyu`, `lv` and `lu`.
 fn plain(syllable: &str) -> (&str, &str) {
-    let at = syllable.find(['a', 'e', 'i', 'o', 'u']).unwrap_or(0);
+    let at = syllable.find(['a', 'e', 'i', 'o', 'u', 'v']).unwrap_or(0);
     let (first, rest) = syllable.split_at(at);
-    let rest = match (first, rest) {
-        // Passports write this vowel in several ways.
-        ("lv" | "nv" | "ly" | "ny", rest) => {
-            return (&first[..1], if rest.is_empty() { "u" } else { rest });
-        }
-        (_, rest) => rest,
+    let first = match first {
+        "zh" | "ch" | "sh" | "ly" | "ny" => &first[..1],
+        _ => first,
     };
-    (first.strip_suffix('h').filter(|first| !first.is_empty()).unwrap_or(first), rest)
+    (first, if rest == "v" { "u" } else { rest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::tables;
+
+    #[test]
+    fn another_syllable_is_another_name() {
+        let differ = |a: &str, b: &str| differ(&Word::new(a), &Word::new(b), tables());
+        assert!(differ("wenhui", "wenhai") && differ("lijun", "lijuan") && differ("yan", "an"));
+        assert!(!differ("zhiming", "ziming"));
+        assert!(!differ("lyu", "lv") && !differ("lv", "lu") && !differ("lyue", "lue"));
+        assert!(!differ("smith", "schmidt"), "no syllables at all");
+    }
 }
