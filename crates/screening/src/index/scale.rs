@@ -417,3 +417,24 @@ fn value(one: &Sought<'_>, other: &Record, worth: f64) -> f64 {
     };
     weight * worth
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_both_lists_is_found_however_long_they_are() {
+        let every = |step: usize, count: usize| -> Vec<U32> {
+            (0..count).map(|at| U32::new(u32::try_from(at * step).unwrap())).collect()
+        };
+        for (one, other) in [(3, 7), (1, 1_000), (250, 256), (2, 2)] {
+            for (some, others) in [(0, 5), (1, 1), (40, 4_000), (4_000, 40), (700, 700)] {
+                let (left, right) = (every(one, some), every(other, others));
+                let mut found = Vec::new();
+                in_both(&left, &right, |number| found.push(number));
+                let both = left.iter().filter(|number| right.contains(number));
+                assert_eq!(found, both.map(|number| number.get()).collect::<Vec<_>>());
+            }
+        }
+    }
+}
