@@ -168,6 +168,65 @@ def test_an_index_that_is_missing_or_damaged_is_made_again(tmp_path):
         assert index.read_bytes() == whole
 
 
+def versions(directory):
+    """Of each version of a list, the oldest first, its directory."""
+    return sorted(path for path in directory.iterdir() if (path / "list.json").exists())
+
+
+def test_a_new_version_gets_an_index_of_what_is_new_alone(tmp_path):
+    data, names = tmp_path / "data", [f"{first} {last}" for first in ["Ann", "Boris", "Chen", "Dmitri", "Edith", "Farid", "Goran", "Hana"] for last in ["Lindqvist", "Kuznetsov", "Okonkwo", "Tanaka", "Ferreira", "Haddad"]]
+    file = tmp_path / "entities.json"
+
+    def imported(entities, *arguments):
+        file.write_text("".join(json.dumps({"id": number, **person(name)}) + "\n" for number, name in entities.items()))
+        run = aml(data, "import", "--list", "os", "--format", "ftm", "--file", file, *arguments)
+        assert run.returncode == 0, run.stderr
+        return versions(data / "screening/os")[-1]
+
+    def screened(data=data):
+        runs = [aml(data, "screen", "--name", name, "--threshold", "0.3").stdout for name in ["Ann Lindqvist", "Gil Soto", "Boris Haddad", "Maria Okonkwo"]]
+        return [[(hit["id"], hit["score"]) for hit in json.loads(run)["hits"]] for run in runs]
+
+    entities = {f"p{number}": name for number, name in enumerate(names)}
+    first = imported(entities)
+    assert not (first / "index-update").exists()
+    # One is gone, one is another, one is new; the order is another in one place.
+    del entities["p11"]
+    entities = {"new": "Gil Soto", **entities, "p3": "Ann Tanakka", "p0": entities.pop("p0")}
+    second = imported(entities)
+    assert (second / "index").stat().st_ino == (first / "index").stat().st_ino
+    assert 0 < (second / "index-update").stat().st_size < (first / "index").stat().st_size
+    found = screened()
+    assert found[0][0][0] == "p0" and found[1][0][0] == "new" and "p11" not in [id for id, _ in found[2]]
+
+    # It is what an index of all of it finds.
+    whole, update = (second / "index").read_bytes(), (second / "index-update").read_bytes()
+    again = tmp_path / "again"
+    aml(again, "import", "--list", "os", "--format", "ftm", "--file", file)
+    assert screened(again) == found
+
+    # The next one is told from the same whole index.
+    entities["p5"] = "Ann Hadad"
+    third = imported(entities)
+    assert (third / "index").stat().st_ino == (first / "index").stat().st_ino
+    assert screened()[0][0][0] == "p0"
+
+    # What is missing, damaged or does not belong there is made again, of all of it, and nobody else's is touched.
+    for number, break_it in enumerate([(third / "index-update").unlink, lambda: (third / "index-update").write_bytes(update), lambda: (third / "index-update").write_bytes(b"pcidx"), (third / "index").unlink]):
+        if number > 0:
+            (third / "index").write_bytes(whole)
+        break_it()
+        assert screened()[0][0][0] == "p0"
+        assert not (third / "index-update").exists()
+        own = (third / "index").read_bytes()
+        assert own != whole and (first / "index").read_bytes() == whole and (second / "index-update").read_bytes() == update
+
+    # After much has changed a whole one is made.
+    changed = imported({id: name + "a" if number % 2 else name for number, (id, name) in enumerate(entities.items())})
+    assert not (changed / "index-update").exists() and (changed / "index").read_bytes() not in (own, whole)
+    assert screened()[1][0][0] == "new"
+
+
 def test_changes_of_a_list_are_applied(tmp_path):
     data, full, delta = tmp_path / "data", tmp_path / "entities.json", tmp_path / "delta.json"
     entity = lambda name, number: {"id": f"p{number}", **person(name)}

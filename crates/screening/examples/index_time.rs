@@ -14,7 +14,7 @@ use std::{collections::HashMap, env, error::Error, fs, time::Instant};
 
 use portcullis_screening::{
     Entity, Policy, Profile, Schema,
-    index::{Index, IndexBuilder, Place, Search},
+    index::{Builders, Index, Place, Search},
     score,
 };
 
@@ -41,14 +41,15 @@ fn main() -> Result<(), Failure> {
     let checked: usize = arguments.next().map_or(Ok(0), |count| count.parse())?;
     let file = env::temp_dir().join(format!("index-{}", std::process::id()));
     let start = Instant::now();
-    let mut builder = IndexBuilder::new();
+    let mut builders = Builders::new(std::thread::available_parallelism()?.get());
     for (offset, line) in (0..).zip(&list) {
-        builder.add(&entity(line)?, Place { offset, ..Place::default() });
+        builders.add(entity(line)?, Place { offset, ..Place::default() })?;
     }
+    let added = start.elapsed();
     let mut out = std::io::BufWriter::new(fs::File::create(&file)?);
-    builder.write([0; 32], &mut out)?;
+    builders.finish().write([0; 32], &mut out)?;
     drop(out);
-    println!("{} entities built in {:?}", list.len(), start.elapsed());
+    println!("{} entities built in {:?}, read in {added:?}", list.len(), start.elapsed());
     portcullis_screening::tables();
     let start = Instant::now();
     let index = Index::open(fs::read(&file)?)?;

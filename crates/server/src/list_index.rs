@@ -1,30 +1,28 @@
-//! The index of a version of a list: a file beside its entities, mapped into memory.
-//!
-//! It is made when the list is imported. Where it is missing, damaged, or of another version of this program,
-//! it is made again from the entities, which are checked against their digest for that. Each entity that may
-//! be a hit is read from the list and checked by a sum that the index has of it.
+//! A version of a list that is searched by its index. Each entity that may be a hit is read from the list and
+//! checked by a sum that the index has of it.
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io::{BufRead, BufReader, BufWriter, Write},
+    fs::File,
+    io::BufRead,
     os::unix::fs::FileExt,
-    path::Path,
     sync::{Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest;
-use data_encoding::HEXLOWER;
 use portcullis_events::ListUsed;
 use portcullis_screening::{
     Entity,
     import::Listed,
-    index::{Found, Index, IndexBuilder, Place, Search},
+    index::{Found, Index, Search},
 };
 use portcullis_verification::{Changes, ListError, ListHit, ListVersion, ScreeningList, Wanted};
 
-use crate::lists::{ListInfo, Lists};
+use crate::{
+    index_files,
+    lists::{ListInfo, Lists},
+};
 
 /// The longest line of an entity that is read.
 const LINE_MAX_BYTES: u32 = 64 << 20;
@@ -49,10 +47,9 @@ impl IndexedList {
     /// Opens a version, and makes its index if there is none that can be used.
     pub fn open(lists: &Lists, info: ListInfo) -> Result<Self> {
         let place = lists.place(&info)?;
-        let path = place.join("index");
-        let index = match opened(&path, &info) {
+        let index = match index_files::opened(&place, &info) {
             Ok(index) => index,
-            Err(_) => rebuilt(lists, &info, &path)?,
+            Err(_) => index_files::rebuilt(lists, &info, &place)?,
         };
         ensure!(
             index.len() == info.entities,
@@ -195,70 +192,6 @@ fn version(info: &ListInfo) -> ListVersion {
         changed: info.changed,
         removed: info.removed,
         skipped: info.skipped,
-    }
-}
-
-fn opened(path: &Path, info: &ListInfo) -> Result<Index> {
-    let index = match mmap_guard::map_file(path) {
-        Ok(mapped) => Index::open(mapped)?,
-        // Somebody has locked it: it is read instead.
-        Err(_) => Index::open(fs::read(path)?)?,
-    };
-    ensure!(HEXLOWER.encode(&index.list()) == info.digest, "it is the index of another version");
-    Ok(index)
-}
-
-/// Makes the index of a list again. Where it cannot be kept, such as in a directory of somebody else, it is
-/// used from memory.
-fn rebuilt(lists: &Lists, info: &ListInfo, path: &Path) -> Result<Index> {
-    let mut builder = Builder::default();
-    lists.read(info, |line, listed| {
-        builder.add(line, &listed.entity);
-        Ok(())
-    })?;
-    let mut bytes = Vec::new();
-    builder.write(&info.digest, &mut bytes)?;
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    if let Ok(mut file) = File::create_new(&beside) {
-        let kept = file.write_all(&bytes).and_then(|()| fs::rename(&beside, path));
-        if kept.is_err() {
-            drop(fs::remove_file(&beside));
-        }
-    }
-    Ok(Index::open(bytes)?)
-}
-
-/// Makes the index of the entities in a file, as they were just written.
-pub fn build(entities: &Path, digest: &str, index: &Path) -> Result<()> {
-    let mut builder = Builder::default();
-    each_line(BufReader::new(File::open(entities)?), |line| {
-        let listed: Listed = serde_json::from_slice(line)?;
-        builder.add(line, &listed.entity);
-        Ok(())
-    })?;
-    let mut out = BufWriter::new(File::create(index)?);
-    builder.write(digest, &mut out)?;
-    out.flush()?;
-    out.get_ref().sync_all().context("write the index")
-}
-
-#[derive(Default)]
-struct Builder {
-    index: IndexBuilder,
-    offset: u64,
-}
-
-impl Builder {
-    fn add(&mut self, line: &[u8], entity: &Entity) {
-        let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-        self.index.add(entity, Place { offset: self.offset, length, check: short_hash(line) });
-        self.offset += u64::from(length);
-    }
-
-    fn write(self, digest: &str, out: &mut impl Write) -> Result<()> {
-        let list = HEXLOWER.decode(digest.as_bytes())?;
-        let list = list.as_slice().try_into().context("the digest of a list is SHA-256")?;
-        self.index.write(list, out).context("write the index")
     }
 }
 

@@ -15,6 +15,7 @@ mod demo;
 mod discovery;
 mod doors;
 mod gate;
+mod index_files;
 mod issuers;
 mod jobs;
 mod kek;

@@ -13,7 +13,8 @@ use data_encoding::HEXLOWER;
 use portcullis_screening::import::{Listed, Report};
 
 use crate::{
-    list_index::{self, content_hash},
+    index_files::Making,
+    list_index::content_hash,
     lists::{ListInfo, Lists, is_version, write_synced},
 };
 
@@ -62,12 +63,17 @@ impl Lists {
         let building = directory.join(format!("new-{unique}"));
         fs::create_dir(&building).with_context(|| format!("make {}", building.display()))?;
         let output = BufWriter::new(File::create(building.join("entities.jsonl"))?);
+        let index = match &before {
+            Some((info, _)) => Making::after(Some((&self.place(info)?, info))),
+            None => Making::after(None),
+        };
         Ok(NewVersion {
             lists: self,
             name: name.to_owned(),
             directory,
             building,
             output,
+            index,
             hash: digest::Context::new(&digest::SHA256),
             unique: unique.to_owned(),
             _lock: lock,
@@ -96,6 +102,7 @@ pub struct NewVersion<'l> {
     directory: PathBuf,
     building: PathBuf,
     output: BufWriter<File>,
+    index: Making,
     hash: digest::Context,
     unique: String,
     /// Held until this is gone.
@@ -125,8 +132,8 @@ pub struct Origin<'o> {
 
 impl NewVersion<'_> {
     /// Writes an entity.
-    pub fn add(&mut self, listed: &Listed) -> Result<()> {
-        let mut line = serde_json::to_vec(listed)?;
+    pub fn add(&mut self, listed: Listed) -> Result<()> {
+        let mut line = serde_json::to_vec(&listed)?;
         line.push(b'\n');
         self.hash.update(&line);
         self.output.write_all(&line)?;
@@ -135,13 +142,13 @@ impl NewVersion<'_> {
         if let Some((_, before)) = &mut self.before {
             match before.remove(listed.id.as_str()) {
                 None => self.added += 1,
-                Some(hash) if hash != content_hash(listed) => self.changed += 1,
+                Some(hash) if hash != content_hash(&listed) => self.changed += 1,
                 Some(_) => {}
             }
         } else {
             self.added += 1;
         }
-        Ok(())
+        self.index.add(&line, listed.entity)
     }
 
     /// Writes what a list has after changes of it.
@@ -151,7 +158,7 @@ impl NewVersion<'_> {
         };
         let lists = self.lists;
         lists.read(&info, |_, listed| match changes.remove(&listed.id) {
-            None => self.add(&listed),
+            None => self.add(listed),
             Some(Some(mut changed)) => {
                 // What others say of it, such as its passports, does not come with it: it is kept until the
                 // whole list is read again.
@@ -162,13 +169,13 @@ impl NewVersion<'_> {
                         .iter()
                         .for_each(|value| changed.entity.add(property, value));
                 }
-                self.add(&changed)
+                self.add(changed)
             }
             Some(None) => Ok(()),
         })?;
         let mut rest: Vec<Listed> = changes.into_values().flatten().collect();
         rest.sort_by(|a, b| a.id.cmp(&b.id));
-        rest.iter().try_for_each(|listed| self.add(listed))
+        rest.into_iter().try_for_each(|listed| self.add(listed))
     }
 
     /// Makes it the current version, unless nothing has changed or too much is gone.
@@ -226,11 +233,8 @@ impl NewVersion<'_> {
             removed,
             values: self.values,
         };
-        list_index::build(
-            &self.building.join("entities.jsonl"),
-            &info.digest,
-            &self.building.join("index"),
-        )?;
+        let index = std::mem::replace(&mut self.index, Making::after(None));
+        index.finish(&self.building, &info.digest)?;
         self.publish(&info)?;
         self.note_checked(&info.imported)?;
         Ok(Outcome::New(Box::new(info)))

@@ -1,6 +1,7 @@
 //! OpenSanctions: FollowTheMoney entities, nested targets, and the simple table.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     io::BufRead,
 };
@@ -97,7 +98,9 @@ pub fn read_entities(open: Open<'_>, import: &mut Import<'_>) -> Result<(), Impo
     let mut lines = Lines::new(main()?);
     while let Some((_, line)) = lines.next()? {
         // What cannot be read is reported the second time.
-        if let Ok(line) = parse(line) {
+        if says_of_others(line)
+            && let Ok(line) = parse(line)
+        {
             satellites.take(&line);
         }
     }
@@ -127,6 +130,18 @@ pub fn read_nested(input: impl BufRead, import: &mut Import<'_>) -> Result<(), I
         import.record(|| format!("line {number}"), read)?;
     }
     Ok(())
+}
+
+/// Whether a line says something of others, without reading the rest of it.
+fn says_of_others(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Named<'l> {
+        #[serde(borrow)]
+        schema: Cow<'l, str>,
+    }
+    serde_json::from_slice::<Named<'_>>(line).is_ok_and(|Named { schema }| {
+        schema == "Address" || SATELLITES.iter().any(|(known, _, _)| *known == schema)
+    })
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {

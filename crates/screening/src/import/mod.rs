@@ -262,7 +262,7 @@ fn tidy(entity: &mut Entity) {
         others.iter().for_each(|other| entity.add("notes", &format!("birth date {other}")));
     }
     entity.properties.retain(|_, values| !values.is_empty());
-    for values in entity.properties.values_mut() {
+    for values in entity.properties.values_mut().filter(|values| values.len() > 1) {
         let mut seen = HashSet::new();
         values.retain(|value| seen.insert(value.clone()));
     }

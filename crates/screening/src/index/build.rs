@@ -1,27 +1,18 @@
 //! Makes an index of a list. What is made depends on the entities alone, in their order.
 
-use std::io::{self, Write};
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     births::birth_keys,
-    company::{COMMON_NAMES, Companies},
-    file::{Hashes, Sections, hash},
-    forms::TreeWritten,
-    layout::{
-        self, flag, pack_birth, pack_name, pack_part, purpose, schema_number, section, sounds_of,
-        space_section,
-    },
-    letters::key,
-    rules,
+    file::hash,
+    layout::{flag, pack_birth, pack_name, pack_part, purpose, schema_number},
 };
 use crate::{
     entity::{Entity, Schema},
     identifiers::family,
     names::{
-        KEY_MIN_CONSONANTS, Kind, Name, Part, Script, Sound, Subject, consonants_of_fold, initials,
-        part, runs, telling, whole_key,
+        KEY_MIN_CONSONANTS, Name, Part, Script, Sound, Subject, consonants_of_fold, initials, runs,
+        telling, whole_key,
     },
     names::{WORD_MAX_LETTERS, Word},
     profile::{Profile, Quality, subject},
@@ -42,38 +33,40 @@ pub struct Place {
 const COUNTERPARTS: [Schema; 3] = [Schema::Person, Schema::Company, Schema::Vessel];
 
 #[derive(PartialEq, Eq, Hash, PartialOrd, Ord, Clone, Copy)]
-struct PartKey {
-    word: u32,
-    tag: u32,
-    weight: u64,
+pub struct PartKey {
+    pub word: u32,
+    pub tag: u32,
+    pub weight: u64,
 }
 
 /// An index that is being made, in memory.
 #[derive(Default)]
 pub struct IndexBuilder {
-    common: Option<usize>,
-    words: FxHashMap<(Word, Script), u32>,
-    parts: FxHashMap<PartKey, u32>,
-    names: Vec<u32>,
-    name_parts: Vec<u32>,
-    name_entities: Vec<u32>,
-    name_tags: Vec<u8>,
-    name_hashes: Vec<(u32, u32)>,
-    number_hashes: Vec<(u32, u32)>,
-    day_hashes: Vec<(u32, u32)>,
-    entity_names: Vec<u32>,
-    places: Vec<u64>,
-    lengths: Vec<u32>,
-    checks: Vec<u64>,
-    schemas: Vec<u8>,
-    flags: Vec<u8>,
-    country_offsets: Vec<u32>,
-    countries: Vec<u8>,
-    birth_offsets: Vec<u32>,
-    births: Vec<u32>,
+    pub(super) common: Option<usize>,
+    /// On how many threads more than one it is written.
+    pub(super) helpers: usize,
+    pub(super) words: FxHashMap<(Word, Script), u32>,
+    pub(super) parts: FxHashMap<PartKey, u32>,
+    pub(super) names: Vec<u32>,
+    pub(super) name_parts: Vec<u32>,
+    pub(super) name_entities: Vec<u32>,
+    pub(super) name_tags: Vec<u8>,
+    pub(super) name_hashes: Vec<(u32, u32)>,
+    pub(super) number_hashes: Vec<(u32, u32)>,
+    pub(super) day_hashes: Vec<(u32, u32)>,
+    pub(super) entity_names: Vec<u32>,
+    pub(super) places: Vec<u64>,
+    pub(super) lengths: Vec<u32>,
+    pub(super) checks: Vec<u64>,
+    pub(super) schemas: Vec<u8>,
+    pub(super) flags: Vec<u8>,
+    pub(super) country_offsets: Vec<u32>,
+    pub(super) countries: Vec<u8>,
+    pub(super) birth_offsets: Vec<u32>,
+    pub(super) births: Vec<u32>,
 }
 
-fn long(number: usize) -> u32 {
+pub fn long(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
@@ -172,212 +165,6 @@ impl IndexBuilder {
     pub fn is_empty(&self) -> bool {
         self.schemas.is_empty()
     }
-
-    /// Writes the index. `list` is the SHA-256 of the list.
-    pub fn write(mut self, list: [u8; 32], out: &mut impl Write) -> io::Result<()> {
-        let mut file = Sections::new();
-        self.entity_names.push(long(self.names.len()));
-        self.names.push(long(self.name_parts.len()));
-        self.country_offsets.push(long(self.countries.len() / 2));
-        self.birth_offsets.push(long(self.births.len() / 2));
-        let words = self.write_words(&mut file);
-        self.write_parts(&words, &mut file);
-        file.numbers(section::NAME_OFFSETS, &self.names);
-        file.numbers(section::NAME_ENTITIES, &self.name_entities);
-        file.bytes(section::NAME_TAGS, self.name_tags);
-        file.numbers(section::ENTITY_NAMES, &self.entity_names);
-        file.long(section::ENTITY_PLACES, &self.places);
-        file.numbers(section::ENTITY_LENGTHS, &self.lengths);
-        file.long(section::ENTITY_CHECKS, &self.checks);
-        file.bytes(section::ENTITY_SCHEMAS, self.schemas);
-        file.bytes(section::ENTITY_FLAGS, self.flags);
-        file.numbers(section::COUNTRY_OFFSETS, &self.country_offsets);
-        file.bytes(section::COUNTRIES, self.countries);
-        file.numbers(section::BIRTH_OFFSETS, &self.birth_offsets);
-        file.numbers(section::BIRTHS, &self.births);
-        Hashes::write(&mut file, section::NAME_HASHES, self.name_hashes);
-        Hashes::write(&mut file, section::NUMBER_HASHES, self.number_hashes);
-        Hashes::write(&mut file, section::DAY_HASHES, self.day_hashes);
-        file.write(rules(), list, out)
-    }
-
-    /// Writes the words in order.
-    fn write_words(&mut self, file: &mut Sections) -> WordsWritten {
-        let mut words: Vec<((Word, Script), u32)> =
-            std::mem::take(&mut self.words).into_iter().collect();
-        words.sort_unstable();
-        let mut numbers = vec![0; words.len()];
-        let (mut offsets, mut letters, mut scripts) = (vec![0], Vec::new(), Vec::new());
-        let (mut keys, mut exact) = (Vec::with_capacity(words.len()), Vec::new());
-        let mut forms = FxHashMap::default();
-        for (at, ((text, script), old)) in words.iter().enumerate() {
-            let number = long(at);
-            numbers[*old as usize] = number;
-            letters.extend_from_slice(text.bytes());
-            offsets.push(long(letters.len()));
-            scripts.push(u8::try_from(script_number(*script)).unwrap_or(0));
-            // What the forms are does not depend on kind and weight.
-            let part = part(*text, *script, Kind::Word, 1.0, None);
-            keys.push(key(part.fold.bytes()));
-            word_keys(&part, |hash| exact.push((hash, number)));
-            if part.consonants.len() >= KEY_MIN_CONSONANTS {
-                exact.push((hash(purpose::CONSONANTS, part.consonants.bytes()), number));
-            }
-        }
-        file.numbers(section::WORD_OFFSETS, &offsets);
-        file.bytes(section::WORD_LETTERS, letters);
-        file.bytes(section::WORD_SCRIPTS, scripts);
-        Hashes::write(file, section::WORD_HASHES, exact);
-        for group in 0..layout::GROUPS {
-            let of_group = |script: Script| layout::group(script) == group;
-            let words: Vec<(Word, u32)> = words
-                .iter()
-                .enumerate()
-                .filter(|(_, ((_, script), _))| of_group(*script))
-                .map(|(at, ((text, _), _))| (*text, long(at)))
-                .collect();
-            if words.is_empty() {
-                continue;
-            }
-            for sound in sounds_of(group) {
-                let places = write_space(file, group, sound, &words);
-                if group == 0 && sound == Sound::Whole {
-                    forms.extend(places);
-                }
-            }
-        }
-        WordsWritten { numbers, keys, forms }
-    }
-
-    fn write_parts(&mut self, words: &WordsWritten, file: &mut Sections) {
-        let WordsWritten { numbers: words, keys, forms } = words;
-        let renumbered = std::mem::take(&mut self.parts)
-            .into_iter()
-            .map(|(key, old)| (PartKey { word: words[key.word as usize], ..key }, old));
-        let mut parts: Vec<(PartKey, u32)> = renumbered.collect();
-        parts.sort_unstable();
-        let mut numbers = vec![0; parts.len()];
-        let mut of_words = Vec::with_capacity(words.len() + 1);
-        let mut records = Vec::with_capacity(parts.len() * 2);
-        let (mut kinds, mut known) = (Vec::new(), FxHashMap::default());
-        for (at, (key, old)) in parts.iter().enumerate() {
-            numbers[*old as usize] = long(at);
-            while of_words.len() <= key.word as usize {
-                of_words.push(long(at));
-            }
-            let next = kinds.len() / 2;
-            let kind = *known.entry((key.tag, key.weight)).or_insert_with(|| {
-                kinds.extend([u64::from(key.tag), key.weight]);
-                next
-            });
-            let place = (u64::from(key.word) << 32) | u64::from(long(kind));
-            records.extend([keys[key.word as usize], place]);
-        }
-        of_words.resize(words.len() + 1, long(parts.len()));
-        self.name_parts.iter_mut().for_each(|part| *part = numbers[*part as usize]);
-        let (offsets, names) = postings(&self.names, &self.name_parts, parts.len());
-        file.numbers(section::WORD_PARTS, &of_words);
-        file.long(section::PARTS, &records);
-        file.long(section::PART_KINDS, &kinds);
-        file.numbers(section::POSTING_OFFSETS, &offsets);
-        file.numbers(section::POSTING_NAMES, &names);
-        file.numbers(section::NAME_PARTS, &self.name_parts);
-        let slice = |numbers: &'_ [u32], at: usize| numbers[at] as usize..numbers[at + 1] as usize;
-        Companies::write(
-            file,
-            self.common.unwrap_or(COMMON_NAMES),
-            parts.len(),
-            |part| &names[slice(&offsets, part)],
-            |name| &self.name_parts[slice(&self.names, name as usize)],
-            |part| forms.get(&parts[part as usize].0.word).copied(),
-        );
-    }
-}
-
-/// What is needed of words once they are written: the new number of each, and, by that, its letters and the place
-/// of its form, if it is in Latin or a kindred script.
-struct WordsWritten {
-    numbers: Vec<u32>,
-    keys: Vec<u64>,
-    forms: FxHashMap<u32, u32>,
-}
-
-/// The names that have each part.
-fn postings(names: &[u32], parts: &[u32], count: usize) -> (Vec<u32>, Vec<u32>) {
-    let mut offsets = vec![0u32; count + 1];
-    let of = |name: usize| {
-        let mut of = parts[names[name] as usize..names[name + 1] as usize].to_vec();
-        of.sort_unstable();
-        of.dedup();
-        of
-    };
-    for name in 0..names.len().saturating_sub(1) {
-        of(name).iter().for_each(|part| offsets[*part as usize + 1] += 1);
-    }
-    for at in 1..offsets.len() {
-        offsets[at] += offsets[at - 1];
-    }
-    let mut next = offsets.clone();
-    let mut all = vec![0u32; offsets.last().copied().unwrap_or(0) as usize];
-    for name in 0..names.len().saturating_sub(1) {
-        for part in of(name) {
-            let place = &mut next[part as usize];
-            all[*place as usize] = long(name);
-            *place += 1;
-        }
-    }
-    (offsets, all)
-}
-
-fn script_number(script: Script) -> usize {
-    Script::ALL.iter().position(|one| *one == script).unwrap_or(0)
-}
-
-/// Writes the forms of words, and gives the place of the form of each.
-fn write_space(
-    file: &mut Sections,
-    group: usize,
-    sound: Sound,
-    words: &[(Word, u32)],
-) -> Vec<(u32, u32)> {
-    let mut forms: Vec<(Word, u32)> =
-        words.iter().map(|(text, word)| (sound.of(text), *word)).collect();
-    forms.sort_unstable();
-    let (mut forward, mut offsets, mut of_forms) = (Vec::<Word>::new(), Vec::new(), Vec::new());
-    let mut places_of = Vec::with_capacity(words.len());
-    for (form, word) in forms {
-        if forward.last() != Some(&form) {
-            forward.push(form);
-            offsets.push(long(of_forms.len()));
-        }
-        of_forms.push(word);
-        places_of.push((word, long(forward.len() - 1)));
-    }
-    offsets.push(long(of_forms.len()));
-    let mut backward: Vec<(Word, u32)> =
-        forward.iter().enumerate().map(|(at, form)| (form.reversed(), long(at))).collect();
-    backward.sort_unstable();
-    let places: Vec<u32> = backward.iter().map(|(_, place)| *place).collect();
-    let backward: Vec<Word> = backward.into_iter().map(|(form, _)| form).collect();
-    let base = space_section(group, sound);
-    let (mut ends, mut letters) = (vec![0], Vec::new());
-    for form in &forward {
-        letters.extend_from_slice(form.bytes());
-        ends.push(long(letters.len()));
-    }
-    file.numbers(base, &ends);
-    file.bytes(base + 1, letters);
-    for (base, forms) in [(base + 2, forward), (base + 6, backward)] {
-        let tree = TreeWritten::of(&forms);
-        file.long(base, &tree.keys);
-        file.long(base + 1, &tree.nodes);
-        file.numbers(base + 2, &tree.children);
-        file.numbers(base + 3, &tree.firsts);
-    }
-    file.numbers(base + 12, &places);
-    file.numbers(base + 13, &offsets);
-    file.numbers(base + 14, &of_forms);
-    places_of
 }
 
 /// What a word has in common with those that are one with it for another reason than its letters.

@@ -14,7 +14,7 @@ use zerocopy::{
 };
 
 /// The first bytes of a file, with the version of what follows.
-const MAGIC: [u8; 8] = *b"pcidx\0\0\x02";
+const MAGIC: [u8; 8] = *b"pcidx\0\0\x03";
 
 /// Bytes before the table of sections: magic, tables, list, count, sum of all the rest.
 const HEADER: usize = 8 + 8 + 32 + 8 + 8;
@@ -34,6 +34,9 @@ pub enum IndexError {
     /// Made with other tables of names.
     #[error("the index was made with other tables of names")]
     Tables,
+    /// It is what is new since another version than the one beside it.
+    #[error("it belongs to the index of another version")]
+    Base,
     /// Damaged.
     #[error("the index is cut off or damaged")]
     Damaged,
@@ -48,6 +51,11 @@ impl Sections {
     /// Nothing yet.
     pub fn new() -> Self {
         Self { rows: Vec::new() }
+    }
+
+    /// All that others have, behind what is here.
+    pub fn append(&mut self, others: Self) {
+        self.rows.extend(others.rows);
     }
 
     /// Bytes as they are.

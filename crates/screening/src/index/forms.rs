@@ -20,6 +20,9 @@ use crate::names::{
 /// So many forms with the same beginning are looked at one by one.
 const FEW: usize = 40;
 
+/// The same where only some forms are looked at, which lie apart in the tree.
+const FEW_AMONG: usize = 400;
+
 /// Places in a row: before, between and behind letters.
 const CELLS: usize = 32;
 
@@ -41,13 +44,18 @@ pub struct Tree<'a> {
     pub places: Option<&'a [U32]>,
     /// Which letters each form has, in the order of the tree.
     pub keys: &'a [U64],
-    /// The nodes of the tree, the root first, children of one beside each other: which letters follow, a bit
-    /// each ([`bit`]). None follow where few forms are left.
-    pub nodes: &'a [U64],
-    /// The first child of each.
-    pub children: &'a [U32],
-    /// The first form below each.
-    pub firsts: &'a [U32],
+    /// The nodes of the tree, the root first, children of one beside each other.
+    pub nodes: &'a [Node],
+}
+
+/// A node of a tree: which letters follow, a bit each ([`bit`]), and its first child and the first form below it,
+/// 32 bits each. None follow where few forms are left.
+pub type Node = [U64; 2];
+
+/// The first child of a node and the first form below it; the last of all where it is not there.
+fn below(node: Option<&Node>) -> (usize, usize) {
+    let below = node.map_or(u64::MAX, |node| node[1].get());
+    ((below >> 32) as usize, (below & 0xffff_ffff) as usize)
 }
 
 /// What is written for [`Tree`].
@@ -55,8 +63,6 @@ pub struct Tree<'a> {
 pub struct TreeWritten {
     pub keys: Vec<u64>,
     pub nodes: Vec<u64>,
-    pub children: Vec<u32>,
-    pub firsts: Vec<u32>,
 }
 
 fn long(number: usize) -> u32 {
@@ -73,8 +79,7 @@ impl TreeWritten {
         let mut below = 1;
         while let Some((range, depth)) = open.pop_front() {
             let mut letters = 0;
-            written.firsts.push(long(range.start));
-            written.children.push(long(below));
+            let place = (u64::from(long(below)) << 32) | u64::from(long(range.start));
             if range.len() > FEW {
                 let letter = |form: &Word| form.bytes().get(depth).copied();
                 // What ends here comes first.
@@ -89,7 +94,7 @@ impl TreeWritten {
                     at += same;
                 }
             }
-            written.nodes.push(letters);
+            written.nodes.extend([letters, place]);
         }
         written
     }
@@ -175,16 +180,15 @@ impl<F: FnMut(usize)> Near<'_, '_, F> {
     /// What is near below a node, which has these forms and is `depth` letters deep; only what is `among` others.
     fn below(&mut self, node: usize, forms: Range<usize>, depth: usize, among: Option<&[U32]>) {
         let among = among.map(|among| within(among, &forms));
-        if let Some(among) = among.filter(|among| among.len() <= FEW) {
+        if let Some(among) = among.filter(|among| among.len() <= FEW_AMONG) {
             for at in among {
                 self.one(at.get() as usize, depth);
             }
             return;
         }
-        let of = |numbers: &[U32], node: usize| {
-            numbers.get(node).map_or(usize::MAX, |number| number.get() as usize)
-        };
-        let letters = self.tree.nodes.get(node).map_or(0, |letters| letters.get());
+        let nodes = self.tree.nodes;
+        let own = nodes.get(node);
+        let letters = own.map_or(0, |own| own[0].get());
         if letters == 0 || depth + 1 >= CELLS {
             match among {
                 Some(among) => among.iter().for_each(|at| self.one(at.get() as usize, depth)),
@@ -192,13 +196,13 @@ impl<F: FnMut(usize)> Near<'_, '_, F> {
             }
             return;
         }
-        let children = of(self.tree.children, node);
+        let (children, _) = below(own);
         let count = letters.count_ones() as usize;
         // A damaged tree could lead back.
         if children <= node {
             return;
         }
-        let first = of(self.tree.firsts, children);
+        let (_, first) = below(nodes.get(children));
         let here = among
             .is_none_or(|among| among.first().is_some_and(|at| at.get() as usize == forms.start));
         if first > forms.start && here && self.walk.ends_near(depth) {
@@ -211,10 +215,10 @@ impl<F: FnMut(usize)> Near<'_, '_, F> {
             left ^= lowest;
             let nth = (letters & (lowest - 1)).count_ones() as usize;
             let child = children + nth;
-            let end = if nth + 1 == count { forms.end } else { of(self.tree.firsts, child + 1) };
+            let (_, start) = below(nodes.get(child));
+            let end = if nth + 1 == count { forms.end } else { below(nodes.get(child + 1)).1 };
             self.walk.step(LETTERS[lowest.trailing_zeros() as usize % LETTERS.len()], depth + 1);
-            let forms = of(self.tree.firsts, child)..end.min(forms.end);
-            self.below(child, forms, depth + 1, among);
+            self.below(child, start..end.min(forms.end), depth + 1, among);
         }
     }
 

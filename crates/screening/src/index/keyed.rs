@@ -4,26 +4,34 @@
 
 use std::ops::Range;
 
+use rustc_hash::FxHashMap;
+
 use super::{
     file::hash,
     layout::{View, group, purpose},
+    records::Parts,
 };
 use crate::names::{
-    JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Kind, Name, Part, Run, Sound, Subject,
-    WORD_MAX_LETTERS, Word, initials, runs, telling,
+    JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Kind, NAME_MAX_WORDS, Name, Part, Run, Sound,
+    Subject, WORD_MAX_LETTERS, Word, initials, is_written_apart, runs, telling,
 };
 
 /// An index, asked by keys for names of one subject.
-pub struct Keyed<'s> {
+pub struct Keyed<'s, 'p> {
     /// The index.
     pub view: View<'s>,
     /// What bears the names.
     pub subject: Subject,
+    /// Parts that were read.
+    pub parts: &'p mut Parts,
 }
 
-impl Keyed<'_> {
+/// Which parts of an index, two or three, are one part that is sought when written together.
+type Apart = FxHashMap<[u32; 3], bool>;
+
+impl Keyed<'_, '_> {
     /// Names that have a key in common with this one: parts written together or apart, first letters.
-    pub fn names(&self, name: &Name) -> Vec<u32> {
+    pub fn names(&mut self, name: &Name) -> Vec<u32> {
         let view = &self.view;
         let mut found = Vec::new();
         let with = |purpose: u8, form: &[u8]| {
@@ -33,9 +41,12 @@ impl Keyed<'_> {
             // One of two that are the same may be meant by parts that stand apart.
             let once = name.parts.iter().filter(|other| other.text == part.text).count() == 1;
             let same = if once { view.words_of(&part.text) } else { 0..0 };
+            let mut apart = Apart::default();
             let mut together = |purpose: u8, form: &Word| {
                 let names = with(purpose, form.bytes());
-                found.extend(names.filter(|name| self.may_write_apart(*name, part, &same)));
+                found.extend(names.filter(|name| {
+                    may_write_apart(view, self.parts, &mut apart, *name, part, &same)
+                }));
             };
             if part.consonants.len() >= KEY_MIN_CONSONANTS {
                 together(purpose::RUN_CONSONANTS, &part.consonants);
@@ -67,30 +78,6 @@ impl Keyed<'_> {
             }
         });
         found
-    }
-
-    /// Whether a name may write apart what is one part here: two or three that stand together are about as long,
-    /// if all is of one script. One that has the part itself, as one of the `same` words, has it rather there.
-    fn may_write_apart(&self, name: u32, part: &Part, same: &Range<u32>) -> bool {
-        let view = &self.view;
-        let mut lengths = Vec::with_capacity(8);
-        for number in view.names.get(name as usize) {
-            let record = view.record(number.get());
-            if record.kind == Kind::Word && same.contains(&record.word) {
-                return false;
-            }
-            if record.group != group(part.script) {
-                return true;
-            }
-            lengths.push(view.length(&record));
-        }
-        let length = |at: usize| lengths[at % lengths.len()];
-        (0..lengths.len()).any(|first| {
-            // What is longer than a word is cut off.
-            let two = (length(first) + length(first + 1)).min(WORD_MAX_LETTERS);
-            let near = |letters: usize| letters.abs_diff(part.text.len()) <= JOINED_MAX_DIFFERENCE;
-            near(two) || near((two + length(first + 2)).min(WORD_MAX_LETTERS))
-        })
     }
 
     /// How many parts of a name are no legal forms.
@@ -129,4 +116,47 @@ impl Keyed<'_> {
         });
         parts
     }
+}
+
+/// Whether a name may write apart what is one part here, by two or three parts that stand together. One that has
+/// the part itself, as one of the `same` words, has it rather there.
+fn may_write_apart(
+    view: &View<'_>,
+    parts: &mut Parts,
+    apart: &mut Apart,
+    name: u32,
+    part: &Part,
+    same: &Range<u32>,
+) -> bool {
+    let numbers = view.names.get(name as usize);
+    let mut lengths = [0; NAME_MAX_WORDS];
+    for (number, length) in numbers.iter().zip(&mut lengths) {
+        let record = view.record(number.get());
+        if record.kind == Kind::Word && same.contains(&record.word) {
+            return false;
+        }
+        if record.group != group(part.script) {
+            return true;
+        }
+        *length = view.length(&record);
+    }
+    let count = numbers.len().min(NAME_MAX_WORDS);
+    (0..count).any(|first| {
+        let at = [first, (first + 1) % count, (first + 2) % count];
+        (2..=3).any(|taken| {
+            // What is longer than a word is cut off.
+            let length =
+                at[..taken].iter().fold(0, |sum, at| (sum + lengths[*at]).min(WORD_MAX_LETTERS));
+            if length.abs_diff(part.text.len()) > JOINED_MAX_DIFFERENCE {
+                return false;
+            }
+            let mut key = [u32::MAX; 3];
+            key.iter_mut().zip(&at[..taken]).for_each(|(key, at)| *key = numbers[*at].get());
+            *apart.entry(key).or_insert_with(|| {
+                let read = key[..taken].iter().map(|number| parts.get(view, *number).clone());
+                let read: Vec<Part> = read.collect();
+                is_written_apart(&read.iter().collect::<Vec<_>>(), part)
+            })
+        })
+    })
 }

@@ -44,8 +44,13 @@ pub mod section {
     pub const BIRTH_OFFSETS: u32 = 28;
     pub const BIRTHS: u32 = 29;
     pub const DAY_HASHES: u32 = 49;
-    /// What stands beside common parts, five sections.
+    /// What stands beside common parts, seven sections.
     pub const COMPANY: u32 = 60;
+    /// Of a new version: numbers, entities of the version before and how many, of each run.
+    pub const RUNS: u32 = 70;
+    pub const RUN_OFFSETS: u32 = 71;
+    /// SHA-256 of the version before.
+    pub const BASE: u32 = 72;
     /// The sections of spaces come behind this, [`super::SPACE_SECTIONS`] for each.
     pub const SPACES: u32 = 100;
 }
@@ -144,8 +149,6 @@ impl<'a> Space<'a> {
             places,
             keys: image.get(base),
             nodes: image.get(base + 1),
-            children: image.get(base + 2),
-            firsts: image.get(base + 3),
         };
         Self {
             forms,

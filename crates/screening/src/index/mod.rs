@@ -8,8 +8,10 @@
 //! known about each such name is enough to leave nearly all of them out. The few that stay are read from the
 //! list and compared for good.
 //!
-//! An index is a file ([`file`]) that is used as it lies there.
+//! An index is a file ([`file`]) that is used as it lies there. A new version of a list needs no new one: what
+//! is new since is a second, small one beside it ([`update`]), and both are searched.
 
+mod beside;
 mod births;
 mod bounds;
 mod build;
@@ -20,37 +22,33 @@ mod keyed;
 mod layout;
 mod letters;
 mod marks;
+mod merge;
+mod records;
 mod scale;
 mod search;
+mod segment;
 mod sum;
+mod update;
 mod words;
+mod write;
 
+pub use beside::Builders;
 pub use build::{IndexBuilder, Place};
 pub use file::IndexError;
 pub use search::{Found, Search};
+pub use update::Update;
 
-use std::{
-    hash::Hasher,
-    sync::{LazyLock, Mutex, OnceLock, PoisonError},
-};
+use std::{hash::Hasher, sync::LazyLock};
 
 use rustc_hash::FxHasher;
-use zerocopy::little_endian::{U32, U64};
 
-use file::Image;
-use layout::{View, section};
-use marks::Marks;
+use segment::Segment;
+use update::Updated;
 
-/// Marks that are kept for searches to come; more searches at once make their own.
-const MARKS_KEPT_MAX: usize = 8;
-
-/// An index, ready to be used.
+/// An index, ready to be used: of a whole list, or of a version before and of what is new since.
 pub struct Index {
-    image: Image,
-    /// Parts that are legal forms or initials.
-    short_forms: OnceLock<Vec<u32>>,
-    /// What searches need that is as long as the index, for the next ones.
-    marks: Mutex<Vec<Marks>>,
+    base: Segment,
+    update: Option<Updated>,
 }
 
 /// What the tables and the rules of this crate are, so that no index is used with others, and nobody takes what
@@ -76,36 +74,27 @@ pub fn rules() -> u64 {
 impl Index {
     /// An index from the bytes of its file, mapped or read.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, IndexError> {
-        let image = Image::open(Box::new(bytes), rules())?;
-        Ok(Self { image, short_forms: OnceLock::new(), marks: Mutex::default() })
+        Ok(Self { base: Segment::open(bytes)?, update: None })
+    }
+
+    /// An index from the bytes of the file of a version before and of the file that [`Update`] has written.
+    pub fn open_updated(
+        base: impl AsRef<[u8]> + Send + Sync + 'static,
+        update: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Self, IndexError> {
+        let base = Segment::open(base)?;
+        let update = Updated::open(&base, update)?;
+        Ok(Self { base, update: Some(update) })
     }
 
     /// SHA-256 of the list it was made of.
     pub fn list(&self) -> [u8; 32] {
-        self.image.list
-    }
-
-    fn marks(&self) -> Marks {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn keep(&self, marks: Marks) {
-        let mut kept = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < MARKS_KEPT_MAX {
-            kept.push(marks);
-        }
-    }
-
-    fn view(&self) -> View<'_> {
-        View::of(
-            &self.image,
-            self.short_forms.get_or_init(|| View::of(&self.image, &[]).short_forms()),
-        )
+        self.update.as_ref().map_or(self.base.image.list, Updated::list)
     }
 
     /// How many entities it has.
     pub fn len(&self) -> usize {
-        self.image.get::<u8>(section::ENTITY_SCHEMAS).len()
+        self.update.as_ref().map_or(self.base.len(), Updated::len)
     }
 
     /// Whether it has none.
@@ -113,20 +102,21 @@ impl Index {
         self.len() == 0
     }
 
-    /// Bytes of its file.
+    /// Bytes of its files.
     pub fn bytes(&self) -> usize {
-        self.image.len()
+        self.base.image.len() + self.update.as_ref().map_or(0, Updated::bytes)
     }
 
     /// Where the text of an entity is, as [`IndexBuilder::add`] was told.
     pub fn place(&self, entity: u32) -> Option<Place> {
-        let places: &[U64] = self.image.get(section::ENTITY_PLACES);
-        let lengths: &[U32] = self.image.get(section::ENTITY_LENGTHS);
-        let checks: &[U64] = self.image.get(section::ENTITY_CHECKS);
-        Some(Place {
-            offset: places.get(entity as usize)?.get(),
-            length: lengths.get(entity as usize)?.get(),
-            check: checks.get(entity as usize)?.get(),
-        })
+        match &self.update {
+            None => self.base.place(entity),
+            Some(update) => update.place(&self.base, entity),
+        }
+    }
+
+    /// Begins the index of a new version of the list, which has only what is new since the whole one was made.
+    pub fn into_update(self) -> Update {
+        Update::of(self.base)
     }
 }

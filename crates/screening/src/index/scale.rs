@@ -10,10 +10,12 @@ use zerocopy::little_endian::U32;
 
 use super::{
     bounds::Rest,
+    company::REST_STEP,
     layout::View,
     marks::{MET, Marks},
+    records::{Parts, Record},
     sum::{Known, Sum},
-    words::{Look, Parts, Record, Sought},
+    words::{Look, Sought},
 };
 use crate::names::{
     Facet, Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, NAME_MAX_WORDS, Sides, Subject, Weights, worth,
@@ -93,8 +95,8 @@ impl<'s, 'q> Scale<'s, 'q> {
         self.marks
     }
 
-    /// Names with a part that is alike to the one at a place, and with something else that is sought, where less is
-    /// not enough; `None` if all names of that part have to be looked at.
+    /// Names with a part that is alike to the one at a place, and with something else that is sought, or with so
+    /// little else that the part alone is enough; `None` if all names of that part have to be looked at.
     pub fn beside(&mut self, place: usize, part: u32, parts: &mut Parts) -> Option<Vec<u32>> {
         let view = self.view;
         let company = view.companies.get(part)?;
@@ -115,10 +117,14 @@ impl<'s, 'q> Scale<'s, 'q> {
                 alone.add(one.part().kind, one.part().weight, self.weights);
             }
         }
-        let is_enough = self.outweighs(gained, self.raw, 1, &alone, &Rest::NONE);
-        if known.met & !free != 0 || is_enough {
-            return None;
-        }
+        // The part alone is enough for names that have less than so many steps of something else.
+        let enough = (0..=u8::MAX).find(|steps| {
+            let weight = f64::from(*steps) * REST_STEP;
+            // What stands against something weighs no less than what is left out.
+            let others = Rest { weight, against: weight };
+            !self.outweighs(gained, self.raw, 1, &alone, &others)
+        });
+        let enough = enough.filter(|_| known.met & !free == 0)?;
         let telling: Vec<f64> = self
             .sought
             .iter()
@@ -128,10 +134,13 @@ impl<'s, 'q> Scale<'s, 'q> {
             .collect();
         let least = self.least_beside(gained, &telling);
         let mut others = Vec::new();
-        for (at, one) in self.sought.iter_mut().enumerate() {
-            if at != place && !is_legal(one) {
-                let rules = (self.subject, self.weights);
+        let rules = (self.subject, self.weights);
+        for (_, one) in self.sought.iter_mut().enumerate().filter(|(at, _)| *at != place) {
+            if !is_legal(one) {
                 one.beside(&view, parts, &company, rules, least, &mut others);
+            } else if enough > 0 {
+                // What counts as the legal form is not something else.
+                one.misspelt_beside(&view, parts, &company, rules, &mut others);
             }
         }
         others.sort_unstable();
@@ -146,6 +155,8 @@ impl<'s, 'q> Scale<'s, 'q> {
         for other in others {
             in_both(view.postings.get(other as usize), names, |name| both.push(name));
         }
+        let alone = names.iter().zip(company.rests).filter(|(_, rest)| **rest < enough);
+        both.extend(alone.map(|(name, _)| name.get()));
         Some(both)
     }
 
@@ -237,7 +248,9 @@ impl<'s, 'q> Scale<'s, 'q> {
                 if self.marks.get(part) != MET {
                     continue;
                 }
-                if let Look::Alike(similarity, how) = one.look(part, &self.view.record(part)) {
+                if let Look::Alike(similarity, how) =
+                    one.look(&self.view, part, &self.view.record(part))
+                {
                     found.push(sides.candidate((i, 1), (j, 1), similarity, how));
                 }
             }
@@ -258,7 +271,7 @@ impl<'s, 'q> Scale<'s, 'q> {
 
     /// What parts come to that were all looked at.
     fn sum(&self, parts: &[U32], raw: f64) -> Sum {
-        let lower = (self.raw - raw).max(0.0);
+        let less = self.raw - raw;
         let mut sum = Sum::new();
         for part in parts {
             let part = part.get();
@@ -268,7 +281,7 @@ impl<'s, 'q> Scale<'s, 'q> {
                 mark => self.apart.get(usize::from(mark) - 1),
             };
             if let Some(known) = known {
-                sum.add(known, lower);
+                sum.add(known, less);
             }
         }
         sum
@@ -328,9 +341,9 @@ impl<'s, 'q> Scale<'s, 'q> {
 
     /// Sets a part of the index against all that are looked for; remembered.
     fn look(&mut self, part: u32, other: &Record) {
-        let mut known = Known { gain: f64::NEG_INFINITY, ..Known::default() };
+        let mut known = Known { gain: f64::NEG_INFINITY, least: f64::INFINITY, ..Known::default() };
         for (place, one) in self.sought.iter().enumerate() {
-            let worth = match one.look(part, other) {
+            let worth = match one.look(&self.view, part, other) {
                 Look::Apart => continue,
                 Look::Alike(similarity, _) => worth(similarity, self.weights),
                 // If it were worth more it would have been found.
@@ -344,7 +357,12 @@ impl<'s, 'q> Scale<'s, 'q> {
                 known.words |= bit(place);
             }
             known.gain = known.gain.max(value(one, other, worth - self.raw));
-            known.mass = known.mass.max(f64::midpoint(one.part().weight, other.weight));
+            known.mass = known.mass.max(matched(one, other));
+            known.least = known.least.min(if are_plain(one, other) {
+                matched(one, other)
+            } else {
+                lighter(one, other)
+            });
         }
         let mut alone = Rest::NONE;
         alone.add(other.kind, other.weight, self.weights);
@@ -375,7 +393,7 @@ impl<'s, 'q> Scale<'s, 'q> {
             let other = self.view.record(part);
             let mut measured = false;
             for one in &mut self.sought {
-                if matches!(one.look(part, &other), Look::Unknown(_)) {
+                if matches!(one.look(&self.view, part, &other), Look::Unknown(_)) {
                     one.measure_unknown(&self.view, parts, part, self.subject, self.weights);
                     measured = true;
                 }
@@ -407,15 +425,27 @@ fn in_both(one: &[U32], other: &[U32], mut found: impl FnMut(u32)) {
 
 /// What a match adds that is worth so much more than is needed.
 fn value(one: &Sought<'_>, other: &Record, worth: f64) -> f64 {
-    // How a match counts that is an initial or a legal form is not known here, so either way.
+    worth
+        * if worth > 0.0 || are_plain(one, other) {
+            matched(one, other)
+        } else {
+            lighter(one, other)
+        }
+}
+
+/// Whether a match of these counts by both weights. How one counts that is an initial or a legal form is not known
+/// here, so either way.
+fn are_plain(one: &Sought<'_>, other: &Record) -> bool {
     let plain = |kind: Kind| matches!(kind, Kind::Word | Kind::Number | Kind::Particle);
-    let (ours, theirs) = (one.part().weight, other.weight);
-    let weight = match worth > 0.0 {
-        _ if plain(other.kind) && plain(one.part().kind) => (ours + theirs) / 2.0,
-        true => (ours + theirs) / 2.0,
-        false => ours.min(theirs),
-    };
-    weight * worth
+    plain(other.kind) && plain(one.part().kind)
+}
+
+fn matched(one: &Sought<'_>, other: &Record) -> f64 {
+    f64::midpoint(one.part().weight, other.weight)
+}
+
+fn lighter(one: &Sought<'_>, other: &Record) -> f64 {
+    one.part().weight.min(other.weight)
 }
 
 #[cfg(test)]

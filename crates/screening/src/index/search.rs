@@ -8,8 +8,10 @@ use super::{
     keyed::Keyed,
     layout::{View, at, flag, numbered_schema, unpack_birth, unpack_name},
     marks::Marks,
+    records::Parts,
     scale::Scale,
-    words::{Parts, Sought},
+    segment::Segment,
+    words::Sought,
 };
 use crate::{
     dates::{self, Birth, DateMatch},
@@ -82,25 +84,44 @@ impl Index {
 
     /// Those who may reach the cutoff, with the most that they can reach, in that order.
     pub fn candidates(&self, sought: &Entity, search: Search<'_>) -> Vec<(u32, f64)> {
-        let view = self.view();
-        let mut all: FxHashMap<u32, f64> = FxHashMap::default();
-        let mut readings: Vec<Subject> = Vec::new();
-        let mut marks = self.marks();
+        let mut readings: Vec<(Subject, Profile)> = Vec::new();
         for counterpart in [Schema::Person, Schema::Company, Schema::Vessel] {
             let reading = subject(sought.schema, counterpart);
-            if readings.contains(&reading) {
-                continue;
+            if readings.iter().all(|(known, _)| *known != reading) {
+                readings.push((reading, Profile::beside(sought, counterpart)));
             }
-            readings.push(reading);
-            let profile = Profile::beside(sought, counterpart);
-            let mut seeker = Seeker::new(view, &profile, reading, search, marks);
+        }
+        let base = self.base.candidates(&readings, search).into_iter();
+        let mut all: Vec<(u32, f64)> = match &self.update {
+            None => base.collect(),
+            Some(update) => {
+                let new = update.new.candidates(&readings, search).into_iter();
+                let new = new.map(|(entity, most)| (update.number_of_new(entity), most));
+                let kept = base.map(|(entity, most)| (update.number_of_kept(entity), most));
+                kept.chain(new).filter_map(|(number, most)| Some((number?, most))).collect()
+            }
+        };
+        all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all
+    }
+}
+
+impl Segment {
+    /// Those who may reach the cutoff, with the most that they can reach.
+    fn candidates(
+        &self,
+        readings: &[(Subject, Profile)],
+        search: Search<'_>,
+    ) -> FxHashMap<u32, f64> {
+        let mut all = FxHashMap::default();
+        let mut marks = self.marks();
+        for (reading, profile) in readings {
+            let mut seeker = Seeker::new(self.view(), profile, *reading, search, marks);
             seeker.by_numbers(&mut all);
             seeker.by_names(&mut all);
             marks = seeker.marks;
         }
         self.keep(marks);
-        let mut all: Vec<(u32, f64)> = all.into_iter().collect();
-        all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         all
     }
 }
@@ -215,7 +236,8 @@ impl<'s> Seeker<'s> {
             .collect();
         let marks = std::mem::take(&mut self.marks);
         let mut scale = Scale::new(view, weights, self.subject, sought, raw, marks);
-        let mut keyed = Keyed { view, subject: self.subject }.names(&alias.name);
+        let mut keyed =
+            Keyed { view, subject: self.subject, parts: &mut self.parts }.names(&alias.name);
         keyed.retain(|name| self.first_time(*name));
         let mut by_parts = keyed.clone();
         scale.dismiss(&mut by_parts);
@@ -274,12 +296,23 @@ impl<'s> Seeker<'s> {
             }
             some.retain(|name| self.first_time(*name));
             scale.dismiss(&mut some);
-            for name in some {
-                if let Some(raw) = scale.nearness(name, scale.raw(), &mut self.parts) {
+            let raw = |name: u32| Some((name, scale.raw().max(self.raw_of(name)?)));
+            let mut some: Vec<(u32, f64)> = some.into_iter().filter_map(raw).collect();
+            // Where qualifiers take something, more is needed of a name.
+            scale.retain(&mut some, |one| *one);
+            for (name, raw) in some {
+                if let Some(raw) = scale.nearness(name, raw, &mut self.parts) {
                     self.weighed(alias, name, raw, all);
                 }
             }
         }
+    }
+
+    /// The similarity that is needed of a name for what qualifiers add to its entity, or take; `None` if that is
+    /// not meant.
+    fn raw_of(&self, name: u32) -> Option<f64> {
+        let entity = at(self.view.name_entities, name);
+        self.fits(entity).then(|| self.least_raw(self.gain(entity)))
     }
 
     /// Whether a name can be meant at all and was not looked at yet.
@@ -323,9 +356,11 @@ impl<'s> Seeker<'s> {
         let flags = view.flags.get(entity as usize).copied().unwrap_or(0);
         let (mut added, mut taken) = (0.0, 0.0);
         let mut count = |nats: f64| if nats > 0.0 { added += nats } else { taken += nats };
-        let births: Vec<Birth> = self.births(entity);
-        if let Some((found, _, _)) = dates::compare(&profile.births, &births) {
-            count(q.birth(found).1);
+        if !profile.births.is_empty() {
+            let births: Vec<Birth> = self.births(entity);
+            if let Some((found, _, _)) = dates::compare(&profile.births, &births) {
+                count(q.birth(found).1);
+            }
         }
         let gender = |name: &str| match name {
             "male" => flag::MALE,

@@ -10,6 +10,8 @@ pub struct Known {
     pub gain: f64,
     /// The most weight a match with it has: where less is needed it adds that much more.
     pub mass: f64,
+    /// The least weight of such a match: where more is needed it adds at least that much less.
+    pub least: f64,
     /// What it weighs if it is left out.
     pub weight: f64,
     /// What it weighs if it contradicts.
@@ -68,15 +70,15 @@ impl Sum {
         }
     }
 
-    /// One part more, where `lower` less is needed.
-    pub fn add(&mut self, known: &Known, lower: f64) {
+    /// One part more, where so much less is needed, or more if that is below nothing.
+    pub fn add(&mut self, known: &Known, less: f64) {
         if known.met == 0 {
             self.others.weight += known.weight;
             self.others.against += known.against;
             return;
         }
         self.open |= known.open;
-        let gain = known.gain + known.mass * lower;
+        let gain = known.gain + less * if less < 0.0 { known.least } else { known.mass };
         if gain > 0.0 {
             self.gained += gain;
             self.plus.add(known);

@@ -1,39 +1,21 @@
 //! Which words of an index are alike to a part of a name, and in which parts of names they stand.
 
-use std::collections::hash_map::Entry;
-
 use rustc_hash::FxHashMap;
+use zerocopy::little_endian::U32;
 
 use super::{
     bounds::Plan,
     build::word_keys,
     company::Company,
-    layout::{self, Space, View, group, packed_group, script_of, unpack_part},
-    letters::Letters,
+    layout::{self, Space, View, group, script_of},
+    letters::{Letters, key},
+    records::{Parts, Record},
 };
 use crate::names::{
-    How, INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Script, Sound,
-    Subject, Weights, Word, alike, distance, fold, misspelt_form, most_for, part,
+    How, INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, MISSPELT_SIMILARITY,
+    Part, Sound, Subject, Weights, Word, alike, distance, fold, misspelt_form, most_for,
 };
 use crate::tables::{Known, tables};
-
-/// What is known about a part without reading it.
-#[derive(Clone, Copy)]
-pub struct Record {
-    letters: u64,
-    /// How much it says.
-    pub weight: f64,
-    /// Which of the kinds of the index it is.
-    pub number: usize,
-    /// Its word.
-    pub word: u32,
-    /// The group of its script.
-    pub group: usize,
-    /// What it is.
-    pub kind: Kind,
-    /// What bears its names.
-    pub subject: Subject,
-}
 
 /// What is known about two parts.
 pub enum Look {
@@ -49,6 +31,8 @@ pub enum Look {
 pub struct Sought<'q> {
     part: &'q Part,
     letters: Letters,
+    /// The letters of a legal form as it is written, if it is so long that a mistake is seen.
+    written: Option<Letters>,
     /// How alike each part of the index is that was looked at; `None` for not at all.
     alike: FxHashMap<u32, Option<(f64, How)>>,
     /// Parts that are alike for another reason than their letters.
@@ -73,9 +57,12 @@ impl<'q> Sought<'q> {
     ) -> Self {
         let least = plan.least;
         let letters = Letters::of(part.fold.bytes());
+        let is_legal = matches!(part.kind, Kind::Legal(_));
+        let is_long = part.text.len() >= MISSPELT_MIN_LETTERS;
         let mut sought = Self {
             part,
             letters,
+            written: (is_legal && is_long).then(|| Letters::of(part.text.bytes())),
             alike: FxHashMap::default(),
             odd: FxHashMap::default(),
             is_complete: false,
@@ -95,7 +82,8 @@ impl<'q> Sought<'q> {
                 }
                 let read = parts.get(view, other);
                 let found = sought.measure(other, read, subject, weights);
-                if !sought.may_be_alike(&view.record(other)) {
+                let record = view.record(other);
+                if !sought.by_misspelling(&record) && !sought.may_be_alike(&record) {
                     found.iter().for_each(|found| {
                         sought.odd.insert(other, *found);
                     });
@@ -116,7 +104,21 @@ impl<'q> Sought<'q> {
     }
 
     /// What is known about a part of the index.
-    pub fn look(&self, number: u32, other: &Record) -> Look {
+    pub fn look(&self, view: &View<'_>, number: u32, other: &Record) -> Look {
+        if self.by_misspelling(other) {
+            return match (self.alike.get(&number), &self.written) {
+                (Some(found), _) => {
+                    found.map_or(Look::Apart, |(found, how)| Look::Alike(found, how))
+                }
+                (None, Some(written)) => match key(view.words.get(other.word as usize)) {
+                    theirs if written.may_be_near(theirs, share(MISSPELT_SIMILARITY)) => {
+                        Look::Unknown(written.most_similar(theirs))
+                    }
+                    _ => Look::Apart,
+                },
+                (None, None) => Look::Apart,
+            };
+        }
         // Those that are alike for another reason than their letters were found by their keys.
         if !self.may_be_alike(other) {
             return self
@@ -207,6 +209,37 @@ impl<'q> Sought<'q> {
         found.extend(self.alike.iter().filter(|(_, found)| found.is_some()).map(|(part, _)| *part));
     }
 
+    /// Finds parts that stand beside another and are this legal form with a mistake.
+    pub fn misspelt_beside(
+        &mut self,
+        view: &View<'_>,
+        parts: &mut Parts,
+        company: &Company<'_>,
+        (subject, weights): (Subject, &Weights),
+        found: &mut Vec<u32>,
+    ) {
+        let Some(written) = &self.written else { return };
+        let space = Space::of(view.image, 0, Sound::Whole);
+        let share = share(MISSPELT_SIMILARITY);
+        let words = company.forms.iter().flat_map(|place| space.words.get(place.get() as usize));
+        let near =
+            |word: &&U32| written.may_be_near(key(view.words.get(word.get() as usize)), share);
+        let near = words.filter(near).flat_map(|word| view.parts_of(word.get()));
+        let near: Vec<u32> = near.chain(company.others.iter().map(|other| other.get())).collect();
+        for other in near {
+            let record = view.record(other);
+            if record.subject == subject
+                && self.by_misspelling(&record)
+                && !matches!(self.look(view, other, &record), Look::Apart)
+            {
+                let known = self.alike.get(&other).copied();
+                let alike = known
+                    .unwrap_or_else(|| self.measure_unknown(view, parts, other, subject, weights));
+                found.extend(alike.map(|_| other));
+            }
+        }
+    }
+
     /// Whether what stands beside a part is found among forms in Latin and kindred scripts.
     pub fn can_be_beside(&self) -> bool {
         self.group == 0 && self.part.kind != Kind::Initial
@@ -239,9 +272,6 @@ impl<'q> Sought<'q> {
 
     /// Whether the letters allow it, or something else than letters may decide.
     fn may_be_alike(&self, other: &Record) -> bool {
-        if self.by_misspelling(other) {
-            return self.part.text.len() >= MISSPELT_MIN_LETTERS;
-        }
         !self.by_letters_alone(other) || self.letters.may_be_near(other.letters, self.share)
     }
 
@@ -373,114 +403,4 @@ fn feminine(fold: &Word) -> Vec<Word> {
         add(format!("{stem}skii"));
     }
     forms
-}
-
-impl View<'_> {
-    /// Words with these letters, in any script.
-    pub(super) fn words_of(&self, text: &Word) -> std::ops::Range<u32> {
-        self.words_from(text.bytes(), |word| word == text.bytes())
-    }
-
-    fn words_from(&self, from: &[u8], belongs: impl Fn(&[u8]) -> bool) -> std::ops::Range<u32> {
-        let words = self.words;
-        let (mut low, mut high) = (0, words.len());
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            if words.get(middle) < from {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let count = (low..words.len()).take_while(|at| belongs(words.get(*at))).count();
-        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        number(low)..number(low + count)
-    }
-
-    /// Words of which this is the beginning, and words that are the beginning of this.
-    fn abbreviations(&self, text: &Word, words: &mut Vec<u32>) {
-        if text.len() < 3 {
-            return;
-        }
-        if tables().known(text).is_some_and(|known| known.organisation.is_some()) {
-            for length in 3..text.len() {
-                words.extend(self.words_of(&Word::new(&text.as_str()[..length])));
-            }
-        } else {
-            words.extend(self.words_from(text.bytes(), |word| word.starts_with(text.bytes())));
-        }
-    }
-
-    /// The letters of a word.
-    pub(super) fn text(&self, word: u32) -> Word {
-        Word::of_letters(self.words.get(word as usize).iter())
-    }
-
-    /// A part of the index as one of a name.
-    pub(super) fn part(&self, number: u32) -> Part {
-        let Record { word, kind, weight, .. } = self.record(number);
-        let text = self.text(word);
-        let known = match kind {
-            Kind::Number | Kind::Legal(_) => None,
-            _ => tables().known(&text),
-        };
-        part(text, self.word_script(word), kind, weight, known)
-    }
-
-    /// The parts that are legal forms or initials.
-    pub(super) fn short_forms(&self) -> Vec<u32> {
-        let all = 0..u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
-        all.filter(|part| matches!(self.record(*part).kind, Kind::Legal(_) | Kind::Initial))
-            .collect()
-    }
-
-    fn part_subject(&self, part: u32) -> Subject {
-        self.record(part).subject
-    }
-
-    /// What is known about a part.
-    pub(super) fn record(&self, part: u32) -> Record {
-        let [letters, place] = self.parts.get(part as usize).copied().unwrap_or_default();
-        let [word, kind] = [place.get() >> 32, place.get() & 0xffff_ffff]
-            .map(|half| u32::try_from(half).unwrap_or(0));
-        let kind_number = kind as usize;
-        let [tag, weight] = self.part_kinds.get(kind_number).copied().unwrap_or_default();
-        let tag = u32::try_from(tag.get()).unwrap_or(0);
-        let (kind, subject) = unpack_part(tag);
-        Record {
-            letters: letters.get(),
-            weight: f64::from_bits(weight.get()),
-            number: kind_number,
-            word,
-            group: packed_group(tag),
-            kind,
-            subject,
-        }
-    }
-
-    /// How many letters a part has as it is written.
-    pub(super) fn length(&self, record: &Record) -> usize {
-        self.words.range(record.word as usize).len()
-    }
-
-    fn word_script(&self, word: u32) -> Script {
-        let number = self.scripts.get(word as usize).copied().unwrap_or(0);
-        Script::ALL.get(usize::from(number)).copied().unwrap_or(Script::Latin)
-    }
-}
-
-/// Parts of the index that were read.
-#[derive(Default)]
-pub struct Parts {
-    read: FxHashMap<u32, Part>,
-}
-
-impl Parts {
-    /// A part, read once.
-    pub fn get(&mut self, view: &View<'_>, number: u32) -> &Part {
-        match self.read.entry(number) {
-            Entry::Occupied(part) => part.into_mut(),
-            Entry::Vacant(free) => free.insert(view.part(number)),
-        }
-    }
 }

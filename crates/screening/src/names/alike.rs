@@ -99,12 +99,15 @@ pub(crate) fn alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Opti
 /// The shortest legal form in which a mistake is recognised.
 pub(crate) const MISSPELT_MIN_LETTERS: usize = 4;
 
+/// How alike a legal form and one with a mistake are at least.
+pub(crate) const MISSPELT_SIMILARITY: f64 = 0.8;
+
 /// A legal form with a mistake is an unknown word.
 pub(crate) fn misspelt_form(a: &Word, b: &Word) -> Option<f64> {
     if a.len().min(b.len()) < MISSPELT_MIN_LETTERS {
         return None;
     }
-    let found = letters(a.bytes(), b.bytes(), 0.8);
+    let found = letters(a.bytes(), b.bytes(), MISSPELT_SIMILARITY);
     (found > 0.0).then_some(found)
 }
 

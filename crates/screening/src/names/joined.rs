@@ -216,6 +216,14 @@ impl<'n> Run<'n> {
     }
 }
 
+/// Whether two or three parts, written together, are another part.
+pub(crate) fn is_written_apart(parts: &[&Part], whole: &Part) -> bool {
+    let [first, rest @ ..] = parts else { return false };
+    let mut run = Run::of(first);
+    rest.iter().for_each(|part| run.add(part));
+    run.is(whole).is_some()
+}
+
 fn is_article(part: &Part) -> bool {
     part.kind == Kind::Particle && matches!(part.text.as_str(), "al" | "el" | "ul" | "ol")
 }

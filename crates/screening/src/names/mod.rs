@@ -15,12 +15,13 @@ mod word;
 
 pub use alike::How;
 pub(crate) use alike::{
-    INITIAL_SIMILARITY, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, alike, misspelt_form, most_for,
+    INITIAL_SIMILARITY, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, MISSPELT_SIMILARITY, alike,
+    misspelt_form, most_for,
 };
 pub(crate) use distance::{
     EDIT_COST, FAR, MISREAD, REPEATED, Row, SWAPPED, distance, gap, substitution,
 };
-pub(crate) use joined::{JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Run, runs};
+pub(crate) use joined::{JOINED_MAX_DIFFERENCE, KEY_MIN_CONSONANTS, Run, is_written_apart, runs};
 pub use pair::{NameScore, compare};
 pub(crate) use pair::{initials, stand_together, telling, whole_key};
 pub use parts::{Kind, Name, Part, Subject};

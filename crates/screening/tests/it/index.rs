@@ -13,7 +13,7 @@ use portcullis_screening::{
 use crate::lists::{list, ofac, read_text};
 
 /// Some of the lists of OFAC and the UN, so that everybody can be compared with everybody.
-static LISTED: LazyLock<Vec<Entity>> = LazyLock::new(|| {
+pub static LISTED: LazyLock<Vec<Entity>> = LazyLock::new(|| {
     let (un, _) = read_text(Format::UnXml, &list("un_consolidated.xml"), false).unwrap();
     let some = |every: usize, from: Vec<portcullis_screening::import::Listed>| {
         from.into_iter().step_by(every).map(|listed| listed.entity)

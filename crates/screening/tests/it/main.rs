@@ -13,6 +13,7 @@ mod lists;
 mod properties;
 mod regressions;
 mod scripts;
+mod update;
 
 use portcullis_screening::{Entity, Pair, Policy, Schema, Verdict};
 

@@ -140,7 +140,7 @@ fn read(
     let open = |part| open(&asked.file, asked.format, part, &progress);
     let mut failed = None;
     let mut sink =
-        |listed: Listed| version.add(&listed).map_err(|error| failed.insert(error).to_string());
+        |listed: Listed| version.add(listed).map_err(|error| failed.insert(error).to_string());
     let report = import(asked.format, &open, columns, asked.skip_malformed, &mut sink);
     progress.end();
     match failed {
