@@ -281,6 +281,7 @@ impl NewVersion<'_> {
             &self.building.join("list.json"),
             serde_json::to_string_pretty(info)?.as_bytes(),
         )?;
+        File::open(&self.building)?.sync_all()?;
         let place = self.directory.join(&info.version);
         fs::rename(&self.building, &place)
             .with_context(|| format!("move the version to {}", place.display()))?;
