@@ -106,18 +106,12 @@ impl<'q> Sought<'q> {
     /// What is known about a part of the index.
     pub fn look(&self, view: &View<'_>, number: u32, other: &Record) -> Look {
         if self.by_misspelling(other) {
-            return match (self.alike.get(&number), &self.written) {
-                (Some(found), _) => {
-                    found.map_or(Look::Apart, |(found, how)| Look::Alike(found, how))
-                }
-                (None, Some(written)) => match key(view.words.get(other.word as usize)) {
-                    theirs if written.may_be_near(theirs, share(MISSPELT_SIMILARITY)) => {
-                        Look::Unknown(written.most_similar(theirs))
-                    }
-                    _ => Look::Apart,
-                },
-                (None, None) => Look::Apart,
-            };
+            let known = self.alike.get(&number).copied();
+            let found = |(similarity, how)| Look::Alike(similarity, how);
+            return known.map_or_else(
+                || self.most_misspelt(view, other.word).map_or(Look::Apart, Look::Unknown),
+                |known| known.map_or(Look::Apart, found),
+            );
         }
         // Those that are alike for another reason than their letters were found by their keys.
         if !self.may_be_alike(other) {
@@ -218,12 +212,12 @@ impl<'q> Sought<'q> {
         (subject, weights): (Subject, &Weights),
         found: &mut Vec<u32>,
     ) {
-        let Some(written) = &self.written else { return };
+        if self.written.is_none() {
+            return;
+        }
         let space = Space::of(view.image, 0, Sound::Whole);
-        let share = share(MISSPELT_SIMILARITY);
         let words = company.forms.iter().flat_map(|place| space.words.get(place.get() as usize));
-        let near =
-            |word: &&U32| written.may_be_near(key(view.words.get(word.get() as usize)), share);
+        let near = |word: &&U32| self.most_misspelt(view, word.get()).is_some();
         let near = words.filter(near).flat_map(|word| view.parts_of(word.get()));
         let near: Vec<u32> = near.chain(company.others.iter().map(|other| other.get())).collect();
         for other in near {
@@ -262,6 +256,20 @@ impl<'q> Sought<'q> {
     fn by_letters_alone(&self, other: &Record) -> bool {
         let word = |kind: Kind| matches!(kind, Kind::Word | Kind::Particle);
         other.group == self.group && word(other.kind) && word(self.part.kind)
+    }
+
+    /// How alike a word may be to this legal form with a mistake, seen by which letters they have; `None` if not
+    /// enough. A letter that is written once more costs little, which that does not tell.
+    fn most_misspelt(&self, view: &View<'_>, word: u32) -> Option<f64> {
+        let written = self.written.as_ref()?;
+        let theirs = view.words.get(word as usize);
+        let doubled = |text: &[u8]| text.windows(2).any(|pair| pair[0] == pair[1]);
+        if doubled(theirs) || doubled(self.part.text.bytes()) {
+            return misspelt_form(&self.part.text, &view.text(word));
+        }
+        let theirs = key(theirs);
+        let near = written.may_be_near(theirs, share(MISSPELT_SIMILARITY));
+        near.then(|| written.most_similar(theirs))
     }
 
     /// Whether this is a legal form and the other is not, so that it could only be the same with a mistake.

@@ -201,7 +201,7 @@ fn hits_that_are_hard_to_reach_are_found() {
     let known = [born, ("country", "fr"), ("gender", "male")];
     let all = |name: &'static str| [&[("name", name)], &known[..]].concat();
     type Values = Vec<(&'static str, &'static str)>;
-    let cases: [(Schema, Values, Values, f64); 20] = [
+    let cases: [(Schema, Values, Values, f64); 21] = [
         // A common word and the same day.
         (
             Person,
@@ -220,6 +220,8 @@ fn hits_that_are_hard_to_reach_are_found() {
         (Person, vec![("name", "Al Kuznetsovsky")], vec![("name", "Al K.")], 0.7),
         (Company, vec![("name", "Lymitad GmbH")], vec![("name", "Limited GmbH")], 0.86),
         (Company, vec![("name", "GRUPOW S.A.")], vec![("name", "GRUPO MUNDO MARINO, S.A.")], 0.5),
+        // Letters that stand twice cost little.
+        (Company, vec![("name", "Radali Limited")], vec![("name", "Radali Lymmittad")], 0.95),
         // Parts written together.
         (Person, vec![("name", "Woodscole")], vec![("name", "Woods Cole")], 0.7),
         (Person, vec![("name", "Woods Cole")], vec![("name", "Woodscole")], 0.7),
@@ -251,6 +253,10 @@ fn hits_that_are_hard_to_reach_are_found() {
         (Person, vec![("country", "fr")], vec![("name", "Anna Lindqvist")], 0.0),
     ];
     let mut listed: Vec<Entity> = neighbours().collect();
+    // A common part.
+    for name in ["Radali", "Radali Zavod Steel", "Radali Trade", "Radali Bank Limited"] {
+        listed.push(entity(Company, &[("name", name)]));
+    }
     listed.extend(cases.iter().map(|(schema, _, values, _)| entity(*schema, values)));
     let index = Index::open(built(&listed)).unwrap();
     let odd = Policy {
