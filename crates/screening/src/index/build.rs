@@ -187,7 +187,11 @@ pub fn name_keys(name: &Name, mut each: impl FnMut(u32)) {
         }
         let (plain, assimilated) = (run.consonants(false), run.consonants(true));
         if plain.len() >= KEY_MIN_CONSONANTS {
-            each(hash(purpose::RUN_CONSONANTS, plain.bytes()));
+            each(if run.is_of_one() {
+                hash(purpose::RUN_FOLD, run.fold().bytes())
+            } else {
+                hash(purpose::RUN_CONSONANTS, plain.bytes())
+            });
         }
         if assimilated != plain && assimilated.len() >= KEY_MIN_CONSONANTS {
             each(hash(purpose::RUN_CONSONANTS, assimilated.bytes()));

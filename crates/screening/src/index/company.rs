@@ -40,7 +40,8 @@ pub struct Company<'a> {
     pub forms: &'a [U32],
     /// Parts of other scripts.
     pub others: &'a [U32],
-    /// What else each name has that is no legal form, in steps of [`REST_STEP`].
+    /// What else each name has that is no legal form, in steps of [`REST_STEP`]; nothing for one that has the part
+    /// twice.
     pub rests: &'a [u8],
 }
 
@@ -95,6 +96,10 @@ impl<'a> Companies<'a> {
             others[first..].sort_unstable();
             numbers.push(long(part));
             rests.extend(postings(part).iter().map(|name| {
+                let is_this = |other: &&u32| **other == long(part);
+                if parts(*name).iter().filter(is_this).count() > 1 {
+                    return 0;
+                }
                 let all: f64 = parts(*name).iter().map(|part| weight(*part)).sum();
                 steps(all - weight(long(part)))
             }));

@@ -50,6 +50,7 @@ impl Keyed<'_, '_> {
             };
             if part.consonants.len() >= KEY_MIN_CONSONANTS {
                 together(purpose::RUN_CONSONANTS, &part.consonants);
+                together(purpose::RUN_FOLD, &part.fold);
             } else {
                 together(purpose::RUN_TEXT, &part.text);
             }
@@ -95,14 +96,22 @@ impl Keyed<'_, '_> {
             let key = hash(purpose, form.bytes());
             words.extend(view.word_hashes.get(key).iter().map(|word| word.get()));
         };
-        of(purpose::CONSONANTS, &run.consonants(false));
-        of(purpose::CONSONANTS, &run.consonants(true));
+        let (plain, assimilated) = (run.consonants(false), run.consonants(true));
+        if !run.is_of_one() {
+            of(purpose::CONSONANTS, &plain);
+        }
+        if assimilated != plain {
+            of(purpose::CONSONANTS, &assimilated);
+        }
         for (purpose, sound) in
             [(purpose::CHINESE, Sound::Chinese), (purpose::KOREAN, Sound::Korean)]
         {
             if let Some(form) = run.syllables(sound) {
                 of(purpose, &form);
             }
+        }
+        if run.is_of_one() {
+            view.words_that_sound(run.fold(), &mut words);
         }
         words.extend(view.words_of(run.text()));
         words.sort_unstable();

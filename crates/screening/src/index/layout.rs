@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::company::Companies;
 use super::file::{Hashes, Image, Table};
 use super::forms::{Forms, Tree};
+use super::gathered::Gathered;
 use crate::{
     dates::{Birth, PartialDate},
     entity::Schema,
@@ -71,6 +72,7 @@ pub mod purpose {
     pub const NUMBER: u8 = 12;
     pub const YEAR: u8 = 13;
     pub const DAY: u8 = 14;
+    pub const RUN_FOLD: u8 = 15;
 }
 
 /// Scripts whose words are compared in the same way with those of others.
@@ -288,8 +290,8 @@ pub fn unpack_birth(birth: [u32; 2]) -> Birth {
 pub struct View<'a> {
     /// The file.
     pub image: &'a Image,
-    /// Parts that are legal forms or initials.
-    pub short_forms: &'a [u32],
+    /// What was gathered from it.
+    pub gathered: &'a Gathered,
     /// Letters of words, in order.
     pub words: Table<'a, u8>,
     /// Numbers of scripts of words.
@@ -332,12 +334,12 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// Of an image.
-    pub fn of(image: &'a Image, short_forms: &'a [u32]) -> Self {
+    pub fn of(image: &'a Image, gathered: &'a Gathered) -> Self {
         use section as s;
         let hashes = |section: u32| Hashes::of(image, section);
         Self {
             image,
-            short_forms,
+            gathered,
             words: Table::new(image.get(s::WORD_OFFSETS), image.get(s::WORD_LETTERS)),
             scripts: image.get(s::WORD_SCRIPTS),
             word_parts: image.get(s::WORD_PARTS),

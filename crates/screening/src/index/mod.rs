@@ -18,6 +18,7 @@ mod build;
 mod company;
 mod file;
 mod forms;
+mod gathered;
 mod keyed;
 mod layout;
 mod letters;
@@ -29,6 +30,7 @@ mod search;
 mod segment;
 mod sum;
 mod update;
+mod walk;
 mod words;
 mod write;
 
@@ -55,7 +57,7 @@ pub struct Index {
 /// was found under others for what would be found now.
 pub fn rules() -> u64 {
     /// Changes whenever names are read or compared in another way.
-    const RULES: u64 = 3;
+    const RULES: u64 = 4;
     /// Crates that read letters may read them otherwise in another version.
     const ALL_SCRIPTS: &str =
         "Łódź ßæ Đorđe Щукин Χρήστος محمد משה 习近平 やまもと 김정은 ทักษิณ नरेन्द्र გიორგი Հայկ አበበ";

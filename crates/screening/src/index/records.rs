@@ -4,8 +4,9 @@ use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
 
-use super::layout::{View, packed_group, unpack_part};
-use crate::names::{Kind, Part, Script, Subject, Word, part};
+use super::forms::Forms;
+use super::layout::{GROUPS, Space, View, packed_group, section, unpack_part};
+use crate::names::{Kind, Part, Script, Sound, Subject, Word, part};
 use crate::tables::tables;
 
 /// What is known about a part without reading it.
@@ -33,6 +34,14 @@ impl View<'_> {
         self.words_from(text.bytes(), |word| word == text.bytes())
     }
 
+    /// All words, with the same numbers.
+    pub(super) fn words_in_order(&self) -> Forms<'_> {
+        Forms {
+            offsets: self.image.get(section::WORD_OFFSETS),
+            letters: self.image.get(section::WORD_LETTERS),
+        }
+    }
+
     fn words_from(&self, from: &[u8], belongs: impl Fn(&[u8]) -> bool) -> std::ops::Range<u32> {
         let words = self.words;
         let (mut low, mut high) = (0, words.len());
@@ -47,6 +56,16 @@ impl View<'_> {
         let count = (low..words.len()).take_while(|at| belongs(words.get(*at))).count();
         let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         number(low)..number(low + count)
+    }
+
+    /// Words with this folded form, in any script.
+    pub(super) fn words_that_sound(&self, fold: &Word, words: &mut Vec<u32>) {
+        for group in 0..GROUPS {
+            let space = Space::of(self.image, group, Sound::Whole);
+            if let Some(place) = space.forms.find(fold.bytes()) {
+                words.extend(space.words.get(place).iter().map(|word| word.get()));
+            }
+        }
     }
 
     /// Words of which this is the beginning, and words that are the beginning of this.
@@ -77,13 +96,6 @@ impl View<'_> {
             _ => tables().known(&text),
         };
         part(text, self.word_script(word), kind, weight, known)
-    }
-
-    /// The parts that are legal forms or initials.
-    pub(super) fn short_forms(&self) -> Vec<u32> {
-        let all = 0..u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
-        all.filter(|part| matches!(self.record(*part).kind, Kind::Legal(_) | Kind::Initial))
-            .collect()
     }
 
     /// What bears the names of a part.

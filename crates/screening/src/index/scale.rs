@@ -18,11 +18,12 @@ use super::{
     words::{Look, Sought},
 };
 use crate::names::{
-    Facet, Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, NAME_MAX_WORDS, Sides, Subject, Weights, worth,
+    Facet, Kind, LEAST_SIMILARITY, LEGAL_WEIGHT, NAME_MAX_WORDS, Part, Sides, Subject, Weights,
+    worth,
 };
 
 /// Names that are passed over in a list of them cost as much together as one that is looked at.
-const PASSED_OVER: usize = 8;
+const PASSED_OVER: usize = 16;
 
 /// Weighs names against one that is looked for.
 pub struct Scale<'s, 'q> {
@@ -108,14 +109,31 @@ impl<'s, 'q> Scale<'s, 'q> {
         // Legal forms are in so many names that each may be there.
         let is_legal = |one: &Sought<'_>| matches!(one.part().kind, Kind::Legal(_));
         let most = 1.0 - self.raw;
-        let (mut gained, mut free, mut alone) = (known.gain, bit(place), Rest::NONE);
+        let met = known.met | bit(place);
+        let (mut gained, mut words, mut as_legal) = (known.gain, Vec::new(), false);
         for (at, one) in self.sought.iter().enumerate() {
             if is_legal(one) {
-                free |= bit(at);
                 gained += one.part().weight.max(LEGAL_WEIGHT) * most.max(0.0);
-            } else if at != place {
-                alone.add(one.part().kind, one.part().weight, self.weights);
+                as_legal |= met & bit(at) != 0;
+            } else {
+                words.push((at, one.part()));
             }
+        }
+        // The part is one of those that it meets, and the others are left.
+        let taken = words.iter().map(|(at, _)| *at).filter(|at| met & bit(*at) != 0).map(Some);
+        let left: Vec<Vec<&Part>> = taken
+            .chain(as_legal.then_some(None))
+            .map(|taken| {
+                words.iter().filter(move |(at, _)| Some(*at) != taken).map(|(_, part)| *part)
+            })
+            .map(Iterator::collect)
+            .collect();
+        let mut alone = Rest { weight: f64::INFINITY, against: f64::INFINITY };
+        for left in &left {
+            let mut rest = Rest::NONE;
+            left.iter().for_each(|part| rest.add(part.kind, part.weight, self.weights));
+            alone.weight = alone.weight.min(rest.weight);
+            alone.against = alone.against.min(rest.against);
         }
         // The part alone is enough for names that have less than so many steps of something else.
         let enough = (0..=u8::MAX).find(|steps| {
@@ -124,18 +142,14 @@ impl<'s, 'q> Scale<'s, 'q> {
             let others = Rest { weight, against: weight };
             !self.outweighs(gained, self.raw, 1, &alone, &others)
         });
-        let enough = enough.filter(|_| known.met & !free == 0)?;
-        let telling: Vec<f64> = self
-            .sought
-            .iter()
-            .enumerate()
-            .filter(|(at, one)| at != &place && !is_legal(one))
-            .map(|(_, one)| one.part().weight)
-            .collect();
-        let least = self.least_beside(gained, &telling);
+        let enough = enough?;
+        let least = left.iter().map(|left| self.least_beside(gained, left));
+        let least = least.fold(f64::INFINITY, f64::min);
         let mut others = Vec::new();
         let rules = (self.subject, self.weights);
-        for (_, one) in self.sought.iter_mut().enumerate().filter(|(at, _)| *at != place) {
+        // What stands beside it may be the one in its place where it is another of them.
+        let only = met == bit(place);
+        for (_, one) in self.sought.iter_mut().enumerate().filter(|(at, _)| *at != place || !only) {
             if !is_legal(one) {
                 one.beside(&view, parts, &company, rules, least, &mut others);
             } else if enough > 0 {
@@ -145,16 +159,18 @@ impl<'s, 'q> Scale<'s, 'q> {
         }
         others.sort_unstable();
         others.dedup();
+        others.retain(|other| *other != part);
         let names = view.postings.get(part as usize);
-        let count: usize =
-            others.iter().map(|other| view.postings.range(*other as usize).len()).sum();
-        if count > names.len() * PASSED_OVER {
+        let passed = |other: &u32| view.postings.range(*other as usize).len().min(names.len());
+        if others.iter().map(passed).sum::<usize>() > names.len() * PASSED_OVER {
             return None;
         }
         let mut both = Vec::new();
         for other in others {
             in_both(view.postings.get(other as usize), names, |name| both.push(name));
         }
+        // A name that has the part twice has it for both that it meets.
+        let enough = if only { enough } else { enough.max(1) };
         let alone = names.iter().zip(company.rests).filter(|(_, rest)| **rest < enough);
         both.extend(alone.map(|(name, _)| name.get()));
         Some(both)
@@ -162,7 +178,7 @@ impl<'s, 'q> Scale<'s, 'q> {
 
     /// The least similarity that one more part must have where one part adds so much and those of these weights
     /// are also sought.
-    fn least_beside(&self, gained: f64, telling: &[f64]) -> f64 {
+    fn least_beside(&self, gained: f64, telling: &[&Part]) -> f64 {
         let left_out = match self.subject {
             Subject::Person => self.weights.left_out_person.min(self.weights.left_out_single),
             _ => self.weights.left_out_organisation,
@@ -170,11 +186,12 @@ impl<'s, 'q> Scale<'s, 'q> {
         let is_possible = |similarity: f64| {
             let lacking = (self.raw - worth(similarity, self.weights)).max(0.0);
             // What the other side weighs is not known; less costs less.
-            let matched = |weight: &f64| weight / 2.0 * lacking;
-            let cheapest = |weight: &f64| matched(weight).min(self.raw * left_out * weight);
-            let all: f64 = telling.iter().map(cheapest).sum();
-            let one = |weight: &f64| all - cheapest(weight) + matched(weight);
-            let cost = telling.iter().map(one).fold(f64::INFINITY, f64::min);
+            let matched = |weight: f64| weight / 2.0 * lacking;
+            let cheapest = |weight: f64| matched(weight).min(self.raw * left_out * weight);
+            let weights = || telling.iter().map(|part| part.weight);
+            let all: f64 = weights().map(cheapest).sum();
+            let one = |weight: f64| all - cheapest(weight) + matched(weight);
+            let cost = weights().map(one).fold(f64::INFINITY, f64::min);
             gained - cost >= -1e-9
         };
         // Not below what counts as alike at all, and in steps that cannot leave out anybody.
@@ -248,9 +265,7 @@ impl<'s, 'q> Scale<'s, 'q> {
                 if self.marks.get(part) != MET {
                     continue;
                 }
-                if let Look::Alike(similarity, how) =
-                    one.look(&self.view, part, &self.view.record(part))
-                {
+                if let Look::Alike(similarity, how) = one.look(part, &self.view.record(part)) {
                     found.push(sides.candidate((i, 1), (j, 1), similarity, how));
                 }
             }
@@ -343,7 +358,7 @@ impl<'s, 'q> Scale<'s, 'q> {
     fn look(&mut self, part: u32, other: &Record) {
         let mut known = Known { gain: f64::NEG_INFINITY, least: f64::INFINITY, ..Known::default() };
         for (place, one) in self.sought.iter().enumerate() {
-            let worth = match one.look(&self.view, part, other) {
+            let worth = match one.look(part, other) {
                 Look::Apart => continue,
                 Look::Alike(similarity, _) => worth(similarity, self.weights),
                 // If it were worth more it would have been found.
@@ -393,7 +408,7 @@ impl<'s, 'q> Scale<'s, 'q> {
             let other = self.view.record(part);
             let mut measured = false;
             for one in &mut self.sought {
-                if matches!(one.look(&self.view, part, &other), Look::Unknown(_)) {
+                if matches!(one.look(part, &other), Look::Unknown(_)) {
                     one.measure_unknown(&self.view, parts, part, self.subject, self.weights);
                     measured = true;
                 }

@@ -1,12 +1,13 @@
 //! A file of an index, ready to be searched.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use zerocopy::little_endian::{U32, U64};
 
 use super::{
     Place,
     file::{Image, IndexError},
+    gathered::Gathered,
     layout::{View, section},
     marks::Marks,
     rules,
@@ -19,8 +20,7 @@ const MARKS_KEPT_MAX: usize = 8;
 pub struct Segment {
     /// The file.
     pub image: Image,
-    /// Parts that are legal forms or initials.
-    short_forms: OnceLock<Vec<u32>>,
+    gathered: Gathered,
     /// What searches need that is as long as the index, for the next ones.
     marks: Mutex<Vec<Marks>>,
 }
@@ -36,7 +36,7 @@ impl Segment {
     /// From the bytes of a file, also of one that has only what is new.
     pub fn of_any(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, IndexError> {
         let image = Image::open(Box::new(bytes), rules())?;
-        Ok(Self { image, short_forms: OnceLock::new(), marks: Mutex::default() })
+        Ok(Self { image, gathered: Gathered::default(), marks: Mutex::default() })
     }
 
     /// Marks for a search.
@@ -54,10 +54,7 @@ impl Segment {
 
     /// All sections.
     pub fn view(&self) -> View<'_> {
-        View::of(
-            &self.image,
-            self.short_forms.get_or_init(|| View::of(&self.image, &[]).short_forms()),
-        )
+        View::of(&self.image, &self.gathered)
     }
 
     /// How many entities it has.

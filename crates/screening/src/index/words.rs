@@ -1,19 +1,21 @@
 //! Which words of an index are alike to a part of a name, and in which parts of names they stand.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
-use zerocopy::little_endian::U32;
 
 use super::{
     bounds::Plan,
     build::word_keys,
     company::Company,
+    gathered::Misspelt,
     layout::{self, Space, View, group, script_of},
-    letters::{Letters, key},
+    letters::Letters,
     records::{Parts, Record},
 };
 use crate::names::{
-    How, INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, MISSPELT_SIMILARITY,
-    Part, Sound, Subject, Weights, Word, alike, distance, fold, misspelt_form, most_for,
+    How, INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Sound, Subject,
+    Weights, Word, alike, distance, fold, most_for,
 };
 use crate::tables::{Known, tables};
 
@@ -31,8 +33,8 @@ pub enum Look {
 pub struct Sought<'q> {
     part: &'q Part,
     letters: Letters,
-    /// The letters of a legal form as it is written, if it is so long that a mistake is seen.
-    written: Option<Letters>,
+    /// Words that are this legal form with a mistake, if it is so long that one is seen.
+    misspelt: Option<Arc<Misspelt>>,
     /// How alike each part of the index is that was looked at; `None` for not at all.
     alike: FxHashMap<u32, Option<(f64, How)>>,
     /// Parts that are alike for another reason than their letters.
@@ -62,7 +64,7 @@ impl<'q> Sought<'q> {
         let mut sought = Self {
             part,
             letters,
-            written: (is_legal && is_long).then(|| Letters::of(part.text.bytes())),
+            misspelt: (is_legal && is_long).then(|| view.gathered.misspelt(view, &part.text)),
             alike: FxHashMap::default(),
             odd: FxHashMap::default(),
             is_complete: false,
@@ -104,12 +106,13 @@ impl<'q> Sought<'q> {
     }
 
     /// What is known about a part of the index.
-    pub fn look(&self, view: &View<'_>, number: u32, other: &Record) -> Look {
+    pub fn look(&self, number: u32, other: &Record) -> Look {
         if self.by_misspelling(other) {
             let known = self.alike.get(&number).copied();
             let found = |(similarity, how)| Look::Alike(similarity, how);
+            let misspelt = || self.misspelt.as_ref()?.similarity(other.word);
             return known.map_or_else(
-                || self.most_misspelt(view, other.word).map_or(Look::Apart, Look::Unknown),
+                || misspelt().map_or(Look::Apart, Look::Unknown),
                 |known| known.map_or(Look::Apart, found),
             );
         }
@@ -156,8 +159,8 @@ impl<'q> Sought<'q> {
     ) -> Option<(f64, How)> {
         let other = view.record(number);
         if self.by_misspelling(&other) {
-            let theirs = view.text(other.word);
-            if misspelt_form(&self.part.text, &theirs).is_none() {
+            let misspelt = self.misspelt.as_ref();
+            if misspelt.is_none_or(|known| known.similarity(other.word).is_none()) {
                 self.alike.insert(number, None);
                 return None;
             }
@@ -212,19 +215,19 @@ impl<'q> Sought<'q> {
         (subject, weights): (Subject, &Weights),
         found: &mut Vec<u32>,
     ) {
-        if self.written.is_none() {
-            return;
-        }
+        let Some(misspelt) = self.misspelt.clone() else { return };
         let space = Space::of(view.image, 0, Sound::Whole);
-        let words = company.forms.iter().flat_map(|place| space.words.get(place.get() as usize));
-        let near = |word: &&U32| self.most_misspelt(view, word.get()).is_some();
-        let near = words.filter(near).flat_map(|word| view.parts_of(word.get()));
+        let here =
+            |place: &&u32| company.forms.binary_search_by_key(*place, |form| form.get()).is_ok();
+        let words = misspelt.places.iter().filter(here);
+        let words = words.flat_map(|place| space.words.get(*place as usize));
+        let near = words.flat_map(|word| view.parts_of(word.get()));
         let near: Vec<u32> = near.chain(company.others.iter().map(|other| other.get())).collect();
         for other in near {
             let record = view.record(other);
             if record.subject == subject
                 && self.by_misspelling(&record)
-                && !matches!(self.look(view, other, &record), Look::Apart)
+                && !matches!(self.look(other, &record), Look::Apart)
             {
                 let known = self.alike.get(&other).copied();
                 let alike = known
@@ -256,20 +259,6 @@ impl<'q> Sought<'q> {
     fn by_letters_alone(&self, other: &Record) -> bool {
         let word = |kind: Kind| matches!(kind, Kind::Word | Kind::Particle);
         other.group == self.group && word(other.kind) && word(self.part.kind)
-    }
-
-    /// How alike a word may be to this legal form with a mistake, seen by which letters they have; `None` if not
-    /// enough. A letter that is written once more costs little, which that does not tell.
-    fn most_misspelt(&self, view: &View<'_>, word: u32) -> Option<f64> {
-        let written = self.written.as_ref()?;
-        let theirs = view.words.get(word as usize);
-        let doubled = |text: &[u8]| text.windows(2).any(|pair| pair[0] == pair[1]);
-        if doubled(theirs) || doubled(self.part.text.bytes()) {
-            return misspelt_form(&self.part.text, &view.text(word));
-        }
-        let theirs = key(theirs);
-        let near = written.may_be_near(theirs, share(MISSPELT_SIMILARITY));
-        near.then(|| written.most_similar(theirs))
     }
 
     /// Whether this is a legal form and the other is not, so that it could only be the same with a mistake.
@@ -320,15 +309,8 @@ impl<'q> Sought<'q> {
             kin(known, subject, &mut text);
         }
         if subject == Subject::Person {
-            let spaces: Vec<Word> = feminine(&self.part.fold);
-            for of in 0..layout::GROUPS {
-                let space = Space::of(view.image, of, Sound::Whole);
-                for form in &spaces {
-                    if let Some(place) = space.forms.find(form.bytes()) {
-                        words.extend(space.words.get(place).iter().map(|word| word.get()));
-                    }
-                }
-            }
+            let forms: Vec<Word> = feminine(&self.part.fold);
+            forms.iter().for_each(|form| view.words_that_sound(form, words));
         } else {
             view.abbreviations(&self.part.text, words);
         }
@@ -348,7 +330,7 @@ impl<'q> Sought<'q> {
     ) {
         let all = 0..u32::try_from(view.parts.len()).unwrap_or(u32::MAX);
         let initial = self.part.kind == Kind::Initial;
-        let short_forms = view.short_forms.iter().copied();
+        let short_forms = view.gathered.short_forms(view).iter().copied();
         let wanted: Vec<u32> = if initial { all.collect() } else { short_forms.collect() };
         for other in wanted {
             let record = view.record(other);
@@ -372,7 +354,7 @@ impl<'q> Sought<'q> {
 }
 
 /// What is allowed for each letter, rounded up.
-fn share(least: f64) -> u16 {
+pub fn share(least: f64) -> u16 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
     let share = ((1.0 - least).clamp(0.0, 1.0) * 100.0 + 1e-6).ceil() as u16;
     share

@@ -170,6 +170,13 @@ impl<'n> Run<'n> {
         &self.text
     }
 
+    /// Whether one of the parts has all the consonants. What the others add is vowels, which are misspelt so often
+    /// that a word with a few more of them is rather that part alone: `OOO` is not written together with a name.
+    pub(crate) fn is_of_one(&self) -> bool {
+        let all = self.consonants(false);
+        self.parts().any(|part| part.consonants == all)
+    }
+
     /// How alike it is to one part.
     pub(crate) fn is(&self, part: &Part) -> Option<f64> {
         if part.kind != Kind::Word || self.text.len() < 4 {
@@ -197,6 +204,9 @@ impl<'n> Run<'n> {
         }
         let plain = self.consonants(false) == part.consonants;
         if !plain && self.consonants(true) != part.consonants {
+            return None;
+        }
+        if plain && self.is_of_one() && *self.fold() != part.fold {
             return None;
         }
         if sound != Sound::Whole {
