@@ -40,6 +40,8 @@ pub struct Alias {
     pub name: Name,
     /// How sure it is.
     pub quality: Quality,
+    /// Whether it is how another writes what Chinese characters say.
+    pub is_reading: bool,
 }
 
 /// What is compared of an entity.
@@ -129,7 +131,7 @@ impl Profile {
         }
         let place = |(_, text): (&str, &str)| {
             let name = Name::new(text, Subject::Organisation, tables());
-            Alias { text: text.to_owned(), name, quality: Quality::Strong }
+            Alias { text: text.to_owned(), name, quality: Quality::Strong, is_reading: false }
         };
         Self {
             schema: entity.schema,
@@ -179,29 +181,29 @@ struct Aliases {
 
 impl Aliases {
     fn add(&mut self, text: &str, quality: Quality) {
-        self.push(text, text, quality);
+        self.push(text, text, quality, false);
         if self.subject == Subject::Person {
             let japanese = tables().japanese(text).into_iter();
             for reading in japanese.chain(tables().chinese(text)) {
-                self.push(&reading, text, quality);
+                self.push(&reading, text, quality, true);
             }
         }
         // `Fortune Pearl (ex Blue Coral)`, `Ann Smith (née Jones)`: also what stands outside, if that is a name.
         let outside = outside(text);
         if outside.len() < text.len() && telling(&Name::new(&outside, self.subject, tables())) >= 2
         {
-            self.push(&outside, text, quality);
+            self.push(&outside, text, quality, false);
         }
     }
 
-    fn push(&mut self, read: &str, text: &str, quality: Quality) {
+    fn push(&mut self, read: &str, text: &str, quality: Quality, is_reading: bool) {
         if self.found.len() >= PROFILE_MAX_NAMES {
             return;
         }
         let name = Name::new(read, self.subject, tables());
         self.words += name.parts.len();
         if !name.is_empty() && self.words <= PROFILE_MAX_WORDS {
-            self.found.push(Alias { text: text.to_owned(), name, quality });
+            self.found.push(Alias { text: text.to_owned(), name, quality, is_reading });
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     dates,
     identifiers::{self, NumbersSay},
-    names::{Kind, Matched, Name, NameScore, compare},
+    names::{Kind, Matched, Name, NameScore, Script, compare},
     policy::Policy,
     profile::{Alias, Profile, Quality},
 };
@@ -172,7 +172,7 @@ struct Best<'p> {
 fn best_names<'p>(left: &'p Profile, right: &'p Profile, policy: &Policy) -> Option<Best<'p>> {
     let mut best: Option<Best<'p>> = None;
     for a in &left.aliases {
-        for b in &right.aliases {
+        for b in right.aliases.iter().filter(|b| can_be_one(a, b)) {
             let score = compare(&a.name, &b.name, &policy.names);
             let nats = nats(score.raw);
             let counted = |best: &Best<'_>| best.nats + quality_nats(best.left, best.right, policy);
@@ -182,6 +182,13 @@ fn best_names<'p>(left: &'p Profile, right: &'p Profile, policy: &Policy) -> Opt
         }
     }
     best
+}
+
+/// Characters of both are compared as they are, not as one is read somewhere and the other elsewhere.
+fn can_be_one(left: &Alias, right: &Alias) -> bool {
+    let is_chinese =
+        |alias: &Alias| alias.text.chars().any(|letter| Script::of(letter) == Script::Han);
+    !(left.is_reading || right.is_reading) || !(is_chinese(left) && is_chinese(right))
 }
 
 fn quality_nats(left: &Alias, right: &Alias, policy: &Policy) -> f64 {

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::forms::Forms;
 use super::layout::{GROUPS, Space, View, packed_group, section, unpack_part};
-use crate::names::{Kind, Part, Script, Sound, Subject, Word, part};
+use crate::names::{Kind, Part, Script, Sound, Subject, Word, is_adjective_of, part};
 use crate::tables::tables;
 
 /// What is known about a part without reading it.
@@ -79,6 +79,16 @@ impl View<'_> {
             }
         } else {
             words.extend(self.words_from(text.bytes(), |word| word.starts_with(text.bytes())));
+        }
+    }
+
+    /// Words that are adjectives of a name.
+    pub(super) fn adjectives(&self, name: &Word, words: &mut Vec<u32>) {
+        let text = name.as_str();
+        for stem in [Some(text), text.strip_suffix('a')].into_iter().flatten() {
+            let begins = Word::new(&format!("{stem}sk"));
+            let some = self.words_from(begins.bytes(), |word| word.starts_with(begins.bytes()));
+            words.extend(some.filter(|word| is_adjective_of(&self.text(*word), name)));
         }
     }
 

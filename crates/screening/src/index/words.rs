@@ -15,7 +15,7 @@ use super::{
 };
 use crate::names::{
     How, INITIAL_SIMILARITY, Kind, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, Part, Sound, Subject,
-    Weights, Word, alike, distance, fold, most_for,
+    Weights, Word, alike, distance, fold, most_for, of_adjective,
 };
 use crate::tables::{Known, tables};
 
@@ -313,6 +313,8 @@ impl<'q> Sought<'q> {
             forms.iter().for_each(|form| view.words_that_sound(form, words));
         } else {
             view.abbreviations(&self.part.text, words);
+            of_adjective(&self.part.text, |name| words.extend(view.words_of(name)));
+            view.adjectives(&self.part.text, words);
         }
         word_keys(self.part, |key| {
             words.extend(view.word_hashes.get(key).iter().map(|word| word.get()));

@@ -135,11 +135,40 @@ fn words_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<(f
             return Some((0.94, How::NameForm));
         }
     }
+    if !person && (is_adjective_of(&a.text, &b.text) || is_adjective_of(&b.text, &a.text)) {
+        return Some((0.88, How::NameForm));
+    }
     let sound = Sound::between(a.script, b.script);
     if sound != Sound::Whole {
         return across_scripts(a, b, sound);
     }
     spelled_alike(a, b, person, weights)
+}
+
+/// How Slavic adjectives of places and names end: `Kazanskiy` is of Kazan.
+const ADJECTIVES: [&str; 10] =
+    ["skiy", "skii", "skij", "skyi", "sky", "skaya", "skaia", "skoye", "skoe", "skogo"];
+
+/// The shortest name that an adjective is told by.
+const ADJECTIVE_MIN_LETTERS: usize = 4;
+
+/// What an adjective may be of: `Uralskiy` of `ural` or `urala`.
+pub(crate) fn of_adjective(text: &Word, mut each: impl FnMut(&Word)) {
+    for stem in ADJECTIVES.iter().filter_map(|end| text.as_str().strip_suffix(end)) {
+        if stem.len() >= ADJECTIVE_MIN_LETTERS {
+            each(&Word::new(stem));
+            each(&Word::new(&format!("{stem}a")));
+        }
+    }
+}
+
+/// Whether it is an adjective of a name.
+pub(crate) fn is_adjective_of(adjective: &Word, name: &Word) -> bool {
+    let mut found = false;
+    if adjective.len() > name.len() {
+        of_adjective(adjective, |stem| found |= stem == name);
+    }
+    found
 }
 
 fn is_term(part: &Part) -> bool {
@@ -208,6 +237,7 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
     if person
         && a.fold.len() != b.fold.len()
         && a.skeleton.first() == b.skeleton.first()
+        && !(is_given(a) && is_given(b))
         && (feminine_of(&a.fold, &b.fold) || feminine_of(&b.fold, &a.fold))
     {
         return Some((0.95, How::NameForm));
@@ -233,6 +263,11 @@ fn spelled_alike(a: &Part, b: &Part, person: bool, weights: &Weights) -> Option<
         (best, how) = (0.86, How::Sound);
     }
     (best >= least).then_some((best, how))
+}
+
+/// Whether a table knows it as a given name: Valentina is not the wife of Valentin.
+fn is_given(part: &Part) -> bool {
+    part.known.is_some_and(|known| !known.groups.is_empty())
 }
 
 /// The family name of a woman where that of a man is another: Petrova, Petrov; Sharapovskaya, Sharapovsky.

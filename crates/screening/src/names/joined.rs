@@ -170,11 +170,14 @@ impl<'n> Run<'n> {
         &self.text
     }
 
-    /// Whether one of the parts has all the consonants. What the others add is vowels, which are misspelt so often
+    /// Whether one of the parts has all the consonants, beside vowels and legal forms. Vowels are misspelt so often
     /// that a word with a few more of them is rather that part alone: `OOO` is not written together with a name.
     pub(crate) fn is_of_one(&self) -> bool {
         let all = self.consonants(false);
-        self.parts().any(|part| part.consonants == all)
+        let has_all = |part: &Part| part.consonants == all;
+        let is_little =
+            |part: &Part| part.consonants.is_empty() || matches!(part.kind, Kind::Legal(_));
+        self.parts().any(has_all) && self.parts().all(|part| has_all(part) || is_little(part))
     }
 
     /// How alike it is to one part.

@@ -3,6 +3,7 @@
 mod alike;
 mod distance;
 mod joined;
+mod numerals;
 mod pair;
 mod parts;
 mod pinyin;
@@ -16,7 +17,7 @@ mod word;
 pub use alike::How;
 pub(crate) use alike::{
     INITIAL_SIMILARITY, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, MISSPELT_SIMILARITY, alike,
-    misspelt_form, most_for,
+    is_adjective_of, misspelt_form, most_for, of_adjective,
 };
 pub(crate) use distance::{
     EDIT_COST, FAR, MISREAD, REPEATED, Row, SWAPPED, distance, gap, substitution,

@@ -164,14 +164,20 @@ fn stands_for(short: &Name, long: &Name) -> bool {
     initials(long).iter().any(|initials| initials == word.text.bytes())
 }
 
-/// The first letters of a name: of all telling words, without the little ones, and with legal forms.
-pub(crate) fn initials(name: &Name) -> [Vec<u8>; 3] {
+/// The first letters of a name: of all telling words, without the little ones, with legal forms, and with all
+/// letters of short legal forms: `PDVSA`.
+pub(crate) fn initials(name: &Name) -> [Vec<u8>; 4] {
     let little = |part: &&Part| part.text.len() <= 3 && part.weight < 0.2;
     let first = |part: &Part| part.text.first();
+    let with_form = |part: &Part| match part.kind {
+        Kind::Legal(_) if part.text.len() <= 3 => part.text.bytes().to_vec(),
+        _ => vec![first(part)],
+    };
     [
         telling(name).map(first).collect(),
         telling(name).filter(|part| !little(part)).map(first).collect(),
         name.parts.iter().map(first).collect(),
+        name.parts.iter().flat_map(with_form).collect(),
     ]
 }
 

@@ -215,10 +215,11 @@ fn together(syllables: &[Written]) -> Written {
 /// Classes of legal forms whose full words are words of the name.
 const TELLING_CLASSES: [&str; 5] = ["association", "foundation", "trust", "nonprofit", "fund"];
 
-struct Reader<'w> {
-    written: &'w [Written],
-    subject: Subject,
-    tables: &'static Tables,
+/// Reads the words of a name.
+pub(super) struct Reader<'w> {
+    pub(super) written: &'w [Written],
+    pub(super) subject: Subject,
+    pub(super) tables: &'static Tables,
 }
 
 impl Reader<'_> {
@@ -232,6 +233,13 @@ impl Reader<'_> {
                     .fold(Word::EMPTY, |text, word| text.join(&word.latin));
                 let text = if text.is_empty() { Word::new(self.tables.class(class)) } else { text };
                 parts.push(part(text, Script::Latin, Kind::Legal(class), LEGAL_WEIGHT, None));
+                at += taken;
+                continue;
+            }
+            if let Some((number, taken)) = self.written_out(at) {
+                let text = Word::new(&number.to_string());
+                let weight = self.weight(Kind::Number, &text, None, at);
+                parts.push(part(text, Script::Latin, Kind::Number, weight, None));
                 at += taken;
                 continue;
             }
@@ -302,8 +310,11 @@ impl Reader<'_> {
         let written = &self.written[at];
         let mut text = written.latin;
         let mut known = self.tables.known(&text);
-        let suffix = matches!(text.as_str(), "jr" | "junior" | "sr" | "senior") && at > 0;
-        if self.subject == Subject::Person && !suffix && self.is_title(at, before, known) {
+        let generation = self.generation(at);
+        if self.subject == Subject::Person
+            && generation.is_none()
+            && self.is_title(at, before, known)
+        {
             return None;
         }
         if written.article
@@ -312,16 +323,7 @@ impl Reader<'_> {
             text = Word::new(rest);
             known = self.tables.known(&text);
         }
-        let last = at + 1 == self.written.len() && at >= 2;
-        let generation = match (self.subject, text.as_str()) {
-            (Subject::Person, "jr" | "junior") => Some(2),
-            (Subject::Person, "sr" | "senior") => Some(1),
-            (Subject::Person, "ii") if last => Some(2),
-            (Subject::Person, "iii") if last => Some(3),
-            (Subject::Person, "iv") if last => Some(4),
-            _ => None,
-        };
-        if let Some(number) = generation.filter(|_| at > 0).or_else(|| self.number(at, known)) {
+        if let Some(number) = generation.or_else(|| self.number(at, known)) {
             text = Word::new(&number.to_string());
         } else if text.is_number() {
             text = Word::new(match text.as_str().trim_start_matches('0') {
@@ -337,18 +339,6 @@ impl Reader<'_> {
     fn is_title(&self, at: usize, before: usize, known: Option<&Known>) -> bool {
         let stay = before + (self.written.len() - at - 1);
         known.is_some_and(|known| known.title == Some(false)) && stay >= 2
-    }
-
-    /// The number that a word says, in names of organisations and things.
-    fn number(&self, at: usize, known: Option<&Known>) -> Option<u16> {
-        let (number, ambiguous) = known?.number?;
-        let roman = self.written[at]
-            .latin
-            .bytes()
-            .iter()
-            .all(|letter| matches!(letter, b'i' | b'v' | b'x'));
-        let last = at + 1 == self.written.len() && at > 0;
-        (self.subject != Subject::Person && (!ambiguous || last && roman)).then_some(number)
     }
 
     fn kind(&self, at: usize, text: &Word, known: Option<&Known>) -> Kind {

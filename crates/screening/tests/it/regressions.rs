@@ -17,6 +17,11 @@ fn near_names_of_different_people_and_things() {
         (Schema::Person, "Rajesh Kumar", "Rajesh Singh"),
         (Schema::Person, "Meng Hong Wei", "Li Hong Wei"),
         (Schema::Person, "صدام حسن", "صدام كريم"),
+        (Schema::Person, "Edmund Fairbanks II", "Edmund Fairbanks III"),
+        (Schema::Person, "Valentina Sidorova", "Valentin Sidorov"),
+        (Schema::Person, "王建国", "王建民"),
+        (Schema::Company, "Twenty-Two Brigade", "Brigade 23"),
+        (Schema::Company, "Kazanskiy Zavod Granit", "Ural Zavod Granit"),
     ] {
         let score = names(schema, left, right);
         assert!(score < 0.7, "{left} / {right}: {score}");
@@ -36,6 +41,12 @@ fn the_same_people_and_things() {
         (Schema::Vessel, "Océan1", "Ocean 1"),
         (Schema::Company, "Alpha GMBH", "Alpha GMB"),
         (Schema::Company, "Alpha GMB", "Alpha GMBH"),
+        (Schema::Person, "Abu Bakr Usman Danjuma", "Abubakar Othman Danjuma"),
+        (Schema::Company, "Brigade 313", "Three Hundred and Thirteen Brigade"),
+        (Schema::Company, "1920 Revolution Brigades", "Nineteen Twenty Revolution Brigades"),
+        (Schema::Company, "Second Academy of Natural Sciences", "2nd Academy of Natural Sciences"),
+        (Schema::Company, "Kazanskiy Granit", "Kazan Granit"),
+        (Schema::Company, "PDVSA", "Petróleos de Venezuela S.A."),
         (Schema::Person, "Rnarko Petrov", "Marko Petrov"),
         (Schema::Person, "Marko Petrov", "Rnarko Petrov"),
     ] {
