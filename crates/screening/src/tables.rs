@@ -9,6 +9,17 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::names::{Word, words};
 
+/// When a word is a title, rank or suffix.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Title {
+    /// Always.
+    Always,
+    /// In front of two other words: some are called `Colonel` or `Maulana`.
+    Leading,
+    /// It may be one, and may be a name.
+    Ambiguous,
+}
+
 /// What is known about a word of Latin letters.
 #[derive(Clone, Default, Debug)]
 pub struct Known {
@@ -22,8 +33,8 @@ pub struct Known {
     pub english: Option<u16>,
     /// The number that it says, and whether it is also an ordinary word.
     pub number: Option<(u16, bool)>,
-    /// A title, rank or suffix; `true` if it is also a name.
-    pub title: Option<bool>,
+    /// Whether it is a title, rank or suffix.
+    pub title: Option<Title>,
     /// A particle such as `bin` or `van`.
     pub particle: bool,
     /// A particle that says whose child somebody is.
@@ -260,9 +271,13 @@ impl Tables {
 
     fn read_titles(&mut self) {
         for row in rows(TITLES) {
-            let ambiguous = column(&row, 2) == "ambiguous";
-            self.entry(column(&row, 1)).title = Some(ambiguous);
-            if !ambiguous {
+            let title = match column(&row, 2) {
+                "ambiguous" => Title::Ambiguous,
+                "leading" => Title::Leading,
+                _ => Title::Always,
+            };
+            self.entry(column(&row, 1)).title = Some(title);
+            if title != Title::Ambiguous {
                 self.add_originals(column(&row, 3), Original::Word(Word::new(column(&row, 1))));
             }
         }

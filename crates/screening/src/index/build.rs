@@ -196,6 +196,12 @@ pub fn name_keys(name: &Name, mut each: impl FnMut(u32)) {
         if assimilated != plain && assimilated.len() >= KEY_MIN_CONSONANTS {
             each(hash(purpose::RUN_CONSONANTS, assimilated.bytes()));
         }
+        if let Some(with_article) = run.consonants_with_article()
+            && with_article != plain
+            && with_article.len() >= KEY_MIN_CONSONANTS
+        {
+            each(hash(purpose::RUN_CONSONANTS, with_article.bytes()));
+        }
         // What has hardly any consonants when written together is compared by its letters.
         if consonants_of_fold(run.fold()).len() < KEY_MIN_CONSONANTS {
             each(hash(purpose::RUN_TEXT, run.text().bytes()));

@@ -103,6 +103,9 @@ impl Keyed<'_, '_> {
         if assimilated != plain {
             of(purpose::CONSONANTS, &assimilated);
         }
+        if let Some(with_article) = run.consonants_with_article().filter(|form| *form != plain) {
+            of(purpose::CONSONANTS, &with_article);
+        }
         for (purpose, sound) in
             [(purpose::CHINESE, Sound::Chinese), (purpose::KOREAN, Sound::Korean)]
         {

@@ -1,7 +1,7 @@
 //! One part of a name against one of another.
 
 use super::{
-    distance::{EDIT_COST, distance},
+    distance::{EDIT_COST, distance, substitution},
     parts::{Kind, Part},
     pinyin,
     script::Script,
@@ -10,6 +10,9 @@ use super::{
     word::Word,
 };
 use crate::tables::tables;
+
+/// The shortest beginning that two words of one stem have in common.
+const STEM_MIN_LETTERS: usize = 5;
 
 /// How much longer the same syllables can be in another romanisation.
 const SYLLABLES_MAX_DIFFERENCE: usize = 3;
@@ -287,17 +290,38 @@ pub(super) fn same_syllables(a: &[Word; 2], b: &[Word; 2]) -> bool {
     a.iter().zip(b).any(|(a, b)| a.len() >= 3 && a == b)
 }
 
+/// Whether only one consonant differs, within the words, and is easily mistaken: `Kozak`, `Kosak`.
+fn sounds_alike(a: &Word, b: &Word) -> bool {
+    let vowel = |letter: u8| matches!(letter, b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
+    let mut differ = a.bytes().iter().zip(b.bytes()).enumerate().filter(|(_, (a, b))| a != b);
+    let (Some((at, (x, y))), None) = (differ.next(), differ.next()) else { return false };
+    a.len() == b.len()
+        && a.len() >= 5
+        && at > 0
+        && !vowel(*x)
+        && !vowel(*y)
+        && substitution(*x)[usize::from(*y)] < 100
+}
+
+/// Whether two words of organisations are of one stem: `petroleum`, `petrol`.
+fn is_of_stem(a: &Part, b: &Part, person: bool) -> bool {
+    let (a, b) = (a.text.bytes(), b.text.bytes());
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    !person && same >= STEM_MIN_LETTERS && same * 2 > a.len().max(b.len())
+}
+
 /// What two words lose that both are known: they are rather two names than one with a mistake. Of words of which
 /// no more is known than that they are names, only if their consonants differ: vowels are written in many ways.
 fn known_to_differ(a: &Part, b: &Part, person: bool, weights: &Weights) -> f64 {
     let is_common = |part: &Part| {
         part.known.is_some_and(|known| !known.groups.is_empty() || known.person.is_some())
     };
-    let known = is_common(a) && is_common(b)
-        || is_term(a) && is_term(b)
-        || !person && a.is_ordinary && b.is_ordinary
+    let sound_apart = !sounds_alike(&a.fold, &b.fold);
+    let known = is_common(a) && is_common(b) && sound_apart
+        || !is_of_stem(a, b, person)
+            && (is_term(a) && is_term(b) || !person && a.is_ordinary && b.is_ordinary)
         || a.is_chinese && b.is_chinese && pinyin::differ(&a.text, &b.text, tables());
-    let names = a.is_name && b.is_name && a.consonants != b.consonants;
+    let names = a.is_name && b.is_name && a.consonants != b.consonants && sound_apart;
     // What more is known never makes them more alike: an index does not know of whole names.
     let lost = |known: bool, lost: f64| if known { lost } else { 0.0 };
     lost(known, weights.known_to_differ).max(lost(names, weights.names_differ))

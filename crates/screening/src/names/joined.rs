@@ -149,6 +149,17 @@ impl<'n> Run<'n> {
         form
     }
 
+    /// The consonants with an article that is not written: Abdulmalik is `عبد الملك`, the article of which stands with
+    /// the second word, and Abd Malik.
+    pub(crate) fn consonants_with_article(&self) -> Option<Word> {
+        let [Some(first), Some(second), third] = self.parts else { return None };
+        let text = |part: &'n Part| part.text.as_str();
+        if third.is_some() || text(first) != "abd" && !matches!(text(second), "din" | "dyn") {
+            return None;
+        }
+        Some(behind(behind(first.consonants, &Word::new("l")), &second.consonants))
+    }
+
     /// The whole, where each part is one Chinese or Korean syllable.
     pub(crate) fn syllables(&self, sound: Sound) -> Option<Word> {
         *self.forms.syllables[usize::from(sound == Sound::Korean)].get_or_init(|| {
@@ -207,7 +218,9 @@ impl<'n> Run<'n> {
         }
         let plain = self.consonants(false) == part.consonants;
         if !plain && self.consonants(true) != part.consonants {
-            return None;
+            let with_article =
+                self.consonants_with_article().is_some_and(|ours| ours == part.consonants);
+            return with_article.then_some(0.94);
         }
         if plain && self.is_of_one() && *self.fold() != part.fold {
             return None;

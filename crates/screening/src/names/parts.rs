@@ -9,7 +9,7 @@ use super::{
     text::{Written, words},
     word::Word,
 };
-use crate::tables::{Known, Tables, tables};
+use crate::tables::{Known, Tables, Title, tables};
 
 /// What bears the name; it decides how much each part says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -207,6 +207,9 @@ fn given_names_together(written: &[Written]) -> Vec<Written> {
     out
 }
 
+/// What a title in front of a name weighs.
+const LEADING_TITLE_WEIGHT: f64 = 0.12;
+
 fn together(syllables: &[Written]) -> Written {
     let latin = syllables.iter().fold(Word::EMPTY, |word, syllable| word.join(&syllable.latin));
     Written { latin, ..syllables[0] }
@@ -338,7 +341,17 @@ impl Reader<'_> {
     /// A title of a person is left out, as long as two other words stay.
     fn is_title(&self, at: usize, before: usize, known: Option<&Known>) -> bool {
         let stay = before + (self.written.len() - at - 1);
-        known.is_some_and(|known| known.title == Some(false)) && stay >= 2
+        known.is_some_and(|known| known.title == Some(Title::Always)) && stay >= 2
+    }
+
+    /// Whether it is a title because it leads a name of two other words. It stays: shorter forms of the name may
+    /// have it as a word.
+    fn leads(&self, at: usize) -> bool {
+        let title = |word: &Written| self.tables.known(&word.latin).and_then(|known| known.title);
+        let leads = |word| matches!(title(word), Some(Title::Always | Title::Leading));
+        self.subject == Subject::Person
+            && self.written.len() - at > 2
+            && self.written[..=at].iter().all(leads)
     }
 
     fn kind(&self, at: usize, text: &Word, known: Option<&Known>) -> Kind {
@@ -386,6 +399,8 @@ impl Reader<'_> {
                     0.12
                 }
             }
+            // It says so little that it contradicts nothing.
+            (Kind::Word, Subject::Person) if self.leads(at) => LEADING_TITLE_WEIGHT,
             (Kind::Word, Subject::Person) if title => 0.25 * length,
             (Kind::Word, Subject::Person) if is_patronymic(text) => 0.4,
             (Kind::Word, Subject::Person) => person() * length,

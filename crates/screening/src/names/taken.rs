@@ -198,8 +198,11 @@ impl Taken {
             (false, _) => weights.left_out_organisation,
         };
         // Where both have what the other lacks, they contradict each other.
-        let contradiction =
-            if person { weights.contradiction_person } else { weights.contradiction_organisation };
+        let contradiction = if person {
+            weights.contradiction_person * (self.weight / weights.long_person).max(1.0)
+        } else {
+            weights.contradiction_organisation
+        };
         let total = self.weight + contradiction * few + left_out * many;
         let mut score = if total > 0.0 { self.worth / total } else { 0.0 };
         if self.generations_differ(sides) {

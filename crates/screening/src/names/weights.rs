@@ -21,6 +21,9 @@ pub struct Weights {
     pub least_contradiction: f64,
     /// The least weight in a contradiction of a word that says what an organisation does.
     pub term_contradiction: f64,
+    /// Matched weight of two names of people from which on what counts against them counts more, as they are longer:
+    /// cousins have all names in common but one.
+    pub long_person: f64,
     /// Factor where two people have different numbers, as father and son have.
     pub generations: f64,
     /// Factor where an organisation or thing has a number that the other lacks.
@@ -55,6 +58,7 @@ impl Default for Weights {
             contradiction_organisation: 1.8,
             least_contradiction: 1.05,
             term_contradiction: 0.28,
+            long_person: 2.0,
             generations: 0.6,
             numbers: 0.9,
             crossed: 0.6,
