@@ -47,6 +47,11 @@ impl Misspelt {
         Self { words, places }
     }
 
+    /// The words.
+    pub fn words(&self) -> impl Iterator<Item = u32> {
+        self.words.iter().map(|(word, _)| *word)
+    }
+
     /// How alike a word is, if it is one of them.
     pub fn similarity(&self, word: u32) -> Option<f64> {
         let at = self.words.binary_search_by_key(&word, |(word, _)| *word).ok()?;

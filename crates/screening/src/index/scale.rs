@@ -152,9 +152,9 @@ impl<'s, 'q> Scale<'s, 'q> {
         for (_, one) in self.sought.iter_mut().enumerate().filter(|(at, _)| *at != place || !only) {
             if !is_legal(one) {
                 one.beside(&view, parts, &company, rules, least, &mut others);
-            } else if enough > 0 {
-                // What counts as the legal form is not something else.
-                one.misspelt_beside(&view, parts, &company, rules, &mut others);
+            } else {
+                // What counts as the legal form is not something else, and says more than the form itself.
+                one.misspelt_beside(&view, &company, self.subject, &mut others);
             }
         }
         others.sort_unstable();

@@ -75,6 +75,9 @@ impl<'q> Sought<'q> {
         let mut words = Vec::new();
         sought.by_letters(view, least, &mut words);
         sought.by_keys(view, subject, &mut words);
+        if let Some(misspelt) = &sought.misspelt {
+            words.extend(misspelt.words());
+        }
         words.sort_unstable();
         words.dedup();
         for word in words {
@@ -108,13 +111,8 @@ impl<'q> Sought<'q> {
     /// What is known about a part of the index.
     pub fn look(&self, number: u32, other: &Record) -> Look {
         if self.by_misspelling(other) {
-            let known = self.alike.get(&number).copied();
-            let found = |(similarity, how)| Look::Alike(similarity, how);
-            let misspelt = || self.misspelt.as_ref()?.similarity(other.word);
-            return known.map_or_else(
-                || misspelt().map_or(Look::Apart, Look::Unknown),
-                |known| known.map_or(Look::Apart, found),
-            );
+            let misspelt = self.misspelt.as_ref().and_then(|known| known.similarity(other.word));
+            return misspelt.map_or(Look::Apart, |found| Look::Alike(found, How::LegalForm));
         }
         // Those that are alike for another reason than their letters were found by their keys.
         if !self.may_be_alike(other) {
@@ -158,13 +156,7 @@ impl<'q> Sought<'q> {
         weights: &Weights,
     ) -> Option<(f64, How)> {
         let other = view.record(number);
-        if self.by_misspelling(&other) {
-            let misspelt = self.misspelt.as_ref();
-            if misspelt.is_none_or(|known| known.similarity(other.word).is_none()) {
-                self.alike.insert(number, None);
-                return None;
-            }
-        } else if self.by_letters_alone(&other) {
+        if self.by_letters_alone(&other) {
             let theirs = fold(&view.text(other.word));
             let ours = &self.part.fold;
             let most = most_for(LEAST_SIMILARITY, ours.len().max(theirs.len()));
@@ -208,33 +200,26 @@ impl<'q> Sought<'q> {
 
     /// Finds parts that stand beside another and are this legal form with a mistake.
     pub fn misspelt_beside(
-        &mut self,
+        &self,
         view: &View<'_>,
-        parts: &mut Parts,
         company: &Company<'_>,
-        (subject, weights): (Subject, &Weights),
+        subject: Subject,
         found: &mut Vec<u32>,
     ) {
-        let Some(misspelt) = self.misspelt.clone() else { return };
+        let Some(misspelt) = &self.misspelt else { return };
         let space = Space::of(view.image, 0, Sound::Whole);
         let here =
             |place: &&u32| company.forms.binary_search_by_key(*place, |form| form.get()).is_ok();
         let words = misspelt.places.iter().filter(here);
         let words = words.flat_map(|place| space.words.get(*place as usize));
         let near = words.flat_map(|word| view.parts_of(word.get()));
-        let near: Vec<u32> = near.chain(company.others.iter().map(|other| other.get())).collect();
-        for other in near {
-            let record = view.record(other);
-            if record.subject == subject
+        let near = near.chain(company.others.iter().map(|other| other.get()));
+        found.extend(near.filter(|other| {
+            let record = view.record(*other);
+            record.subject == subject
                 && self.by_misspelling(&record)
-                && !matches!(self.look(other, &record), Look::Apart)
-            {
-                let known = self.alike.get(&other).copied();
-                let alike = known
-                    .unwrap_or_else(|| self.measure_unknown(view, parts, other, subject, weights));
-                found.extend(alike.map(|_| other));
-            }
-        }
+                && matches!(self.look(*other, &record), Look::Alike(..))
+        }));
     }
 
     /// Whether what stands beside a part is found among forms in Latin and kindred scripts.

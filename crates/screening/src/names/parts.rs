@@ -239,6 +239,10 @@ impl Reader<'_> {
                 at += taken;
                 continue;
             }
+            if self.is_ezafe(at) {
+                at += 1;
+                continue;
+            }
             if let Some((number, taken)) = self.written_out(at) {
                 let text = Word::new(&number.to_string());
                 let weight = self.weight(Kind::Number, &text, None, at);
@@ -336,6 +340,17 @@ impl Reader<'_> {
         }
         let kind = self.kind(at, &text, known);
         Some(part(text, written.script, kind, self.weight(kind, &text, known, at), known))
+    }
+
+    /// The vowel that joins Persian and Urdu words, and is written in many ways: `Lashkar-e-Taiba`.
+    fn is_ezafe(&self, at: usize) -> bool {
+        let long = |at: Option<usize>| {
+            at.and_then(|at| self.written.get(at)).is_some_and(|word| word.latin.len() >= 3)
+        };
+        self.subject == Subject::Organisation
+            && matches!(self.written[at].latin.as_str(), "e" | "i")
+            && long(at.checked_sub(1))
+            && long(Some(at + 1))
     }
 
     /// A title of a person is left out, as long as two other words stay.
