@@ -282,13 +282,14 @@ def main():
         with open(arguments.write, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in from_lists(arguments.lists, arguments.half))
         return
-    held_out, looked_at = [{key(pair) for name in names for pair in read(HERE / f"screening/{name}.jsonl")} for names in [("report", "report-2"), ("tuning", "tuning-2")]]
+    held_out, looked_at = [{key(pair) for name in names for pair in read(HERE / f"screening/{name}.jsonl")} for names in [("report", "report-2"), ("tuning", "tuning-2", "tuning-3")]]
     assert not held_out & looked_at, "a pair that is held out was looked at"
     for title, file in [
         ("Held out: written and chosen by others than the matcher", "report"),
         ("Held out, second set: written by somebody who saw neither the matcher nor other pairs", "report-2"),
         ("Looked at while tuning", "tuning"),
         ("Looked at while tuning, second set", "tuning-2"),
+        ("Looked at while tuning, third set", "tuning-3"),
     ]:
         table(title, read(HERE / f"screening/{file}.jsonl"), arguments.policy, arguments.threshold)
     if arguments.lists:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import ssl
@@ -107,7 +108,8 @@ class Demo:
         self.server = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, cwd=cwd)
         self.processes = [self.server]
         until(lambda: self.ready() or self.server.poll() is not None, "the start")
-        assert self.server.poll() is None, self.log()
+        ended, free = self.server.poll(), shutil.disk_usage(self.directory.name).free >> 20
+        assert ended is None, f"ended with {ended}, {free} MiB of the disk are free: {self.log()}"
         if self.services:
             for name, port in (("profile-service", "PROFILE"), ("admin-service", "ADMIN")):
                 env = {

@@ -47,9 +47,9 @@ impl Misspelt {
         Self { words, places }
     }
 
-    /// The words.
-    pub fn words(&self) -> impl Iterator<Item = u32> {
-        self.words.iter().map(|(word, _)| *word)
+    /// The words, and how alike each is.
+    pub fn words(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.words.iter().copied()
     }
 
     /// How alike a word is, if it is one of them.

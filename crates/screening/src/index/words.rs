@@ -75,9 +75,6 @@ impl<'q> Sought<'q> {
         let mut words = Vec::new();
         sought.by_letters(view, least, &mut words);
         sought.by_keys(view, subject, &mut words);
-        if let Some(misspelt) = &sought.misspelt {
-            words.extend(misspelt.words());
-        }
         words.sort_unstable();
         words.dedup();
         for word in words {
@@ -97,6 +94,16 @@ impl<'q> Sought<'q> {
                     sought.strong.push(other);
                 }
             }
+        }
+        if let Some(misspelt) = &sought.misspelt {
+            let words = misspelt.words().filter(|(_, similarity)| *similarity >= least);
+            let parts = words.flat_map(|(word, _)| view.parts_of(word));
+            let is_one = |part: &u32| {
+                let record = view.record(*part);
+                record.subject == subject && sought.by_misspelling(&record)
+            };
+            let parts: Vec<u32> = parts.filter(is_one).collect();
+            sought.strong.extend(parts);
         }
         // A legal form may be misspelt, an initial stands for any word.
         if part.kind != Kind::Number && (part.kind != Kind::Initial || least <= INITIAL_SIMILARITY)

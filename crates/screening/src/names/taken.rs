@@ -199,7 +199,8 @@ impl Taken {
         };
         // Where both have what the other lacks, they contradict each other.
         let contradiction = if person {
-            weights.contradiction_person * (self.weight / weights.long_person).max(1.0)
+            weights.contradiction_person
+                * (self.weight / weights.long_person.max(LONG_MIN)).max(1.0)
         } else {
             weights.contradiction_organisation
         };
@@ -228,6 +229,9 @@ pub(crate) fn against(kind: Kind, weight: f64, weights: &Weights) -> f64 {
         _ => weight,
     }
 }
+
+/// The least weight from which names count as long.
+const LONG_MIN: f64 = 0.1;
 
 /// What words weigh that say what an organisation does; `of` and `the` weigh less.
 const LEAST_TERM: f64 = 0.13;

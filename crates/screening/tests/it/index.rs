@@ -278,6 +278,32 @@ fn hits_that_are_hard_to_reach_are_found() {
 }
 
 #[test]
+fn a_legal_form_with_a_mistake_carries_a_name_as_far_as_it_does_in_a_comparison() {
+    let company = |name: &str| entity(Schema::Company, &[("name", name)]);
+    let policy = Policy::balanced();
+    // What costs little as it is written may cost much by its sound: c before e is s.
+    for (sought, listed) in [
+        ("Nord company", "Nord Oyama cempany"),
+        ("Nord gesellschaft", "Nord Oyama geellschaft"),
+        ("Nord Kavita corporacion", "Nord corporaicon"),
+        ("Trading adsic", "Trodink adsie"),
+        ("Karimov partners", "Karimof partaers"),
+    ] {
+        let listed =
+            [company(listed), company("Nord Sued"), company("Nord Ost"), company("Nord West")];
+        let index = Index::open(built(&listed)).unwrap();
+        let sought = company(sought);
+        let cutoff = |cutoff| Search { policy: &policy, cutoff, limit: usize::MAX };
+        let [(0, score), ..] = *compared_with(&listed, &sought, cutoff(0.6)) else {
+            panic!("{sought:?} is not near")
+        };
+        // Exactly at its score nothing may be given away.
+        let all = compared_with(&listed, &sought, cutoff(score));
+        assert_eq!(found_in((&index, &listed), &sought, cutoff(score)), all, "{sought:?}");
+    }
+}
+
+#[test]
 fn policies_of_ones_own_are_searched_by() {
     let person = |name: &str, passport: &str| {
         entity(Schema::Person, &[("name", name), ("passportNumber", passport)])
@@ -308,6 +334,7 @@ fn policies_of_ones_own_are_searched_by() {
         Policy { qualifiers: weak, ..balanced() },
         of_names(names),
         of_names(Weights { generations: 2.0, ..Weights::default() }),
+        of_names(Weights { long_person: 0.0, ..Weights::default() }),
         of_names(Weights { known_to_differ: 0.0, ..Weights::default() }),
         of_names(Weights { contradiction_person: 0.0, left_out_single: 0.0, ..Weights::default() }),
     ];
