@@ -97,6 +97,8 @@ class Demo:
         self.directory.cleanup()
 
     def start(self):
+        # Services of a server that was killed would stay, on ports that are wanted again.
+        self.stop()
         command = [BIN / "portcullis", "up", "--data", self.data]
         if self.demo:
             command.append("--demo")
