@@ -184,10 +184,12 @@ fn best_names<'p>(left: &'p Profile, right: &'p Profile, policy: &Policy) -> Opt
     best
 }
 
-/// Characters of both are compared as they are, not as one is read somewhere and the other elsewhere.
+/// Names in Chinese characters alone are compared as they are, not as one is read somewhere and the other elsewhere.
 fn can_be_one(left: &Alias, right: &Alias) -> bool {
-    let is_chinese =
-        |alias: &Alias| alias.text.chars().any(|letter| Script::of(letter) == Script::Han);
+    let is_chinese = |alias: &Alias| {
+        let mut letters = alias.text.chars().filter(|letter| letter.is_alphabetic());
+        letters.all(|letter| Script::of(letter) == Script::Han)
+    };
     !(left.is_reading || right.is_reading) || !(is_chinese(left) && is_chinese(right))
 }
 

@@ -6,7 +6,9 @@ use rustc_hash::FxHashMap;
 
 use super::forms::Forms;
 use super::layout::{GROUPS, Space, View, packed_group, section, unpack_part};
-use crate::names::{Kind, Part, Script, Sound, Subject, Word, is_adjective_of, part};
+use crate::names::{
+    ADJECTIVE_MIN_LETTERS, Kind, Part, Script, Sound, Subject, Word, is_adjective_of, part,
+};
 use crate::tables::tables;
 
 /// What is known about a part without reading it.
@@ -85,7 +87,8 @@ impl View<'_> {
     /// Words that are adjectives of a name.
     pub(super) fn adjectives(&self, name: &Word, words: &mut Vec<u32>) {
         let text = name.as_str();
-        for stem in [Some(text), text.strip_suffix('a')].into_iter().flatten() {
+        let stems = [Some(text), text.strip_suffix('a')].into_iter().flatten();
+        for stem in stems.filter(|stem| stem.len() >= ADJECTIVE_MIN_LETTERS) {
             let begins = Word::new(&format!("{stem}sk"));
             let some = self.words_from(begins.bytes(), |word| word.starts_with(begins.bytes()));
             words.extend(some.filter(|word| is_adjective_of(&self.text(*word), name)));

@@ -153,7 +153,7 @@ const ADJECTIVES: [&str; 10] =
     ["skiy", "skii", "skij", "skyi", "sky", "skaya", "skaia", "skoye", "skoe", "skogo"];
 
 /// The shortest name that an adjective is told by.
-const ADJECTIVE_MIN_LETTERS: usize = 4;
+pub(crate) const ADJECTIVE_MIN_LETTERS: usize = 4;
 
 /// What an adjective may be of: `Uralskiy` of `ural` or `urala`.
 pub(crate) fn of_adjective(text: &Word, mut each: impl FnMut(&Word)) {

@@ -16,8 +16,8 @@ mod word;
 
 pub use alike::How;
 pub(crate) use alike::{
-    INITIAL_SIMILARITY, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS, MISSPELT_SIMILARITY, alike,
-    is_adjective_of, misspelt_form, most_for, of_adjective,
+    ADJECTIVE_MIN_LETTERS, INITIAL_SIMILARITY, LEAST_SIMILARITY, MISSPELT_MIN_LETTERS,
+    MISSPELT_SIMILARITY, alike, is_adjective_of, misspelt_form, most_for, of_adjective,
 };
 pub(crate) use distance::{
     EDIT_COST, FAR, MISREAD, REPEATED, Row, SWAPPED, distance, gap, substitution,

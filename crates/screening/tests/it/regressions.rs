@@ -50,6 +50,7 @@ fn the_same_people_and_things() {
         (Schema::Person, "عبد الرحمن يوسف", "Abdulrahman Yousef"),
         (Schema::Person, "Abdulmalik al-Houthi", "عبد الملك الحوثي"),
         (Schema::Person, "Kim Jong Un", "Kim Jong-eun"),
+        (Schema::Person, "山田太郎", "やまだ たろう"),
         (Schema::Person, "Ali Hosseini Khamenei", "Ayatollah Sayyid Ali Khamenei"),
         (Schema::Person, "Haji Bashir Noorzai", "Haji Noorzai"),
         (Schema::Person, "Dmitry Kozak", "Dimitri Kosak"),
